@@ -1,0 +1,62 @@
+"""mindcv: image classification on MindSpore.
+
+The names below are loaded when first used, so that `import mindcv` and the command line's `--help` do not import MindSpore.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+from .utils.runtime import prepare_cpu_environment
+
+if TYPE_CHECKING:
+    from .data import create_dataset, create_loader, create_transforms
+    from .loss import create_loss
+    from .models import create_model, is_model, list_models, list_modules, model_entrypoint, register_model
+    from .optim import create_optimizer
+    from .scheduler import create_scheduler
+
+_EXPORTS = {
+    "create_dataset": "mindcv.data",
+    "create_loader": "mindcv.data",
+    "create_loss": "mindcv.loss",
+    "create_model": "mindcv.models",
+    "create_optimizer": "mindcv.optim",
+    "create_scheduler": "mindcv.scheduler",
+    "create_transforms": "mindcv.data",
+    "is_model": "mindcv.models",
+    "list_models": "mindcv.models",
+    "list_modules": "mindcv.models",
+    "model_entrypoint": "mindcv.models",
+    "register_model": "mindcv.models",
+}
+
+__all__ = [
+    "__version__",
+    "create_dataset",
+    "create_loader",
+    "create_loss",
+    "create_model",
+    "create_optimizer",
+    "create_scheduler",
+    "create_transforms",
+    "is_model",
+    "list_models",
+    "list_modules",
+    "model_entrypoint",
+    "register_model",
+]
+
+prepare_cpu_environment()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'mindcv' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_EXPORTS[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_EXPORTS))

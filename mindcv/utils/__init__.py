@@ -1,0 +1,1 @@
+"""Ground-level helpers. Upstream's `mindcv.utils` names will be re-exported lazily from `mindcv.engine`."""

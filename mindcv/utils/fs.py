@@ -1,0 +1,96 @@
+"""Opening, listing and writing what users name by a path or an address: the only place that does.
+
+A path with a scheme (`s3://`, `obs://`, `memory://` ...) goes through fsspec; everything else is a local path.
+"""
+
+import contextlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
+
+
+def is_remote(path: str | os.PathLike[str]) -> bool:
+    """Whether `path` is an address with a scheme other than `file://`."""
+    text = os.fspath(path)
+    return bool(_SCHEME.match(text)) and not text.startswith("file://")
+
+
+def local_path(path: str | os.PathLike[str]) -> Path:
+    """Returns a local path with `file://` taken off and `~` expanded."""
+    return Path(os.fspath(path).removeprefix("file://")).expanduser()
+
+
+def open_file(path: str | os.PathLike[str], mode: str = "rb") -> IO[Any]:
+    """Opens a local or remote file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ImportError: The scheme needs a package; the message has the install command.
+    """
+    if not is_remote(path):
+        return local_path(path).open(mode, encoding=None if "b" in mode else "utf-8")
+    import fsspec
+
+    try:
+        return fsspec.open(os.fspath(path), mode).open()
+    except ImportError as error:
+        raise ImportError(f"{path}: {error}. Install it with: pip install 'mindcv[remote]'") from error
+
+
+def require_directory(path: str | os.PathLike[str], purpose: str) -> Path:
+    """Makes a folder, with parents, and proves that it can be written to.
+
+    Raises:
+        ValueError: It is a file, or cannot be made or written to; `purpose` (a config key or a noun) is in the message.
+    """
+    folder = local_path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(f"{purpose}: cannot write to the folder {folder} ({error.strerror}); choose another folder") from error
+    return folder
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[Any]]:
+    """Writes a local file so that it is there whole or not at all: a temporary file beside it, flush, fsync, rename.
+
+    On an error the temporary file is removed and what was there before stays.
+    """
+    target = local_path(path)
+    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    try:
+        with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    _sync_folder(target.parent)
+
+
+def _umask() -> int:
+    value = os.umask(0)
+    os.umask(value)
+    return value
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a rename in `folder` survive a power cut, where the system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,67 @@
+"""The CPU runtime's switches that MindSpore leaves in a slow position (measured in docs/architecture.md and benchmarks/).
+
+`MINDCV_CPU_RUNTIME=0` leaves everything as MindSpore has it. A variable that the user has set is never changed.
+"""
+
+import logging
+import os
+from pathlib import Path
+
+_logger = logging.getLogger(__name__)
+
+ONEDNN_ISA_VARIABLE = "ONEDNN_MAX_CPU_ISA"
+_CPUINFO = Path("/proc/cpuinfo")
+_done: list[str] = []
+_state = {"environment": False, "blocking": False, "logged": False}
+
+
+def is_enabled() -> bool:
+    """Whether mindcv may set the CPU runtime's switches."""
+    return os.environ.get("MINDCV_CPU_RUNTIME", "1").lower() not in ("0", "false", "off")
+
+
+def has_avx512() -> bool:
+    """Whether this machine's processor has AVX-512 (Linux; False where it cannot be told)."""
+    try:
+        return "avx512f" in _CPUINFO.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+
+
+def prepare_cpu_environment() -> None:
+    """Keeps oneDNN off its reference convolution, 50 times too slow, on AVX-512 processors (MindSpore 2.9 and 2.10).
+
+    oneDNN reads the variable when its first primitive is made, so this works at any time before the first convolution. It
+    touches the host's kernels only and has no effect on Ascend or GPU.
+    """
+    if _state["environment"] or not is_enabled():
+        return
+    _state["environment"] = True
+    if ONEDNN_ISA_VARIABLE not in os.environ and has_avx512():
+        os.environ[ONEDNN_ISA_VARIABLE] = "AVX2"
+        _done.append(f"{ONEDNN_ISA_VARIABLE}=AVX2")
+
+
+def prepare_cpu_runtime() -> None:
+    """Prepares a CPU run, once: the environment above, and launching operators without a thread hand-off (4 ms each)."""
+    prepare_cpu_environment()
+    if is_enabled() and not _state["blocking"]:
+        import mindspore as ms
+
+        _state["blocking"] = True
+        if ms.get_context("device_target") == "CPU":
+            ms.runtime.launch_blocking()
+            _done.append("launch_blocking")
+    if _done and not _state["logged"]:
+        _state["logged"] = True
+        _logger.info("CPU runtime: set %s (MINDCV_CPU_RUNTIME=0 leaves it alone)", ", ".join(_done))
+
+
+def cpu_runtime_state() -> dict[str, object]:
+    """What was set by mindcv and what is in force, for `mindcv doctor`."""
+    return {
+        "enabled": is_enabled(),
+        "avx512": has_avx512(),
+        ONEDNN_ISA_VARIABLE: os.environ.get(ONEDNN_ISA_VARIABLE),
+        "set_by_mindcv": list(_done),
+    }
