@@ -17,7 +17,7 @@ def suggest(name: str, choices: Iterable[str]) -> str:
 def unknown_name_message(kind: str, name: object, choices: Iterable[str]) -> str:
     """Returns the error text for a name that is not among `choices`: what was got, what is allowed, the closest match."""
     choices = sorted(choices)
-    return f"unknown {kind} {name!r}{suggest(str(name), choices)} Allowed: {', '.join(choices)}".replace("' Allowed", "'. Allowed")
+    return f"unknown {kind} {name!r}{suggest(str(name), choices) or '.'} Allowed: {', '.join(choices)}"
 
 
 class Registry(Mapping[str, T], Generic[T]):

@@ -1,0 +1,21 @@
+"""What every test starts from: the prepared CPU runtime, PyNative mode and fixed seeds."""
+
+import numpy as np
+import pytest
+
+from mindcv.utils.runtime import prepare_cpu_runtime
+
+
+@pytest.fixture(autouse=True)
+def _fresh_state(request: pytest.FixtureRequest):
+    np.random.seed(0)
+    if "no_mindspore" in request.keywords:
+        yield
+        return
+    import mindspore as ms
+
+    prepare_cpu_runtime()
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    ms.set_seed(0)
+    yield
+    ms.set_context(mode=ms.PYNATIVE_MODE)
