@@ -1,0 +1,147 @@
+"""The safetensors format, by a reader of our own.
+
+The package's numpy side has no bfloat16 and hands out views of a mapped file, which crash when the file is replaced; the format is
+small: eight bytes of header length, a JSON header `{name: {dtype, shape, data_offsets}}`, and the arrays without a gap.
+"""
+
+import functools
+import json
+from collections.abc import Mapping
+from typing import IO, Any
+
+import numpy as np
+
+from ._arrays import BFLOAT16, BadWeightFile, LazyArray, count_elements, item_size, read_array
+
+_KINDS = {
+    "BOOL": "|b1",
+    "U8": "|u1",
+    "I8": "|i1",
+    "U16": "<u2",
+    "I16": "<i2",
+    "F16": "<f2",
+    "BF16": BFLOAT16,
+    "U32": "<u4",
+    "I32": "<i4",
+    "F32": "<f4",
+    "U64": "<u8",
+    "I64": "<i8",
+    "F64": "<f8",
+}
+_TYPE_NAMES = {np.dtype(kind): name for name, kind in _KINDS.items() if kind != BFLOAT16}
+_MAX_HEADER_BYTES = 100_000_000
+_METADATA = "__metadata__"
+
+
+def looks_like_safetensors(start: bytes) -> bool:
+    """Whether `start` (at least 9 bytes) is the beginning of a safetensors file."""
+    return len(start) > 8 and start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= _MAX_HEADER_BYTES
+
+
+def index_safetensors(file: IO[bytes], size: int) -> dict[str, LazyArray]:
+    """Lists the tensors, having checked the header: types, shapes, offsets without gap or overlap, nothing past the end.
+
+    Raises:
+        BadWeightFile: It is damaged or truncated.
+    """
+    header_bytes = int.from_bytes(file.read(8), "little")
+    data_start = 8 + header_bytes
+    if data_start > size:
+        raise BadWeightFile(f"truncated: its header has {header_bytes} bytes, but the file only {size}")
+    header = _parse_header(file.read(header_bytes))
+    header.pop(_METADATA, None)
+    spans: list[tuple[int, int]] = []
+    arrays = {}
+    for name, entry in header.items():
+        kind, shape, begin, end = _check_entry(name, entry)
+        spans.append((begin, end))
+        arrays[name] = LazyArray(
+            shape, functools.partial(read_array, file, [(data_start + begin, end - begin)], kind, shape)
+        )
+    position = 0
+    for begin, end in sorted(spans):
+        if begin != position:
+            raise BadWeightFile(
+                f"damaged: its arrays leave a gap or overlap at byte {data_start + min(begin, position)}"
+            )
+        position = end
+    if data_start + position != size:
+        fault = "truncated" if data_start + position > size else "damaged"
+        raise BadWeightFile(f"{fault}: its header describes {data_start + position} bytes, but the file has {size}")
+    return arrays
+
+
+def write_safetensors_to(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays, the widest types first, so that each is aligned.
+
+    Raises:
+        ValueError: An array's type has no place in the format.
+    """
+    little = {}
+    for name, array in arrays.items():
+        dtype = np.asarray(array).dtype.newbyteorder("<")
+        if dtype not in _TYPE_NAMES:
+            allowed = ", ".join(map(str, _TYPE_NAMES))
+            raise ValueError(f"{name}: safetensors cannot hold an array of type {dtype}; use one of {allowed}")
+        little[name] = np.asarray(array, dtype, order="C")
+    order = sorted(little, key=lambda name: -little[name].itemsize)
+    begins, position = {}, 0
+    for name in order:
+        begins[name] = position
+        position += little[name].nbytes
+    header = {
+        name: {
+            "dtype": _TYPE_NAMES[array.dtype],
+            "shape": list(array.shape),
+            "data_offsets": [begins[name], begins[name] + array.nbytes],
+        }
+        for name, array in little.items()
+    }
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    file.write(len(text).to_bytes(8, "little") + text)
+    for name in order:
+        file.write(memoryview(little[name].reshape(-1).view(np.uint8)))
+
+
+def _parse_header(text: bytes) -> dict[str, Any]:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        mapping = dict(pairs)
+        if len(mapping) != len(pairs):
+            raise BadWeightFile("damaged: its header names an entry twice")
+        return mapping
+
+    try:
+        header = json.loads(text, object_pairs_hook=unique)
+    except BadWeightFile:
+        raise
+    except (ValueError, RecursionError):
+        raise BadWeightFile("damaged, or no safetensors file: its header is no JSON") from None
+    if not isinstance(header, dict):
+        raise BadWeightFile("damaged, or no safetensors file: its header is no table")
+    return header
+
+
+def _check_entry(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
+    """Returns kind, shape, first byte and end of an entry of the header."""
+    if not isinstance(entry, dict):
+        raise BadWeightFile(f"damaged: the header's entry {name!r} is no table")
+    shape, offsets = entry.get("shape"), entry.get("data_offsets")
+    if not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
+        raise BadWeightFile(f"damaged: the header's entry {name!r} has the shape {shape!r} and the offsets {offsets!r}")
+    if entry.get("dtype") not in _KINDS:
+        raise BadWeightFile(
+            f"the tensor {name!r} has the type {entry.get('dtype')!r}; readable are {', '.join(_KINDS)}"
+        )
+    kind = _KINDS[entry["dtype"]]
+    begin, end = offsets
+    expected = count_elements(shape) * item_size(kind)
+    if end - begin != expected:
+        raise BadWeightFile(
+            f"damaged: the tensor {name!r} of shape {tuple(shape)} has {end - begin} bytes, not {expected}"
+        )
+    return kind, tuple(shape), begin, end
+
+
+def _are_sizes(values: Any) -> bool:
+    return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)
