@@ -4,8 +4,8 @@
     Value       { string tag = 1;  TensorProto tensor = 2;  MapTensorProto maptensor = 3 }
     TensorProto { repeated int64 dims = 1;  string tensor_type = 2;  bytes tensor_content = 3 }
 
-MindSpore cuts tensors over 512 MiB into several entries of one name, each with the dims of the whole, and may end the file with
-`crc_num` and the CRC-32 of what precedes as ten big-endian bytes. Text is stored as UCS-4 with the type `str` and dims [0].
+MindSpore cuts tensors over 512 MiB into several entries of one name, each with the dims of the whole, and may end the
+file with `crc_num` and the CRC-32 of what precedes as ten big-endian bytes. Text is UCS-4 with the type `str` and dims [0].
 """
 
 import functools
@@ -15,7 +15,7 @@ from typing import IO
 
 import numpy as np
 
-from ._arrays import BFLOAT16, BadWeightFile, LazyArray, count_elements, item_size, read_array
+from ._arrays import BFLOAT16, BadWeightFile, LazyArray, as_bytes, count_elements, item_size, read_array
 
 _KINDS = {
     "Int8": "<i1",
@@ -41,7 +41,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def looks_like_ckpt(start: bytes) -> bool:
-    """Whether a file that begins with `start` (at least 64 bytes, or all of it) begins with a checkpoint's first name."""
+    """Whether `start`, a file's first bytes, holds the beginning of a checkpoint: its first entry's name."""
     position = 0
     try:
         for _ in range(2):
@@ -84,16 +84,16 @@ def write_ckpt_to(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:
     crc = 0
     for name, array in arrays.items():
         array = np.asarray(array)
+        little = np.asarray(array, array.dtype.newbyteorder("<"), order="C")
+        dims: tuple[int, ...] = array.shape
         if array.dtype.kind == "U" and array.ndim == 0:
-            type_name, dims, content = "str", (0,), array.astype(array.dtype.newbyteorder("<")).tobytes()
-        elif array.dtype.newbyteorder("<") in _TYPE_NAMES:
-            type_name, dims = _TYPE_NAMES[array.dtype.newbyteorder("<")], array.shape
-            little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-            content = memoryview(little.reshape(-1).view(np.uint8))
+            type_name, dims = "str", (0,)
+        elif little.dtype in _TYPE_NAMES:
+            type_name = _TYPE_NAMES[little.dtype]
         else:
-            raise ValueError(
-                f"{name}: a checkpoint cannot hold an array of type {array.dtype}; use {', '.join(map(str, _TYPE_NAMES))}"
-            )
+            allowed = ", ".join(map(str, _TYPE_NAMES))
+            raise ValueError(f"{name}: a checkpoint cannot hold an array of type {array.dtype}; use one of {allowed}")
+        content = as_bytes(little)
         for begin in range(0, max(len(content), 1), _SLICE_BYTES):
             piece = content[begin : begin + _SLICE_BYTES]
             header = _entry_header(name, type_name, dims, len(piece))
@@ -189,9 +189,7 @@ def _fields(file: IO[bytes], start: int, stop: int) -> Iterator[tuple[int, int, 
         else:
             raise BadWeightFile(f"damaged, or no MindSpore checkpoint: nonsense at byte {position}")
         if end > stop:
-            raise BadWeightFile(
-                f"truncated or damaged: the entry at byte {position} should end at byte {end}, but only {stop} are there"
-            )
+            raise BadWeightFile(f"truncated or damaged: the entry at byte {position} ends at byte {end}, past {stop}")
         yield field, begin, end
         position = end
 

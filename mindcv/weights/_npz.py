@@ -18,7 +18,7 @@ def index_npz(archive: zipfile.ZipFile, size: int) -> dict[str, LazyArray]:
     """Lists the arrays of an open archive from their headers.
 
     Raises:
-        BadWeightFile: An array holds Python objects, or sizes are not as stated, or the archive unpacks to far more than it holds.
+        BadWeightFile: An array holds Python objects, sizes are not as stated, or the archive unpacks to far too much.
     """
     entries = [info for info in archive.infolist() if info.filename.endswith(_SUFFIX)]
     unpacked = sum(info.file_size for info in entries)
@@ -39,10 +39,10 @@ def _lazy(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> LazyArray:
     with archive.open(info) as entry:
         try:
             version = np.lib.format.read_magic(entry)
-            read_header = (
-                np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            )
-            shape, _, dtype = read_header(entry)
+            if version == (1, 0):
+                shape, _, dtype = np.lib.format.read_array_header_1_0(entry)
+            else:
+                shape, _, dtype = np.lib.format.read_array_header_2_0(entry)
         except ValueError as error:
             raise BadWeightFile(f"damaged: {info.filename}: {error}") from None
         header_bytes = entry.tell()

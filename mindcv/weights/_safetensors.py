@@ -1,7 +1,7 @@
 """The safetensors format, by a reader of our own.
 
-The package's numpy side has no bfloat16 and hands out views of a mapped file, which crash when the file is replaced; the format is
-small: eight bytes of header length, a JSON header `{name: {dtype, shape, data_offsets}}`, and the arrays without a gap.
+The package's numpy side has no bfloat16 and hands out views of a mapped file, which crash when the file is replaced. The
+format is small: eight bytes of header length, a JSON header `{name: {dtype, shape, data_offsets}}`, and the arrays.
 """
 
 import functools
@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ._arrays import BFLOAT16, BadWeightFile, LazyArray, count_elements, item_size, read_array
+from ._arrays import BFLOAT16, BadWeightFile, LazyArray, as_bytes, count_elements, item_size, read_array
 
 _KINDS = {
     "BOOL": "|b1",
@@ -39,7 +39,7 @@ def looks_like_safetensors(start: bytes) -> bool:
 
 
 def index_safetensors(file: IO[bytes], size: int) -> dict[str, LazyArray]:
-    """Lists the tensors, having checked the header: types, shapes, offsets without gap or overlap, nothing past the end.
+    """Lists the tensors, having checked the header: types, shapes, offsets without gap, overlap or end past the file's.
 
     Raises:
         BadWeightFile: It is damaged or truncated.
@@ -101,7 +101,7 @@ def write_safetensors_to(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> N
     text += b" " * (-len(text) % 8)
     file.write(len(text).to_bytes(8, "little") + text)
     for name in order:
-        file.write(memoryview(little[name].reshape(-1).view(np.uint8)))
+        file.write(as_bytes(little[name]))
 
 
 def _parse_header(text: bytes) -> dict[str, Any]:
@@ -126,7 +126,8 @@ def _check_entry(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]
     """Returns kind, shape, first byte and end of an entry of the header."""
     if not isinstance(entry, dict):
         raise BadWeightFile(f"damaged: the header's entry {name!r} is no table")
-    shape, offsets = entry.get("shape"), entry.get("data_offsets")
+    shape: Any = entry.get("shape")
+    offsets: Any = entry.get("data_offsets")
     if not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
         raise BadWeightFile(f"damaged: the header's entry {name!r} has the shape {shape!r} and the offsets {offsets!r}")
     if entry.get("dtype") not in _KINDS:

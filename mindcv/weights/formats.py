@@ -7,8 +7,8 @@
 | `npz` | numpy's archive |
 | `torch` | `.pth`, `.pt`, `.bin` of `torch.save`, old and new; read only, and never by running the pickle in it |
 
-The readers list a file's arrays first, having checked every size in it, and then read only those that are wanted, each straight
-into its own memory.
+The readers list a file's arrays first, having checked every size in it, and then read only those that are wanted, each
+straight into its own memory.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from typing import IO
 import numpy as np
 
 from ..utils.fs import atomic_write, is_remote, local_path, open_file, require_directory
-from ._arrays import BadWeightFile, LazyArray, Tree
+from ._arrays import BadWeightFile, Tree
 from ._ckpt import index_ckpt, looks_like_ckpt, write_ckpt_to
 from ._npz import index_npz, write_npz_to
 from ._safetensors import index_safetensors, looks_like_safetensors, write_safetensors_to
@@ -51,8 +51,8 @@ def read_weights(path: str | os.PathLike[str], *, ema: bool = False) -> dict[str
 
     Args:
         path: Local path or address that fsspec knows.
-        ema: Read the averaged weights, where the file has both (`state_dict_ema`, `model_ema`, `ema.*`). Entries that have no
-            average, such as MindCV's BatchNorm statistics, are the raw ones.
+        ema: Read the averaged weights of a file that has both (`state_dict_ema`, `model_ema`, `ema.*`). Entries without
+            an average, such as MindCV's BatchNorm statistics, are the raw ones.
 
     Raises:
         FileNotFoundError: There is no such file.

@@ -1,4 +1,4 @@
-"""Finding a model's weights in what a training has saved: torch's nested dictionaries and MindSpore's flat list of names."""
+"""Finding a model's weights in what a training saved: torch's nested dictionaries, MindSpore's flat list of names."""
 
 from collections.abc import Mapping
 
@@ -11,15 +11,21 @@ _WRAPPER_PREFIXES = ("module.", "_orig_mod.")
 
 _EMA_PREFIX = "ema."
 _SLOT_PREFIXES = frozenset(
-    "moments moment moment1 moment2 accum accumulation stat mean_grad mean_square square_avg exp_avg exp_avg_sq exp_avg_diff "
-    "max_exp_avg_sq prev_grad pre_grad grad_accum accum_grad accumulated_grads momentum_buffer".split()
+    (
+        *("moments", "moment", "moment1", "moment2", "accum", "accumulation", "stat", "mean_grad", "mean_square"),
+        *("square_avg", "exp_avg", "exp_avg_sq", "exp_avg_diff", "max_exp_avg_sq", "prev_grad", "pre_grad"),
+        *("grad_accum", "accum_grad", "accumulated_grads", "momentum_buffer"),
+    )
 )
 """What optimizers put before a parameter's name to name its slot (MindSpore's, MindCV's and ours)."""
 
 _STATE_NAMES = frozenset(
-    "global_step learning_rate lr momentum weight_decay beta1_power beta2_power epoch epoch_num step step_num cur_epoch "
-    "loss_scale scale_sense current_iterator_step last_overflow_iterator_step good_steps growth_tracker mu_product "
-    "accum_step cur_accum_step n_averaged".split()
+    (
+        *("global_step", "learning_rate", "lr", "momentum", "weight_decay", "beta1_power", "beta2_power", "mu_product"),
+        *("epoch", "epoch_num", "cur_epoch", "step", "step_num", "cur_step", "accum_step", "cur_accum_step"),
+        *("loss_scale", "scale_sense", "current_iterator_step", "last_overflow_iterator_step", "growth_tracker"),
+        *("good_steps", "n_averaged"),
+    )
 )
 """Names of a training's state beside the model: counters, schedules, loss scale."""
 
