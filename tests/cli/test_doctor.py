@@ -1,0 +1,118 @@
+"""`mindcv doctor`: what counts as wrong, and that a run says what is there."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import mindspore as ms
+import pytest
+
+from mindcv.cli import doctor
+from mindcv.utils import runtime
+
+
+def parse(*args: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    doctor.add_arguments(parser)
+    return parser.parse_args(args)
+
+
+@pytest.fixture
+def healthy(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without the faults that this machine may have."""
+    versions = {"numpy": "1.26.4", "protobuf": "7.36.2"}
+    monkeypatch.setattr(doctor, "package_version", lambda name: versions.get(name, "2.10.0"))
+    monkeypatch.setattr(doctor, "_required_protobuf", lambda: "7.34.1")
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: str(Path(sys.executable).parent / name))
+    return monkeypatch
+
+
+@pytest.mark.parametrize(
+    ("versions", "needed", "expected"),
+    [
+        ({"numpy": "1.26.4", "protobuf": "7.36.2"}, "7.34.1", []),
+        ({"numpy": "2.4.6", "protobuf": "7.36.2"}, "7.34.1", ["pip install 'numpy>=1.26,<2'"]),
+        ({"numpy": "1.26.4", "protobuf": "4.25.3"}, "7.34.1", ["pip install 'protobuf>=7.34.1'"]),
+        ({"numpy": "2.0.0", "protobuf": "3.20.1"}, "3.13", ["pip install 'numpy>=1.26,<2'"]),
+        ({"numpy": None, "protobuf": None}, None, []),
+    ],
+)
+def test_packages(monkeypatch, versions, needed, expected):
+    monkeypatch.setattr(doctor, "package_version", versions.get)
+    monkeypatch.setattr(doctor, "_required_protobuf", lambda: needed)
+    assert [problem.remedy for problem in doctor.check_packages()] == expected
+
+
+@pytest.mark.parametrize(
+    ("found", "what"),
+    [
+        ({}, "msrun is not on PATH"),
+        ({"msrun": "/opt/bin/msrun"}, "msrun would start no python at all"),
+        ({"msrun": "/opt/bin/msrun", "python": "/opt/bin/python"}, "msrun would start /opt/bin/python"),
+    ],
+)
+def test_launcher(monkeypatch, found, what):
+    monkeypatch.setattr(doctor.shutil, "which", found.get)
+    (problem,) = doctor.check_launcher()
+    assert problem.what.startswith(what)
+    assert str(Path(sys.executable).parent) in problem.remedy
+
+
+@pytest.mark.parametrize(
+    ("speeds", "device", "count"),
+    [
+        ({"conv 3x3": 40.0, "grouped 3x3": 9.0}, "CPU", 0),
+        ({"conv 3x3": 0.4, "grouped 3x3": 9.0}, "CPU", 1),
+        ({"conv 3x3": 0.4, "grouped 3x3": 0.3}, "Ascend", 0),
+    ],
+)
+def test_speeds(speeds, device, count):
+    problems = doctor.check_speeds(speeds, device)
+    assert len(problems) == count
+    assert all(f"export {runtime.ONEDNN_ISA_VARIABLE}=AVX2" in problem.remedy for problem in problems)
+
+
+def test_measured_speeds_are_finite_and_the_mode_is_kept():
+    speeds = doctor.measure_convolutions(0.02)
+    assert sorted(speeds) == ["conv 3x3", "grouped 3x3"]
+    assert all(0 < gflops < 1e6 for gflops in speeds.values())
+    assert ms.get_context("mode") == ms.PYNATIVE_MODE
+
+
+def test_healthy_machine(healthy, capsys):
+    assert doctor.run(parse("--seconds", "0")) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "Nothing wrong found."
+    names = [line.split()[0] for line in lines if line and not line.startswith("Nothing")]
+    assert names == [
+        "mindcv",
+        "python",
+        "mindspore",
+        "numpy",
+        "protobuf",
+        "platform",
+        "cores",
+        "memory",
+        "device",
+        "cpu",
+    ]
+
+
+def test_problem_gives_exit_code_1(healthy, capsys):
+    healthy.setattr(doctor.shutil, "which", lambda name: None)
+    assert doctor.run(parse("--seconds", "0")) == 1
+    assert "WRONG: msrun is not on PATH" in capsys.readouterr().out
+
+
+def test_mindspore_that_cannot_be_imported(healthy, capsys):
+    healthy.setitem(sys.modules, "mindspore", None)
+    assert doctor.run(parse()) == 1
+    out = capsys.readouterr().out
+    assert "WRONG: mindspore cannot be imported: ModuleNotFoundError" in out
+    assert "remedy: pip install 'mindspore>=2.7,<2.11'" in out
+
+
+@pytest.mark.parametrize("seconds", ["-1", "nan"])
+def test_bad_length(seconds):
+    with pytest.raises(ValueError, match="--seconds: got"):
+        doctor.run(parse(f"--seconds={seconds}"))
