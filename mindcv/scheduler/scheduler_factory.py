@@ -1,0 +1,229 @@
+"""`create_scheduler`: a learning rate schedule by name, after a linear warm-up."""
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..utils.registry import Registry
+from . import dynamic_lr as lr_functions
+
+__all__ = ["create_scheduler", "list_schedulers"]
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a schedule may depend on, after the warm-up; `epochs` are those that the warm-up leaves."""
+
+    lr: float
+    min_lr: float
+    decay_epochs: int
+    decay_rate: float
+    milestones: Sequence[int] | None
+    num_cycles: int
+    cycle_decay: float
+    lr_epoch_stair: bool
+    steps_per_epoch: int
+    epochs: int
+
+    @property
+    def run(self) -> dict[str, int]:
+        return {"steps_per_epoch": self.steps_per_epoch, "epochs": self.epochs}
+
+
+@dataclass(frozen=True)
+class _ScheduleInfo:
+    """Facts about a schedule: how to compute it, and which values it can work with."""
+
+    compute: Callable[[_Plan], list[float]]
+    has_floor: bool = False  # falls to min_lr, which cannot be above lr
+    counts_decay_epochs: bool = False  # decay_epochs is the length of something, so at least 1
+    plans_whole_run: bool = False  # has its own rise: neither warm-up nor a rate that is constant within an epoch
+
+
+_SCHEDULERS: Registry[_ScheduleInfo] = Registry("scheduler", ignore_case=True)
+
+
+def list_schedulers() -> tuple[str, ...]:
+    """Names that `create_scheduler` takes."""
+    return tuple(_SCHEDULERS)
+
+
+def _constant(plan: _Plan) -> list[float]:
+    return lr_functions.constant_lr(1.0, 0, lr=plan.lr, **plan.run)
+
+
+def _cosine_decay(plan: _Plan) -> list[float]:
+    function = lr_functions.cosine_decay_lr if plan.lr_epoch_stair else lr_functions.cosine_decay_refined_lr
+    return function(
+        plan.decay_epochs,
+        plan.min_lr,
+        eta_max=plan.lr,
+        num_cycles=plan.num_cycles,
+        cycle_decay=plan.cycle_decay,
+        **plan.run,
+    )
+
+
+def _exponential_decay(plan: _Plan) -> list[float]:
+    function = lr_functions.exponential_lr if plan.lr_epoch_stair else lr_functions.exponential_refined_lr
+    return function(plan.decay_rate, lr=plan.lr, **plan.run)
+
+
+def _polynomial_decay(plan: _Plan) -> list[float]:
+    function = lr_functions.polynomial_lr if plan.lr_epoch_stair else lr_functions.polynomial_refined_lr
+    return function(plan.epochs, plan.decay_rate, lr=plan.lr, **plan.run)
+
+
+def _step_decay(plan: _Plan) -> list[float]:
+    return lr_functions.step_lr(plan.decay_epochs, plan.decay_rate, lr=plan.lr, **plan.run)
+
+
+def _multi_step_decay(plan: _Plan) -> list[float]:
+    if not plan.milestones:
+        raise ValueError(
+            "scheduler 'multi_step_decay' needs milestones (epochs after the warm-up), for example [30, 60]"
+        )
+    if any(milestone < 0 for milestone in plan.milestones):
+        raise ValueError(f"milestones must be epochs from 0 on, but got {list(plan.milestones)}")
+    return lr_functions.multi_step_lr(plan.milestones, plan.decay_rate, lr=plan.lr, **plan.run)
+
+
+def _one_cycle(plan: _Plan) -> list[float]:
+    div_factor = 25.0
+    final_div_factor = plan.lr / div_factor / plan.min_lr if plan.min_lr > 0 else math.inf
+    return lr_functions.one_cycle_lr(plan.lr, div_factor=div_factor, final_div_factor=final_div_factor, **plan.run)
+
+
+def _cyclic(plan: _Plan) -> list[float]:
+    steps_up = plan.steps_per_epoch * plan.epochs // (2 * plan.num_cycles)
+    if steps_up == 0:
+        raise ValueError(
+            f"num_cycles={plan.num_cycles} is too many for a run of {plan.steps_per_epoch * plan.epochs} steps: "
+            "a cycle needs at least 2 steps"
+        )
+    return lr_functions.cyclic_lr(plan.min_lr, plan.lr, steps_up, **plan.run)
+
+
+_SCHEDULERS.register("constant", _ScheduleInfo(_constant))
+_SCHEDULERS.register("cosine_decay", _ScheduleInfo(_cosine_decay, has_floor=True, counts_decay_epochs=True))
+_SCHEDULERS.register("warmup_cosine_decay", _ScheduleInfo(_cosine_decay, has_floor=True, counts_decay_epochs=True))
+_SCHEDULERS.register("exponential_decay", _ScheduleInfo(_exponential_decay))
+_SCHEDULERS.register("polynomial_decay", _ScheduleInfo(_polynomial_decay))
+_SCHEDULERS.register("step_decay", _ScheduleInfo(_step_decay, counts_decay_epochs=True))
+_SCHEDULERS.register("multi_step_decay", _ScheduleInfo(_multi_step_decay))
+_SCHEDULERS.register("one_cycle", _ScheduleInfo(_one_cycle, has_floor=True, plans_whole_run=True))
+_SCHEDULERS.register("cyclic", _ScheduleInfo(_cyclic, has_floor=True, plans_whole_run=True))
+
+
+def create_scheduler(
+    steps_per_epoch: int,
+    scheduler: str = "constant",
+    lr: float = 0.01,
+    min_lr: float = 1e-6,
+    warmup_epochs: int = 3,
+    warmup_factor: float = 0.0,
+    decay_epochs: int = 10,
+    decay_rate: float = 0.9,
+    milestones: Sequence[int] | None = None,
+    num_epochs: int = 200,
+    num_cycles: int = 1,
+    cycle_decay: float = 1.0,
+    lr_epoch_stair: bool = False,
+) -> list[float]:
+    """Computes the learning rate of every step of a run.
+
+    First the rate rises in a straight line from `lr * warmup_factor` to `lr` in `warmup_epochs`; then comes, counted from the end
+    of the warm-up:
+
+    * `constant`: `lr`.
+    * `cosine_decay`, `warmup_cosine_decay`: `num_cycles` cosines of `decay_epochs` each, cycle c from `lr * cycle_decay ** c` to
+      `min_lr`; then `min_lr`. When warm-up and decay are longer than the run, the run ends on the way (a warning says so).
+    * `exponential_decay`: `lr * decay_rate ** epoch`.
+    * `polynomial_decay`: `lr * (1 - progress) ** decay_rate`, to 0 at the end of the run.
+    * `step_decay`: times `decay_rate` every `decay_epochs`.
+    * `multi_step_decay`: times `decay_rate` at each of `milestones`, epochs after the warm-up.
+    * `one_cycle`: from `lr / 25` up to `lr` in the first 30 % of the run, then down to `min_lr`, along cosines.
+    * `cyclic`: `num_cycles` triangles from `min_lr` to `lr` and back.
+
+    `one_cycle` and `cyclic` plan the whole run in steps: `warmup_epochs` must be 0 and `lr_epoch_stair` False.
+
+    Args:
+        steps_per_epoch: Steps (updates) in an epoch.
+        scheduler: A name from `list_schedulers()`, in any case.
+        lr: The highest rate.
+        min_lr: The lowest rate of the cosine, one-cycle and cyclic schedules.
+        warmup_epochs: Epochs of the warm-up.
+        warmup_factor: The warm-up's first rate as a part of `lr`.
+        decay_epochs: Epochs of a cosine, or between two steps of `step_decay`.
+        decay_rate: Factor of the exponential and step schedules, power of the polynomial one.
+        milestones: Epochs after the warm-up at which `multi_step_decay` lowers the rate.
+        num_epochs: Epochs of the run, warm-up included.
+        num_cycles: Cycles of the cosine and cyclic schedules.
+        cycle_decay: Factor of the highest rate from one cosine to the next.
+        lr_epoch_stair: Whether the rate changes once an epoch instead of at every step.
+
+    Returns:
+        A list of `steps_per_epoch * num_epochs` floats.
+
+    Raises:
+        ValueError: An unknown name, or a value that makes no schedule; the message says which and what is allowed.
+    """
+    info = _SCHEDULERS.find(scheduler)
+    for name, value, least in (
+        ("steps_per_epoch", steps_per_epoch, 1),
+        ("num_epochs", num_epochs, 1),
+        ("warmup_epochs", warmup_epochs, 0),
+        ("decay_epochs", decay_epochs, 1 if info.counts_decay_epochs else 0),
+        ("num_cycles", num_cycles, 1),
+    ):
+        if value != value or value < least or value != int(value):
+            raise ValueError(f"{name} must be a whole number from {least} on, but got {value!r}")
+    for name, number in (
+        ("lr", lr),
+        ("min_lr", min_lr),
+        ("warmup_factor", warmup_factor),
+        ("decay_rate", decay_rate),
+        ("cycle_decay", cycle_decay),
+    ):
+        if not math.isfinite(number) or number < 0:
+            raise ValueError(f"{name} must be a finite number from 0 on, but got {number!r}")
+    if warmup_epochs > num_epochs:
+        raise ValueError(
+            f"warmup_epochs={warmup_epochs} is longer than the run of num_epochs={num_epochs}; lower warmup_epochs"
+        )
+    if info.has_floor and min_lr > lr:
+        raise ValueError(
+            f"min_lr={min_lr} is above lr={lr}, so scheduler {scheduler!r} cannot fall to it; lower min_lr"
+        )
+    if info.plans_whole_run and (warmup_epochs > 0 or lr_epoch_stair):
+        raise ValueError(
+            f"scheduler {scheduler!r} plans the whole run step by step: set warmup_epochs=0 and lr_epoch_stair=False, "
+            f"but got warmup_epochs={warmup_epochs}, lr_epoch_stair={lr_epoch_stair}"
+        )
+    if info.has_floor and info.counts_decay_epochs and warmup_epochs + decay_epochs > num_epochs:
+        _logger.warning(
+            "warmup_epochs + decay_epochs = %s + %s is longer than num_epochs = %s: the learning rate will not reach min_lr",
+            warmup_epochs, decay_epochs, num_epochs,
+        )  # fmt: skip
+
+    steps_per_epoch, warmup_epochs = int(steps_per_epoch), int(warmup_epochs)
+    warm_up = lr_functions.linear_lr if lr_epoch_stair else lr_functions.linear_refined_lr
+    warmup_lrs = warm_up(
+        warmup_factor, 1.0, warmup_epochs, lr=lr, steps_per_epoch=steps_per_epoch, epochs=warmup_epochs
+    )
+    plan = _Plan(
+        lr=lr,
+        min_lr=min_lr,
+        decay_epochs=int(decay_epochs),
+        decay_rate=decay_rate,
+        milestones=milestones,
+        num_cycles=int(num_cycles),
+        cycle_decay=cycle_decay,
+        lr_epoch_stair=lr_epoch_stair,
+        steps_per_epoch=steps_per_epoch,
+        epochs=int(num_epochs) - warmup_epochs,
+    )
+    return warmup_lrs + info.compute(plan)
