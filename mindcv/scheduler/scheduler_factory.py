@@ -135,12 +135,13 @@ def create_scheduler(
 ) -> list[float]:
     """Computes the learning rate of every step of a run.
 
-    First the rate rises in a straight line from `lr * warmup_factor` to `lr` in `warmup_epochs`; then comes, counted from the end
-    of the warm-up:
+    First the rate rises in a straight line from `lr * warmup_factor` to `lr` in `warmup_epochs`; then comes, counted
+    from the end of the warm-up:
 
     * `constant`: `lr`.
-    * `cosine_decay`, `warmup_cosine_decay`: `num_cycles` cosines of `decay_epochs` each, cycle c from `lr * cycle_decay ** c` to
-      `min_lr`; then `min_lr`. When warm-up and decay are longer than the run, the run ends on the way (a warning says so).
+    * `cosine_decay`, `warmup_cosine_decay`: `num_cycles` cosines of `decay_epochs` each, cycle c from
+      `lr * cycle_decay ** c` to `min_lr`; then `min_lr`. When warm-up and decay are longer than the run, it ends on
+      the way (a warning says so).
     * `exponential_decay`: `lr * decay_rate ** epoch`.
     * `polynomial_decay`: `lr * (1 - progress) ** decay_rate`, to 0 at the end of the run.
     * `step_decay`: times `decay_rate` every `decay_epochs`.
@@ -205,9 +206,11 @@ def create_scheduler(
         )
     if info.has_floor and info.counts_decay_epochs and warmup_epochs + decay_epochs > num_epochs:
         _logger.warning(
-            "warmup_epochs + decay_epochs = %s + %s is longer than num_epochs = %s: the learning rate will not reach min_lr",
-            warmup_epochs, decay_epochs, num_epochs,
-        )  # fmt: skip
+            "warmup_epochs=%s and decay_epochs=%s are together longer than num_epochs=%s: the rate will not reach min_lr",
+            warmup_epochs,
+            decay_epochs,
+            num_epochs,
+        )
 
     steps_per_epoch, warmup_epochs = int(steps_per_epoch), int(warmup_epochs)
     warm_up = lr_functions.linear_lr if lr_epoch_stair else lr_functions.linear_refined_lr
