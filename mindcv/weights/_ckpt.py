@@ -5,7 +5,7 @@
     TensorProto { repeated int64 dims = 1;  string tensor_type = 2;  bytes tensor_content = 3 }
 
 MindSpore cuts tensors over 512 MiB into several entries of one name, each with the dims of the whole, and may end the
-file with `crc_num` and the CRC-32 of what precedes as ten big-endian bytes. Text is UCS-4 with the type `str` and dims [0].
+file with `crc_num` and the CRC-32 of what precedes as ten big-endian bytes. Text is UCS-4, of type `str` and dims [0].
 """
 
 import functools

@@ -1,7 +1,7 @@
 """The safetensors format, by a reader of our own.
 
-The package's numpy side has no bfloat16 and hands out views of a mapped file, which crash when the file is replaced. The
-format is small: eight bytes of header length, a JSON header `{name: {dtype, shape, data_offsets}}`, and the arrays.
+The package's numpy side has no bfloat16 and hands out views of a mapped file, which crash when the file is replaced.
+The format is small: eight bytes of header length, a JSON header `{name: {dtype, shape, data_offsets}}`, and the arrays.
 """
 
 import functools

@@ -25,6 +25,7 @@ from ._arrays import BadWeightFile, Tree
 from ._ckpt import index_ckpt, looks_like_ckpt, write_ckpt_to
 from ._npz import index_npz, write_npz_to
 from ._safetensors import index_safetensors, looks_like_safetensors, write_safetensors_to
+from ._torch import LEGACY_START, index_torch_legacy, index_torch_zip, is_torch_pickle
 from .wrappers import select_weights
 
 _WRITERS: dict[str, Callable[[IO[bytes], Mapping[str, np.ndarray]], None]] = {
@@ -39,6 +40,7 @@ _FOREIGN = (
     (b"version https://git-lfs", "is a Git LFS pointer; fetch the file itself with `git lfs pull`"),
     (b"\x93NUMPY", "is a single numpy array (.npy) without a name"),
     (b"\x89HDF", "is an HDF5 file"),
+    (b"\x80", "is a pickle, but not one of torch.save"),
     (b"\x1f\x8b", "is compressed with gzip; unpack it first"),
 )
 
@@ -132,6 +134,8 @@ def _open(path: str | os.PathLike[str]) -> Iterator[tuple[IO[bytes], int]]:
         raise ValueError(f"{path}: {error}") from None
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: there is no such weight file") from None
+    except RecursionError:
+        raise ValueError(f"{path}: its contents are nested too deep for a weight file") from None
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from error
 
@@ -147,7 +151,12 @@ def _open_tree(path: str | os.PathLike[str]) -> Iterator[Tree]:
             yield index_ckpt(file, size)
         elif start.startswith(b"PK"):
             with _open_zip(file) as archive:
-                yield index_npz(archive, size)
+                if any(map(is_torch_pickle, archive.namelist())):
+                    yield index_torch_zip(archive, file, size)
+                else:
+                    yield index_npz(archive, size)
+        elif start.startswith(LEGACY_START):
+            yield index_torch_legacy(file, size)
         else:
             raise BadWeightFile(f"{_describe(start)}; readable are {_READABLE}")
 

@@ -6,6 +6,7 @@ from ._arrays import BadWeightFile, LazyArray, Tree
 
 _RAW_KEYS = ("state_dict", "model", "model_state_dict", "model_state", "network", "net")
 _EMA_KEYS = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
+_MAX_DEPTH = 5
 _WRAPPER_PREFIXES = ("module.", "_orig_mod.")
 """Put before every name by torch's DataParallel and torch.compile."""
 
@@ -24,7 +25,7 @@ _STATE_NAMES = frozenset(
         *("global_step", "learning_rate", "lr", "momentum", "weight_decay", "beta1_power", "beta2_power", "mu_product"),
         *("epoch", "epoch_num", "cur_epoch", "step", "step_num", "cur_step", "accum_step", "cur_accum_step"),
         *("loss_scale", "scale_sense", "current_iterator_step", "last_overflow_iterator_step", "growth_tracker"),
-        *("good_steps", "n_averaged"),
+        *("good_steps", "n_averaged", "train_state"),
     )
 )
 """Names of a training's state beside the model: counters, schedules, loss scale."""
@@ -65,7 +66,7 @@ def select_weights(tree: Tree, *, ema: bool = False) -> dict[str, LazyArray]:
 def _unwrap(tree: Tree, ema: bool) -> tuple[Tree, bool]:
     """Descends into wrappers; returns the folder and whether it is one of averaged weights."""
     is_ema = False
-    while True:
+    for _ in range(_MAX_DEPTH):
         raw_key = next((key for key in _RAW_KEYS if isinstance(tree.get(key), Mapping)), None)
         ema_key = next((key for key in _EMA_KEYS if isinstance(tree.get(key), Mapping)), None)
         if ema and ema_key is not None:
@@ -76,6 +77,7 @@ def _unwrap(tree: Tree, ema: bool) -> tuple[Tree, bool]:
             raise BadWeightFile(f"holds only averaged (EMA) weights, {ema_key!r}; load it with ema")
         else:
             return tree, is_ema
+    raise BadWeightFile(f"its weights are wrapped more than {_MAX_DEPTH} times")
 
 
 def _strip_prefixes(arrays: dict[str, LazyArray]) -> dict[str, LazyArray]:
