@@ -1,0 +1,20 @@
+"""Configuration: one typed schema for recipes and command line. No MindSpore import."""
+
+from .parse import ConfigError, create_parser, find_recipe, load_recipe, parse_args, read_config, recipe_folders
+from .render import save_args, summary, to_yaml
+from .schema import Config, effective_workers
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "create_parser",
+    "effective_workers",
+    "find_recipe",
+    "load_recipe",
+    "parse_args",
+    "read_config",
+    "recipe_folders",
+    "save_args",
+    "summary",
+    "to_yaml",
+]

@@ -1,0 +1,240 @@
+"""Old spellings: keys and values of MindCV's earlier versions and of other ResNeXt scripts, read as today's keys.
+
+Which key an old spelling belongs to stands with the key in `schema.py`; here are the values that need translation, and
+the keys that are accepted without effect. Each use gives one note that names today's key.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..utils.registry import suggest
+from .schema import KEYS
+
+# Accepted without effect, with what to know instead.
+UNUSED: dict[str, str] = {
+    "enable_modelarts": "no switch is needed; set data_dir, ckpt_path and ckpt_save_dir to the job's folders",
+    "data_url": "set data_dir",
+    "multi_data_url": "set data_dir",
+    "ckpt_url": "set ckpt_path",
+    "checkpoint_url": "set ckpt_path",
+    "train_url": "set ckpt_save_dir",
+    "config_path": "give the recipe with -c",
+    "log_path": "logs are written into ckpt_save_dir",
+    "save_checkpoint": "checkpoints are always saved, every ckpt_save_interval epochs",
+    "ckpt_interval": "it counted steps; set ckpt_save_interval, in epochs",
+    "is_save_on_master": "the first worker saves for all",
+    "rank_save_ckpt_flag": "the first worker saves for all",
+    "rank": "msrun gives each worker its rank",
+    "group_size": "msrun says how many workers there are",
+    "addr": "give msrun --master_addr",
+    "device_list": "give msrun --worker_num, and choose devices by ASCEND_RT_VISIBLE_DEVICES or CUDA_VISIBLE_DEVICES",
+    "file_name": "it belongs to the export",
+    "file_format": "it belongs to the export",
+    "mixup_prob": "set cutmix_prob, the probability that a batch is mixed",
+    "mixup_mode": "mixing is by batch",
+    "mixup_off_epoch": "mixing lasts for the whole training",
+    "switch_prob": "the loader chooses between mixup and cutmix",
+}
+
+# MindCV stopped reading these but left them in recipes, so today's key wins over them in the same file.
+_LEFTOVERS = ("filter_bias_and_bn", "dynamic_loss_scale", "smooth_factor", "use_ema", "use_clip_grad")
+# Recipes that have both mean this one for training (`batch_size: 1` was their export's).
+_STRONGER = ("per_batch_size",)
+
+_SCHEDULERS = {"cosine_annealing": "cosine_decay", "cosineannealing": "cosine_decay"}
+_MODELS = {"resnext50": "resnext50_32x4d"}
+_SWITCH_WORDS = {
+    "true": True,
+    "yes": True,
+    "on": True,
+    "1": True,
+    "false": False,
+    "no": False,
+    "off": False,
+    "0": False,
+}
+# Old keys that are switched on by standing alone on the command line.
+SWITCHES = ("amp", "label_smooth", "is_dynamic_loss_scale", "dynamic_loss_scale", "filter_bias_and_bn")
+# The strength that scripts with `label_smooth: 1` used when they were given none.
+_USUAL_SMOOTHING = 0.1
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One key with its value, as it was given.
+
+    Args:
+        key: The key; after `translate`, today's.
+        value: What was given.
+        written: The key as it was written, without leading dashes, for messages.
+        source: `file:line`, or `command line`.
+        rank: A setting of a higher rank wins: 0 recipe, 1 command line.
+    """
+
+    key: str
+    value: Any
+    written: str
+    source: str
+    rank: int
+
+
+def _switch(setting: Setting) -> bool:
+    """Reads on or off.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    word = str(setting.value).strip().lower()
+    if word not in _SWITCH_WORDS:
+        raise ValueError(f"{setting.source}: {setting.written}: got {setting.value!r}; allowed: True or False")
+    return _SWITCH_WORDS[word]
+
+
+# Old keys whose value means something else than the new key's.
+_VALUES: dict[str, Callable[[Setting], Any]] = {
+    "filter_bias_and_bn": lambda setting: "norm_and_bias" if _switch(setting) else "disable",
+    "dynamic_loss_scale": lambda setting: "dynamic" if _switch(setting) else "fixed",
+    "is_dynamic_loss_scale": lambda setting: "dynamic" if _switch(setting) else "fixed",
+    "backbone": lambda setting: _MODELS.get(str(setting.value), setting.value),
+}
+
+NEW_KEYS: dict[str, str] = {old: name for name, key in KEYS.items() for old in key.old}
+
+
+def _smoothing(given: dict[str, Setting]) -> None:
+    """`label_smooth` switches on what `label_smooth_factor` says how strongly."""
+    switch = given.pop("label_smooth", None)
+    if switch is None:
+        return
+    factor = given.pop("label_smooth_factor", None)
+    on = _switch(switch)
+    value = (factor.value if factor else _USUAL_SMOOTHING) if on else 0.0
+    rank = max(switch.rank, factor.rank) if factor else switch.rank
+    given["label_smooth_factor"] = replace(switch, key="label_smooth_factor", value=value, rank=rank)
+
+
+def _mixed_precision(given: dict[str, Setting]) -> None:
+    """`amp` switches on what `opt_level` says how far; scripts that had it meant O2 without one."""
+    switch = given.pop("amp", None)
+    if switch is None:
+        return
+    levels = [given[name] for name in ("opt_level", "amp_level") if name in given]
+    if not _switch(switch):
+        given.pop("opt_level", None)
+        given["amp"] = replace(switch, value="O0")
+    elif not any(level.rank >= switch.rank for level in levels):
+        given["amp"] = replace(switch, value="O2")
+
+
+def _schedule(given: dict[str, Setting]) -> None:
+    """`exponential` multiplied by `lr_gamma` at each of `lr_epochs`; without those it is a plain exponential."""
+    for name in ("scheduler", "lr_scheduler"):
+        if name in given:
+            word = str(given[name].value).strip().lower()
+            if word == "exponential":
+                steps = "lr_epochs" in given or "multi_step_decay_milestones" in given
+                word = "multi_step_decay" if steps else "exponential_decay"
+            given[name] = replace(given[name], value=_SCHEDULERS.get(word, word))
+
+
+def _weights(given: dict[str, Setting]) -> None:
+    """A `pretrained` that is a path names the checkpoint; an empty one is off."""
+    setting = given.get("pretrained")
+    if setting is None or not isinstance(setting.value, str) or setting.value.strip().lower() in _SWITCH_WORDS:
+        return
+    del given["pretrained"]
+    if setting.value.strip():
+        given["pretrained"] = replace(setting, key="ckpt_path")
+
+
+def _precedence(setting: Setting) -> int:
+    """How strongly a spelling counts against another of the same key in the same source."""
+    name = setting.written.replace("-", "_")
+    if name in _LEFTOVERS or setting.value in ("", None):
+        return 0
+    return 2 if name in _STRONGER else 1
+
+
+def _winner(candidates: list[Setting]) -> Setting:
+    """Which of several settings of one key counts.
+
+    Raises:
+        ValueError: Two from one source differ, and neither spelling is the stronger.
+    """
+    best = max(candidates, key=lambda setting: (setting.rank, _precedence(setting)))
+    for other in candidates:
+        equals = (other.rank, _precedence(other)) == (best.rank, _precedence(best))
+        if equals and str(other.value).lower() != str(best.value).lower():
+            raise ValueError(
+                f"{other.source}: {other.written}: got {other.value!r}, but {best.written} is {best.value!r} and "
+                f"both mean {best.key}; remove one"
+            )
+    return best
+
+
+def _notes(candidates: list[Setting], winner: Setting, originals: dict[str, Any]) -> list[str]:
+    """One line for each old spelling among settings of one key."""
+    notes = []
+    for setting in candidates:
+        original = originals[setting.written]
+        if setting is winner and (setting.written, setting.value) != (setting.key, original):
+            notes.append(f"{setting.source}: {setting.written}: {original} is read as {setting.key}: {setting.value}")
+        elif setting is not winner and setting.rank == winner.rank and setting.value not in ("", None):
+            notes.append(f"{setting.source}: {setting.written}: {original} has no effect beside {winner.written}")
+    return notes
+
+
+def translate(settings: Iterable[Setting]) -> tuple[dict[str, Setting], list[str], list[str]]:
+    """Brings settings to today's keys.
+
+    Args:
+        settings: What recipe and command line gave.
+
+    Returns:
+        The settings that count, by today's key; notes, one line for each old spelling; problems, one line for each.
+    """
+    given: dict[str, Setting] = {}
+    for setting in sorted(settings, key=lambda setting: setting.rank):
+        plain = setting.key.replace("-", "_")
+        given[plain] = replace(setting, key=plain)
+    originals = {setting.written: setting.value for setting in given.values()}
+    notes: list[str] = []
+    problems: list[str] = []
+    for rule in (_smoothing, _mixed_precision, _schedule, _weights):
+        try:
+            rule(given)
+        except ValueError as error:
+            problems.append(str(error))
+
+    candidates: dict[str, list[Setting]] = {}
+    for name, setting in given.items():
+        new_key = setting.key if setting.key in KEYS else NEW_KEYS.get(setting.key)
+        if name in UNUSED:
+            notes.append(f"{setting.source}: {setting.written} has no effect: {UNUSED[name]}")
+        elif new_key is None:
+            problems.append(_unknown(setting))
+        elif name == "outputs_dir" and not str(setting.value).strip():
+            notes.append(f"{setting.source}: {setting.written} is empty, so {new_key} stays {KEYS[new_key].default!r}")
+        else:
+            try:
+                value = _VALUES[name](setting) if name in _VALUES else setting.value
+            except ValueError as error:
+                problems.append(str(error))
+            else:
+                candidates.setdefault(new_key, []).append(replace(setting, key=new_key, value=value))
+
+    found: dict[str, Setting] = {}
+    for name, alternatives in candidates.items():
+        try:
+            found[name] = _winner(alternatives)
+        except ValueError as error:
+            problems.append(str(error))
+        else:
+            notes.extend(_notes(alternatives, found[name], originals))
+    return found, notes, problems
+
+
+def _unknown(setting: Setting) -> str:
+    hint = suggest(setting.key, [*KEYS, *NEW_KEYS]) or "; --help lists all keys"
+    return f"{setting.source}: unknown key {setting.written!r} (got {setting.value!r}){hint}"

@@ -1,0 +1,92 @@
+"""Writes a configuration: as YAML that is a recipe again, and as a short summary."""
+
+import logging
+import os
+import textwrap
+from typing import Any
+
+import yaml
+
+from ..utils.fs import atomic_write, local_path, require_directory
+from .schema import KEYS, SECTIONS, Config
+
+_logger = logging.getLogger(__name__)
+
+# What a reader wants to see of every run, default or not.
+_ALWAYS_SHOWN = {
+    *(
+        "device_target",
+        "seed",
+        "dataset",
+        "data_dir",
+        "batch_size",
+        "image_resize",
+        "model",
+        "ckpt_save_dir",
+        "epoch_size",
+    ),
+    *("opt", "weight_decay", "scheduler", "lr", "loss", "amp_level"),
+}
+
+
+def format_value(value: Any) -> str:
+    """Returns a value as one would write it on the command line, numbers in their short form."""
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    if isinstance(value, (list, tuple)):
+        return ",".join(format_value(item) for item in value)
+    return str(value) if value != "" else "''"
+
+
+def to_yaml(config: Config) -> str:
+    """Returns all keys as YAML in sections. Read as a recipe, it gives an equal configuration."""
+    parts = []
+    for section in SECTIONS:
+        values = {name: getattr(config, name) for name in section.model_fields}
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        body = yaml.safe_dump(plain, sort_keys=False, default_flow_style=None, width=10**6, allow_unicode=True)
+        parts.append(f"# {section.title}\n{body}")
+    return "\n".join(parts)
+
+
+def save_args(args: Config, filepath: str | os.PathLike[str], rank: int = 0) -> None:
+    """Saves a configuration as a YAML recipe, whole or not at all; ranks other than 0 do nothing.
+
+    Args:
+        args: What `parse_args` returned.
+        filepath: Where to; its folder is made.
+        rank: This worker's rank.
+
+    Raises:
+        ValueError: The folder cannot be written to.
+    """
+    if rank != 0:
+        return
+    path = local_path(filepath)
+    require_directory(path.parent, "the configuration's folder")
+    with atomic_write(path, "w") as file:
+        file.write(to_yaml(config=args))
+    _logger.info("configuration saved to %s", path)
+
+
+def summary(config: Config) -> str:
+    """Returns a readable summary: what matters in every run, and every key that is not at its default (`*`)."""
+    lines = [f"Configuration ({config.config or 'no recipe'}; * differs from the default)"]
+    for section in SECTIONS:
+        parts = []
+        for name in section.model_fields:
+            value = getattr(config, name)
+            differs = value != KEYS[name].default
+            if name != "config" and (differs or name in _ALWAYS_SHOWN):
+                parts.append(f"{name}={format_value(value)}{'*' if differs else ''}")
+        if parts:
+            text = textwrap.fill(
+                "  ".join(parts),
+                width=118,
+                initial_indent=f"  {section.title:<14}",
+                subsequent_indent=" " * 16,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            lines.append(text)
+    return "\n".join(lines)

@@ -1,0 +1,602 @@
+"""The typed schema of all configuration keys: flat, and grouped in code by section.
+
+A key is declared once, with its type, range or choices, default, help, unit, the keyword of the factory it goes to
+where that differs, and its old spellings. The YAML check, the command line, `docs/reference/configuration.md` and
+`config.schema.json` are made from it.
+"""
+
+import functools
+import itertools
+import logging
+import os
+import re
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+
+_logger = logging.getLogger(__name__)
+
+_NONE_WORDS = ("", "none", "null", "~")
+_BRACKETS = "[]() \t"
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a type allows, in words, where its annotation does not say it well."""
+
+    text: str
+
+
+def split_list(value: Any) -> Any:
+    """Turns the text forms of a list, `0.08,1.0`, `[0.08, 1.0]` and `0.08 1.0`, into a list; anything else stays."""
+    if not isinstance(value, str):
+        return value
+    return [part for part in re.split(r"[,\s]+", value.strip(_BRACKETS)) if part]
+
+
+def _ascending(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] > value[1]:
+        raise ValueError("not ascending")
+    return value
+
+
+def _strictly_ascending(value: tuple[int, ...]) -> tuple[int, ...]:
+    if any(later <= earlier for earlier, later in itertools.pairwise(value)):
+        raise ValueError("not ascending")
+    return value
+
+
+def _one_side(value: Any) -> Any:
+    """Reads `[224, 224]`, as recipes for other scripts have it, as 224."""
+    sides = split_list(value)
+    if isinstance(sides, (list, tuple)):
+        if len({str(side) for side in sides}) != 1 or len(sides) > 2:
+            raise ValueError("not square")
+        return sides[0]
+    return value
+
+
+def _jitter_strengths(value: Any) -> Any:
+    if isinstance(value, tuple) and len(value) not in (3, 4):
+        raise ValueError("wrong length")
+    return value
+
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+PixelValue = Annotated[int, Field(ge=0, le=255)]
+Range = Annotated[tuple[Positive, Positive], AfterValidator(_ascending), Words("2 numbers > 0, the smaller first")]
+Channels = Annotated[tuple[float, ...], Field(min_length=1), Words("a number for each channel")]
+Deviations = Annotated[tuple[Positive, ...], Field(min_length=1), Words("a number > 0 for each channel")]
+Milestones = Annotated[tuple[Count, ...], AfterValidator(_strictly_ascending), Words("integers >= 1, ascending")]
+Side = Annotated[int, Field(ge=1), BeforeValidator(_one_side), Words("an integer >= 1 (or twice the same one)")]
+Jitter = Annotated[
+    NotNegative | tuple[NotNegative, ...] | None,
+    AfterValidator(_jitter_strengths),
+    Words("a number >= 0, 3 or 4 of them (brightness, contrast, saturation, hue), or None"),
+]
+ErasedValue = Annotated[
+    PixelValue | tuple[PixelValue, PixelValue, PixelValue] | Literal["random"],
+    Words("an integer from 0 to 255, 3 of them (R, G, B), or random"),
+]
+AmpLevel = Literal["O0", "O1", "O2", "O3"]
+
+
+def key(
+    default: Any,
+    help: str,
+    *,
+    unit: str = "",
+    keyword: str = "",
+    old: tuple[str, ...] = (),
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+    lt: float | None = None,
+) -> Any:
+    """Declares a key.
+
+    Args:
+        default: The value when neither the recipe nor the command line has the key.
+        help: One sentence for `--help` and the reference page.
+        unit: What the number counts.
+        keyword: The factory's name for it, where it differs.
+        old: Spellings of other scripts that are read as this key.
+        ge, gt, le, lt: The range of a number.
+    """
+    facts: dict[str, Any] = {"unit": unit, "keyword": keyword, "old_spellings": list(old)}
+    extra = {name: fact for name, fact in facts.items() if fact}
+    return Field(default, description=help, json_schema_extra=extra, ge=ge, gt=gt, le=le, lt=lt)
+
+
+class Section(BaseModel):
+    """Keys that belong together. `factory` is the function that takes all of them, where there is one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+    title: ClassVar[str] = ""
+    factory: ClassVar[str] = ""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read(cls, value: Any, info: ValidationInfo) -> Any:
+        """Reads the spellings that YAML, the command line and upstream's recipes use for one and the same value."""
+        field = cls.model_fields[str(info.field_name)]
+        members = _members(field.annotation)
+        choices = [choice for member in members if get_origin(member) is Literal for choice in get_args(member)]
+        if isinstance(value, str) and type(None) in members and value.strip().lower() in _NONE_WORDS:
+            return None
+        if value is None and str in members and field.default == "":
+            return ""
+        if isinstance(value, bool) and bool not in members:
+            raise ValueError("a switch where a value belongs")
+        for choice in choices:
+            if str(value).strip().lower() == str(choice).lower():
+                return choice
+        if any(get_origin(member) is tuple for member in members) and isinstance(value, str):
+            parts = split_list(value)
+            return value if len(parts) == 1 and len(members) > 1 else parts
+        return value
+
+
+class RunKeys(Section):
+    title = "Run"
+
+    config: str = key("", "The recipe that the run started from; a saved config remembers it.")
+    mode: Literal[0, 1] = key(0, "0 runs compiled (GRAPH_MODE), 1 runs eagerly (PYNATIVE_MODE).")
+    jit_level: Literal["O0", "O1", "O2"] | None = key(
+        None,
+        "How far the graph compiler optimises; None is MindSpore's default. Not every device and version has O2.",
+    )
+    device_target: Literal["auto", "Ascend", "GPU", "CPU"] = key(
+        "auto", "The device to run on; auto takes Ascend, then GPU, then CPU."
+    )
+    distribute: bool = key(
+        False,
+        "Train on all workers that msrun started.",
+        old=("is_distributed", "run_distribute", "multiprocessing_distributed"),
+    )
+    seed: int = key(42, "Seed of weights, data order and augmentation.", ge=0)
+    log_interval: int = key(100, "How often the loss is logged.", unit="steps", ge=1)
+    val_while_train: bool = key(False, "Evaluate during training.")
+    val_interval: int = key(1, "How often to evaluate during training.", unit="epochs", ge=1)
+
+
+class DataKeys(Section):
+    title = "Data"
+
+    dataset: str = key(
+        "imagenet", "Name of the dataset; imagenet is any folder with a folder for each class.", keyword="name"
+    )
+    data_dir: str = key("./", "Folder of the dataset, above its splits.", keyword="root", old=("data_path",))
+    train_split: str = key("train", "Name of the training split.", keyword="split")
+    val_split: str = key("val", "Name of the evaluation split.", keyword="split")
+    dataset_download: bool = key(False, "Download the dataset where that is possible.", keyword="download")
+    num_parallel_workers: int = key(
+        8, "Threads that prepare data; never more than the machine has cores.", unit="threads", ge=1, old=("workers",)
+    )
+    shuffle: bool = key(True, "Shuffle the training data.")
+    eval_shuffle: bool = key(False, "Shuffle the evaluation data.", keyword="shuffle")
+    num_samples: int | None = key(None, "Use only so many training samples; None uses all.", unit="samples", ge=1)
+    batch_size: int = key(128, "Images in a step on one device.", unit="images", ge=1, old=("per_batch_size",))
+    drop_remainder: bool = key(True, "Leave out the last training batch when it is not full.")
+    aug_repeats: int = key(
+        0,
+        "Repeated augmentation: each sample so many times in an epoch; 0 and 1 are off.",
+        keyword="num_aug_repeats",
+        ge=0,
+    )
+
+
+class AugmentationKeys(Section):
+    title = "Augmentation"
+    factory = "create_transforms"
+
+    image_resize: Side = key(224, "Side of the square image that the network gets.", unit="pixels", old=("image_size",))
+    scale: Range = key((0.08, 1.0), "Area of the random crop.", unit="share of the image")
+    ratio: Range = key((0.75, 1.333), "Aspect ratio of the random crop.", unit="width / height")
+    hflip: Probability = key(0.5, "Probability of a horizontal flip.")
+    vflip: Probability = key(0.0, "Probability of a vertical flip.")
+    color_jitter: Jitter = key(0.4, "Strength of colour jitter; not used together with auto_augment.")
+    interpolation: Literal["nearest", "bilinear", "bicubic", "area", "pilcubic", "antialias", "linear", "cubic"] = key(
+        "bilinear", "How images are resized."
+    )
+    auto_augment: str | None = key(
+        None,
+        "Policy: randaug, autoaug, autoaugr, 3a, trivialaugwide or augmix, with options, such as randaug-m7-mstd0.5.",
+    )
+    re_prob: Probability = key(0.0, "Probability of random erasing.")
+    re_scale: Range = key((0.02, 0.33), "Area of the erased rectangle.", unit="share of the image")
+    re_ratio: Range = key((0.3, 3.3), "Aspect ratio of the erased rectangle.", unit="width / height")
+    re_value: ErasedValue = key(0, "What the erased rectangle is filled with.")
+    re_max_attempts: int = key(10, "Tries to place the erased rectangle before the image is left as it is.", ge=1)
+    mean: Channels = key(
+        (0.485 * 255, 0.456 * 255, 0.406 * 255), "Mean that is taken off each channel.", unit="0 to 255"
+    )
+    std: Deviations = key((0.229 * 255, 0.224 * 255, 0.225 * 255), "What each channel is divided by.", unit="0 to 255")
+    crop_pct: float = key(0.875, "Share of the resized image that the evaluation's centre crop keeps.", gt=0, le=1)
+
+
+class MixingKeys(Section):
+    title = "Mixing"
+
+    mixup: NotNegative = key(0.0, "Alpha of mixup's beta distribution; 0 is off.")
+    cutmix: NotNegative = key(0.0, "Alpha of cutmix's beta distribution; 0 is off.")
+    cutmix_prob: Probability = key(1.0, "Probability that a batch is mixed, by mixup or cutmix.")
+    aug_splits: Literal[0, 3] = key(
+        0, "Augmentation splits for the JSD loss: 0 is off, 3 makes three views of an image."
+    )
+
+
+class ModelKeys(Section):
+    title = "Model"
+
+    model: str = key("mobilenet_v2_035_224", "Name of the model.", keyword="model_name", old=("backbone", "arch"))
+    num_classes: int | None = key(None, "Classes; None takes the dataset's.", ge=1)
+    in_channels: int = key(3, "Channels of the input.", ge=1)
+    drop_rate: Rate | None = key(None, "Dropout before the classifier; None is the model's own.")
+    drop_path_rate: Rate | None = key(None, "Stochastic depth; None is the model's own.")
+    pretrained: bool = key(False, "Start from the published weights.")
+
+
+class CheckpointKeys(Section):
+    title = "Checkpoints"
+
+    ckpt_path: str = key(
+        "", "Checkpoint to start from or to evaluate.", keyword="checkpoint_path", old=("checkpoint_file_path",)
+    )
+    resume_opt: bool = key(False, "Also take optimizer state and epoch from beside ckpt_path.")
+    ckpt_save_dir: str = key("./ckpt", "Folder for checkpoints, logs and the resolved config.", old=("outputs_dir",))
+    ckpt_save_interval: int = key(1, "How often a checkpoint is saved.", unit="epochs", ge=1)
+    ckpt_save_policy: Literal["latest_k", "top_k"] | None = key(
+        "latest_k", "Which checkpoints are kept: the latest, or those with the best top-1; None keeps all."
+    )
+    keep_checkpoint_max: int = key(10, "How many checkpoints are kept.", unit="files", ge=1, old=("ckpt_save_max",))
+
+
+class TrainingKeys(Section):
+    title = "Training"
+
+    epoch_size: int = key(
+        90, "Length of the training.", unit="epochs", keyword="num_epochs", ge=1, old=("max_epoch", "epochs")
+    )
+    dataset_sink_mode: bool = key(True, "Feed the device by queue, where the device can (Ascend and GPU).")
+    gradient_accumulation_steps: int = key(1, "Batches whose gradients make one update.", unit="batches", ge=1)
+    clip_grad: bool = key(False, "Clip the gradient by its global norm.", old=("use_clip_grad",))
+    clip_value: Positive = key(15.0, "Largest global norm of the gradient.")
+    ema: bool = key(False, "Keep a moving average of the weights, and evaluate it.", old=("use_ema",))
+    ema_decay: Rate = key(0.9999, "Decay of the moving average in one update.")
+
+
+class OptimizerKeys(Section):
+    title = "Optimizer"
+    factory = "create_optimizer"
+
+    opt: Literal[
+        "sgd", "momentum", "nesterov", "adam", "adamw", "lion", "nadam", "adan", "rmsprop", "adagrad", "lamb"
+    ] = key("adam", "Optimizer.")
+    momentum: Rate = key(0.9, "Momentum of sgd, momentum, nesterov and rmsprop.")
+    weight_decay: NotNegative = key(1e-6, "Weight decay.")
+    use_nesterov: bool = key(False, "Nesterov's momentum, for sgd and momentum.", keyword="nesterov")
+    weight_decay_filter: Literal["disable", "auto", "norm_and_bias"] = key(
+        "disable",
+        "What weight decay leaves out: nothing, norm parameters as MindSpore does, or norm parameters and biases.",
+        old=("filter_bias_and_bn",),
+    )
+    layer_decay: Annotated[float, Field(gt=0, le=1)] | None = key(
+        None, "Factor of the learning rate from a layer to the one below it; None is off."
+    )
+    eps: NotNegative = key(1e-10, "Term in the denominator that keeps it from zero.", old=("opt_eps",))
+
+
+class ScheduleKeys(Section):
+    title = "Schedule"
+    factory = "create_scheduler"
+
+    scheduler: Literal[
+        "constant",
+        "cosine_decay",
+        "warmup_cosine_decay",
+        "exponential_decay",
+        "polynomial_decay",
+        "step_decay",
+        "multi_step_decay",
+        "one_cycle",
+        "cyclic",
+    ] = key("cosine_decay", "Course of the learning rate.", old=("lr_scheduler",))
+    lr: NotNegative = key(0.001, "Learning rate, the largest of the schedule.")
+    min_lr: NotNegative = key(1e-6, "Smallest learning rate, for schedules that have one.", old=("eta_min",))
+    warmup_epochs: int = key(3, "Length of the warm-up.", unit="epochs", ge=0)
+    warmup_factor: Probability = key(0.0, "Share of lr that the warm-up starts from.")
+    decay_epochs: int = key(
+        100,
+        "Length of the decay, or of one step of step_decay and exponential_decay.",
+        unit="epochs",
+        ge=0,
+        old=("T_max",),
+    )
+    decay_rate: Positive = key(0.9, "Factor of a step; the power of polynomial_decay.", old=("lr_gamma",))
+    multi_step_decay_milestones: Milestones = key(
+        (30, 60, 90), "When multi_step_decay steps.", unit="epochs", keyword="milestones", old=("lr_epochs",)
+    )
+    lr_epoch_stair: bool = key(False, "Change the learning rate once an epoch, not at every step.")
+    num_cycles: int = key(1, "Cycles of cosine_decay and cyclic.", ge=1)
+    cycle_decay: Positive = key(1.0, "Factor of the learning rate from a cycle to the next.")
+
+
+class LossKeys(Section):
+    title = "Loss"
+    factory = "create_loss"
+
+    loss: Literal["CE", "BCE", "asl_single_label", "asl_multi_label", "jsd"] = key("CE", "Loss.", keyword="name")
+    label_smoothing: Rate = key(
+        0.0, "How much of the label goes to all classes.", old=("label_smooth", "label_smooth_factor", "smooth_factor")
+    )
+    aux_factor: NotNegative = key(0.0, "Weight of the auxiliary head's loss.")
+    reduction: Literal["mean", "sum", "none"] = key("mean", "How the samples' losses are combined.")
+
+
+class PrecisionKeys(Section):
+    title = "Precision"
+
+    amp_level: AmpLevel = key(
+        "O0",
+        "Mixed precision: O0 none, O1 a list of cells in fp16, O2 all but a list of cells, O3 all.",
+        old=("opt_level", "amp"),
+    )
+    val_amp_level: AmpLevel = key("O0", "Mixed precision of the evaluation.")
+    amp_cast_list: str | None = key(
+        None,
+        "Cells for O1 to cast, or for O2 to leave, in place of the built-in list, such as '[nn.Dense, nn.Conv2d]'.",
+    )
+    loss_scale_type: Literal["fixed", "dynamic", "auto"] = key(
+        "fixed", "How the loss is scaled.", old=("is_dynamic_loss_scale", "dynamic_loss_scale")
+    )
+    loss_scale: Positive = key(1.0, "Loss scale, or the one that a dynamic scale starts from.")
+    drop_overflow_update: bool = key(False, "Leave out updates whose gradients overflow; dynamic scaling always does.")
+
+
+SECTIONS: tuple[type[Section], ...] = (
+    RunKeys,
+    DataKeys,
+    AugmentationKeys,
+    MixingKeys,
+    ModelKeys,
+    CheckpointKeys,
+    TrainingKeys,
+    OptimizerKeys,
+    ScheduleKeys,
+    LossKeys,
+    PrecisionKeys,
+)
+
+
+# pydantic collects fields from the last base to the first, so this is the order of `SECTIONS` reversed.
+class Config(
+    PrecisionKeys,
+    LossKeys,
+    ScheduleKeys,
+    OptimizerKeys,
+    TrainingKeys,
+    CheckpointKeys,
+    ModelKeys,
+    MixingKeys,
+    AugmentationKeys,
+    DataKeys,
+    RunKeys,
+):
+    """All keys of a run, checked and frozen. Keys are attributes: `config.batch_size`.
+
+    Raises:
+        pydantic.ValidationError: A key or value is not allowed; `read_config` turns it into a readable report.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, values: Any) -> Any:
+        """A dynamic loss scale always drops overflowing updates, so that it need not be said twice."""
+        if isinstance(values, Mapping) and str(values.get("loss_scale_type")).lower() == "dynamic":
+            return {"drop_overflow_update": True, **values}
+        return values
+
+    @model_validator(mode="after")
+    def _check(self) -> "Config":
+        problems = contradictions(self)
+        if problems:
+            text = "; ".join(text for _, text in problems)
+            raise PydanticCustomError("contradiction", "{text}", {"text": text, "problems": problems})
+        return self
+
+    def arguments(self, factory: str) -> dict[str, Any]:
+        """Returns the keyword arguments for one factory: its section's keys under its own names.
+
+        Args:
+            factory: `create_transforms`, `create_optimizer`, `create_scheduler` or `create_loss`.
+
+        Raises:
+            KeyError: No section goes to that factory as a whole.
+        """
+        section = {section.factory: section for section in SECTIONS if section.factory}[factory]
+        return {KEYS[name].keyword: getattr(self, name) for name in section.model_fields}
+
+
+def contradictions(config: Config) -> list[tuple[str, str]]:
+    """Returns what no value alone makes wrong but two together do, as (key, one line)."""
+    falls_to_min_lr = ("cosine_decay", "warmup_cosine_decay", "polynomial_decay", "cyclic")
+    rules = (
+        (
+            config.ckpt_save_policy == "top_k" and not config.val_while_train,
+            "ckpt_save_policy",
+            "ckpt_save_policy 'top_k' needs accuracies; set val_while_train: True, or ckpt_save_policy: latest_k",
+        ),
+        (
+            config.resume_opt and not config.ckpt_path,
+            "resume_opt",
+            "resume_opt needs the checkpoint to resume from; set ckpt_path",
+        ),
+        (
+            config.loss_scale_type == "dynamic" and not config.drop_overflow_update,
+            "drop_overflow_update",
+            "loss_scale_type 'dynamic' always drops overflowing updates; remove drop_overflow_update: False",
+        ),
+        (
+            config.scheduler in falls_to_min_lr and config.min_lr > config.lr,
+            "min_lr",
+            f"min_lr {config.min_lr:g} is above lr {config.lr:g}, where {config.scheduler} starts; set min_lr <= lr",
+        ),
+        (
+            config.use_nesterov and config.opt in ("sgd", "momentum", "nesterov") and config.momentum == 0,
+            "use_nesterov",
+            "use_nesterov needs momentum > 0; set momentum or use_nesterov: False",
+        ),
+        (
+            config.loss == "jsd" and config.aug_splits == 0,
+            "loss",
+            "loss 'jsd' compares three views of an image; set aug_splits: 3",
+        ),
+        (
+            config.aug_splits > 0 and config.auto_augment is None,
+            "aug_splits",
+            "aug_splits needs the augmentation that makes the views differ; set auto_augment",
+        ),
+        (
+            len(config.mean) != len(config.std),
+            "std",
+            f"mean has {len(config.mean)} channels and std has {len(config.std)}; give both the same number",
+        ),
+    )
+    return [(name, text) for wrong, name, text in rules if wrong]
+
+
+@dataclass(frozen=True)
+class Key:
+    """What the schema says of one key.
+
+    Args:
+        name: The key.
+        default: Its value when nothing is given.
+        help: One sentence.
+        unit: What the number counts, or empty.
+        keyword: The factory's name for it; the key's own where they are the same.
+        old: Spellings of other scripts that are read as this key.
+        allowed: Type with range, or choices, in words.
+        choices: The names to choose from, or empty.
+        is_switch: Whether it is on or off.
+        is_list: Whether several values are allowed.
+    """
+
+    name: str
+    default: Any
+    help: str
+    unit: str
+    keyword: str
+    old: tuple[str, ...]
+    allowed: str
+    choices: tuple[str, ...]
+    is_switch: bool
+    is_list: bool
+
+
+def _members(annotation: Any) -> list[Any]:
+    """Returns the types of a union without their constraints: `float | None` gives `[float, NoneType]`."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _members(get_args(annotation)[0])
+    if origin in (Union, types.UnionType):
+        return [member for part in get_args(annotation) for member in _members(part)]
+    return [annotation]
+
+
+def _limits(metadata: list[Any]) -> str:
+    """Words for a range: `>= 0 and < 1`."""
+    found = {}
+    for item in metadata:
+        for part in getattr(item, "metadata", [item]):
+            for sign, name in ((">=", "ge"), (">", "gt"), ("<=", "le"), ("<", "lt")):
+                if getattr(part, name, None) is not None:
+                    found[sign] = f"{sign} {getattr(part, name):g}"
+    return " and ".join(found.values())
+
+
+def _allowed(annotation: Any, metadata: list[Any]) -> str:
+    """What a type allows, in words."""
+    for item in metadata:
+        if isinstance(item, Words):
+            return item.text
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        inner, *more = get_args(annotation)
+        return _allowed(inner, [*metadata, *more])
+    if origin in (Union, types.UnionType):
+        return " or ".join(_allowed(part, metadata) for part in get_args(annotation))
+    if origin is Literal:
+        return "one of " + ", ".join(str(choice) for choice in get_args(annotation))
+    if annotation is type(None):
+        return "None"
+    if annotation is bool:
+        return "True or False"
+    word = {int: "an integer", float: "a number", str: "text"}[annotation]
+    return f"{word} {_limits(metadata)}".strip()
+
+
+def _describe(name: str, field: FieldInfo) -> Key:
+    extra = field.json_schema_extra
+    facts: dict[str, Any] = extra if isinstance(extra, dict) else {}
+    members = _members(field.annotation)
+    return Key(
+        name=name,
+        default=field.default,
+        help=field.description or "",
+        unit=facts.get("unit", ""),
+        keyword=facts.get("keyword", name),
+        old=tuple(facts.get("old_spellings", ())),
+        allowed=_allowed(field.annotation, field.metadata),
+        choices=tuple(
+            str(choice) for member in members if get_origin(member) is Literal for choice in get_args(member)
+        ),
+        is_switch=members == [bool],
+        is_list=any(get_origin(member) is tuple for member in members),
+    )
+
+
+KEYS: dict[str, Key] = {
+    name: _describe(name, field) for section in SECTIONS for name, field in section.model_fields.items()
+}
+
+
+@functools.cache
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@functools.cache
+def _cap_workers(wanted: int, cores: int) -> int:
+    """Cached so that the line is logged once, however many loaders ask."""
+    if wanted > cores:
+        _logger.info("num_parallel_workers: %d asked for, %d used, the number of cores", wanted, cores)
+    return min(wanted, cores)
+
+
+def effective_workers(config: Config) -> int:
+    """Returns `num_parallel_workers`, at most the cores there are; logs one line when it is less than asked for."""
+    return _cap_workers(config.num_parallel_workers, _cores())
