@@ -57,8 +57,9 @@ def test_header(path):
 
 @pytest.mark.parametrize("path", [path for path in RECIPES if path.stem.endswith("_gpu")], ids=name_of)
 def test_gpu_recipe_is_the_ascend_recipe(path):
-    gpu, ascend = load_recipe(path), load_recipe(path.with_name(path.name.replace("_gpu", "_ascend")))
-    assert {**gpu, "device_target": "Ascend"} == ascend
+    ascend = path.with_name(path.name.replace("_gpu", "_ascend"))
+    gpu_keys, ascend_keys = (load_recipe(str(recipe)).model_dump(exclude={"config"}) for recipe in (path, ascend))
+    assert {**gpu_keys, "device_target": "Ascend"} == ascend_keys
 
 
 @pytest.mark.parametrize("folder", sorted(FAMILIES), ids=lambda folder: folder.name)
