@@ -54,7 +54,9 @@ def require_directory(path: str | os.PathLike[str], purpose: str) -> Path:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise ValueError(f"{purpose}: cannot write to the folder {folder} ({error.strerror}); choose another folder") from error
+        raise ValueError(
+            f"{purpose}: cannot write to the folder {folder} ({error.strerror}); choose another folder"
+        ) from error
     return folder
 
 

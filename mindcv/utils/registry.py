@@ -15,7 +15,7 @@ def suggest(name: str, choices: Iterable[str]) -> str:
 
 
 def unknown_name_message(kind: str, name: object, choices: Iterable[str]) -> str:
-    """Returns the error text for a name that is not among `choices`: what was got, what is allowed, the closest match."""
+    """Returns the error text for a name that is not among `choices`: got, closest match, allowed."""
     choices = sorted(choices)
     return f"unknown {kind} {name!r}{suggest(str(name), choices) or '.'} Allowed: {', '.join(choices)}"
 
@@ -44,7 +44,9 @@ class Registry(Mapping[str, T], Generic[T]):
         """
         key = self._key(name)
         if key in self._things:
-            raise ValueError(f"{self.kind} {name!r} is already registered (as {self._things[key]!r}); choose another name")
+            raise ValueError(
+                f"{self.kind} {name!r} is already registered (as {self._things[key]!r}); choose another name"
+            )
         self._things[key] = thing
         return thing
 

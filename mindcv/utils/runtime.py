@@ -1,4 +1,4 @@
-"""The CPU runtime's switches that MindSpore leaves in a slow position (measured in docs/architecture.md and benchmarks/).
+"""The CPU runtime's switches that MindSpore leaves in a slow position; benchmarks/train_step.py measures them.
 
 `MINDCV_CPU_RUNTIME=0` leaves everything as MindSpore has it. A variable that the user has set is never changed.
 """
@@ -29,10 +29,10 @@ def has_avx512() -> bool:
 
 
 def prepare_cpu_environment() -> None:
-    """Keeps oneDNN off its reference convolution, 50 times too slow, on AVX-512 processors (MindSpore 2.9 and 2.10).
+    """Keeps oneDNN off its reference convolution, 50 times too slow, on AVX-512 processors (MindSpore 2.9, 2.10).
 
-    oneDNN reads the variable when its first primitive is made, so this works at any time before the first convolution. It
-    touches the host's kernels only and has no effect on Ascend or GPU.
+    oneDNN reads the variable when its first primitive is made, so this works at any time before the first convolution.
+    It touches the host's kernels only and has no effect on Ascend or GPU.
     """
     if _state["environment"] or not is_enabled():
         return
@@ -43,7 +43,7 @@ def prepare_cpu_environment() -> None:
 
 
 def prepare_cpu_runtime() -> None:
-    """Prepares a CPU run, once: the environment above, and launching operators without a thread hand-off (4 ms each)."""
+    """Prepares a CPU run, once: the environment above, and operators launched without a thread hand-off (4 ms each)."""
     prepare_cpu_environment()
     if is_enabled() and not _state["blocking"]:
         import mindspore as ms

@@ -1,0 +1,50 @@
+"""The command line: `mindcv <command>`. Each is a module here with HELP, add_arguments(parser) and run(args)."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from ..utils.errors import run_command
+from ..utils.registry import suggest
+
+# `train` and `validate` hand all their arguments to mindcv.config, as train.py and validate.py do.
+_SCRIPTS = {
+    "train": "train a model from a recipe",
+    "validate": "evaluate a checkpoint",
+}
+_COMMANDS = ("models", "doctor", "convert", "weights")
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code; the entry point of the console script."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in _SCRIPTS:
+        return importlib.import_module(f"mindcv.{arguments[0]}").main(arguments[1:])
+    if arguments and arguments[0] in _COMMANDS:
+        command = importlib.import_module(f"mindcv.cli.{arguments[0]}")
+        parser = argparse.ArgumentParser(prog=f"mindcv {arguments[0]}", description=command.HELP)
+        command.add_arguments(parser)
+        options = parser.parse_args(arguments[1:])
+        return run_command(lambda: command.run(options))
+    if arguments in (["-V"], ["--version"]):
+        print(f"mindcv {__version__}")
+        return 0
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage())
+        return 0
+    names = (*_SCRIPTS, *_COMMANDS)
+    hint = suggest(arguments[0], names) or "."
+    print(f"mindcv: error: unknown command {arguments[0]!r}{hint} Commands: {', '.join(names)}", file=sys.stderr)
+    return 2
+
+
+def _usage() -> str:
+    helps = {**_SCRIPTS, **{name: importlib.import_module(f"mindcv.cli.{name}").HELP for name in _COMMANDS}}
+    lines = [f"  {name:<10} {text}" for name, text in helps.items()]
+    return "\n".join(
+        ["usage: mindcv COMMAND [options]", "", "commands:", *lines, "", "mindcv COMMAND --help says more."]
+    )

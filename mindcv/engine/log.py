@@ -1,0 +1,86 @@
+"""Logging: the console and text log of a process, and the run's event log, `log.jsonl`, that everything else reads."""
+
+import json
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+__all__ = ["EventLog", "set_logger"]
+
+_FORMAT = "%(asctime)s %(name)s %(levelname)s - %(message)s"
+_DATE_FORMAT = "[%Y-%m-%d %H:%M:%S]"
+_COLORS = {logging.DEBUG: "35", logging.INFO: "32", logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "31"}
+
+
+class _ColorFormatter(logging.Formatter):
+    """Colours the level's name for a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return text.replace(record.levelname, f"\033[{_COLORS.get(record.levelno, '0')}m{record.levelname}\033[0m", 1)
+
+
+class _ConsoleHandler(logging.StreamHandler):
+    """Writes lines above a progress bar instead of through it, to what `sys.stdout` is at the time."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            tqdm.write(self.format(record), file=sys.stdout)
+        except (OSError, ValueError):
+            self.handleError(record)
+
+
+def set_logger(
+    name: str | None = None,
+    output_dir: str | None = None,
+    rank: int = 0,
+    log_level: int = logging.INFO,
+    color: bool = True,
+) -> logging.Logger:
+    """Gives a logger a console handler (rank 0 only) and, with `output_dir`, a file `rank<r>.log`. Can be called again.
+
+    Args:
+        name: The logger's name; None for the root logger.
+        output_dir: Folder of the log file; made when it is not there.
+        rank: This process's rank.
+        log_level: The lowest level that is written.
+        color: Colour level names when the output is a terminal.
+    """
+    logger = logging.getLogger(name)
+    logger.setLevel(log_level)
+    logger.propagate = False
+    for handler in [handler for handler in logger.handlers if getattr(handler, "of_mindcv", False)]:
+        logger.removeHandler(handler)
+        handler.close()
+    handlers: list[tuple[logging.Handler, logging.Formatter]] = []
+    if rank == 0:
+        formatter = _ColorFormatter if color and sys.stdout.isatty() else logging.Formatter
+        handlers.append((_ConsoleHandler(), formatter(_FORMAT, _DATE_FORMAT)))
+    if output_dir is not None:
+        os.makedirs(output_dir, exist_ok=True)
+        path = os.path.join(output_dir, f"rank{rank}.log")
+        handlers.append((logging.FileHandler(path, encoding="utf-8"), logging.Formatter(_FORMAT, _DATE_FORMAT)))
+    for handler, formatter in handlers:
+        handler.setLevel(log_level)
+        handler.setFormatter(formatter)
+        handler.of_mindcv = True  # type: ignore[attr-defined]
+        logger.addHandler(handler)
+    return logger
+
+
+class EventLog:
+    """Appends to a run's `log.jsonl`: one JSON object a line with `event`, `time` (seconds since 1970) and values."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a", encoding="utf-8", buffering=1)
+
+    def write(self, event: str, **values: Any) -> None:
+        self._file.write(json.dumps({"event": event, "time": round(time.time(), 3), **values}, default=float) + "\n")
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,147 @@
+"""What a run tells: progress bar, log lines, `log.jsonl` and `result.log`, all from the same figures."""
+
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from .checkpoint import CheckpointSaver, TrainState
+from .log import EventLog
+
+_logger = logging.getLogger(__name__)
+
+__all__ = ["RunReporter"]
+
+RESULT_LOG = "result.log"
+EVENT_LOG = "log.jsonl"
+RUN_CONFIG = "config.yaml"
+_COLUMN = 20
+
+
+class RunReporter:
+    """Tells one run's story. Ranks other than 0 keep quiet and write nothing.
+
+    Args:
+        folder: The run's folder.
+        epochs: Epochs of the run.
+        images_per_step: Images of all ranks together in one step.
+        log_interval: Steps between log lines when there is no progress bar, and between `train` events.
+        metrics: Names of the validation metrics, in the order of `result.log`.
+        is_master: Whether this is rank 0.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        epochs: int,
+        images_per_step: int,
+        log_interval: int,
+        metrics: list[str],
+        is_master: bool = True,
+    ) -> None:
+        self.folder = folder
+        self.epochs = epochs
+        self.images_per_step = images_per_step
+        self.log_interval = max(log_interval, 1)
+        self.metrics = metrics
+        self.is_master = is_master
+        self.show_progress = is_master and sys.stderr.isatty()
+        self._events = EventLog(folder / EVENT_LOG) if is_master else None
+        self._bar: tqdm | None = None
+        self._begin = time.perf_counter()
+        self._first_step: int | None = None
+        self._epoch_begin = (0, 0.0, 0)
+
+    def event(self, name: str, **values: Any) -> None:
+        """Writes one event to `log.jsonl`."""
+        if self._events:
+            self._events.write(name, **values)
+
+    def begin_epoch(self, epoch: int, steps: int, first_step: int) -> None:
+        """A pass over the data begins: `epoch` counts from 1; `first_step` of its steps are done already."""
+        self._steps = steps
+        self._epoch_begin = (epoch, time.perf_counter(), first_step)
+        if self.show_progress:
+            title = f"Epoch {epoch}/{self.epochs}"
+            self._bar = tqdm(total=steps, initial=first_step, desc=title, unit="step", leave=False, dynamic_ncols=True)
+
+    def step(self, state: TrainState, losses: list[float], lr: float, data_wait_s: float) -> None:
+        """The losses of the last `len(losses)` steps are known."""
+        epoch, begin, first_step = self._epoch_begin
+        seconds = max(time.perf_counter() - begin, 1e-9)
+        done = state.step - first_step
+        speed = done * self.images_per_step / seconds
+        if self._first_step is None:
+            self._first_step = state.global_step - len(losses)
+        left = self.epochs * self._steps - state.global_step
+        eta_s = left * (time.perf_counter() - self._begin) / max(state.global_step - self._first_step, 1)
+        shown = f"loss={losses[-1]:.4f}, lr={lr:.3g}, {speed:.1f} img/s, "
+        shown += f"data wait {data_wait_s / seconds:.0%}, ETA {_clock(eta_s)}"
+        if self._bar is not None:
+            self._bar.set_postfix_str(shown, refresh=False)
+            self._bar.update(len(losses))
+        crossed = state.step // self.log_interval > (state.step - len(losses)) // self.log_interval
+        if not crossed and state.step != self._steps:
+            return
+        values = {"epoch": epoch, "step": state.step, "global_step": state.global_step, "loss": losses[-1], "lr": lr}
+        self.event("train", **values, images_per_s=speed, data_wait_s=data_wait_s, eta_s=eta_s)
+        if self.is_master and self._bar is None:
+            _logger.info("Epoch: [%d/%d], step: [%d/%d], %s", epoch, self.epochs, state.step, self._steps, shown)
+
+    def end_epoch(self, row: dict[str, float], state: TrainState) -> None:
+        """An epoch is complete, evaluated and saved."""
+        self.close_bar()
+        if not self.is_master:
+            return
+        self.event("epoch", **row, best_metric=state.best_metric, best_epoch=state.best_epoch)
+        parts = [f"loss={row['loss']:.4f}"]
+        parts += [f"{name}={row[name]:.2%}" for name in self.metrics if name in row]
+        parts += [f"lr={row['lr']:.3g}", f"{row['images_per_s']:.1f} img/s", f"data wait {row['data_wait_s']:.1f} s"]
+        parts += [f"train {row['train_s']:.1f} s", f"eval {row.get('eval_s', 0.0):.1f} s"]
+        _logger.info("Epoch %d/%d: %s", row["epoch"], self.epochs, ", ".join(parts))
+        self._write_result_log(state.history)
+
+    def _write_result_log(self, history: list[dict[str, float]]) -> None:
+        """Rewrites the table, so that a resumed run has no lost or doubled row."""
+        header = ["Epoch", "TrainLoss", *self.metrics, "TrainTime", "EvalTime", "TotalTime"]
+        lines = ["".join(f"{title:<{_COLUMN}}" for title in header).rstrip()]
+        for row in history:
+            metrics = [f"{row[name]:.6f}" if name in row else "-" for name in self.metrics]
+            times = [f"{row.get(name, 0.0):.2f}" for name in ("train_s", "eval_s", "total_s")]
+            cells = [str(row["epoch"]), f"{row['loss']:.6f}", *metrics, *times]
+            lines.append("".join(f"{cell:<{_COLUMN}}" for cell in cells).rstrip())
+        (self.folder / RESULT_LOG).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def close_bar(self) -> None:
+        """Takes the progress bar off the screen."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def end_run(self, saver: CheckpointSaver, state: TrainState) -> None:
+        """The run is complete: says where everything is and how to evaluate it."""
+        self.event("run_end", best_metric=state.best_metric, best_epoch=state.best_epoch)
+        best = saver.last_path
+        if state.best_metric is not None:
+            best = saver.best_path
+            _logger.info("Best top-1 accuracy: %.2f %% in epoch %d", 100 * state.best_metric, state.best_epoch)
+        _logger.info("Checkpoints: %s, last: %s", best, saver.last_path)
+        _logger.info("Logs: %s, %s", self.folder / RESULT_LOG, self.folder / EVENT_LOG)
+        _logger.info("Resolved config: %s", self.folder / RUN_CONFIG)
+        script = "python validate.py" if Path(sys.argv[0]).name == "train.py" else "mindcv validate"
+        _logger.info("Evaluate with: %s -c %s --ckpt_path %s", script, self.folder / RUN_CONFIG, best)
+
+    def close(self) -> None:
+        """Nothing more will be told."""
+        self.close_bar()
+        if self._events:
+            self._events.close()
+
+
+def _clock(seconds: float) -> str:
+    """Seconds as h:mm:ss."""
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}"

@@ -1,0 +1,318 @@
+"""One training step for every case.
+
+Its order: scale, backward, unscale, accumulate, reduce over ranks, overflow check, clip, update, EMA. Schedules and the
+moving average advance once per update, so neither moves on an overflow or between accumulated batches.
+"""
+
+import dataclasses
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
+
+from .distributed import world_size
+
+__all__ = ["GradientAccumulation", "LossScale", "LossWithNetwork", "TrainStep"]
+
+# Upstream's warm-up of the EMA decay: d * (1 - exp(-updates / 2000)).
+_EMA_WARMUP_UPDATES = 2000.0
+
+_multiply = ops.MultitypeFuncGraph("multiply")
+_add_into = ops.MultitypeFuncGraph("add_into")
+_clear = ops.MultitypeFuncGraph("clear")
+_move_average = ops.MultitypeFuncGraph("move_average")
+
+
+@_multiply.register("Tensor", "Tensor")
+def _multiply_gradient(factor, gradient):
+    return gradient * ops.cast(factor, gradient.dtype)
+
+
+@_add_into.register("Tensor", "Tensor")
+def _add_into_buffer(buffer, gradient):
+    return ops.assign_add(buffer, ops.cast(gradient, buffer.dtype))
+
+
+@_clear.register("Tensor")
+def _clear_buffer(buffer):
+    return ops.assign(buffer, ops.zeros_like(buffer))
+
+
+@_move_average.register("Tensor", "Tensor", "Tensor")
+def _move_average_of_weight(decay, average, weight):
+    return ops.assign(average, average * decay + weight * (1.0 - decay))
+
+
+@dataclasses.dataclass(frozen=True)
+class LossScale:
+    """How the loss is scaled before the backward pass.
+
+    Attributes:
+        value: The (initial) scale, at least 1.
+        dynamic: Halve it (by `factor`) on an overflow and raise it after `window` updates without one.
+        drop_overflow: Skip an update whose gradients are not finite. Always on with a dynamic scale.
+        factor: By how much a dynamic scale changes.
+        window: Updates without overflow after which a dynamic scale is raised.
+    """
+
+    value: float = 1.0
+    dynamic: bool = False
+    drop_overflow: bool = False
+    factor: float = 2.0
+    window: int = 2000
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.value) and self.value >= 1.0):
+            raise ValueError(f"loss_scale is {self.value}; it must be at least 1")
+
+    @property
+    def checks_overflow(self) -> bool:
+        """Whether the step looks for gradients that are not finite."""
+        return self.dynamic or self.drop_overflow
+
+    @classmethod
+    def of(cls, scale: Any) -> "LossScale":
+        """Reads what upstream's `TrainStep` takes as `scale_sense`: a number, a Tensor or MindSpore's update cells."""
+        if isinstance(scale, cls):
+            return scale
+        if isinstance(scale, (int, float)):
+            return cls(float(scale))
+        if isinstance(scale, Tensor):
+            return cls(float(scale.asnumpy()))
+        if isinstance(scale, nn.DynamicLossScaleUpdateCell):
+            return cls(float(scale.loss_scale_value), True, True, float(scale.scale_factor), int(scale.scale_window))
+        if isinstance(scale, nn.FixedLossScaleUpdateCell):
+            return cls(float(scale.loss_scale_value), drop_overflow=True)
+        raise ValueError(
+            f"scale_sense is a {type(scale).__name__}; allowed: a number, a Tensor, LossScale, "
+            "nn.FixedLossScaleUpdateCell or nn.DynamicLossScaleUpdateCell"
+        )
+
+
+class LossWithNetwork(nn.Cell):
+    """The network followed by the loss, which is computed in fp32 whatever the network's precision.
+
+    Inputs: images `(N, C, H, W)` and labels `(N,)` or `(N, num_classes)`. Output: the loss.
+    """
+
+    def __init__(self, network: nn.Cell, loss: nn.Cell) -> None:
+        super().__init__(auto_prefix=False)
+        self.network = network
+        self.loss = loss
+
+    def construct(self, image, label):
+        return self.loss(_to_fp32(self.network(image)), label)
+
+
+def _to_fp32(logits):
+    if isinstance(logits, (tuple, list)):
+        outputs = ()
+        for output in logits:
+            outputs += (ops.cast(output, ms.float32),)
+        return outputs
+    return ops.cast(logits, ms.float32)
+
+
+class _ScaledLoss(nn.Cell):
+    """Gives the scaled loss, which is differentiated, and the loss itself."""
+
+    def __init__(self, network: nn.Cell) -> None:
+        super().__init__(auto_prefix=False)
+        self.network = network
+
+    def construct(self, scale, *inputs):
+        loss = self.network(*inputs)
+        return loss * ops.cast(scale, loss.dtype), loss
+
+
+def _state(value: float | int, dtype: Any, name: str) -> Parameter:
+    return Parameter(Tensor(value, dtype), name=name, requires_grad=False)
+
+
+class TrainStep(nn.Cell):
+    """Runs forward, backward and, every `gradient_accumulation_steps` calls, one update of the weights.
+
+    All state lives in parameters of this cell (weights, optimizer slots, EMA, loss scale, accumulated gradients), so
+    that `parameters_dict()` is what a checkpoint has to hold.
+
+    Args:
+        network: Gives the loss for a batch; see `LossWithNetwork`.
+        optimizer: Updates the weights. When it was made with a `loss_scale`, its own division is allowed for.
+        scale_sense: Loss scale: a number, `LossScale`, or one of MindSpore's update cells.
+        ema: Keep an exponential moving average of all parameters of the network, in parameters named `ema.*`.
+        ema_decay: Decay of the average, reached gradually over the first thousands of updates as upstream does.
+        clip_grad: Clip the gradients by their global norm.
+        clip_value: The largest global norm.
+        gradient_accumulation_steps: Batches per update; their gradients are averaged.
+
+    Inputs: those of `network`. Output: the loss of this batch, unscaled.
+
+    Raises:
+        ValueError: A value is out of its range.
+    """
+
+    def __init__(
+        self,
+        network: nn.Cell,
+        optimizer: nn.Optimizer,
+        scale_sense: Any = 1.0,
+        ema: bool = False,
+        ema_decay: float = 0.9999,
+        clip_grad: bool = False,
+        clip_value: float = 15.0,
+        gradient_accumulation_steps: int = 1,
+    ) -> None:
+        super().__init__(auto_prefix=False)
+        if gradient_accumulation_steps < 1:
+            raise ValueError(f"gradient_accumulation_steps is {gradient_accumulation_steps}; it must be at least 1")
+        if clip_grad and not clip_value > 0:
+            raise ValueError(f"clip_value is {clip_value}; it must be greater than 0")
+        if not 0.0 <= ema_decay <= 1.0:
+            raise ValueError(f"ema_decay is {ema_decay}; it must lie between 0 and 1")
+        self.network = network
+        self.network.set_grad()
+        self.optimizer = optimizer
+        self.weights = optimizer.parameters
+        self.hyper_map = ops.HyperMap()
+
+        self.scale = LossScale.of(scale_sense)
+        self.is_scaled = self.scale.value != 1.0 or self.scale.dynamic
+        self.is_dynamic = self.scale.dynamic
+        self.checks_overflow = self.scale.checks_overflow
+        self.scale_factor = self.scale.factor
+        self.scale_window = self.scale.window
+        if self.is_scaled:
+            self.loss_scale = _state(self.scale.value, ms.float32, "loss_scale")
+            self.value_and_grad = ops.value_and_grad(_ScaledLoss(network), None, self.weights, has_aux=True)
+        else:
+            self.value_and_grad = ops.value_and_grad(network, None, self.weights)
+        if self.is_dynamic:
+            self.good_updates = _state(0, ms.int32, "good_updates")
+        if self.checks_overflow:
+            self.skipped_updates = _state(0, ms.int32, "skipped_updates")
+            self.all_finite = ms.amp.all_finite
+
+        self.accumulation_steps = gradient_accumulation_steps
+        if self.accumulation_steps > 1:
+            self.accumulated = self.weights.clone("grad_accum", init="zeros")
+            self.accumulated_batches = _state(0, ms.int32, "accumulated_batches")
+            self.inverse_accumulation_steps = Tensor(1.0 / gradient_accumulation_steps, ms.float32)
+
+        self.is_parallel = world_size() > 1
+        if self.is_parallel:
+            self.reduce = nn.DistributedGradReducer(self.weights, mean=True, degree=world_size())
+            self.sum_over_ranks = ops.AllReduce()
+
+        self.clip_grad = clip_grad
+        self.clip_value = float(clip_value)
+        self.optimizer_scale = float(optimizer.loss_scale)
+        self.optimizer_scale_tensor = Tensor(self.optimizer_scale, ms.float32)
+
+        self.ema = ema
+        self.ema_decay = ema_decay
+        if ema:
+            self.averaged_weights = ParameterTuple(list(network.get_parameters()))
+            self.ema_weights = self.averaged_weights.clone("ema", init="same")
+            self.ema_updates = _state(0.0, ms.float32, "ema_updates")
+
+    def construct(self, *inputs):
+        if self.is_scaled:
+            (_, loss), gradients = self.value_and_grad(self.loss_scale, *inputs)
+            gradients = self.hyper_map(ops.partial(_multiply, 1.0 / self.loss_scale), gradients)
+        else:
+            loss, gradients = self.value_and_grad(*inputs)
+        if self.accumulation_steps > 1:
+            return self._accumulate(loss, gradients)
+        return ops.depend(loss, self._update(gradients))
+
+    def _accumulate(self, loss, gradients):
+        gradients = self.hyper_map(ops.partial(_multiply, self.inverse_accumulation_steps), gradients)
+        loss = ops.depend(loss, self.hyper_map(_add_into, self.accumulated, gradients))
+        batches = self.accumulated_batches + 1
+        if batches >= self.accumulation_steps:
+            loss = ops.depend(loss, self._update(self.accumulated))
+            loss = ops.depend(loss, self.hyper_map(_clear, self.accumulated))
+            batches = ops.zeros_like(batches)
+        return ops.depend(loss, ops.assign(self.accumulated_batches, batches))
+
+    def _update(self, gradients):
+        if self.is_parallel:
+            gradients = self.reduce(gradients)
+        if not self.checks_overflow:
+            return self._apply(gradients)
+        finite = self.all_finite(gradients)
+        if self.is_parallel:
+            # Saturating arithmetic can hide one rank's overflow in the reduced gradients: all ranks must agree.
+            overflows = self.sum_over_ranks(1.0 - ops.cast(finite, ms.float32))
+            finite = overflows < 0.5
+        if finite:  # noqa: SIM108 (a branch of the graph, not a value)
+            done = self._apply(gradients)
+        else:
+            done = ops.assign_add(self.skipped_updates, Tensor(1, ms.int32)) > 0
+        if self.is_dynamic:
+            done = ops.depend(done, self._adjust_loss_scale(finite))
+        return done
+
+    def _apply(self, gradients):
+        if self.clip_grad:
+            gradients = ops.clip_by_global_norm(gradients, self.clip_value)
+        if self.optimizer_scale != 1.0:
+            gradients = self.hyper_map(ops.partial(_multiply, self.optimizer_scale_tensor), gradients)
+        done = ops.depend(Tensor(True), self.optimizer(gradients))
+        if self.ema:
+            done = ops.depend(done, self._update_average())
+        return done
+
+    def _update_average(self):
+        updates = self.ema_updates + 1.0
+        decay = self.ema_decay * (1.0 - ops.exp(-updates / _EMA_WARMUP_UPDATES))
+        done = ops.assign(self.ema_updates, updates)
+        averaged = self.hyper_map(ops.partial(_move_average, decay), self.ema_weights, self.averaged_weights)
+        return ops.depend(done, averaged)
+
+    def _adjust_loss_scale(self, finite):
+        good_updates = self.good_updates + 1
+        is_raised = good_updates >= self.scale_window
+        raised = ops.select(is_raised, self.loss_scale * self.scale_factor, self.loss_scale * 1.0)
+        lowered = ops.maximum(self.loss_scale / self.scale_factor, Tensor(1.0, ms.float32))
+        kept = ops.select(is_raised, ops.zeros_like(good_updates), good_updates)
+        done = ops.assign(self.loss_scale, ops.select(finite, raised, lowered))
+        counted = ops.assign(self.good_updates, ops.select(finite, kept, ops.zeros_like(kept)))
+        return ops.depend(done, counted)
+
+
+class GradientAccumulation(nn.Cell):
+    """Adds up gradients and hands their mean to the optimizer every so many calls (upstream's interface).
+
+    `TrainStep(gradient_accumulation_steps=n)` does the same for whole training steps.
+
+    Args:
+        max_accumulation_step: Calls per update.
+        optimizer: Updates the weights.
+        grad_reducer: Averages gradients over ranks, called once per update.
+
+    Inputs: the loss and the gradients of `optimizer.parameters`. Output: the loss.
+    """
+
+    def __init__(self, max_accumulation_step: int, optimizer: nn.Optimizer, grad_reducer: Any) -> None:
+        super().__init__(auto_prefix=False)
+        if max_accumulation_step < 1:
+            raise ValueError(f"max_accumulation_step is {max_accumulation_step}; it must be at least 1")
+        self.steps = max_accumulation_step
+        self.inverse_steps = Tensor(1.0 / max_accumulation_step, ms.float32)
+        self.optimizer = optimizer
+        self.grad_reducer = grad_reducer
+        self.hyper_map = ops.HyperMap()
+        self.accumulated = optimizer.parameters.clone("grad_accum", init="zeros")
+        self.batches = _state(0, ms.int32, "accumulated_batches")
+
+    def construct(self, loss, gradients):
+        gradients = self.hyper_map(ops.partial(_multiply, self.inverse_steps), gradients)
+        loss = ops.depend(loss, self.hyper_map(_add_into, self.accumulated, gradients))
+        batches = self.batches + 1
+        if batches >= self.steps:
+            loss = ops.depend(loss, self.optimizer(self.grad_reducer(self.accumulated)))
+            loss = ops.depend(loss, self.hyper_map(_clear, self.accumulated))
+            batches = ops.zeros_like(batches)
+        return ops.depend(loss, ops.assign(self.batches, batches))

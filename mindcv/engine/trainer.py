@@ -1,0 +1,213 @@
+"""The training loop."""
+
+import contextlib
+import dataclasses
+import logging
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from types import FrameType
+from typing import Any
+
+from ..utils.errors import RunError, RunStopped
+from .checkpoint import CheckpointSaver, TrainState
+from .ema import averaged_weights
+from .evaluator import Evaluator
+from .report import RunReporter
+from .train_step import TrainStep
+
+_logger = logging.getLogger(__name__)
+
+__all__ = ["Schedule", "StopSignal", "Trainer"]
+
+# So many losses in a row may overflow before a step that drops overflows is called broken.
+_MAX_OVERFLOWS_IN_A_ROW = 50
+
+
+class StopSignal:
+    """Notes the first Ctrl-C or SIGTERM; a second Ctrl-C stops at once."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator["StopSignal"]:
+        """Watches for as long as the context lasts; only the main thread can."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.number is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.number = number
+        _logger.warning("%s: finishing this step, then saving; Ctrl-C again stops at once", signal.Signals(number).name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """What happens when.
+
+    Attributes:
+        epochs: Passes over the training data in all.
+        val_interval: Evaluate after every so many epochs; the last one always.
+        save_interval: Save after every so many epochs; the last one always.
+        read_interval: Read the loss from the device after every so many steps. Reading waits for the device.
+    """
+
+    epochs: int
+    val_interval: int = 1
+    save_interval: int = 1
+    read_interval: int = 1
+
+    def is_due(self, interval: int, epoch: int) -> bool:
+        """Whether something with that interval is due after `epoch` (from 1)."""
+        return epoch % interval == 0 or epoch == self.epochs
+
+
+class Trainer:
+    """Trains, evaluates and saves until the epochs are done.
+
+    Args:
+        step: The training step.
+        feed: Runs the step on the next batch.
+        steps_per_epoch: Batches in an epoch.
+        learning_rates: One for each update of the run.
+        schedule: What happens when.
+        reporter: Tells the user and the logs.
+        saver: Writes checkpoints; None on ranks that write none.
+        evaluator: Evaluates; None for none.
+        metric: Name of the metric that decides which checkpoint is best.
+    """
+
+    def __init__(
+        self,
+        step: TrainStep,
+        feed: Any,
+        steps_per_epoch: int,
+        learning_rates: Sequence[float],
+        schedule: Schedule,
+        reporter: RunReporter,
+        saver: CheckpointSaver | None = None,
+        evaluator: Evaluator | None = None,
+        metric: str = "Top_1_Accuracy",
+    ) -> None:
+        self.step = step
+        self.feed = feed
+        self.steps_per_epoch = steps_per_epoch
+        self.learning_rates = learning_rates
+        self.schedule = schedule
+        self.reporter = reporter
+        self.saver = saver
+        self.evaluator = evaluator
+        self.metric = metric
+        self._overflows_in_a_row = 0
+
+    def fit(self, state: TrainState | None = None) -> TrainState:
+        """Trains from `state` (from the start when None) to the last epoch and returns where it ended.
+
+        Raises:
+            RunError: The loss is not finite.
+            RunStopped: Ctrl-C or SIGTERM; a checkpoint has been saved.
+        """
+        state = state or TrainState()
+        with StopSignal().watching() as stop:
+            while state.epoch < self.schedule.epochs:
+                row = self._train_epoch(state, stop)
+                if self.evaluator and self.schedule.is_due(self.schedule.val_interval, state.epoch):
+                    self._evaluate(state, row)
+                row["total_s"] = row["train_s"] + row.get("eval_s", 0.0)
+                state.history.append(row)
+                if self.saver and self.schedule.is_due(self.schedule.save_interval, state.epoch):
+                    self._save(state, row.get(self.metric))
+                self.reporter.end_epoch(row, state)
+                self._stop_if_asked(stop, state, saved=self.schedule.is_due(self.schedule.save_interval, state.epoch))
+        return state
+
+    def _train_epoch(self, state: TrainState, stop: StopSignal) -> dict[str, float]:
+        """Runs the batches that are left of the epoch; afterwards it counts as complete."""
+        self.step.set_train(True)
+        self.reporter.begin_epoch(state.epoch + 1, self.steps_per_epoch, state.step)
+        begin, wait_before, first_step = time.perf_counter(), self.feed.wait_s, state.step
+        self.feed.begin_epoch()
+        total_loss, pending = 0.0, []
+        while state.step < self.steps_per_epoch:
+            pending.append(self.feed.run_step())
+            state.step += 1
+            state.global_step += 1
+            is_last = state.step == self.steps_per_epoch
+            if is_last or state.step % self.schedule.read_interval == 0 or stop.number is not None:
+                losses = self._read_losses(pending, state)
+                pending.clear()
+                total_loss += math.fsum(losses)
+                self.reporter.step(state, losses, self._learning_rate(state), self.feed.wait_s - wait_before)
+                if not is_last:
+                    self._stop_if_asked(stop, state, saved=False)
+        steps = state.step - first_step
+        seconds = time.perf_counter() - begin
+        state.epoch, state.step = state.epoch + 1, 0
+        return {
+            "epoch": state.epoch,
+            "steps": self.steps_per_epoch,
+            "loss": total_loss / max(steps, 1),
+            "lr": self._learning_rate(state),
+            "train_s": seconds,
+            "data_wait_s": self.feed.wait_s - wait_before,
+            "images_per_s": steps * self.reporter.images_per_step / seconds,
+        }
+
+    def _learning_rate(self, state: TrainState) -> float:
+        update = (state.global_step - 1) // self.step.accumulation_steps
+        return self.learning_rates[min(max(update, 0), len(self.learning_rates) - 1)]
+
+    def _read_losses(self, pending: list[Any], state: TrainState) -> list[float]:
+        """Waits for the losses. One that is not finite ends the run, unless the step drops overflows and few came."""
+        losses = [float(loss.asnumpy()) for loss in pending]
+        for back, loss in enumerate(reversed(losses)):
+            if math.isfinite(loss):
+                self._overflows_in_a_row = 0
+                continue
+            self._overflows_in_a_row += 1
+            if self.step.checks_overflow and self._overflows_in_a_row < _MAX_OVERFLOWS_IN_A_ROW:
+                continue
+            scale = float(self.step.loss_scale.asnumpy()) if self.step.is_scaled else 1.0
+            raise RunError(
+                f"the loss is {loss} at epoch {state.epoch + 1}, step {state.step - back} (learning rate "
+                f"{self._learning_rate(state):.3g}, loss scale {scale:g}); lower lr or set clip_grad"
+            )
+        return losses
+
+    def _evaluate(self, state: TrainState, row: dict[str, float]) -> None:
+        """Adds the validation figures to the epoch's row and notes whether it is the best."""
+        begin = time.perf_counter()
+        with averaged_weights(self.step):
+            result = self.evaluator.run(show_progress=self.reporter.show_progress)
+        row.update({name: value for name, value in result.items() if name.startswith("Top_")})
+        row.update(val_loss=result["loss"], val_samples=result["num_samples"], eval_s=time.perf_counter() - begin)
+        value = row[self.metric]
+        if state.best_metric is None or value > state.best_metric:
+            state.best_metric, state.best_epoch = value, state.epoch
+            if self.saver:
+                self.saver.save_best(self.evaluator.network, self.step)
+
+    def _save(self, state: TrainState, metric: float | None) -> None:
+        path = self.saver.save(self.step, state, metric)
+        self.reporter.event("checkpoint", path=str(path), epoch=state.epoch, step=state.step)
+
+    def _stop_if_asked(self, stop: StopSignal, state: TrainState, saved: bool) -> None:
+        if stop.number is None:
+            return
+        if self.saver and not saved:
+            self._save(state, None)
+        self.reporter.close_bar()
+        where = f"epoch {state.epoch + 1}, step {state.step}" if state.step else f"the end of epoch {state.epoch}"
+        kept = f"; saved {self.saver.last_path}" if self.saver else ""
+        raise RunStopped(f"stopped by {signal.Signals(stop.number).name} at {where}{kept}", 128 + stop.number)

@@ -1,0 +1,59 @@
+"""How a command ends: one line for what the user can mend, an exit code for each way."""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+
+__all__ = ["RunError", "RunStopped", "run_command"]
+
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+class RunError(RuntimeError):
+    """A run cannot go on; the message says where it stood and what to do."""
+
+
+class RunStopped(Exception):  # noqa: N818
+    """A run was stopped by a signal, cleanly.
+
+    Attributes:
+        exit_code: 130 for Ctrl-C, 143 for SIGTERM.
+    """
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def run_command(command: Callable[[], int | None]) -> int:
+    """Runs a command and returns its exit code; an error that the user can mend becomes one line on stderr.
+
+    With `MINDCV_DEBUG=1` the traceback is shown as well.
+    """
+    try:
+        return command() or 0
+    except RunStopped as stop:
+        _say(str(stop))
+        return stop.exit_code
+    except KeyboardInterrupt:
+        _say("stopped by Ctrl-C")
+        return EXIT_INTERRUPTED
+    except (ValueError, FileNotFoundError, KeyError, ImportError) as error:
+        # str(KeyError) is the repr of its argument.
+        return _fail(error.args[0] if isinstance(error, KeyError) and error.args else error, EXIT_USAGE)
+    except (RunError, OSError) as error:
+        return _fail(error, EXIT_FAILURE)
+
+
+def _fail(error: object, code: int) -> int:
+    if os.environ.get("MINDCV_DEBUG", "0") not in ("", "0"):
+        traceback.print_exc()
+    _say(f"error: {error}")
+    return code
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"mindcv: {text}\n")
