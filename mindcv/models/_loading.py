@@ -1,0 +1,211 @@
+"""Weights into networks: names, adaptation to another head or image, and a strict comparison before anything is set."""
+
+import difflib
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from mindspore import Tensor, nn
+
+from mindcv.weights import read_weights
+
+from ._pretrained import as_pretrained_cfg
+
+if TYPE_CHECKING:
+    from mindcv.weights import LoadReport
+
+_logger = logging.getLogger(__name__)
+
+_TORCH_NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+
+Array = TypeVar("Array")
+
+
+def load_model_checkpoint(
+    model: nn.Cell, checkpoint_path: str = "", ema: bool = False, auto_mapping: bool = False
+) -> "LoadReport":
+    """Loads a weight file into a model; everything has to fit.
+
+    Args:
+        model: The model.
+        checkpoint_path: File of any format that `mindcv.weights.read_weights` knows.
+        ema: Whether to take the file's averaged weights.
+        auto_mapping: Whether to map names that the model does not have to the closest ones of the same shape.
+
+    Returns:
+        What was loaded.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no weight file, or does not fit the model; nothing was loaded.
+    """
+    arrays = _apply_family_filter(model, read_weights(checkpoint_path, ema=ema), checkpoint_path)
+    if auto_mapping:
+        arrays = auto_map(model, arrays)
+    return load_arrays(model, arrays, source=checkpoint_path)
+
+
+def load_pretrained(
+    model: nn.Cell,
+    default_cfg: Mapping[str, Any],
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    filter_fn: Callable[[dict[str, np.ndarray]], Mapping[str, np.ndarray]] | None = None,
+) -> "LoadReport":
+    """Loads published weights, fetched when they are not there yet, and adapts them to the model.
+
+    In this order: names are brought to ours; the first convolution is adapted to `in_channels`; the head is left fresh
+    when the file's has another number of classes; everything else has to fit.
+
+    Args:
+        model: The model.
+        default_cfg: `PretrainedCfg`, or a dictionary with `url`, `num_classes`, `first_conv` and `classifier`.
+        num_classes: Classes of the model.
+        in_channels: Channels of the model's image.
+        filter_fn: Brings the file's names to ours, in place of the family's `checkpoint_filter_fn`.
+
+    Returns:
+        What was loaded.
+
+    Raises:
+        ValueError: There is no address, or the weights do not fit.
+    """
+    cfg = as_pretrained_cfg(default_cfg)
+    if not cfg.url:
+        raise ValueError(f"no weights are published for this {type(model).__name__}; create it with pretrained=False")
+    from mindcv.weights.sources import fetch
+
+    arrays: Mapping[str, np.ndarray] = read_weights(fetch(cfg.url, cfg.sha256 or None))
+    arrays = filter_fn(dict(arrays)) if filter_fn else _apply_family_filter(model, arrays, cfg.url)
+    arrays = adapt_first_conv(arrays, cfg.first_conv, in_channels)
+    head = {f"{cfg.classifier}.weight", f"{cfg.classifier}.bias"} if num_classes != cfg.num_classes else set()
+    arrays = {name: array for name, array in arrays.items() if name not in head}
+    return load_arrays(model, arrays, source=cfg.url, may_miss=head)
+
+
+def load_arrays(
+    model: nn.Cell, arrays: Mapping[str, np.ndarray], source: str | os.PathLike[str], may_miss: Collection[str] = ()
+) -> "LoadReport":
+    """Sets a model's parameters from arrays of the same names and shapes, converted to the parameters' types.
+
+    Args:
+        model: The model.
+        arrays: Arrays by parameter name.
+        source: Where they come from, for messages.
+        may_miss: Parameters that may keep their value.
+
+    Returns:
+        What was loaded, and which of `may_miss` was not.
+
+    Raises:
+        ValueError: A name or a shape does not fit; nothing was loaded.
+    """
+    from mindcv.weights import LoadReport
+
+    parameters = {parameter.name: parameter for parameter in model.get_parameters()}
+    report = LoadReport.compare(
+        {name: tuple(parameter.shape) for name, parameter in parameters.items()},
+        {name: tuple(array.shape) for name, array in arrays.items()},
+    )
+    report.raise_if_incomplete(type(model).__name__, source, may_miss)
+    for name in report.loaded:
+        parameters[name].set_data(Tensor(arrays[name], dtype=parameters[name].dtype))
+    _logger.info("loaded %d parameters from %s", len(report.loaded), source)
+    return report
+
+
+def auto_map(model: nn.Cell, param_dict: Mapping[str, Array]) -> dict[str, Array]:
+    """Renames entries so that every parameter of a model has one: each missing name takes the closest unused one.
+
+    Only entries with the parameter's shape are considered. The mapping is logged; look at it before you trust it.
+
+    Args:
+        model: The model.
+        param_dict: Arrays or parameters by name; it is not changed.
+
+    Raises:
+        ValueError: A parameter has no match.
+    """
+    parameters = {parameter.name: tuple(parameter.shape) for parameter in model.get_parameters()}
+    mapped = {name: value for name, value in param_dict.items() if name in parameters}
+    unused = {name: value for name, value in param_dict.items() if name not in parameters}
+    for name, shape in parameters.items():
+        if name in mapped:
+            continue
+        choices = [other for other, value in unused.items() if tuple(value.shape) == shape]
+        close = difflib.get_close_matches(name, choices, n=1, cutoff=0.6)
+        if not close:
+            raise ValueError(f"auto_mapping: no unused entry of shape {shape} has a name close to {name!r}; rename it")
+        mapped[name] = unused.pop(close[0])
+        _logger.warning("auto_mapping: %s is loaded from %s", name, close[0])
+    return {**mapped, **unused}
+
+
+def rename(arrays: Mapping[str, Array], rules: Mapping[str, str]) -> dict[str, Array]:
+    """Renames entries by regular expressions and what they are replaced with, one rule after the other."""
+    renamed = {}
+    for name, array in arrays.items():
+        for pattern, replacement in rules.items():
+            name = re.sub(pattern, replacement, name)
+        renamed[name] = array
+    return renamed
+
+
+def rename_torch_norms(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Gives PyTorch's BatchNorm entries MindSpore's names and drops their counters; other entries stay as they are."""
+    norms = {name.removesuffix("running_mean") for name in arrays if name.endswith(".running_mean")}
+    renamed = {}
+    for name, array in arrays.items():
+        cell, _, kind = name.rpartition(".")
+        if f"{cell}." not in norms:
+            renamed[name] = array
+        elif kind in _TORCH_NORM:
+            renamed[f"{cell}.{_TORCH_NORM[kind]}"] = array
+    return renamed
+
+
+def adapt_first_conv(arrays: Mapping[str, np.ndarray], first_conv: str, in_channels: int) -> dict[str, np.ndarray]:
+    """Adapts the convolution that reads the image to another number of channels.
+
+    One channel gets the sum over the file's channels, so that a grey image gives what it gives as three equal channels.
+    More get the file's channels in turn, scaled so that the sum over all is kept.
+
+    Args:
+        arrays: Arrays by name.
+        first_conv: Name of the convolution.
+        in_channels: Wanted number of channels.
+
+    Raises:
+        ValueError: It has to be adapted and there is no such convolution.
+    """
+    name = f"{first_conv}.weight"
+    if name not in arrays:
+        if in_channels == 3:
+            return dict(arrays)
+        raise ValueError(f"the weights have no first convolution {name!r} to adapt to in_channels {in_channels}")
+    weight = arrays[name]
+    given = weight.shape[1]
+    if given != in_channels:
+        turns = np.arange(in_channels) % given
+        share = 1 / np.bincount(turns, minlength=given)[turns]
+        adapted = weight.sum(axis=1, keepdims=True) if in_channels == 1 else weight[:, turns] * share[:, None, None]
+        weight = adapted.astype(weight.dtype)
+    return {**arrays, name: weight}
+
+
+def _apply_family_filter(
+    model: nn.Cell, arrays: Mapping[str, np.ndarray], source: str | os.PathLike[str]
+) -> Mapping[str, np.ndarray]:
+    """Applies `checkpoint_filter_fn` of the module of the model's class, or of its nearest parent that has one."""
+    for network_class in type(model).__mro__:
+        filter_fn = getattr(sys.modules[network_class.__module__], "checkpoint_filter_fn", None)
+        if filter_fn is not None:
+            try:
+                return filter_fn(arrays, model)
+            except ValueError as error:
+                raise ValueError(f"{source}: {error}") from error
+    return arrays

@@ -1,0 +1,73 @@
+"""What a set of published weights must know about itself."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PretrainedCfg(Mapping[str, Any]):
+    """A network's input and head, and, where `url` is set, one published set of weights for it.
+
+    It is also a read-only mapping of its fields and of `extra`, as MindCV's `default_cfgs` are (`cfg["url"]`).
+
+    Args:
+        url: Address of the file; empty when no weights are published.
+        sha256: First digits of the file's sha256, at least 8.
+        num_classes: Size of the head in the file.
+        input_size: Channels, height and width that the weights were evaluated with.
+        crop_pct: Share of the resized image that the centre crop keeps in evaluation.
+        interpolation: Interpolation of the resize in evaluation.
+        mean: Mean per channel, for pixels from 0 to 255.
+        std: Standard deviation per channel, for pixels from 0 to 255.
+        first_conv: Name of the cell that reads the image.
+        classifier: Name of the cell that gives the logits.
+        top1: Published top-1 accuracy on ImageNet-1K in percent.
+        licence: Licence of the weights (SPDX identifier).
+        source: Who trained them, and where that is written.
+        model_args: Arguments of the network that belong to these weights (`{"stem_pool_pad": "both"}`).
+        extra: Further entries of a user's own configuration, seen through the mapping only.
+    """
+
+    url: str = ""
+    sha256: str = ""
+    num_classes: int = 1000
+    input_size: tuple[int, int, int] = (3, 224, 224)
+    crop_pct: float = 0.875
+    interpolation: str = "bilinear"
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    first_conv: str = ""
+    classifier: str = ""
+    top1: float | None = None
+    licence: str = ""
+    source: str = ""
+    model_args: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
+
+    def _entries(self) -> dict[str, Any]:
+        fields = {name: getattr(self, name) for name in _FIELDS if name != "extra"}
+        return {**fields, **self.extra}
+
+    def __getitem__(self, key: str) -> Any:
+        return self._entries()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries())
+
+    def __len__(self) -> int:
+        return len(self._entries())
+
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(PretrainedCfg))
+
+
+def as_pretrained_cfg(cfg: Mapping[str, Any]) -> PretrainedCfg:
+    """Returns a `PretrainedCfg` of a plain dictionary; keys that it has no field for are kept as `extra`."""
+    if isinstance(cfg, PretrainedCfg):
+        return cfg
+    known = {key: value for key, value in cfg.items() if key in _FIELDS}
+    return PretrainedCfg(**known, extra={key: value for key, value in cfg.items() if key not in _FIELDS})

@@ -1,0 +1,164 @@
+"""The table of models: names, entry points, families, and the weights published for each.
+
+A set of weights is named `model.tag` (`resnet50.mindcv_in1k`); the first in a family's `default_cfgs` is the default.
+"""
+
+import fnmatch
+import re
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, TypeVar
+
+from mindcv.utils.registry import Registry, suggest, unknown_name_message
+
+from ._pretrained import PretrainedCfg, as_pretrained_cfg
+
+EntryPoint = TypeVar("EntryPoint", bound=Callable[..., Any])
+
+_entrypoints: Registry[Callable[..., Any]] = Registry("model")
+_module_of: dict[str, str] = {}
+_weights: dict[str, dict[str, PretrainedCfg]] = {}
+_renamed: dict[str, str] = {}
+
+
+def register_model(fn: EntryPoint) -> EntryPoint:
+    """Registers a model's entry point under the function's name (decorator).
+
+    The entries of the module's `default_cfgs` for the model (`name` or `name.tag`) become its weights.
+
+    Raises:
+        ValueError: The name is taken, or it has a dot, which separates a tag.
+    """
+    name = fn.__name__
+    _entrypoints.register(name, fn)
+    _module_of[name] = fn.__module__.rpartition(".")[2]
+    cfgs = getattr(sys.modules.get(fn.__module__), "default_cfgs", {})
+    _weights[name] = {
+        split_tag(key)[1]: as_pretrained_cfg(cfg) for key, cfg in cfgs.items() if split_tag(key)[0] == name
+    }
+    return fn
+
+
+def register_renamed(renamed: Mapping[str, str]) -> None:
+    """Declares names of other libraries or of the past; asking for one raises an error that names the present one."""
+    _renamed.update(renamed)
+
+
+def split_tag(model_name: str) -> tuple[str, str]:
+    """Splits `name.tag` in two; the tag is empty when there is none."""
+    name, _, tag = model_name.partition(".")
+    return name, tag
+
+
+def is_model(model_name: str) -> bool:
+    """Whether there is a model of that name (a tag is left aside)."""
+    return split_tag(model_name)[0] in _entrypoints
+
+
+def model_entrypoint(model_name: str) -> Callable[..., Any]:
+    """Returns the function that builds a model (a tag is left aside).
+
+    Raises:
+        ValueError: There is no such model; the message has the closest match, or the new name of one that was renamed.
+    """
+    name = split_tag(model_name)[0]
+    if name in _renamed:
+        raise ValueError(f"model {name!r} is called {_renamed[name]!r} here; use create_model({_renamed[name]!r})")
+    return _entrypoints.find(name)
+
+
+def list_models(
+    filter: str | Sequence[str] = "",
+    module: str = "",
+    pretrained: bool = False,
+    exclude_filters: str | Sequence[str] = "",
+) -> list[str]:
+    """Lists model names in natural order (`resnet18` before `resnet101`).
+
+    Args:
+        filter: Glob or globs (`"resnext*"`), of which one has to match.
+        module: Only models of that family's module (`"senet"`).
+        pretrained: Only models with published weights.
+        exclude_filters: Glob or globs, of which none may match.
+
+    Raises:
+        ValueError: There is no such module.
+    """
+    if module and module not in list_modules():
+        raise ValueError(unknown_name_message("model module", module, list_modules()))
+    names = [name for name in _entrypoints if not module or _module_of[name] == module]
+    names = _select(names, filter, exclude_filters)
+    return [name for name in names if not pretrained or is_model_pretrained(name)]
+
+
+def list_pretrained(filter: str | Sequence[str] = "", exclude_filters: str | Sequence[str] = "") -> list[str]:
+    """Lists published weights as `name.tag`, for `create_model(name_with_tag, pretrained=True)`."""
+    names = [f"{name}.{tag}".rstrip(".") for name, cfgs in _weights.items() for tag, cfg in cfgs.items() if cfg.url]
+    return _select(names, filter, exclude_filters)
+
+
+def list_modules() -> list[str]:
+    """Lists the modules (families) that hold models."""
+    return sorted(set(_module_of.values()))
+
+
+def is_model_in_modules(model_name: str, module_names: Collection[str]) -> bool:
+    """Whether a model belongs to one of the given modules."""
+    return _module_of.get(split_tag(model_name)[0]) in set(module_names)
+
+
+def is_model_pretrained(model_name: str) -> bool:
+    """Whether weights are published for a model, or, given a tag, whether those are."""
+    name, tag = split_tag(model_name)
+    cfgs = _weights.get(name, {})
+    return bool(cfgs[tag].url) if tag in cfgs else not tag and any(cfg.url for cfg in cfgs.values())
+
+
+def get_pretrained_cfg(model_name: str) -> PretrainedCfg:
+    """Returns what is known about a model's weights: those of the tag, or the default ones.
+
+    Raises:
+        ValueError: There is no such model or no such tag.
+    """
+    model_entrypoint(model_name)
+    name, tag = split_tag(model_name)
+    cfgs = _weights[name]
+    if not tag:
+        return next(iter(cfgs.values()), PretrainedCfg())
+    if tag not in cfgs:
+        tags = ", ".join(filter(None, cfgs)) or "none"
+        raise ValueError(f"model {name!r} has no weights {tag!r}{suggest(tag, cfgs)}; its tags: {tags}")
+    return cfgs[tag]
+
+
+def get_pretrained_cfg_value(model_name: str, cfg_key: str) -> Any:
+    """Returns one entry of `get_pretrained_cfg(model_name)`, None when it has no such entry.
+
+    Raises:
+        ValueError: There is no such model or no such tag.
+    """
+    return get_pretrained_cfg(model_name).get(cfg_key)
+
+
+def has_pretrained_cfg_key(model_name: str, cfg_key: str) -> bool:
+    """Whether there is a model of that name whose configuration has that entry."""
+    return is_model(model_name) and cfg_key in get_pretrained_cfg(model_name)
+
+
+def _select(names: Sequence[str], include: str | Sequence[str], exclude: str | Sequence[str]) -> list[str]:
+    includes, excludes = _globs(include), _globs(exclude)
+    kept = [
+        name
+        for name in names
+        if (not includes or any(fnmatch.fnmatchcase(name, glob) for glob in includes))
+        and not any(fnmatch.fnmatchcase(name, glob) for glob in excludes)
+    ]
+    return sorted(kept, key=_natural_key)
+
+
+def _globs(globs: str | Sequence[str]) -> list[str]:
+    return ([globs] if globs else []) if isinstance(globs, str) else list(globs)
+
+
+def _natural_key(name: str) -> list[tuple[int, int | str]]:
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name) if part]

@@ -1,0 +1,44 @@
+"""MindCV's import path of what building a model needs."""
+
+import importlib
+import os
+from typing import Any
+
+from ._builder import build_model_with_cfg
+from ._features import FeatureExtractWrapper
+from ._loading import auto_map, load_model_checkpoint, load_pretrained
+from .layers import make_divisible
+
+__all__ = [
+    "ConfigDict",
+    "FeatureExtractWrapper",
+    "auto_map",
+    "build_model_with_cfg",
+    "get_checkpoint_download_root",
+    "load_model_checkpoint",
+    "load_pretrained",
+    "make_divisible",
+]
+
+_FROM_UTILS = ("DownLoad", "get_default_download_root")
+
+
+class ConfigDict(dict[str, Any]):
+    """A dictionary whose entries are attributes too; one that is not there is None."""
+
+    __getattr__ = dict.get
+    __setattr__ = dict.__setitem__
+    __delattr__ = dict.__delitem__
+
+
+def get_checkpoint_download_root() -> str:
+    """Returns the folder where downloaded weights are kept."""
+    from mindcv.utils import get_default_download_root
+
+    return os.path.join(get_default_download_root(), "models")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FROM_UTILS:
+        return getattr(importlib.import_module("mindcv.utils"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

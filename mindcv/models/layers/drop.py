@@ -1,0 +1,53 @@
+"""Stochastic depth."""
+
+from collections.abc import Sequence
+
+from mindspore import Tensor, nn, ops
+
+
+class DropPath(nn.Cell):
+    """Drops residual branches of single samples while training (Deep Networks with Stochastic Depth, arXiv:1603.09382).
+
+    A branch that stays is scaled by `1 / (1 - rate)`, which keeps its mean. In evaluation the input passes unchanged.
+
+    Args:
+        rate: Probability of dropping, in [0, 1).
+
+    Raises:
+        ValueError: The rate is outside [0, 1).
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = check_rate("drop_path_rate", rate)
+        self.dropout = nn.Dropout(p=self.rate)
+
+    def construct(self, x: Tensor) -> Tensor:
+        if not self.training or self.rate == 0:
+            return x
+        keep = ops.ones((x.shape[0],) + (1,) * (x.ndim - 1), x.dtype)
+        return x * self.dropout(keep)
+
+
+def check_rate(name: str, rate: float) -> float:
+    """Returns a drop rate as a float.
+
+    Raises:
+        ValueError: It is outside [0, 1); `name` is in the message.
+    """
+    if not 0 <= rate < 1:
+        raise ValueError(f"{name} is {rate}; give a number from 0 (nothing is dropped) to below 1")
+    return float(rate)
+
+
+def drop_path_rates(rate: float, depths: Sequence[int]) -> list[list[float]]:
+    """Returns the rate of each block of each stage, growing linearly from 0 at the first block to `rate` at the last.
+
+    Raises:
+        ValueError: The rate is outside [0, 1).
+    """
+    rate = check_rate("drop_path_rate", rate)
+    total = sum(depths)
+    flat = [rate * index / max(total - 1, 1) for index in range(total)]
+    starts = [sum(depths[:stage]) for stage in range(len(depths))]
+    return [flat[start : start + depth] for start, depth in zip(starts, depths, strict=True)]

@@ -1,0 +1,41 @@
+"""Pooling in forms that train on every device and export to ONNX."""
+
+from mindspore import Tensor, nn, ops
+
+
+class GlobalAvgPooling(nn.Cell):
+    """The mean over height and width: (N, C, H, W) to (N, C)."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3))
+
+
+class StemMaxPool(nn.Cell):
+    """3x3 max pooling with stride 2 behind a ReLU, padded as the weights at hand were trained.
+
+    MindCV pads "same": for an even side one row at the bottom and one column at the right, so that the window of output
+    `i` is centred at `2 i + 1`. PyTorch's `padding=1` pads all sides: centred at `2 i`. The same weights give other
+    features under the other padding, so it is a property of the weights and not a matter of taste.
+
+    "both" pads zeros in place of PyTorch's minus infinity, which is the same for inputs that are not negative, and that
+    has an ONNX converter where MindSpore's own padded pooling has none.
+
+    Args:
+        pad: "same" (MindCV) or "both" (PyTorch).
+
+    Raises:
+        ValueError: Another `pad`.
+    """
+
+    def __init__(self, pad: str = "same") -> None:
+        super().__init__()
+        if pad not in ("same", "both"):
+            raise ValueError(f"stem_pool_pad is {pad!r}; give 'same' (MindCV's weights) or 'both' (PyTorch's weights)")
+        self.pad_both = pad == "both"
+        self.pad_zeros = ops.Pad(((0, 0), (0, 0), (1, 1), (1, 1)))
+        self.max_pool = nn.MaxPool2d(kernel_size=3, stride=2, pad_mode="valid" if self.pad_both else "same")
+
+    def construct(self, x: Tensor) -> Tensor:
+        if self.pad_both:
+            x = self.pad_zeros(x)
+        return self.max_pool(x)

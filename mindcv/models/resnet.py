@@ -1,0 +1,366 @@
+"""ResNet and ResNeXt.
+
+* Deep Residual Learning for Image Recognition, arXiv:1512.03385
+* Aggregated Residual Transformations for Deep Neural Networks, arXiv:1611.05431
+
+Reference implementations: MindCV (parameter names, "same" padding of the stem's max pool, see `stem_pool_pad`) and
+torchvision (the stride of a bottleneck is at its 3x3 convolution, where the paper has it at the first 1x1).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from mindspore import Tensor, nn
+
+from ._builder import build_model_with_cfg
+from ._loading import rename, rename_torch_norms
+from ._pretrained import PretrainedCfg
+from ._registry import get_pretrained_cfg, register_model, register_renamed
+from .layers import (
+    DropPath,
+    GlobalAvgPooling,
+    StemMaxPool,
+    batch_norm2d,
+    check_rate,
+    classifier_head,
+    conv2d,
+    drop_path_rates,
+)
+
+__all__ = [
+    "ResNet",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnext50_32x4d",
+    "resnext101_32x4d",
+    "resnext101_64x4d",
+    "resnext152_64x4d",
+]
+
+_MINDCV = "https://download.mindspore.cn/toolkits/mindcv"
+_MINDCV_910V2 = "https://download-mindspore.osinfra.cn/toolkits/mindcv"
+
+
+def _cfg(url: str = "", sha256: str = "", top1: float | None = None, **facts: Any) -> PretrainedCfg:
+    names = {"first_conv": "conv1", "classifier": "classifier"}
+    origin = {"licence": "Apache-2.0", "source": "MindCV, configs/*/README.md (Ascend 910)"} if url else {}
+    return PretrainedCfg(url=url, sha256=sha256, top1=top1, **names, **origin, **facts)
+
+
+default_cfgs = {
+    "resnet18.mindcv_in1k": _cfg(f"{_MINDCV}/resnet/resnet18-1e65cd21.ckpt", "1e65cd21", 70.21),
+    "resnet34.mindcv_in1k": _cfg(f"{_MINDCV}/resnet/resnet34-f297d27e.ckpt", "f297d27e", 74.15),
+    "resnet50.mindcv_in1k": _cfg(f"{_MINDCV}/resnet/resnet50-e0733ab8.ckpt", "e0733ab8", 76.69),
+    "resnet50.mindcv_910v2_in1k": _cfg(f"{_MINDCV_910V2}/resnet/resnet50-f369a08d-910v2.ckpt", "f369a08d", 76.76),
+    "resnet101.mindcv_in1k": _cfg(f"{_MINDCV}/resnet/resnet101-689c5e77.ckpt", "689c5e77", 78.24),
+    "resnet152.mindcv_in1k": _cfg(f"{_MINDCV}/resnet/resnet152-beb689d8.ckpt", "beb689d8", 78.72),
+    "resnext50_32x4d.mindcv_in1k": _cfg(f"{_MINDCV}/resnext/resnext50_32x4d-af8aba16.ckpt", "af8aba16", 78.53),
+    "resnext50_32x4d.mindcv_910v2_in1k": _cfg(
+        f"{_MINDCV_910V2}/resnext/resnext50_32x4d-988f75bc-910v2.ckpt", "988f75bc", 78.64
+    ),
+    "resnext101_32x4d.mindcv_in1k": _cfg(f"{_MINDCV}/resnext/resnext101_32x4d-3c1e9c51.ckpt", "3c1e9c51", 79.83),
+    "resnext101_64x4d.mindcv_in1k": _cfg(f"{_MINDCV}/resnext/resnext101_64x4d-8929255b.ckpt", "8929255b", 80.30),
+    "resnext152_64x4d.mindcv_in1k": _cfg(f"{_MINDCV}/resnext/resnext152_64x4d-3aba275c.ckpt", "3aba275c", 80.52),
+}
+
+
+class BasicBlock(nn.Cell):
+    """Two 3x3 convolutions beside a shortcut (arXiv:1512.03385, figure 5 left).
+
+    Args:
+        in_channels: Channels of the input.
+        channels: Channels of the block, and of its output.
+        stride: Stride of the first convolution.
+        groups: Only 1.
+        base_width: Only 64.
+        norm: Makes a normalisation cell for a number of channels.
+        down_sample: Cell that brings the input to the output's shape; None when it has it.
+        drop_path_rate: Probability of dropping the block for a sample while training.
+
+    Raises:
+        ValueError: Another `groups` or `base_width`.
+    """
+
+    expansion = 1
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        stride: int = 1,
+        groups: int = 1,
+        base_width: int = 64,
+        norm: Callable[[int], nn.Cell] | None = None,
+        down_sample: nn.Cell | None = None,
+        *,
+        drop_path_rate: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if groups != 1 or base_width != 64:
+            raise ValueError(
+                f"BasicBlock has groups 1 and base_width 64 only, got {groups} and {base_width}; use Bottleneck"
+            )
+        norm = norm or batch_norm2d
+        self.conv1 = conv2d(in_channels, channels, 3, stride=stride, padding=1)
+        self.bn1 = norm(channels)
+        self.conv2 = conv2d(channels, channels, 3, padding=1)
+        self.bn2 = norm(channels)
+        self.relu = nn.ReLU()
+        self.down_sample = down_sample or nn.Identity()
+        self.drop_path = DropPath(drop_path_rate)
+
+    def construct(self, x: Tensor) -> Tensor:
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        return self.relu(self.drop_path(out) + self.down_sample(x))
+
+
+class Bottleneck(nn.Cell):
+    """1x1, 3x3 (grouped in ResNeXt) and 1x1 convolution beside a shortcut (arXiv:1512.03385, figure 5 right).
+
+    Args:
+        in_channels: Channels of the input.
+        channels: A quarter of the output's channels.
+        stride: Stride of the 3x3 convolution.
+        groups: Groups of the 3x3 convolution ("cardinality").
+        base_width: Channels of a group where `channels` is 64.
+        norm: Makes a normalisation cell for a number of channels.
+        down_sample: Cell that brings the input to the output's shape; None when it has it.
+        drop_path_rate: Probability of dropping the block for a sample while training.
+    """
+
+    expansion = 4
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        stride: int = 1,
+        groups: int = 1,
+        base_width: int = 64,
+        norm: Callable[[int], nn.Cell] | None = None,
+        down_sample: nn.Cell | None = None,
+        *,
+        drop_path_rate: float = 0.0,
+    ) -> None:
+        super().__init__()
+        norm = norm or batch_norm2d
+        width = channels * base_width // 64 * groups
+        self.conv1 = conv2d(in_channels, width, 1)
+        self.bn1 = norm(width)
+        self.conv2 = conv2d(width, width, 3, stride=stride, padding=1, groups=groups)
+        self.bn2 = norm(width)
+        self.conv3 = conv2d(width, channels * self.expansion, 1)
+        self.bn3 = norm(channels * self.expansion)
+        self.relu = nn.ReLU()
+        self.down_sample = down_sample or nn.Identity()
+        self.drop_path = DropPath(drop_path_rate)
+
+    def construct(self, x: Tensor) -> Tensor:
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.relu(self.bn2(self.conv2(out)))
+        out = self.bn3(self.conv3(out))
+        return self.relu(self.drop_path(out) + self.down_sample(x))
+
+
+class ResNet(nn.Cell):
+    """Residual network: (N, in_channels, H, W) to (N, num_classes), with H and W at least 32.
+
+    Args:
+        block: `BasicBlock` or `Bottleneck`.
+        layers: Number of blocks in each of the four stages.
+        num_classes: Number of classes; 0 leaves the head out.
+        in_channels: Channels of the image.
+        groups: Groups of the 3x3 convolutions.
+        base_width: Channels of a group where the stage has 64 channels.
+        norm: Makes a normalisation cell for a number of channels; None for BatchNorm.
+        channels: Channels of each stage before the block's expansion; the stem has the first.
+        drop_rate: Dropout before the classifier.
+        drop_path_rate: Stochastic depth of the last block; the first has 0.
+        stem_pool_pad: How the weights' stem pads its max pool, "same" (MindCV) or "both" (PyTorch), see `StemMaxPool`.
+
+    Raises:
+        ValueError: A rate, a number of classes or a list of stages that cannot be.
+    """
+
+    def __init__(
+        self,
+        block: type[BasicBlock] | type[Bottleneck],
+        layers: Sequence[int],
+        num_classes: int = 1000,
+        in_channels: int = 3,
+        groups: int = 1,
+        base_width: int = 64,
+        norm: Callable[[int], nn.Cell] | None = None,
+        *,
+        channels: Sequence[int] = (64, 128, 256, 512),
+        drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+        stem_pool_pad: str = "same",
+    ) -> None:
+        super().__init__()
+        if len(layers) != 4 or len(channels) != 4:
+            raise ValueError(f"ResNet has 4 stages; got layers {list(layers)} and channels {list(channels)}")
+        norm = norm or batch_norm2d
+        rates = drop_path_rates(drop_path_rate, layers)
+        self.num_classes = num_classes
+        self.num_features = channels[3] * block.expansion
+        self.stem_pool_pad = stem_pool_pad
+
+        self.conv1 = conv2d(in_channels, channels[0], 7, stride=2, padding=3)
+        self.bn1 = norm(channels[0])
+        self.relu = nn.ReLU()
+        self.max_pool = StemMaxPool(stem_pool_pad)
+        self.feature_info = [{"name": "relu", "chs": channels[0], "reduction": 2}]
+        stages = []
+        previous = channels[0]
+        for index, width in enumerate(channels):
+            stride = 1 if index == 0 else 2
+            stages.append(_make_stage(block, previous, width, stride, groups, base_width, norm, rates[index]))
+            previous = width * block.expansion
+            self.feature_info.append({"name": f"layer{index + 1}", "chs": previous, "reduction": 4 * 2**index})
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        self.pool = GlobalAvgPooling()
+        self.dropout = nn.Dropout(p=check_rate("drop_rate", drop_rate))
+        self.classifier = classifier_head(self.num_features, num_classes)
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Returns the last feature map: (N, in_channels, H, W) to (N, num_features, H / 32, W / 32)."""
+        x = self.max_pool(self.relu(self.bn1(self.conv1(x))))
+        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
+
+    def forward_head(self, x: Tensor) -> Tensor:
+        """Returns the logits of a feature map: (N, num_features, h, w) to (N, num_classes)."""
+        return self.classifier(self.dropout(self.pool(x)))
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.forward_head(self.forward_features(x))
+
+    def get_classifier(self) -> nn.Cell:
+        """Returns the last layer."""
+        return self.classifier
+
+    def reset_classifier(self, num_classes: int) -> None:
+        """Replaces the last layer by a fresh one for `num_classes`; 0 leaves it out."""
+        self.classifier = classifier_head(self.num_features, num_classes)
+        self.num_classes = num_classes
+        self.compile_cache.clear()  # graph mode would run the old head
+
+    def no_weight_decay(self) -> set[str]:
+        """Returns names of parameters that must not decay, beyond norms and biases."""
+        return set()
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, str]:
+        """Returns regular expressions that sort parameters by depth: a stage is a group if `coarse`, else a block."""
+        return {"stem": r"^(conv1|bn1)\.", "blocks": r"^layer(\d+)\." if coarse else r"^layer(\d+)\.(\d+)\."}
+
+
+def _make_stage(
+    block: type[BasicBlock] | type[Bottleneck],
+    in_channels: int,
+    channels: int,
+    stride: int,
+    groups: int,
+    base_width: int,
+    norm: Callable[[int], nn.Cell],
+    rates: Sequence[float],
+) -> nn.SequentialCell:
+    out_channels = channels * block.expansion
+    down_sample = None
+    if stride != 1 or in_channels != out_channels:
+        down_sample = nn.SequentialCell(conv2d(in_channels, out_channels, 1, stride=stride), norm(out_channels))
+    first = block(in_channels, channels, stride, groups, base_width, norm, down_sample, drop_path_rate=rates[0])
+    others = [block(out_channels, channels, 1, groups, base_width, norm, drop_path_rate=rate) for rate in rates[1:]]
+    return nn.SequentialCell(first, *others)
+
+
+# arXiv:1512.03385, table 1; arXiv:1611.05431, table 1 and section 5.1 (`groups` x `base_width`d).
+_VARIANTS: dict[str, dict[str, Any]] = {
+    "resnet18": {"block": BasicBlock, "layers": (2, 2, 2, 2)},
+    "resnet34": {"block": BasicBlock, "layers": (3, 4, 6, 3)},
+    "resnet50": {"block": Bottleneck, "layers": (3, 4, 6, 3)},
+    "resnet101": {"block": Bottleneck, "layers": (3, 4, 23, 3)},
+    "resnet152": {"block": Bottleneck, "layers": (3, 8, 36, 3)},
+    "resnext50_32x4d": {"block": Bottleneck, "layers": (3, 4, 6, 3), "groups": 32, "base_width": 4},
+    "resnext101_32x4d": {"block": Bottleneck, "layers": (3, 4, 23, 3), "groups": 32, "base_width": 4},
+    "resnext101_64x4d": {"block": Bottleneck, "layers": (3, 4, 23, 3), "groups": 64, "base_width": 4},
+    "resnext152_64x4d": {"block": Bottleneck, "layers": (3, 8, 36, 3), "groups": 64, "base_width": 4},
+}
+
+register_renamed({"resnext50": "resnext50_32x4d"})
+
+
+def checkpoint_filter_fn(arrays: Mapping[str, np.ndarray], model: ResNet) -> dict[str, np.ndarray]:
+    """Brings names of torchvision and timm to ours; files with our names pass unchanged.
+
+    Raises:
+        ValueError: The file is of torchvision or timm, and the model pads its stem as MindCV does.
+    """
+    is_torch = any(name.startswith("fc.") or ".downsample." in name for name in arrays)
+    if is_torch and model.stem_pool_pad != "both":
+        raise ValueError(
+            "weights of PyTorch; create the model with stem_pool_pad='both' to get what they compute there"
+        )
+    return rename(rename_torch_norms(arrays), {r"^fc\.": "classifier.", r"\.downsample\.": ".down_sample."})
+
+
+def _create(name: str, pretrained: bool, **kwargs: Any) -> ResNet:
+    return build_model_with_cfg(ResNet, pretrained, get_pretrained_cfg(name), **{**_VARIANTS[name], **kwargs})
+
+
+@register_model
+def resnet18(pretrained: bool = False, num_classes: int = 1000, in_channels: int = 3, **kwargs: Any) -> ResNet:
+    """ResNet-18."""
+    return _create("resnet18", pretrained, num_classes=num_classes, in_channels=in_channels, **kwargs)
+
+
+@register_model
+def resnet34(pretrained: bool = False, num_classes: int = 1000, in_channels: int = 3, **kwargs: Any) -> ResNet:
+    """ResNet-34."""
+    return _create("resnet34", pretrained, num_classes=num_classes, in_channels=in_channels, **kwargs)
+
+
+@register_model
+def resnet50(pretrained: bool = False, num_classes: int = 1000, in_channels: int = 3, **kwargs: Any) -> ResNet:
+    """ResNet-50."""
+    return _create("resnet50", pretrained, num_classes=num_classes, in_channels=in_channels, **kwargs)
+
+
+@register_model
+def resnet101(pretrained: bool = False, num_classes: int = 1000, in_channels: int = 3, **kwargs: Any) -> ResNet:
+    """ResNet-101."""
+    return _create("resnet101", pretrained, num_classes=num_classes, in_channels=in_channels, **kwargs)
+
+
+@register_model
+def resnet152(pretrained: bool = False, num_classes: int = 1000, in_channels: int = 3, **kwargs: Any) -> ResNet:
+    """ResNet-152."""
+    return _create("resnet152", pretrained, num_classes=num_classes, in_channels=in_channels, **kwargs)
+
+
+@register_model
+def resnext50_32x4d(pretrained: bool = False, num_classes: int = 1000, in_channels: int = 3, **kwargs: Any) -> ResNet:
+    """ResNeXt-50, 32 groups of 4 channels."""
+    return _create("resnext50_32x4d", pretrained, num_classes=num_classes, in_channels=in_channels, **kwargs)
+
+
+@register_model
+def resnext101_32x4d(pretrained: bool = False, num_classes: int = 1000, in_channels: int = 3, **kwargs: Any) -> ResNet:
+    """ResNeXt-101, 32 groups of 4 channels."""
+    return _create("resnext101_32x4d", pretrained, num_classes=num_classes, in_channels=in_channels, **kwargs)
+
+
+@register_model
+def resnext101_64x4d(pretrained: bool = False, num_classes: int = 1000, in_channels: int = 3, **kwargs: Any) -> ResNet:
+    """ResNeXt-101, 64 groups of 4 channels."""
+    return _create("resnext101_64x4d", pretrained, num_classes=num_classes, in_channels=in_channels, **kwargs)
+
+
+@register_model
+def resnext152_64x4d(pretrained: bool = False, num_classes: int = 1000, in_channels: int = 3, **kwargs: Any) -> ResNet:
+    """ResNeXt-152, 64 groups of 4 channels."""
+    return _create("resnext152_64x4d", pretrained, num_classes=num_classes, in_channels=in_channels, **kwargs)
