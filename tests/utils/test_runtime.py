@@ -1,0 +1,65 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.no_mindspore
+
+# The processor of the test machine is replaced, so that the tests say the same everywhere.
+_REPORT = """
+import json, logging, pathlib, sys, tempfile
+cpuinfo = pathlib.Path(tempfile.mkdtemp()) / "cpuinfo"
+cpuinfo.write_text(sys.argv[1])
+real = pathlib.Path.read_text
+pathlib.Path.read_text = lambda self, *a, **k: real(cpuinfo if str(self) == "/proc/cpuinfo" else self, *a, **k)
+import mindcv
+light = "mindspore" not in sys.modules
+if sys.argv[2] == "run":
+    logging.basicConfig(level=logging.INFO, format="LOG %(message)s", stream=sys.stdout)
+    from mindcv.utils.runtime import prepare_cpu_runtime
+    prepare_cpu_runtime()
+    prepare_cpu_runtime()
+from mindcv.utils.runtime import cpu_runtime_state
+print(json.dumps({"light": light, **cpu_runtime_state()}))
+"""
+
+
+def report(flags: str, do: str = "import", **variables: str):
+    environment = {k: v for k, v in os.environ.items() if k not in ("ONEDNN_MAX_CPU_ISA", "MINDCV_CPU_RUNTIME")}
+    environment.update(variables)
+    done = subprocess.run(
+        [sys.executable, "-c", _REPORT, flags, do], env=environment, capture_output=True, text=True, check=True
+    )
+    lines = done.stdout.strip().splitlines()
+    return json.loads(lines[-1]), [line for line in lines if line.startswith("LOG CPU runtime")]
+
+
+@pytest.mark.parametrize(
+    ("flags", "variables", "isa"),
+    [
+        ("avx2 avx512f", {}, "AVX2"),
+        ("avx2", {}, None),
+        ("avx2 avx512f", {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}, "AVX512_CORE"),
+        ("avx2 avx512f", {"MINDCV_CPU_RUNTIME": "0"}, None),
+    ],
+)
+def test_import_sets_the_variable_once_and_never_over_the_users(flags, variables, isa):
+    state, _ = report(flags, **variables)
+    assert state["ONEDNN_MAX_CPU_ISA"] == isa
+    assert state["light"], "import mindcv must not import mindspore"
+    assert bool(state["set_by_mindcv"]) is (isa == "AVX2")
+
+
+def test_a_run_says_in_one_line_what_was_set():
+    state, lines = report("avx512f", "run")
+    assert state["set_by_mindcv"] == ["ONEDNN_MAX_CPU_ISA=AVX2", "launch_blocking"]
+    assert len(lines) == 1
+    assert "ONEDNN_MAX_CPU_ISA=AVX2, launch_blocking" in lines[0]
+
+
+def test_a_run_leaves_everything_alone_when_told_to():
+    state, lines = report("avx512f", "run", MINDCV_CPU_RUNTIME="0")
+    assert state["set_by_mindcv"] == []
+    assert lines == []
