@@ -21,10 +21,12 @@ class LazyArray:
     Attributes:
         shape: Its shape.
         load: Reads it: a new, contiguous, writable array.
+        is_text: Whether it is text, which is never a weight.
     """
 
     shape: tuple[int, ...]
     load: Callable[[], np.ndarray]
+    is_text: bool = False
 
 
 Tree: TypeAlias = Mapping[str, Any]

@@ -156,7 +156,7 @@ def _lazy(
     if type_name == "str":
         if total % 4:
             raise BadWeightFile(f"damaged: the text {name!r} has {total} bytes, which is no multiple of 4")
-        return LazyArray((), functools.partial(read_array, file, pieces, f"<U{total // 4}" if total else "<U1", ()))
+        return LazyArray((), functools.partial(read_array, file, pieces, f"<U{max(total // 4, 1)}", ()), is_text=True)
     if type_name not in _KINDS:
         raise BadWeightFile(f"the tensor {name!r} has the type {type_name!r}; readable are {', '.join(_KINDS)}")
     kind = _KINDS[type_name]

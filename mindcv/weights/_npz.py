@@ -50,13 +50,11 @@ def _lazy(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> LazyArray:
         raise BadWeightFile(f"{info.filename} holds Python objects, which are pickled code, not weights; refused")
     expected = header_bytes + count_elements(shape) * dtype.itemsize
     if expected != info.file_size:
-        raise BadWeightFile(
-            f"damaged: {info.filename} of shape {shape} should have {expected} bytes, but has {info.file_size}"
-        )
-    return LazyArray(tuple(shape), functools.partial(_load, archive, info))
+        raise BadWeightFile(f"damaged: {info.filename} of shape {shape} has {info.file_size} bytes, not {expected}")
+    return LazyArray(tuple(shape), functools.partial(_load, archive, info), is_text=dtype.kind in "SU")
 
 
 def _load(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
     with archive.open(info) as entry:
         array = np.lib.format.read_array(entry, allow_pickle=False)
-    return np.ascontiguousarray(array).reshape(array.shape)
+    return np.asarray(array, array.dtype.newbyteorder("="), order="C")

@@ -84,24 +84,18 @@ def write_safetensors_to(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> N
             allowed = ", ".join(map(str, _TYPE_NAMES))
             raise ValueError(f"{name}: safetensors cannot hold an array of type {dtype}; use one of {allowed}")
         little[name] = np.asarray(array, dtype, order="C")
-    order = sorted(little, key=lambda name: -little[name].itemsize)
-    begins, position = {}, 0
-    for name in order:
-        begins[name] = position
-        position += little[name].nbytes
-    header = {
-        name: {
-            "dtype": _TYPE_NAMES[array.dtype],
-            "shape": list(array.shape),
-            "data_offsets": [begins[name], begins[name] + array.nbytes],
-        }
-        for name, array in little.items()
-    }
+    # MindSpore's reader wants the header in the order of the data.
+    ordered = dict(sorted(little.items(), key=lambda entry: -entry[1].itemsize))
+    header, position = {}, 0
+    for name, array in ordered.items():
+        offsets = [position, position + array.nbytes]
+        header[name] = {"dtype": _TYPE_NAMES[array.dtype], "shape": list(array.shape), "data_offsets": offsets}
+        position += array.nbytes
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     file.write(len(text).to_bytes(8, "little") + text)
-    for name in order:
-        file.write(as_bytes(little[name]))
+    for array in ordered.values():
+        file.write(as_bytes(array))
 
 
 def _parse_header(text: bytes) -> dict[str, Any]:

@@ -247,7 +247,7 @@ def _from_type(build: Any, _: Any, arguments: Any, __: Any) -> Any:
 
 
 def _ordered_dict(items: Any = ()) -> dict[Any, Any]:
-    made = make_dict(items)
+    made = make_dict(items.items() if isinstance(items, dict) else items)
     if isinstance(items, list):
         items.clear()  # so that a pickle cannot have one list copied over and over
     return made

@@ -42,7 +42,11 @@ def select_weights(tree: Tree, *, ema: bool = False) -> dict[str, LazyArray]:
         BadWeightFile: There are no weights, or none of the wanted kind.
     """
     folder, is_ema = _unwrap(tree, ema)
-    arrays = {name: value for name, value in folder.items() if isinstance(name, str) and isinstance(value, LazyArray)}
+    arrays = {
+        name: value
+        for name, value in folder.items()
+        if isinstance(name, str) and isinstance(value, LazyArray) and not value.is_text
+    }
     arrays = _strip_prefixes(arrays)
     averaged = {
         name[len(_EMA_PREFIX) :]: array
