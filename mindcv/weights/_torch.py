@@ -285,5 +285,7 @@ _BUILDERS: dict[str, Build] = {
     "numpy.core.multiarray.scalar": _inert,
     "numpy._core.multiarray.scalar": _inert,
     "_codecs.encode": _inert,
+    "builtins.set": _inert,
+    "__builtin__.set": _inert,
     **dict.fromkeys(_STORAGE_KINDS, _no_call),
 }

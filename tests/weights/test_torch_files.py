@@ -282,7 +282,7 @@ def test_harmless_extras_are_passed_over(tmp_path: Path) -> None:
         "model": {"module.a": tensor(), "module.b": tensor(offset=1, shape=(3,))},
         "args": Fake("argparse.Namespace"),
         "lr_scheduler": {"milestones": Fake("collections.Counter", {30: 1}), 0: None},
-        "tags": {"a", "b"},
+        "tags": Fake("__builtin__.set", ["a"]),
     }
     for protocol in (2, 4):
         write_zip(tmp_path / "weights.pth", dumps(content, protocol), {"0": values.tobytes()})
