@@ -1,0 +1,34 @@
+"""Datasets, transforms and loaders."""
+
+from .auto_augment import (
+    aug_mix_transform,
+    auto_augment_transform,
+    rand_augment_transform,
+    trivial_augment_wide_transform,
+)
+from .dataset_download import Cifar10Download, Cifar100Download, MnistDownload, get_dataset_download_root
+from .dataset_factory import check_num_classes, create_dataset, get_class_names, get_num_classes, set_dataset_epoch
+from .loader import create_loader, explain_pipeline_error, pipeline_errors
+from .preprocess import EvalPreprocess
+from .transforms_factory import create_transforms
+
+__all__ = [
+    "Cifar10Download",
+    "Cifar100Download",
+    "EvalPreprocess",
+    "MnistDownload",
+    "aug_mix_transform",
+    "auto_augment_transform",
+    "check_num_classes",
+    "create_dataset",
+    "create_loader",
+    "create_transforms",
+    "explain_pipeline_error",
+    "get_class_names",
+    "get_dataset_download_root",
+    "get_num_classes",
+    "pipeline_errors",
+    "rand_augment_transform",
+    "set_dataset_epoch",
+    "trivial_augment_wide_transform",
+]

@@ -1,0 +1,202 @@
+"""The loader: transforms, batches, mixup and augmentation splits on top of a dataset, and its errors in one line."""
+
+import contextlib
+import copy
+import logging
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+import mindspore as ms
+import mindspore.dataset as ds
+import numpy as np
+from mindspore.dataset import transforms
+
+from .auto_augment import _PolicyTransform
+from .mixup import Mixup
+from .transforms_factory import create_transforms
+from .workers import cap_workers
+
+__all__ = ["create_loader", "explain_pipeline_error", "pipeline_errors"]
+
+_logger = logging.getLogger(__name__)
+
+_NUM_SPLITS = 3
+_SPLIT_COLUMNS = ["image", *(f"image_{i}" for i in range(1, _NUM_SPLITS))]
+
+
+def create_loader(
+    dataset: ds.Dataset,
+    batch_size: int | Callable,
+    drop_remainder: bool = False,
+    is_training: bool = False,
+    mixup: float = 0.0,
+    cutmix: float = 0.0,
+    cutmix_prob: float = 0.0,
+    num_classes: int = 1000,
+    transform: Callable | Sequence | None = None,
+    target_transform: Callable | Sequence[Callable] | None = None,
+    num_parallel_workers: int | None = None,
+    python_multiprocessing: bool = False,
+    separate: bool = False,
+) -> ds.Dataset:
+    """Puts transforms and batching on a dataset.
+
+    Args:
+        dataset: What `create_dataset` returned.
+        batch_size: Samples a batch, or a function of MindSpore's BatchInfo.
+        drop_remainder: Whether a last batch that is not full is left out.
+        is_training: Whether mixup and cutmix may be done.
+        mixup: Alpha of mixup, 0: none.
+        cutmix: Alpha of cutmix, 0: none. With both, each batch gets one of them, evenly.
+        cutmix_prob: How often a batch is mixed at all, by mixup or cutmix.
+        num_classes: Number of classes, for mixed labels.
+        transform: What `create_transforms` returned. None: evaluation transforms of imagenet.
+        target_transform: Operations on labels. None: conversion to int32.
+        num_parallel_workers: Threads (processes with `python_multiprocessing`) of each stage, capped to the cores there
+            are.
+        python_multiprocessing: Whether Python transforms run in processes.
+        separate: Augmentation splits (AugMix with JSD): `transform` is the three lists of
+            `create_transforms(separate=True)`; each sample is given once clean and twice augmented. A batch then has 3N
+            images and labels: all clean ones, then the others.
+
+    Returns:
+        A dataset with the columns `image`, float32 (N, C, H, W), and `label`, int32 (N,), or float32 (N, `num_classes`)
+        when mixed. Labels are not smoothed here; that is the loss's part.
+
+    Raises:
+        ValueError: The dataset is smaller than one batch that must be full, a column is missing, or arguments
+            contradict each other.
+    """
+    columns = dataset.get_col_names()
+    label_column = "label" if "label" in columns else "fine_label"
+    if "image" not in columns or label_column not in columns:
+        raise ValueError(f"the dataset needs the columns 'image' and 'label', got {', '.join(columns)}")
+    mixes = is_training and (mixup > 0 or cutmix > 0)
+    _check(dataset, batch_size, drop_remainder, mixes, separate, transform)
+    if mixes and cutmix_prob == 0:
+        _logger.warning("mixup=%s and cutmix=%s have no effect, because cutmix_prob is 0", mixup, cutmix)
+    if transform is None:
+        _logger.warning("create_loader: no transform given, images get the evaluation transforms of imagenet")
+        transform = create_transforms("imagenet", is_training=False)
+    stage = {
+        "num_parallel_workers": cap_workers(num_parallel_workers),
+        "python_multiprocessing": python_multiprocessing,
+    }
+
+    if label_column != "label":
+        dataset = dataset.rename(label_column, "label")
+    dataset = dataset.project(["image", "label"])
+    dataset = dataset.map(target_transform or transforms.TypeCast(ms.int32), "label", **stage)
+    dataset = _map_splits(dataset, transform, stage) if separate else dataset.map(transform, "image", **stage)
+    dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
+    if separate:
+        dataset = dataset.map(_join_splits, [*_SPLIT_COLUMNS, "label"], ["image", "label"], **stage)
+        dataset = dataset.project(["image", "label"])
+    if mixes and cutmix_prob > 0:
+        mix = Mixup(mixup, cutmix, prob=cutmix_prob, label_smoothing=0.0, num_classes=num_classes)
+        dataset = dataset.map(mix, ["image", "label"], **stage)
+    return dataset
+
+
+def _check(
+    dataset: ds.Dataset,
+    batch_size: int | Callable,
+    drop_remainder: bool,
+    mixes: bool,
+    separate: bool,
+    transform: Callable | Sequence | None,
+) -> None:
+    """Raises ValueError for arguments that cannot give a batch."""
+    if isinstance(batch_size, int):
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        size = dataset.get_dataset_size()
+        if drop_remainder and size < batch_size:
+            raise ValueError(
+                f"batch_size is {batch_size}, but there are only {size} samples (on this rank) and drop_remainder is "
+                "set, which leaves no batch; use a smaller batch_size or drop_remainder: False"
+            )
+        if mixes and batch_size == 1:
+            raise ValueError("mixup and cutmix mix the samples of a batch, so batch_size must be at least 2, got 1")
+    if separate and mixes:
+        raise ValueError("augmentation splits and mixup or cutmix exclude each other; set one of them")
+    if separate and (not isinstance(transform, tuple | list) or len(transform) != 3):
+        raise ValueError("separate needs the three lists of create_transforms(..., separate=True) as transform")
+
+
+def _map_splits(dataset: ds.Dataset, transform: Sequence, stage: dict) -> ds.Dataset:
+    """Gives each sample a clean image and augmented ones, in a column each. All come from the same crop."""
+    first, policy, last = transform
+    dataset = dataset.map(first, "image", **stage)
+    dataset = dataset.map(_copy_image, "image", _SPLIT_COLUMNS, **stage)
+    for number, column in enumerate(_SPLIT_COLUMNS):
+        operations = [*(_salted(policy, number) if number else []), *last]
+        dataset = dataset.map(operations, column, **stage)
+    return dataset
+
+
+def _salted(operations: Sequence, salt: int) -> list:
+    """Copies of operations that draw other numbers than the originals for the same image."""
+    salted = [copy.copy(operation) for operation in operations]
+    for operation in salted:
+        if isinstance(operation, _PolicyTransform):
+            operation.salt = salt
+    return salted
+
+
+def _copy_image(image: np.ndarray) -> tuple[np.ndarray, ...]:
+    return (image,) * _NUM_SPLITS
+
+
+def _join_splits(*columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    *images, label = columns
+    return np.concatenate(images), np.tile(label, _NUM_SPLITS)
+
+
+_FILE = re.compile(r"The corresponding data file is: (?P<path>.+?\.\w+)\. (?P<reason>.*)")
+_DUMP = re.compile(r"\.?\s*Dump the abnormal image.*")
+_EXCEPTION = re.compile(r"^(\w+(?:Error|Exception)): (?!Traceback)(.*)", re.MULTILINE)
+_ERROR = re.compile(r"\[ERROR\] (.*)")
+
+
+def explain_pipeline_error(error: BaseException) -> str | None:
+    """Returns one line that says what went wrong in a data pipeline, with the file where MindSpore names one.
+
+    Args:
+        error: What iterating over a loader raised.
+
+    Returns:
+        The line, or None when the error does not come from a data pipeline.
+    """
+    text = str(error)
+    if "dataset pipeline" not in text and "user defined Python function in dataset" not in text:
+        return None
+    exceptions = _EXCEPTION.findall(text)
+    file = _FILE.search(text)
+    if exceptions:
+        reason = ": ".join(exceptions[-1])
+    elif file:
+        reason = _DUMP.sub("", file["reason"])
+    else:
+        found = _ERROR.search(text)
+        reason = found[1] if found else text.strip().splitlines()[0]
+    reason = reason.strip().rstrip(".")
+    if file:
+        return f"cannot read the image {file['path']}: {reason}; replace or delete the file"
+    return f"the data pipeline failed: {reason}"
+
+
+@contextlib.contextmanager
+def pipeline_errors() -> Iterator[None]:
+    """Turns what a data pipeline raises while it is iterated over into a ValueError of one line.
+
+    Raises:
+        ValueError: A file cannot be read, or a transform failed.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        explanation = explain_pipeline_error(error)
+        if explanation is None:
+            raise
+        raise ValueError(explanation) from error

@@ -1,0 +1,160 @@
+"""The evaluation preprocessing as one value, for validation, export and inference alike."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from mindspore.dataset import vision
+from PIL import Image
+
+from .constants import (
+    CIFAR_MEAN,
+    CIFAR_STD,
+    DEFAULT_CROP_PCT,
+    IMAGENET_DEFAULT_MEAN,
+    IMAGENET_DEFAULT_STD,
+    MNIST_MEAN,
+    MNIST_STD,
+)
+from .interpolation import mindspore_interpolation, pillow_interpolation
+
+__all__ = ["EvalPreprocess", "ResizeAndCrop"]
+
+# Datasets that come with figures of their own, as upstream has them: the whole picture is resized, nothing is cut off.
+_PRESETS: dict[str, dict[str, Any]] = {
+    "cifar10": {"mean": CIFAR_MEAN, "std": CIFAR_STD, "crop_pct": 1.0},
+    "cifar100": {"mean": CIFAR_MEAN, "std": CIFAR_STD, "crop_pct": 1.0},
+    "mnist": {"mean": MNIST_MEAN, "std": MNIST_STD, "crop_pct": 1.0},
+}
+
+
+def preset_of(dataset_name: str) -> dict[str, Any]:
+    """The preprocessing figures that a dataset fixes, empty for most."""
+    return _PRESETS.get(dataset_name.lower(), {})
+
+
+def as_size(image_resize: int | Sequence[int]) -> tuple[int, int]:
+    """Returns (height, width) of an image size given as a number or a pair.
+
+    Raises:
+        ValueError: It is neither, or not positive.
+    """
+    pair = (image_resize, image_resize) if isinstance(image_resize, int) else tuple(image_resize)
+    if len(pair) != 2 or any(int(side) != side or side < 1 for side in pair):
+        raise ValueError(f"image_resize must be a number of pixels or (height, width), got {image_resize!r}")
+    return int(pair[0]), int(pair[1])
+
+
+class ResizeAndCrop:
+    """Resizes an image by Pillow and cuts out its centre, as torchvision does; uint8 (H, W, C) in and out.
+
+    Args:
+        resize: The shorter side after resizing, or (height, width), in pixels.
+        crop: (height, width) of what is cut out. No larger than the resized image.
+        interpolation: Pillow's constant.
+    """
+
+    def __init__(self, resize: int | tuple[int, int], crop: tuple[int, int], interpolation: Image.Resampling) -> None:
+        self.resize = resize
+        self.crop = crop
+        self.interpolation = interpolation
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        height, width, channels = image.shape
+        if isinstance(self.resize, int):
+            short = min(height, width)
+            new_height, new_width = int(self.resize * height / short), int(self.resize * width / short)
+        else:
+            new_height, new_width = self.resize
+        # The region in front of resizing that the crop needs would do too, but Pillow's rounding at its edge differs.
+        picture = Image.fromarray(image[..., 0] if channels == 1 else image)
+        resized = np.asarray(picture.resize((new_width, new_height), self.interpolation))
+        top = round((new_height - self.crop[0]) / 2)
+        left = round((new_width - self.crop[1]) / 2)
+        cut = resized[top : top + self.crop[0], left : left + self.crop[1]]
+        return np.ascontiguousarray(cut.reshape(*self.crop, channels))
+
+
+@dataclass(frozen=True)
+class EvalPreprocess:
+    """Resize, centre crop, normalise.
+
+    Attributes:
+        image_size: (height, width) that the network sees, in pixels.
+        crop_pct: Share of the resized image's side that the crop takes, above 0 and at most 1.
+        interpolation: nearest, bilinear, bicubic, area or antialias (Lanczos).
+        mean: One value a channel, on the 0 to 255 scale.
+        std: One value a channel, on the 0 to 255 scale.
+        antialias: True: resize by Pillow, whose filters cover all pixels that are shrunk into one; weights from timm
+            and torchvision are meant for this. False: MindSpore's own resize, which upstream's published accuracies
+            were measured with.
+    """
+
+    image_size: tuple[int, int] = (224, 224)
+    crop_pct: float = DEFAULT_CROP_PCT
+    interpolation: str = "bilinear"
+    mean: tuple[float, ...] = tuple(IMAGENET_DEFAULT_MEAN)
+    std: tuple[float, ...] = tuple(IMAGENET_DEFAULT_STD)
+    antialias: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "image_size", as_size(self.image_size))
+        object.__setattr__(self, "mean", tuple(float(value) for value in self.mean))
+        object.__setattr__(self, "std", tuple(float(value) for value in self.std))
+        if not 0 < self.crop_pct <= 1:
+            raise ValueError(f"crop_pct must be above 0 and at most 1, got {self.crop_pct}")
+        if len(self.mean) != len(self.std) or not self.mean:
+            raise ValueError(f"mean and std must have one value a channel each, got {self.mean} and {self.std}")
+        if min(self.std) <= 0:
+            raise ValueError(f"std must be above 0, got {self.std}")
+        if self.antialias:
+            pillow_interpolation(self.interpolation)
+        else:
+            mindspore_interpolation(self.interpolation)
+
+    @classmethod
+    def for_dataset(
+        cls, dataset_name: str, image_resize: int | Sequence[int] = 224, **options: Any
+    ) -> "EvalPreprocess":
+        """Returns the preprocessing of a dataset; where the dataset fixes a figure (cifar, mnist), that one counts."""
+        return cls(image_size=as_size(image_resize), **{**options, **preset_of(dataset_name)})
+
+    @classmethod
+    def from_config(cls, config: Any) -> "EvalPreprocess":
+        """Returns the preprocessing that a run's config describes."""
+        return cls.for_dataset(
+            config.dataset,
+            config.image_resize,
+            crop_pct=config.crop_pct,
+            interpolation=config.interpolation,
+            mean=config.mean,
+            std=config.std,
+        )
+
+    @property
+    def resize_size(self) -> int | tuple[int, int]:
+        """The shorter side (square images) or (height, width) after resizing, before the crop."""
+        height, width = self.image_size
+        if height == width:
+            return math.floor(height / self.crop_pct)
+        return int(height / self.crop_pct), int(width / self.crop_pct)
+
+    def operations(self, encoded: bool = True) -> list[Callable]:
+        """Returns the operations for `dataset.map`.
+
+        Args:
+            encoded: Whether images come as the bytes of a file, not as uint8 (H, W, C).
+
+        Returns:
+            Operations that end in float32 (C, H, W).
+        """
+        decode = [vision.Decode()] if encoded else []
+        return [*decode, *self._resize_and_crop(), vision.Normalize(self.mean, self.std), vision.HWC2CHW()]
+
+    def _resize_and_crop(self) -> list[Callable]:
+        if self.antialias:
+            return [ResizeAndCrop(self.resize_size, self.image_size, pillow_interpolation(self.interpolation))]
+        resize = vision.Resize(self.resize_size, mindspore_interpolation(self.interpolation))
+        return [resize, vision.CenterCrop(self.image_size)]

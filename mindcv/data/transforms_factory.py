@@ -1,0 +1,209 @@
+"""Transforms by dataset and options: lists of operations that end in a normalised float32 (C, H, W) image."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from mindspore.dataset import vision
+
+from ..utils.registry import unknown_name_message
+from .auto_augment import augmentation_transform
+from .constants import DEFAULT_CROP_PCT, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from .dataset_factory import is_encoded
+from .interpolation import mindspore_interpolation
+from .preprocess import EvalPreprocess, as_size, preset_of
+from .randomness import dataset_seed, generator_for
+
+__all__ = ["RandomErasing", "create_transforms"]
+
+_ERASING_SALT = 7
+
+# Options and their defaults, upstream's.
+_TRAIN_OPTIONS: dict[str, Any] = {
+    "scale": (0.08, 1.0),
+    "ratio": (0.75, 1.333),
+    "hflip": 0.5,
+    "vflip": 0.0,
+    "color_jitter": None,
+    "interpolation": "bilinear",
+    "mean": IMAGENET_DEFAULT_MEAN,
+    "std": IMAGENET_DEFAULT_STD,
+    "re_prob": 0.0,
+    "re_scale": (0.02, 0.33),
+    "re_ratio": (0.3, 3.3),
+    "re_value": 0,
+    "re_max_attempts": 10,
+}
+_EVAL_OPTIONS: dict[str, Any] = {
+    "crop_pct": DEFAULT_CROP_PCT,
+    "interpolation": "bilinear",
+    "mean": IMAGENET_DEFAULT_MEAN,
+    "std": IMAGENET_DEFAULT_STD,
+    "antialias": True,
+}
+
+
+class RandomErasing:
+    """Erases a random rectangle of an image (https://arxiv.org/abs/1708.04896); float32 (C, H, W) in and out.
+
+    Args:
+        prob: Share of images that are changed.
+        scale: Least and greatest area of the rectangle, as shares of the image.
+        ratio: Least and greatest ratio of its sides.
+        value: What is put there, in normalised units: a number, one number a channel, or "random" (normal noise).
+        max_attempts: How many rectangles are tried that do not fit into the image before it is left as it is.
+    """
+
+    def __init__(
+        self,
+        prob: float = 0.5,
+        scale: tuple[float, float] = (0.02, 0.33),
+        ratio: tuple[float, float] = (0.3, 3.3),
+        value: float | Sequence[float] | str = 0,
+        max_attempts: int = 10,
+    ) -> None:
+        if isinstance(value, str) and value != "random":
+            raise ValueError(f"re_value must be a number, one number a channel or 'random', got {value!r}")
+        self.prob = _checked_share("re_prob", prob)
+        self.scale = _checked_range("re_scale", scale)
+        self.ratio = _checked_range("re_ratio", ratio)
+        self.value = value
+        self.max_attempts = max_attempts
+        self.seed = dataset_seed()
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        rng = generator_for(self.seed, _ERASING_SALT, image)
+        if rng.random() >= self.prob:
+            return image
+        channels, height, width = image.shape
+        for _ in range(self.max_attempts):
+            area = rng.uniform(*self.scale) * height * width
+            ratio = np.exp(rng.uniform(*np.log(self.ratio)))
+            h, w = round(np.sqrt(area * ratio)), round(np.sqrt(area / ratio))
+            if 0 < h < height and 0 < w < width:
+                top, left = rng.integers(0, height - h + 1), rng.integers(0, width - w + 1)
+                image = image.copy()
+                if isinstance(self.value, str):
+                    filling = rng.standard_normal((channels, h, w), dtype=np.float32)
+                else:
+                    filling = np.asarray(self.value, np.float32).reshape(-1, 1, 1)
+                image[:, top : top + h, left : left + w] = filling
+                return image
+        return image
+
+
+def _checked_share(key: str, value: float) -> float:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{key} must be between 0 and 1, got {value}")
+    return value
+
+
+def _checked_range(key: str, value: Sequence[float]) -> tuple[float, float]:
+    if len(value) != 2 or not 0 < value[0] <= value[1]:
+        raise ValueError(f"{key} must be two numbers above 0, the lesser first, got {value!r}")
+    return float(value[0]), float(value[1])
+
+
+def _color_jitter(strength: float | Sequence[float] | None) -> list[Callable]:
+    """Brightness, contrast and saturation (and hue, when four strengths are given)."""
+    if strength is None:
+        return []
+    strengths = tuple(strength) if isinstance(strength, Sequence) else (float(strength),) * 3
+    if len(strengths) not in (3, 4) or min(strengths) < 0:
+        raise ValueError(
+            "color_jitter must be one strength, or three or four for brightness, contrast, saturation, hue; "
+            f"got {strength!r}"
+        )
+    return [vision.RandomColorAdjust(*strengths)] if any(strengths) else []
+
+
+def _flips(options: dict[str, Any]) -> list[Callable]:
+    flips = {"hflip": vision.RandomHorizontalFlip, "vflip": vision.RandomVerticalFlip}
+    return [flip(_checked_share(key, options[key])) for key, flip in flips.items() if options[key]]
+
+
+def _random_crop(dataset_name: str, size: tuple[int, int], options: dict[str, Any]) -> list[Callable]:
+    """What comes first in training: the random crop, for encoded images together with decoding."""
+    interpolation = mindspore_interpolation(options["interpolation"])
+    if dataset_name in ("cifar10", "cifar100"):
+        return [vision.RandomCrop((32, 32), (4, 4, 4, 4)), vision.Resize(size, interpolation)]
+    if dataset_name == "mnist":
+        return [vision.Resize(size, interpolation)]
+    crop = vision.RandomCropDecodeResize if is_encoded(dataset_name) else vision.RandomResizedCrop
+    scale, ratio = _checked_range("scale", options["scale"]), _checked_range("ratio", options["ratio"])
+    return [crop(size, scale=scale, ratio=ratio, interpolation=interpolation)]
+
+
+def _train_transforms(
+    dataset_name: str, size: tuple[int, int], auto_augment: str | None, options: dict[str, Any]
+) -> tuple[list[Callable], list[Callable], list[Callable]]:
+    """Returns the operations in three parts: crop and flips, colours and policy, normalisation and erasing."""
+    mean, std = options["mean"], options["std"]
+    first = _random_crop(dataset_name, size, options)
+    if dataset_name == "mnist":
+        # Digits have a right way up and one channel: upstream resizes and normalises them, no more.
+        if auto_augment:
+            raise ValueError(f"auto_augment {auto_augment!r} needs images of three channels; dataset 'mnist' has one")
+        return first, [], [vision.Normalize(mean, std), vision.HWC2CHW()]
+    first += _flips(options)
+    second = []
+    if auto_augment:
+        second.append(augmentation_transform(auto_augment, mean, options["interpolation"]))
+    # 3-Augment comes with colour jitter (https://arxiv.org/abs/2204.07118); the other policies have their own colours.
+    if not auto_augment or auto_augment.startswith("3a"):
+        second += _color_jitter(options["color_jitter"])
+    third = [vision.Normalize(mean, std), vision.HWC2CHW()]
+    if options["re_prob"]:
+        third.append(
+            RandomErasing(
+                options["re_prob"],
+                options["re_scale"],
+                options["re_ratio"],
+                options["re_value"],
+                options["re_max_attempts"],
+            )
+        )
+    return first, second, third
+
+
+def create_transforms(
+    dataset_name: str = "",
+    image_resize: int | Sequence[int] = 224,
+    is_training: bool = False,
+    auto_augment: str | None = None,
+    separate: bool = False,
+    **kwargs: Any,
+) -> list[Callable] | tuple[list[Callable], list[Callable], list[Callable]]:
+    """Returns the operations that make a network's input of an image.
+
+    Args:
+        dataset_name: A name that `create_dataset` takes. cifar10, cifar100 and mnist have mean, std and crop of their
+            own; mnist is never augmented.
+        image_resize: Side of the result, or (height, width), in pixels.
+        is_training: Random transforms for training, or those for evaluation.
+        auto_augment: Policy for training, for example `randaug-m9-mstd0.5-inc1`, `autoaug`, `autoaugr`, `3a`,
+            `trivialaugwide`, `augmix-m5-w4-d2`; see `mindcv.data.auto_augment`. It takes the place of colour jitter,
+            except `3a`.
+        separate: In training, the three parts that augmentation splits need (crop and flips; colours and policy; the
+            rest).
+        **kwargs: scale, ratio, hflip, vflip, color_jitter, re_prob, re_scale, re_ratio, re_value, re_max_attempts
+            (training); crop_pct, antialias (evaluation); interpolation, mean, std (both). Each may be given to either,
+            so that one recipe serves both.
+
+    Returns:
+        A list of operations for `dataset.map(operations=..., input_columns="image")`, or three lists when `separate`.
+
+    Raises:
+        ValueError: A keyword, interpolation or policy is unknown, or a value out of range.
+    """
+    known = _TRAIN_OPTIONS | _EVAL_OPTIONS
+    for key in kwargs:
+        if key not in known:
+            raise ValueError(unknown_name_message("transform option", key, known))
+    name = dataset_name.lower()
+    size = as_size(image_resize)
+    if not is_training:
+        options = {key: value for key, value in kwargs.items() if key in _EVAL_OPTIONS}
+        return EvalPreprocess.for_dataset(name, size, **options).operations(encoded=is_encoded(name))
+    parts = _train_transforms(name, size, auto_augment, {**_TRAIN_OPTIONS, **kwargs, **preset_of(name)})
+    return parts if separate else [*parts[0], *parts[1], *parts[2]]
