@@ -1,4 +1,4 @@
-"""Reads recipe and command line into a checked `Config`: default < recipe < command line, all problems in one report."""
+"""Reads recipe and command line into a checked `Config`: default < recipe < command line."""
 
 import argparse
 import difflib
@@ -86,6 +86,8 @@ def _read_settings(path: str) -> list[Setting]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError([f"{path}:{line}: is not valid YAML: {error.problem}"]) from None
+    except (ImportError, ValueError) as error:  # an address whose scheme is unknown or needs a package
+        raise ConfigError([f"{path}: cannot be read ({error})"]) from None
     if node is None:
         raise ConfigError([f"{path}: is empty; a recipe has lines of the form 'key: value'"])
     if not isinstance(node, yaml.MappingNode):
@@ -95,7 +97,11 @@ def _read_settings(path: str) -> list[Setting]:
     settings: dict[str, Setting] = {}
     problems: list[str] = []
     for key_node, value_node in node.value:
-        name, source = str(key_node.value), f"{path}:{key_node.start_mark.line + 1}"
+        source = f"{path}:{key_node.start_mark.line + 1}"
+        if not isinstance(key_node, yaml.ScalarNode):
+            problems.append(f"{source}: a key must be a name; a recipe has lines of the form 'key: value'")
+            continue
+        name = str(key_node.value)
         try:
             value = loader.construct_object(value_node, deep=True)
         except (yaml.MarkedYAMLError, ValueError) as error:

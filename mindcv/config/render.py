@@ -29,6 +29,14 @@ _ALWAYS_SHOWN = {
 }
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes a tuple as a list in one line."""
+
+
+_LIST_TAG = "tag:yaml.org,2002:seq"
+_Dumper.add_representer(tuple, lambda dumper, value: dumper.represent_sequence(_LIST_TAG, value, flow_style=True))
+
+
 def format_value(value: Any) -> str:
     """Returns a value as one would write it on the command line, numbers in their short form."""
     if isinstance(value, float):
@@ -43,8 +51,9 @@ def to_yaml(config: Config) -> str:
     parts = []
     for section in SECTIONS:
         values = {name: getattr(config, name) for name in section.model_fields}
-        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-        body = yaml.safe_dump(plain, sort_keys=False, default_flow_style=None, width=10**6, allow_unicode=True)
+        body = yaml.dump(
+            values, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=10**6, allow_unicode=True
+        )
         parts.append(f"# {section.title}\n{body}")
     return "\n".join(parts)
 

@@ -215,9 +215,9 @@ class AugmentationKeys(Section):
     hflip: Probability = key(0.5, "Probability of a horizontal flip.")
     vflip: Probability = key(0.0, "Probability of a vertical flip.")
     color_jitter: Jitter = key(0.4, "Strength of colour jitter; not used together with auto_augment.")
-    interpolation: Literal["nearest", "bilinear", "bicubic", "area", "pilcubic", "antialias", "linear", "cubic"] = key(
-        "bilinear", "How images are resized."
-    )
+    interpolation: Literal[
+        "nearest", "bilinear", "bicubic", "area", "pilcubic", "antialias", "linear", "cubic", "lanczos"
+    ] = key("bilinear", "How images are resized.")
     auto_augment: str | None = key(
         None,
         "Policy: randaug, autoaug, autoaugr, 3a, trivialaugwide or augmix, with options, such as randaug-m7-mstd0.5.",
