@@ -84,16 +84,20 @@ def generated() -> dict[Path, str]:
     return {REFERENCE_PATH: reference(), SCHEMA_PATH: json.dumps(json_schema(), indent=2) + "\n"}
 
 
+def _is_current(path: Path, text: str) -> bool:
+    if not path.is_file():
+        return False
+    found = path.read_text(encoding="utf-8")
+    # By value, because pydantic's versions differ in whether a limit is written 0 or 0.0.
+    return json.loads(found) == json.loads(text) if path.suffix == ".json" else found == text
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Writes or checks the generated files; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m mindcv.config.docs", description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 when a file is stale")
     check = parser.parse_args(args).check
-    stale = [
-        (path, text)
-        for path, text in generated().items()
-        if not path.is_file() or path.read_text(encoding="utf-8") != text
-    ]
+    stale = [(path, text) for path, text in generated().items() if not _is_current(path, text)]
     for path, text in stale:
         if not check:
             path.parent.mkdir(parents=True, exist_ok=True)
