@@ -206,7 +206,7 @@ def create_scheduler(
         )
     if info.has_floor and info.counts_decay_epochs and warmup_epochs + decay_epochs > num_epochs:
         _logger.warning(
-            "warmup_epochs=%s and decay_epochs=%s are together longer than num_epochs=%s: the rate will not reach min_lr",
+            "warmup_epochs=%s and decay_epochs=%s are together longer than num_epochs=%s: min_lr is not reached",
             warmup_epochs,
             decay_epochs,
             num_epochs,

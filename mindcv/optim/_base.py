@@ -1,0 +1,178 @@
+"""What all optimizers here share: checked hyper-parameters, unscaled gradients, and rates and decays by parameter."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+from mindspore import dtype as mstype
+
+# Upstream's `clip=True` of AdamW and Lion: the norm that all gradients together may have.
+_CLIP_NORM = 5.0
+
+# The last step of a learning rate that is computed and not looked up.
+_NO_LAST = 2**31 - 1
+
+# Stands for 0 where a logarithm is taken; 0 after one step all the same.
+_TINY = 1e-30
+
+LearningRate = float | Sequence[float] | Tensor | nn.Cell
+
+
+def require_positive(name: str, value: float) -> float:
+    """Returns `value` as a float; a ValueError in one line when it is not a finite number above 0."""
+    if not math.isfinite(value) or value <= 0:
+        raise ValueError(f"{name} must be a finite number above 0, but got {value!r}")
+    return float(value)
+
+
+def require_non_negative(name: str, value: float) -> float:
+    """Returns `value` as a float; a ValueError in one line when it is not a finite number from 0 on."""
+    if not math.isfinite(value) or value < 0:
+        raise ValueError(f"{name} must be a finite number from 0 on, but got {value!r}")
+    return float(value)
+
+
+def require_rate(name: str, value: float) -> float:
+    """Returns a decay rate of moments as a float; a ValueError in one line when it is not in [0, 1)."""
+    if not 0 <= value < 1:
+        raise ValueError(f"{name} must be in [0, 1), but got {value!r}")
+    return float(value)
+
+
+def require_lr(name: str, lr: LearningRate | None) -> float | list[float] | nn.Cell:
+    """Returns a learning rate as a float, or as a list with one for every step. A schedule cell is returned as it is.
+
+    Raises:
+        ValueError: A rate is missing, negative or not finite; the message has the first bad one and its step.
+    """
+    if isinstance(lr, nn.Cell):
+        return lr
+    if lr is None:
+        raise ValueError("lr is missing: give a number, or a list with one for every step")
+    values = np.asarray(lr.asnumpy() if isinstance(lr, Tensor) else lr, dtype=np.float64)
+    if values.ndim > 1 or values.size == 0:
+        raise ValueError(f"{name} must be a number or a list with one for every step, but got the shape {values.shape}")
+    bad = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
+    if bad.size:
+        where = f" at step {bad[0]}" if values.ndim else ""
+        raise ValueError(f"{name} must be a finite number from 0 on, but got {values.flat[bad[0]]}{where}")
+    return values.tolist()
+
+
+class OptimizerBase(nn.Optimizer):
+    """The base of the optimizers: `nn.Optimizer` with one way through groups, loss scale and weight decay.
+
+    Subclasses implement `construct(gradients)` with `prepare`, `advance` and, for their weight decay, `add_l2` or
+    `decays`. State is in Parameters named `<slot>.<parameter name>`.
+
+    Args:
+        params: Parameters, or groups: dicts with `params` and optionally `lr`, `weight_decay`, `grad_centralization`; a
+            dict with `order_params` gives the order in which gradients come.
+        learning_rate: A number, or one for every step; after the last one the last one stays.
+        weight_decay: The decay of parameters whose group has none of its own. Without groups, nn.Optimizer leaves out
+            parameters with `beta` or `gamma` in their names.
+        loss_scale: The factor by which the loss was multiplied; gradients are divided by it before anything else.
+        clip: Whether to clip the gradients to a global norm of 5.
+
+    Raises:
+        ValueError: A learning rate or weight decay is negative or not finite, or the loss scale is not above 0.
+    """
+
+    def __init__(
+        self,
+        params: Sequence[Parameter] | Sequence[dict[str, Any]],
+        learning_rate: LearningRate,
+        weight_decay: float,
+        loss_scale: float,
+        clip: bool = False,
+    ) -> None:
+        params = list(params)
+        groups = [group for group in params if isinstance(group, dict)]
+        lr = require_lr("lr", learning_rate)
+        lrs = [lr, *(require_lr("lr", group["lr"]) for group in groups if "lr" in group)]
+        for decay in (weight_decay, *(group.get("weight_decay", 0.0) for group in groups)):
+            if not isinstance(decay, nn.Cell):
+                require_non_negative("weight_decay", decay)
+        # nn.Optimizer multiplies its weight decay by its loss scale, which is right only for a decay that is added to
+        # scaled gradients. It is told of no scale, and gradients are unscaled first.
+        super().__init__(lr, params, weight_decay)
+        self.loss_scale = require_positive("loss_scale", loss_scale)
+        self.reciprocal_scale = Tensor(1.0 / self.loss_scale, mstype.float32)
+        self.need_scale = self.loss_scale != 1.0
+        self.clip = clip
+        self.centralizes = any(group.get("grad_centralization", False) for group in groups)
+        rates = [len(rate) for rate in lrs if isinstance(rate, list)]
+        self.last_rate = Tensor([max(rates) - 1 if rates else _NO_LAST], mstype.int32)
+
+    def slot(self, prefix: str, init: str | float = "zeros") -> tuple[Parameter, ...]:
+        """Returns a state tensor for every parameter, named `<prefix>.<parameter name>`."""
+        return self.parameters.clone(prefix=prefix, init=init)
+
+    def prepare(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Returns the gradients unscaled, clipped when asked to, and centralised in groups that want it."""
+        if self.need_scale:
+            gradients = self.hyper_map(ops.partial(_scale, self.reciprocal_scale), gradients)
+        if self.clip:
+            gradients = ops.clip_by_global_norm(gradients, _CLIP_NORM)
+        if self.centralizes:
+            gradients = self.hyper_map(_centralize, self.grad_centralization_flags, gradients)
+        return gradients
+
+    def add_l2(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Returns the gradients with those of the L2 penalty added: `weight_decay * p`."""
+        if self.exec_weight_decay:
+            gradients = self.hyper_map(_add_decay, self.decays(), self.decay_flags, self.parameters, gradients)
+        return gradients
+
+    def get_lr(self) -> Tensor | tuple[Tensor, ...]:
+        """Returns the learning rate of the next step: one, or one for every parameter when groups have their own."""
+        if not self.dynamic_lr:
+            return self.learning_rate
+        # MindSpore looks a list up without a check of its end, which reads beyond it after the last step.
+        step = ops.minimum(self.global_step, self.last_rate)
+        if not self.is_group_lr:
+            return self.learning_rate(step).reshape(())
+        rates = ()
+        for rate in self.learning_rate:
+            rates += (rate(step).reshape(()),)
+        return rates
+
+    def advance(self) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Counts a step. Returns its learning rate for every parameter, and its number, from 1, as a float32 scalar."""
+        lr = self.get_lr()
+        lrs = lr if self.is_group_lr else (lr,) * self.param_length
+        step = ops.cast(self.global_step, mstype.float32).reshape(()) + 1.0
+        self.assignadd(self.global_step, self.global_step_increase_tensor)
+        return lrs, step
+
+    def decays(self) -> tuple[Tensor, ...]:
+        """Returns the weight decay of every parameter; `decay_flags` says which are not 0."""
+        decay = self.get_weight_decay()
+        return decay if self.is_group else (decay,) * self.param_length
+
+
+def bias_correction(beta: float, step: Tensor) -> Tensor:
+    """Returns `1 - beta ** step`, which as such would lose most of float32's digits in the first steps."""
+    return -ops.expm1(step * math.log(max(beta, _TINY)))
+
+
+# Plain functions, because MindSpore's own (`scale_grad`, `decay_weight`) log a deprecation in every PyNative step.
+
+
+def _scale(factor, gradient):
+    return gradient * ops.cast(factor, gradient.dtype)
+
+
+def _centralize(wanted, gradient):
+    """Gradient centralization (arXiv 2004.01461): no mean over all but the first dimension."""
+    if wanted and gradient.ndim > 1:
+        return gradient - gradient.mean(tuple(range(1, gradient.ndim)), keep_dims=True)
+    return gradient
+
+
+def _add_decay(decay, decays, param, gradient):
+    if decays:
+        return gradient + ops.cast(decay, param.dtype) * param
+    return gradient

@@ -1,0 +1,66 @@
+"""Adam (arXiv 1412.6980)."""
+
+from mindspore import Tensor, ops
+from mindspore import dtype as mstype
+
+from ._base import OptimizerBase, require_positive, require_rate
+
+
+def _update(apply, beta1, beta2, eps, beta1_power, beta2_power, lr, param, moment1, moment2, gradient):
+    return apply(param, moment1, moment2, beta1_power, beta2_power, lr, beta1, beta2, eps, gradient)
+
+
+class Adam(OptimizerBase):
+    """Adam in the form of its paper's section 2, last paragraph, which MindSpore and upstream use.
+
+    `m = beta1 * m + (1 - beta1) * g`, `v = beta2 * v + (1 - beta2) * g^2`,
+    `p -= lr * sqrt(1 - beta2^t) / (1 - beta1^t) * m / (sqrt(v) + eps)`: `eps` is added before the correction of `v`.
+    With `use_nesterov` the last `m` is `beta1 * m + (1 - beta1) * g`. The weight decay is L2: `weight_decay * p` is
+    added to the gradient. State: `moment1.*`, `moment2.*`.
+
+    Args:
+        params: Parameters or groups, see `OptimizerBase`.
+        learning_rate: A number, or one for every step.
+        beta1: Decay rate of the first moment.
+        beta2: Decay rate of the second moment.
+        eps: Added to the denominator.
+        use_nesterov: Whether to look ahead.
+        weight_decay: Factor of the L2 penalty.
+        loss_scale: What gradients are divided by.
+
+    Raises:
+        ValueError: A value is out of its range.
+    """
+
+    def __init__(
+        self,
+        params,
+        learning_rate=1e-3,
+        beta1=0.9,
+        beta2=0.999,
+        eps=1e-8,
+        use_nesterov=False,
+        weight_decay=0.0,
+        loss_scale=1.0,
+    ):
+        super().__init__(params, learning_rate, weight_decay, loss_scale)
+        self.beta1 = Tensor(require_rate("beta1", beta1), mstype.float32)
+        self.beta2 = Tensor(require_rate("beta2", beta2), mstype.float32)
+        self.eps = Tensor(require_positive("eps", eps), mstype.float32)
+        self.moment1 = self.slot("moment1")
+        self.moment2 = self.slot("moment2")
+        self.apply = ops.Adam(use_nesterov=use_nesterov)
+
+    def construct(self, gradients):
+        gradients = self.add_l2(self.prepare(gradients))
+        lr, step = self.advance()
+        update = ops.partial(
+            _update,
+            self.apply,
+            self.beta1,
+            self.beta2,
+            self.eps,
+            ops.pow(self.beta1, step),
+            ops.pow(self.beta2, step),
+        )
+        return self.hyper_map_reverse(update, lr, self.parameters, self.moment1, self.moment2, gradients)

@@ -1,0 +1,80 @@
+"""NAdam: Adam with Nesterov's momentum (Dozat 2016, openreview OM0jvwB8jIp57ZJjtNEZ)."""
+
+from mindspore import Parameter, Tensor, ops
+from mindspore import dtype as mstype
+
+from ._base import OptimizerBase, bias_correction, require_non_negative, require_positive, require_rate
+
+
+def _update(
+    beta1, beta2, eps, gradient_part, moment_part, correction2, lr, decay, decays, param, moment1, moment2, gradient
+):
+    if decays:
+        ops.assign(param, param - lr * decay * param)
+    m = beta1 * moment1 + (1.0 - beta1) * gradient
+    v = beta2 * moment2 + (1.0 - beta2) * ops.square(gradient)
+    ops.assign(moment1, m)
+    ops.assign(moment2, v)
+    direction = (moment_part * m + gradient_part * gradient) / (ops.sqrt(v / correction2) + eps)
+    return ops.assign(param, param - lr * direction)
+
+
+class NAdam(OptimizerBase):
+    """NAdam with the paper's schedule of momentum, as `torch.optim.NAdam(decoupled_weight_decay=True)`.
+
+    `mu_t = beta1 * (1 - 0.5 * 0.96^(t * schedule_decay))`, `M_t = mu_1 * ... * mu_t`, m and v as in Adam,
+    `p -= lr * (mu_{t+1} * m / (1 - M_{t+1}) + (1 - mu_t) * g / (1 - M_t)) / (sqrt(v / (1 - beta2^t)) + eps)`. The
+    weight decay is decoupled, as in AdamW: `p -= lr * weight_decay * p` (upstream's is L2). State: `nadam_m.*`,
+    `nadam_v.*`, `mu_schedule`.
+
+    Args:
+        params: Parameters or groups, see `OptimizerBase`.
+        learning_rate: A number, or one for every step.
+        beta1: Decay rate of the first moment.
+        beta2: Decay rate of the second moment.
+        eps: Added to the denominator.
+        weight_decay: Factor of the decoupled decay.
+        loss_scale: What gradients are divided by.
+        schedule_decay: How fast the momentum rises to `beta1`.
+
+    Raises:
+        ValueError: A value is out of its range.
+    """
+
+    def __init__(
+        self,
+        params,
+        learning_rate=2e-3,
+        beta1=0.9,
+        beta2=0.999,
+        eps=1e-8,
+        weight_decay=0.0,
+        loss_scale=1.0,
+        schedule_decay=4e-3,
+    ):
+        super().__init__(params, learning_rate, weight_decay, loss_scale)
+        self.beta1 = require_rate("beta1", beta1)
+        self.beta2 = require_rate("beta2", beta2)
+        self.eps = require_positive("eps", eps)
+        self.schedule_decay = require_non_negative("schedule_decay", schedule_decay)
+        self.moments1 = self.slot("nadam_m")
+        self.moments2 = self.slot("nadam_v")
+        self.mu_schedule = Parameter(Tensor([1.0], mstype.float32), name="mu_schedule")
+
+    def _mu(self, step):
+        return self.beta1 * (1.0 - 0.5 * ops.pow(0.96, step * self.schedule_decay))
+
+    def construct(self, gradients):
+        gradients = self.prepare(gradients)
+        decay = self.decays()
+        lr, step = self.advance()
+        mu, next_mu = self._mu(step), self._mu(step + 1.0)
+        product = self.mu_schedule.reshape(()) * mu
+        ops.assign(self.mu_schedule, product.reshape((1,)))
+        gradient_part = (1.0 - mu) / (1.0 - product)
+        moment_part = next_mu / (1.0 - product * next_mu)
+        correction2 = bias_correction(self.beta2, step)
+        update = ops.partial(_update, self.beta1, self.beta2, self.eps, gradient_part, moment_part, correction2)
+        return self.hyper_map_reverse(
+            update, lr, decay, self.decay_flags, self.parameters, self.moments1, self.moments2, gradients
+        )
