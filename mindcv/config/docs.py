@@ -7,14 +7,15 @@ python -m mindcv.config.docs --check    # exit code 1 when one is stale
 import argparse
 import json
 import sys
+import types
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from ..utils.fs import atomic_write
 from .compat import NEW_KEYS, UNUSED
 from .render import format_value
-from .schema import KEYS, SECTIONS, Config, Key
+from .schema import KEYS, SECTIONS, Config, Key, limits
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 REFERENCE_PATH = _PACKAGE.parent / "docs" / "reference" / "configuration.md"
@@ -62,10 +63,37 @@ def reference() -> str:
     return "\n".join(parts)
 
 
+def _json_type(annotation: Any, metadata: list[Any]) -> dict[str, Any]:
+    """Returns the JSON schema of a type. Our own, because pydantic's wording changes from version to version."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _json_type(parts[0], [*metadata, *parts[1:]])
+    if origin in (Union, types.UnionType):
+        return {"anyOf": [_json_type(part, metadata) for part in parts]}
+    if origin is Literal:
+        return {"enum": list(parts)}
+    if origin is tuple:
+        fixed = {} if parts[-1] is Ellipsis else {"minItems": len(parts), "maxItems": len(parts)}
+        return {"type": "array", "items": _json_type(parts[0], []), **fixed}
+    names = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}
+    words = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+    bounds = limits(metadata) if annotation in (int, float) else {}
+    return {"type": names[annotation], **{words[name]: bound for name, bound in bounds.items()}}
+
+
+def _json_property(name: str) -> dict[str, Any]:
+    field, key = Config.model_fields[name], KEYS[name]
+    unit = f" Unit: {key.unit}." if key.unit else ""
+    return {
+        "description": f"{key.help}{unit} Allowed: {key.allowed}.",
+        "default": key.default,
+        **_json_type(field.annotation, field.metadata),
+    }
+
+
 def json_schema() -> dict[str, Any]:
     """Returns the JSON schema of a recipe; old spellings are marked as deprecated."""
-    schema = Config.model_json_schema()
-    properties = {name: schema["properties"][name] for name in KEYS}
+    properties = {name: _json_property(name) for name in KEYS}
     for old, name in NEW_KEYS.items():
         properties[old] = {"description": f"Old spelling of {name}.", "deprecated": True}
     for old, reason in UNUSED.items():
@@ -84,20 +112,16 @@ def generated() -> dict[Path, str]:
     return {REFERENCE_PATH: reference(), SCHEMA_PATH: json.dumps(json_schema(), indent=2) + "\n"}
 
 
-def _is_current(path: Path, text: str) -> bool:
-    if not path.is_file():
-        return False
-    found = path.read_text(encoding="utf-8")
-    # By value, because pydantic's versions differ in whether a limit is written 0 or 0.0.
-    return json.loads(found) == json.loads(text) if path.suffix == ".json" else found == text
-
-
 def main(args: Sequence[str] | None = None) -> int:
     """Writes or checks the generated files; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m mindcv.config.docs", description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 when a file is stale")
     check = parser.parse_args(args).check
-    stale = [(path, text) for path, text in generated().items() if not _is_current(path, text)]
+    stale = [
+        (path, text)
+        for path, text in generated().items()
+        if not path.is_file() or path.read_text(encoding="utf-8") != text
+    ]
     for path, text in stale:
         if not check:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -524,15 +524,15 @@ def _members(annotation: Any) -> list[Any]:
     return [annotation]
 
 
-def _limits(metadata: list[Any]) -> str:
-    """Words for a range: `>= 0 and < 1`."""
-    found = {}
-    for item in metadata:
-        for part in getattr(item, "metadata", [item]):
-            for sign, name in ((">=", "ge"), (">", "gt"), ("<=", "le"), ("<", "lt")):
-                if getattr(part, name, None) is not None:
-                    found[sign] = f"{sign} {getattr(part, name):g}"
-    return " and ".join(found.values())
+def limits(metadata: list[Any]) -> dict[str, float]:
+    """Returns the range that constraints set, such as `{"ge": 0, "lt": 1}`."""
+    parts = [part for item in metadata for part in getattr(item, "metadata", [item])]
+    return {
+        name: getattr(part, name)
+        for name in ("ge", "gt", "le", "lt")
+        for part in parts
+        if getattr(part, name, None) is not None
+    }
 
 
 def _allowed(annotation: Any, metadata: list[Any]) -> str:
@@ -553,7 +553,9 @@ def _allowed(annotation: Any, metadata: list[Any]) -> str:
     if annotation is bool:
         return "True or False"
     word = {int: "an integer", float: "a number", str: "text"}[annotation]
-    return f"{word} {_limits(metadata)}".strip()
+    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+    limit = " and ".join(f"{signs[name]} {value:g}" for name, value in limits(metadata).items())
+    return f"{word} {limit}".strip()
 
 
 def _describe(name: str, field: FieldInfo) -> Key:
