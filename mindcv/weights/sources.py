@@ -45,6 +45,10 @@ class DownloadError(OSError):
     """A file could not be had; the message names the address, the place in the cache and what to do."""
 
 
+class _InterruptedDownload(ConnectionError):  # noqa: N818
+    """An answer that is not what was asked for, or not all of it; another try may mend it."""
+
+
 @dataclasses.dataclass(frozen=True)
 class _Job:
     """One download.
@@ -289,7 +293,7 @@ def _download_with_retries(job: _Job) -> bool:
         failures = failures + 1 if reached <= furthest else 1
         furthest = max(furthest, reached)
         if failures > job.retries:
-            raise job.error(f"{fault}; gave up after {failures} tries")
+            raise job.error(f"{fault}; gave up at try {failures}")
         pause = job.backoff_s * 2 ** (failures - 1)
         _logger.warning("%s: %s at byte %d; trying again in %.1f s", job.target.name, fault, reached, pause)
         time.sleep(pause)
@@ -301,6 +305,8 @@ def _explain_status(error: urllib.error.HTTPError) -> str:
 
 
 def _explain_network(reason: Any, job: _Job) -> str:
+    if isinstance(reason, _InterruptedDownload):
+        return str(reason)
     if isinstance(reason, TimeoutError):
         return f"nothing came for {job.timeout_s:g} s"
     return f"the network fails ({reason})"
@@ -310,7 +316,7 @@ def _download_on(job: _Job) -> None:
     """Asks for what is missing of the unfinished file and appends it.
 
     Raises:
-        ConnectionError: The connection was cut before the end.
+        _InterruptedDownload: The connection was cut before the end.
     """
     have = _size(job.part)
     tag = job.validator.read_text() if job.validator.exists() else ""
@@ -330,7 +336,7 @@ def _download_on(job: _Job) -> None:
         if _total_size(error.headers.get("Content-Range")) == have:
             return
         _forget_part(job)
-        raise ConnectionError("the server has another version of the file") from None
+        raise _InterruptedDownload("the server has another version of the file") from None
     with response:
         start = (
             _range_start(response.headers.get("Content-Range"))
@@ -338,7 +344,7 @@ def _download_on(job: _Job) -> None:
             else 0
         )
         if start not in (0, have):
-            raise ConnectionError(f"the server sent bytes from {start}, not from {have}")
+            raise _InterruptedDownload(f"the server sent bytes from {start}, not from {have}")
         length = response.headers.get("Content-Length")
         total = start + int(length) if length is not None else None
         _check_disk(job, total, start)
@@ -350,7 +356,7 @@ def _download_on(job: _Job) -> None:
             reached = _append(response, part, start, total, job.target.name)
             _flush(part)
     if total is not None and reached < total:
-        raise ConnectionError(f"the connection was cut at byte {reached} of {total}")
+        raise _InterruptedDownload(f"the connection was cut at byte {reached} of {total}")
 
 
 def _append(response: Any, part: IO[bytes], start: int, total: int | None, name: str) -> int:
