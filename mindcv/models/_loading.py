@@ -6,17 +6,14 @@ import os
 import re
 import sys
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from mindspore import Tensor, nn
 
-from mindcv.weights import read_weights
+from mindcv.weights import LoadReport, read_weights
 
 from ._pretrained import as_pretrained_cfg
-
-if TYPE_CHECKING:
-    from mindcv.weights import LoadReport
 
 _logger = logging.getLogger(__name__)
 
@@ -27,7 +24,7 @@ Array = TypeVar("Array")
 
 def load_model_checkpoint(
     model: nn.Cell, checkpoint_path: str = "", ema: bool = False, auto_mapping: bool = False
-) -> "LoadReport":
+) -> LoadReport:
     """Loads a weight file into a model; everything has to fit.
 
     Args:
@@ -55,7 +52,7 @@ def load_pretrained(
     num_classes: int = 1000,
     in_channels: int = 3,
     filter_fn: Callable[[dict[str, np.ndarray]], Mapping[str, np.ndarray]] | None = None,
-) -> "LoadReport":
+) -> LoadReport:
     """Loads published weights, fetched when they are not there yet, and adapts them to the model.
 
     In this order: names are brought to ours; the first convolution is adapted to `in_channels`; the head is left fresh
@@ -76,7 +73,7 @@ def load_pretrained(
     """
     cfg = as_pretrained_cfg(default_cfg)
     if not cfg.url:
-        raise ValueError(f"no weights are published for this {type(model).__name__}; create it with pretrained=False")
+        raise ValueError(f"no weights are published for {_describe(model)}; create it with pretrained=False")
     from mindcv.weights.sources import fetch
 
     arrays: Mapping[str, np.ndarray] = read_weights(fetch(cfg.url, cfg.sha256 or None))
@@ -89,7 +86,7 @@ def load_pretrained(
 
 def load_arrays(
     model: nn.Cell, arrays: Mapping[str, np.ndarray], source: str | os.PathLike[str], may_miss: Collection[str] = ()
-) -> "LoadReport":
+) -> LoadReport:
     """Sets a model's parameters from arrays of the same names and shapes, converted to the parameters' types.
 
     Args:
@@ -104,14 +101,12 @@ def load_arrays(
     Raises:
         ValueError: A name or a shape does not fit; nothing was loaded.
     """
-    from mindcv.weights import LoadReport
-
     parameters = {parameter.name: parameter for parameter in model.get_parameters()}
     report = LoadReport.compare(
         {name: tuple(parameter.shape) for name, parameter in parameters.items()},
         {name: tuple(array.shape) for name, array in arrays.items()},
     )
-    report.raise_if_incomplete(type(model).__name__, source, may_miss)
+    report.raise_if_incomplete(_describe(model), source, may_miss)
     for name in report.loaded:
         parameters[name].set_data(Tensor(arrays[name], dtype=parameters[name].dtype))
     _logger.info("loaded %d parameters from %s", len(report.loaded), source)
@@ -195,6 +190,12 @@ def adapt_first_conv(arrays: Mapping[str, np.ndarray], first_conv: str, in_chann
         adapted = weight.sum(axis=1, keepdims=True) if in_channels == 1 else weight[:, turns] * share[:, None, None]
         weight = adapted.astype(weight.dtype)
     return {**arrays, name: weight}
+
+
+def _describe(model: nn.Cell) -> str:
+    """The model's name, or its class when it was not built by name."""
+    cfg = getattr(model, "default_cfg", None)
+    return (cfg and cfg.get("architecture")) or type(model).__name__
 
 
 def _apply_family_filter(

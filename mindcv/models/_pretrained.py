@@ -15,6 +15,8 @@ class PretrainedCfg(Mapping[str, Any]):
     It is also a read-only mapping of its fields and of `extra`, as MindCV's `default_cfgs` are (`cfg["url"]`).
 
     Args:
+        architecture: Name of the model, filled in by the registry.
+        tag: Name of the weights, filled in by the registry.
         url: Address of the file; empty when no weights are published.
         sha256: First digits of the file's sha256, at least 8.
         num_classes: Size of the head in the file.
@@ -32,6 +34,8 @@ class PretrainedCfg(Mapping[str, Any]):
         extra: Further entries of a user's own configuration, seen through the mapping only.
     """
 
+    architecture: str = ""
+    tag: str = ""
     url: str = ""
     sha256: str = ""
     num_classes: int = 1000

@@ -3,6 +3,7 @@
 A set of weights is named `model.tag` (`resnet50.mindcv_in1k`); the first in a family's `default_cfgs` is the default.
 """
 
+import dataclasses
 import fnmatch
 import re
 import sys
@@ -33,9 +34,11 @@ def register_model(fn: EntryPoint) -> EntryPoint:
     _entrypoints.register(name, fn)
     _module_of[name] = fn.__module__.rpartition(".")[2]
     cfgs = getattr(sys.modules.get(fn.__module__), "default_cfgs", {})
-    _weights[name] = {
-        split_tag(key)[1]: as_pretrained_cfg(cfg) for key, cfg in cfgs.items() if split_tag(key)[0] == name
-    }
+    _weights[name] = {}
+    for key, cfg in cfgs.items():
+        architecture, tag = split_tag(key)
+        if architecture == name:
+            _weights[name][tag] = dataclasses.replace(as_pretrained_cfg(cfg), architecture=name, tag=tag)
     return fn
 
 
@@ -124,7 +127,7 @@ def get_pretrained_cfg(model_name: str) -> PretrainedCfg:
     name, tag = split_tag(model_name)
     cfgs = _weights[name]
     if not tag:
-        return next(iter(cfgs.values()), PretrainedCfg())
+        return next(iter(cfgs.values()), PretrainedCfg(architecture=name))
     if tag not in cfgs:
         tags = ", ".join(filter(None, cfgs)) or "none"
         raise ValueError(f"model {name!r} has no weights {tag!r}{suggest(tag, cfgs)}; its tags: {tags}")

@@ -300,7 +300,7 @@ def checkpoint_filter_fn(arrays: Mapping[str, np.ndarray], model: ResNet) -> dic
     Raises:
         ValueError: The file is of torchvision or timm, and the model pads its stem as MindCV does.
     """
-    is_torch = any(name.startswith("fc.") or ".downsample." in name for name in arrays)
+    is_torch = "fc.weight" in arrays or ("conv1.weight" in arrays and any(".downsample." in name for name in arrays))
     if is_torch and model.stem_pool_pad != "both":
         raise ValueError(
             "weights of PyTorch; create the model with stem_pool_pad='both' to get what they compute there"

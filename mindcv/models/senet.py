@@ -368,7 +368,8 @@ def checkpoint_filter_fn(arrays: Mapping[str, np.ndarray], model: SENet) -> dict
     Raises:
         ValueError: The model pads its stem otherwise than the file's network.
     """
-    pad = "both" if "conv1.weight" in arrays else "same" if "layer0.conv1.weight" in arrays else model.stem_pool_pad
+    pads = {".se.fc1.": "both", ".se_module.fc1.": "same"}
+    pad = next((pad for part, pad in pads.items() if any(part in name for name in arrays)), model.stem_pool_pad)
     if pad != model.stem_pool_pad:
         raise ValueError(f"weights of timm; create the model with stem_pool_pad={pad!r} to get what they compute there")
     renamed = rename(rename_torch_norms(arrays), _TORCH_NAMES)

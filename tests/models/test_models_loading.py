@@ -1,0 +1,219 @@
+"""Weights into networks."""
+
+import logging
+import sys
+import types
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+import pytest
+
+from mindcv.models import create_model
+from mindcv.models._loading import adapt_first_conv, load_arrays, rename, rename_torch_norms
+from mindcv.models.helpers import auto_map, load_model_checkpoint, load_pretrained
+from mindcv.weights import write_ckpt, write_weights
+
+TINY = {"channels": (8, 8, 16, 16), "layers": (1, 1, 1, 1)}
+URL = "https://example.org/resnet18-0123abcd.ckpt"
+
+
+def tiny(name: str = "resnet18", **kwargs):
+    return create_model(name, **{"num_classes": 10, **TINY, **kwargs})
+
+
+def arrays_of(model) -> dict[str, np.ndarray]:
+    return {parameter.name: parameter.asnumpy() for parameter in model.get_parameters()}
+
+
+@pytest.fixture
+def published(monkeypatch, tmp_path: Path):
+    """Serves a tiny resnet18 as the published weights of the address above; returns its arrays."""
+    arrays = arrays_of(tiny())
+    write_ckpt(tmp_path / "published.ckpt", arrays)
+    sources = types.ModuleType("mindcv.weights.sources")
+
+    def fetch(url: str, sha256_prefix: str | None = None) -> Path:
+        assert (url, sha256_prefix) == (URL, "0123abcd")
+        return tmp_path / "published.ckpt"
+
+    sources.fetch = fetch
+    monkeypatch.setitem(sys.modules, "mindcv.weights.sources", sources)
+    return arrays
+
+
+CFG = {"url": URL, "sha256": "0123abcd", "num_classes": 10, "first_conv": "conv1", "classifier": "classifier"}
+
+
+def test_file_of_mindspore(tmp_path: Path):
+    source, target = tiny(), tiny()
+    ms.save_checkpoint(source, str(tmp_path / "w.ckpt"))
+    report = load_model_checkpoint(target, str(tmp_path / "w.ckpt"))
+    assert len(report.loaded) == len(list(target.get_parameters()))
+    for name, array in arrays_of(target).items():
+        np.testing.assert_array_equal(array, arrays_of(source)[name])
+
+
+def test_average_of_a_training(tmp_path: Path):
+    model = tiny()
+    raw = arrays_of(model)
+    averaged = {name: array + 1 for name, array in raw.items()}
+    slots = {f"moments.{name}": array for name, array in raw.items()}
+    ema = {f"ema.{name}": array for name, array in averaged.items()}
+    write_ckpt(tmp_path / "w.ckpt", {**raw, **ema, **slots, "learning_rate": np.float32(0.1)})
+    load_model_checkpoint(model, str(tmp_path / "w.ckpt"), ema=True)
+    np.testing.assert_array_equal(arrays_of(model)["conv1.weight"], averaged["conv1.weight"])
+    load_model_checkpoint(model, str(tmp_path / "w.ckpt"))
+    np.testing.assert_array_equal(arrays_of(model)["conv1.weight"], raw["conv1.weight"])
+
+
+def test_type_is_converted():
+    model = tiny()
+    load_arrays(model, {name: array.astype(np.float64) for name, array in arrays_of(model).items()}, "here")
+    assert {parameter.dtype for parameter in model.get_parameters()} == {ms.float32}
+
+
+@pytest.mark.parametrize(
+    ("other", "parts"),
+    [
+        ("seresnet18", ["does not fit resnet18", "missing", "conv1.weight", "unexpected", "layer0.0.weight", "more"]),
+        ("resnet50", ["does not fit resnet18", "unexpected", "layer1.0.conv3.weight", "(8, 8, 3, 3)", "(8, 8, 1, 1)"]),
+    ],
+)
+def test_checkpoint_of_another_model(other: str, parts: list[str], tmp_path: Path):
+    path = str(tmp_path / "other.ckpt")
+    write_ckpt(path, arrays_of(tiny(other)))
+    model = tiny()
+    before = arrays_of(model)
+    with pytest.raises(ValueError, match=r"other\.ckpt") as error:
+        load_model_checkpoint(model, path)
+    assert all(part in str(error.value) for part in parts), str(error.value)
+    assert "\n" not in str(error.value)
+    for name, array in arrays_of(model).items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_head_of_another_size(tmp_path: Path):
+    write_ckpt(tmp_path / "w.ckpt", arrays_of(tiny(num_classes=12)))
+    with pytest.raises(ValueError, match=r"classifier.weight is \(10, 16\) in the model but \(12, 16\) in the file"):
+        tiny(checkpoint_path=str(tmp_path / "w.ckpt"))
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage" * 100])
+def test_no_weight_file(content: bytes, tmp_path: Path):
+    (tmp_path / "w.ckpt").write_bytes(content)
+    with pytest.raises(ValueError, match=r"w\.ckpt"):
+        tiny(checkpoint_path=str(tmp_path / "w.ckpt"))
+
+
+def test_auto_mapping(tmp_path: Path, caplog):
+    source = tiny()
+    renamed = {
+        name.replace("classifier", "classifer").replace("down_sample", "downsampl"): array
+        for name, array in arrays_of(source).items()
+    }
+    write_weights(tmp_path / "w.npz", renamed)
+    with pytest.raises(ValueError, match=r"layer2.0.down_sample.0.weight \(closest: layer2.0.downsampl.0.weight\)"):
+        tiny(checkpoint_path=str(tmp_path / "w.npz"))
+    with caplog.at_level(logging.WARNING):
+        target = tiny(checkpoint_path=str(tmp_path / "w.npz"), auto_mapping=True)
+    assert "classifier.weight is loaded from classifer.weight" in caplog.text
+    for name, array in arrays_of(target).items():
+        np.testing.assert_array_equal(array, arrays_of(source)[name])
+
+
+def test_auto_mapping_minds_shapes():
+    model = tiny()
+    arrays = arrays_of(model)
+    arrays["classifier.weights"] = arrays.pop("classifier.weight")[:5]
+    with pytest.raises(
+        ValueError, match=r"no unused entry of shape \(10, 16\) has a name close to 'classifier.weight'"
+    ):
+        auto_map(model, arrays)
+
+
+def test_pretrained_weights(published):
+    model = tiny()
+    load_pretrained(model, CFG, num_classes=10)
+    np.testing.assert_array_equal(arrays_of(model)["conv1.weight"], published["conv1.weight"])
+
+
+def test_pretrained_weights_with_another_head(published):
+    model = tiny(num_classes=4)
+    head = arrays_of(model)["classifier.weight"]
+    report = load_pretrained(model, CFG, num_classes=4)
+    assert report.missing == ("classifier.weight", "classifier.bias")
+    np.testing.assert_array_equal(arrays_of(model)["classifier.weight"], head)
+    np.testing.assert_array_equal(arrays_of(model)["layer4.0.conv1.weight"], published["layer4.0.conv1.weight"])
+
+
+@pytest.mark.parametrize("in_channels", [1, 4])
+def test_pretrained_weights_for_another_image(published, in_channels: int):
+    """An image of equal channels gives the features that it gives the published network."""
+    model = tiny(in_channels=in_channels).set_train(False)
+    load_pretrained(model, CFG, num_classes=10, in_channels=in_channels)
+    whole = tiny().set_train(False)
+    load_pretrained(whole, CFG, num_classes=10)
+    grey = np.random.randn(2, 1, 32, 32).astype(np.float32)
+    same = whole(ms.Tensor(np.repeat(grey, 3, axis=1))).asnumpy()
+    np.testing.assert_allclose(model(ms.Tensor(np.repeat(grey, in_channels, axis=1))).asnumpy(), same, atol=1e-4)
+
+
+def test_pretrained_weights_by_name(published, monkeypatch):
+    weights = sys.modules["mindcv.models._registry"]._weights["resnet18"]
+    default = next(iter(weights.values()))
+    cfg = type(default)(**{**CFG, "architecture": "resnet18", "tag": "tiny", "model_args": {"drop_rate": 0.25}})
+    monkeypatch.setitem(weights, "tiny", cfg)
+    model = create_model("resnet18.tiny", num_classes=10, pretrained=True, **TINY)
+    np.testing.assert_array_equal(arrays_of(model)["conv1.weight"], published["conv1.weight"])
+    assert model.default_cfg is cfg
+    assert model.dropout.p == 0.25
+
+
+def test_own_filter(published):
+    model = tiny()
+    load_pretrained(
+        model, CFG, num_classes=10, filter_fn=lambda arrays: {name: array * 2 for name, array in arrays.items()}
+    )
+    np.testing.assert_array_equal(arrays_of(model)["conv1.weight"], 2 * published["conv1.weight"])
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "expected"),
+    [
+        (3, 3, [1, 2, 4]),
+        (3, 1, [7]),
+        (3, 2, [1, 2]),
+        (3, 4, [0.5, 2, 4, 0.5]),
+        (3, 6, [0.5, 1, 2, 0.5, 1, 2]),
+    ],
+)
+def test_adapt_first_conv(given: int, wanted: int, expected: list[float]):
+    weight = np.array([1, 2, 4], np.float32)[:given].reshape(1, given, 1, 1) * np.ones((2, given, 3, 3), np.float32)
+    adapted = adapt_first_conv({"c.weight": weight, "x": weight}, "c", wanted)
+    assert adapted["c.weight"].dtype == np.float32
+    np.testing.assert_array_equal(adapted["c.weight"], np.ones((2, wanted, 3, 3)) * np.reshape(expected, (1, -1, 1, 1)))
+    assert adapted["x"] is weight
+
+
+def test_adapt_first_conv_without_one():
+    assert adapt_first_conv({"x": np.ones(1)}, "", 3) == {"x": np.ones(1)}
+    with pytest.raises(ValueError, match=r"no first convolution 'c\.weight' to adapt to in_channels 1"):
+        adapt_first_conv({"x": np.ones(1)}, "c", 1)
+
+
+def test_torch_norms():
+    kinds = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    given = {**{f"bn1.{kind}": kind for kind in kinds}, "conv.weight": "conv", "norm.weight": "layer norm"}
+    assert rename_torch_norms(given) == {
+        "bn1.gamma": "weight",
+        "bn1.beta": "bias",
+        "bn1.moving_mean": "running_mean",
+        "bn1.moving_variance": "running_var",
+        "conv.weight": "conv",
+        "norm.weight": "layer norm",
+    }
+
+
+def test_rename_applies_rules_in_order():
+    assert rename({"a.b": 1, "c": 2}, {r"^a\.": "x.", r"^x\.b$": "y"}) == {"y": 1, "c": 2}

@@ -1,0 +1,193 @@
+"""The table of models."""
+
+import sys
+import types
+
+import pytest
+
+from mindcv.models import _registry, list_pretrained, registry
+from mindcv.models._pretrained import PretrainedCfg
+from mindcv.models.registry import (
+    get_pretrained_cfg,
+    get_pretrained_cfg_value,
+    has_pretrained_cfg_key,
+    is_model,
+    is_model_in_modules,
+    is_model_pretrained,
+    list_models,
+    list_modules,
+    model_entrypoint,
+    register_model,
+)
+from mindcv.utils.registry import Registry
+
+RESNET = ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
+RESNEXT = ["resnext50_32x4d", "resnext101_32x4d", "resnext101_64x4d", "resnext152_64x4d"]
+SENET = [
+    *("senet154", "seresnet18", "seresnet34", "seresnet50", "seresnet101", "seresnet152"),
+    *("seresnext26_32x4d", "seresnext50_32x4d", "seresnext101_32x4d"),
+]
+
+
+@pytest.fixture
+def own_module(monkeypatch):
+    """A user's module with `default_cfgs` as MindCV writes them, in a registry of its own."""
+    entrypoints: Registry = Registry("model")
+    for name in _registry._entrypoints:
+        entrypoints.register(name, _registry._entrypoints[name])
+    monkeypatch.setattr(_registry, "_entrypoints", entrypoints)
+    for table in ("_module_of", "_weights", "_renamed"):
+        monkeypatch.setattr(_registry, table, dict(getattr(_registry, table)))
+    module = types.ModuleType("project.tiny_family")
+    module.default_cfgs = {
+        "tinynet.one": {"url": "https://example.org/tinynet-0123abcd.ckpt", "num_classes": 10, "pool_size": 7},
+        "tinynet.two": {"url": ""},
+        "tinynet_large": {"url": ""},
+    }
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return module
+
+
+def add_model(module: types.ModuleType, name: str):
+    def entry(pretrained=False, **kwargs):
+        return name, pretrained, kwargs
+
+    entry.__name__, entry.__module__ = name, module.__name__
+    return register_model(entry)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"module": "resnet"}, [*RESNET, *RESNEXT]),
+        ({"module": "senet"}, SENET),
+        ({"filter": "resnext*"}, RESNEXT),
+        ({"filter": ["resnet1*", "*154"]}, ["resnet18", "resnet101", "resnet152", "senet154"]),
+        ({"filter": "resnet*", "exclude_filters": "*1*"}, ["resnet34", "resnet50"]),
+        ({"filter": "*50*", "exclude_filters": ["se*", "*32x4d"]}, ["resnet50"]),
+        ({"filter": "se*", "pretrained": True}, [*SENET[1:4], *SENET[6:8]]),
+        ({"filter": "RESNET50"}, []),
+    ],
+)
+def test_list_models(arguments: dict, expected: list[str]):
+    assert list_models(**arguments) == expected
+
+
+def test_all_models_are_there():
+    assert sorted(list_models()) == sorted([*RESNET, *RESNEXT, *SENET])
+    assert {"resnet", "senet"} <= set(list_modules())
+
+
+def test_list_models_of_an_unknown_module():
+    with pytest.raises(ValueError, match="unknown model module 'resnets'; did you mean 'resnet'"):
+        list_models(module="resnets")
+
+
+def test_list_pretrained():
+    assert list_pretrained("resnet50*") == ["resnet50.mindcv_910v2_in1k", "resnet50.mindcv_in1k"]
+    assert list_pretrained("*910v2*", exclude_filters="resn*") == ["seresnet18.mindcv_910v2_in1k"]
+    assert not list_pretrained("senet154*")
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "pretrained"),
+    [
+        ("resnet50", True, True),
+        ("resnet50.mindcv_in1k", True, True),
+        ("resnet50.nobody_in1k", True, False),
+        ("senet154", True, False),
+        ("nonet", False, False),
+        ("", False, False),
+    ],
+)
+def test_is_model(name: str, there: bool, pretrained: bool):
+    assert is_model(name) is there
+    assert is_model_pretrained(name) is pretrained
+
+
+def test_is_model_in_modules():
+    assert is_model_in_modules("seresnet18", ("resnet", "senet"))
+    assert not is_model_in_modules("seresnet18", ["resnet"])
+    assert not is_model_in_modules("nonet", {"resnet"})
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_weights_know_themselves(name: str):
+    cfg = get_pretrained_cfg(name)
+    assert cfg.architecture == name
+    assert cfg.first_conv
+    assert cfg.classifier
+    for weights in list_pretrained([name, f"{name}.*"]):
+        cfg = get_pretrained_cfg(weights)
+        assert weights == f"{cfg.architecture}.{cfg.tag}"
+        assert len(cfg.sha256) == 8
+        assert f"{name}-{cfg.sha256}" in cfg.url
+        assert 70 < cfg.top1 < 82
+        assert cfg.licence
+        assert cfg.source
+
+
+def test_pretrained_cfg_is_a_mapping():
+    cfg = get_pretrained_cfg("resnet50")
+    assert isinstance(cfg, PretrainedCfg)
+    assert cfg["url"] == cfg.url == dict(cfg)["url"]
+    assert "url" in cfg
+    assert cfg.get("pool_size") is None
+    assert len(cfg) == len(list(cfg))
+    with pytest.raises(KeyError):
+        cfg["pool_size"]
+    with pytest.raises(AttributeError):
+        cfg.url = ""
+
+
+def test_pretrained_cfg_values():
+    assert get_pretrained_cfg_value("seresnet50", "first_conv") == "layer0.0"
+    assert get_pretrained_cfg_value("resnet50.mindcv_910v2_in1k", "top1") == 76.76
+    assert get_pretrained_cfg_value("resnet50", "pool_size") is None
+    assert has_pretrained_cfg_key("resnet50", "url")
+    assert not has_pretrained_cfg_key("resnet50", "pool_size")
+    assert not has_pretrained_cfg_key("nonet", "url")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("resnet5", "unknown model 'resnet5'; did you mean 'resnet50'"),
+        ("resnext50", "model 'resnext50' is called 'resnext50_32x4d' here; use create_model"),
+        ("legacy_senet154.in1k", "model 'legacy_senet154' is called 'senet154' here"),
+        (
+            "resnet50.mindcv_1k",
+            "has no weights 'mindcv_1k'; did you mean 'mindcv_in1k'?; its tags: mindcv_in1k, mindcv_9",
+        ),
+        ("senet154.in1k", "model 'senet154' has no weights 'in1k'; its tags: none"),
+    ],
+)
+def test_unknown_names(name: str, message: str):
+    with pytest.raises(ValueError, match=message.replace("?", r"\?")):
+        get_pretrained_cfg(name)
+
+
+def test_own_model(own_module):
+    entry = add_model(own_module, "tinynet")
+    assert model_entrypoint("tinynet") is model_entrypoint("tinynet.one") is entry
+    assert list_models(module="tiny_family") == ["tinynet"]
+    assert list_pretrained("tiny*") == ["tinynet.one"]
+    assert get_pretrained_cfg("tinynet").num_classes == 10
+    assert get_pretrained_cfg_value("tinynet", "pool_size") == 7
+    assert not is_model_pretrained("tinynet.two")
+
+
+def test_duplicate_is_refused(own_module):
+    with pytest.raises(ValueError, match="model 'resnet50' is already registered"):
+        add_model(own_module, "resnet50")
+    assert model_entrypoint("resnet50").__module__ == "mindcv.models.resnet"
+
+
+def test_upstream_import_path_has_upstreams_names():
+    assert set(registry.__all__) >= {
+        "list_models",
+        "is_model",
+        "model_entrypoint",
+        "list_modules",
+        "is_model_in_modules",
+    }
