@@ -13,19 +13,40 @@ _WRAPPER_PREFIXES = ("module.", "_orig_mod.")
 _EMA_PREFIX = "ema."
 _SLOT_PREFIXES = frozenset(
     (
-        *("moments", "moment", "moment1", "moment2", "accum", "accumulation", "stat", "mean_grad", "mean_square"),
-        *("square_avg", "exp_avg", "exp_avg_sq", "exp_avg_diff", "max_exp_avg_sq", "prev_grad", "pre_grad"),
-        *("grad_accum", "accum_grad", "accumulated_grads", "momentum_buffer"),
+        *(
+            "moments",
+            "moment",
+            "moment1",
+            "moment2",
+            "moment3",
+            "moments1",
+            "moments2",
+            "accum",
+            "accum_update",
+            "stat",
+        ),
+        *("mean_grad", "mean_square", "square_avg", "exp_avg", "exp_avg_sq", "exp_avg_diff", "max_exp_avg_sq", "vhat"),
+        *("adam_m", "adam_v", "nadam_m", "nadam_v", "lamb_m", "lamb_v", "lion_m", "linear", "step_size"),
+        *("prev", "prev_grad", "prev_gradient", "pre_grad", "grad_accum", "grad_accumulation", "accumulated_grads"),
     )
 )
 """What optimizers put before a parameter's name to name its slot (MindSpore's, MindCV's and ours)."""
 
 _STATE_NAMES = frozenset(
     (
-        *("global_step", "learning_rate", "lr", "momentum", "weight_decay", "beta1_power", "beta2_power", "mu_product"),
-        *("epoch", "epoch_num", "cur_epoch", "step", "step_num", "cur_step", "accum_step", "cur_accum_step"),
-        *("loss_scale", "scale_sense", "current_iterator_step", "last_overflow_iterator_step", "growth_tracker"),
-        *("good_steps", "n_averaged", "train_state"),
+        *(
+            "global_step",
+            "learning_rate",
+            "lr",
+            "momentum",
+            "weight_decay",
+            "beta1_power",
+            "beta2_power",
+            "mu_schedule",
+        ),
+        *("epoch", "epoch_num", "cur_epoch", "step", "step_num", "cur_step", "accum_step", "cur_accum_step", "updates"),
+        *("loss_scale", "scale_sense", "current_iterator_step", "last_overflow_iterator_step", "accumulated_batches"),
+        *("good_updates", "skipped_updates", "ema_updates", "n_averaged", "train_state"),
     )
 )
 """Names of a training's state beside the model: counters, schedules, loss scale."""

@@ -1,0 +1,61 @@
+"""Fitting published weights to a model with another image or another head."""
+
+import logging
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+_logger = logging.getLogger(__name__)
+
+
+def adapt_first_conv(arrays: Mapping[str, np.ndarray], first_conv: str, in_channels: int) -> dict[str, np.ndarray]:
+    """Fits the convolution that reads the image to another number of channels, as timm does, and logs it.
+
+    One channel gets the sum over the file's, so that a grey image gives what it gives as equal channels. Other numbers
+    repeat the file's channels in turn, scaled by their number over the new one.
+
+    Args:
+        arrays: Arrays by name.
+        first_conv: Name of the convolution; its weight is (out_channels, channels, height, width).
+        in_channels: Wanted number of channels.
+
+    Raises:
+        ValueError: There is no such convolution.
+    """
+    name = f"{first_conv}.weight"
+    if name not in arrays:
+        raise ValueError(f"the weights have no first convolution {name!r} to fit to in_channels {in_channels}")
+    weight = arrays[name]
+    given = weight.shape[1]
+    if given == in_channels:
+        return dict(arrays)
+    if in_channels == 1:
+        adapted = weight.sum(axis=1, keepdims=True)
+        _logger.info("%s: summed its %d input channels for in_channels 1", name, given)
+    else:
+        repeated = np.tile(weight, (1, math.ceil(in_channels / given), 1, 1))[:, :in_channels]
+        adapted = repeated * (given / in_channels)
+        _logger.info("%s: repeated its %d input channels, times %d/%d", name, given, given, in_channels)
+    return {**arrays, name: adapted.astype(weight.dtype)}
+
+
+def drop_classifier(
+    arrays: Mapping[str, np.ndarray], classifier: str, num_classes: int
+) -> tuple[dict[str, np.ndarray], set[str]]:
+    """Leaves out the classifier when it has another number of classes, and logs it; nothing else is touched.
+
+    Args:
+        arrays: Arrays by name.
+        classifier: Name of the cell that gives the logits.
+        num_classes: Classes of the model.
+
+    Returns:
+        The arrays, and the names that were left out.
+    """
+    names = {f"{classifier}.weight", f"{classifier}.bias"} & set(arrays)
+    given = {len(arrays[name]) for name in names}
+    if not names or given == {num_classes}:
+        return dict(arrays), set()
+    _logger.info("%s: left out, since it is for %s classes, not %d", classifier, *given, num_classes)
+    return {name: array for name, array in arrays.items() if name not in names}, names

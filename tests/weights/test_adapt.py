@@ -1,0 +1,58 @@
+"""Other images and other heads."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from mindcv.weights.adapt import adapt_first_conv, drop_classifier
+
+pytestmark = pytest.mark.no_mindspore
+
+WEIGHT = np.random.RandomState(0).standard_normal((4, 3, 2, 2)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("in_channels", "expected", "said"),
+    [
+        (1, WEIGHT.sum(axis=1, keepdims=True), "summed its 3 input channels for in_channels 1"),
+        (2, WEIGHT[:, [0, 1]] * 1.5, "repeated its 3 input channels, times 3/2"),
+        (3, WEIGHT, ""),
+        (4, WEIGHT[:, [0, 1, 2, 0]] * 0.75, "repeated its 3 input channels, times 3/4"),
+        (6, WEIGHT[:, [0, 1, 2, 0, 1, 2]] * 0.5, "repeated its 3 input channels, times 3/6"),
+        (8, WEIGHT[:, [0, 1, 2, 0, 1, 2, 0, 1]] * 0.375, "repeated its 3 input channels, times 3/8"),
+    ],
+)
+def test_first_convolution(in_channels: int, expected: np.ndarray, said: str, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    given = {"conv1.weight": WEIGHT.copy(), "fc.bias": np.ones(2)}
+    adapted = adapt_first_conv(given, "conv1", in_channels)
+    np.testing.assert_allclose(adapted["conv1.weight"], expected, rtol=1e-6)
+    assert adapted["conv1.weight"].dtype == np.float32
+    assert adapted["fc.bias"] is given["fc.bias"]
+    np.testing.assert_array_equal(given["conv1.weight"], WEIGHT)
+    assert said in caplog.text
+    assert bool(said) == bool(caplog.text)
+
+
+def test_first_convolution_that_is_not_there() -> None:
+    with pytest.raises(ValueError, match=r"have no first convolution 'stem.0.weight' to fit to in_channels 1"):
+        adapt_first_conv({"conv1.weight": WEIGHT}, "stem.0", 1)
+
+
+@pytest.mark.parametrize(("num_classes", "dropped"), [(10, set()), (7, {"classifier.weight", "classifier.bias"})])
+def test_classifier(num_classes: int, dropped: set[str], caplog) -> None:
+    caplog.set_level(logging.INFO)
+    given = {
+        "aux_classifier.weight": np.ones((10, 4)),
+        "classifier.weight": np.ones((10, 4)),
+        "classifier.bias": np.ones(10),
+    }
+    kept, left_out = drop_classifier(given, "classifier", num_classes)
+    assert left_out == dropped
+    assert set(kept) == set(given) - dropped
+    assert ("left out, since it is for 10 classes, not 7" in caplog.text) == bool(dropped)
+
+
+def test_classifier_that_is_not_there() -> None:
+    assert drop_classifier({"a": np.ones(2)}, "classifier", 7) == ({"a": pytest.approx(np.ones(2))}, set())
