@@ -1,4 +1,4 @@
-"""Every optimizer over 10 steps against a numpy formula in float64, with changing rates and two decays, in both modes."""
+"""Every optimizer over 10 steps against a numpy formula in float64: changing rates, two weight decays, both modes."""
 
 import mindspore as ms
 import numpy as np

@@ -1,0 +1,49 @@
+"""Binary cross entropy with label smoothing."""
+
+from mindspore import ops
+
+from ._base import ClassificationLoss, Weight, class_weights
+
+
+class BinaryCrossEntropySmooth(ClassificationLoss):
+    """Sigmoid cross entropy of every class, as `torch.nn.BCEWithLogitsLoss`.
+
+    The loss of sample and class is `-weight * (pos_weight * y * log sigmoid(x) + (1 - y) * log(1 - sigmoid(x)))`; the
+    mean is over samples and classes.
+
+    Args:
+        smoothing: Label smoothing, in [0, 1): `y` becomes `(1 - s) * y + s / C`.
+        aux_factor: Factor of the losses of auxiliary logits.
+        reduction: "mean", "sum" or "none" (a loss for every sample and class).
+        weight: A factor for every class (C,).
+        pos_weight: A factor for positive labels of every class (C,).
+
+    Inputs:
+        logits: (N, C), or a tuple of main and auxiliary logits.
+        labels: Labels (N, C) in [0, 1], or class indices (N,).
+
+    Raises:
+        ValueError: A value is out of its range.
+    """
+
+    def __init__(
+        self,
+        smoothing: float = 0.0,
+        aux_factor: float = 0.0,
+        reduction: str = "mean",
+        weight: Weight | None = None,
+        pos_weight: Weight | None = None,
+    ) -> None:
+        super().__init__(smoothing, aux_factor, reduction, weight)
+        self.pos_weight = class_weights("pos_weight", pos_weight)
+
+    def compute(self, logits, labels):
+        targets = self.smooth(self.targets(logits, labels))
+        ones = ops.ones_like(logits)
+        return ops.binary_cross_entropy_with_logits(
+            logits,
+            targets,
+            weight=ones if self.weight is None else ones * self.weight,
+            pos_weight=ones if self.pos_weight is None else ones * self.pos_weight,
+            reduction=self.reduction,
+        )
