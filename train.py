@@ -10,7 +10,7 @@ Two hosts, 16 devices (on each host, with its own --node_rank):
 
 import sys
 
-from mindcv.train import main
+from mindcv.cli import run_script
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_script("train"))

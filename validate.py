@@ -6,7 +6,7 @@ msrun --worker_num 8 --local_worker_num 8 --join=True validate.py -c RECIPE --da
 
 import sys
 
-from mindcv.validate import main
+from mindcv.cli import run_script
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_script("validate"))

@@ -1,7 +1,6 @@
 """Trains a model: config -> data -> model -> loss -> schedule -> optimizer -> trainer."""
 
 import logging
-from collections.abc import Sequence
 from typing import Any
 
 import mindspore as ms
@@ -9,12 +8,12 @@ from mindspore import nn
 
 from . import engine
 from ._version import __version__
-from .config import Config, effective_workers, parse_args, save_args, summary
+from .config import Config, effective_workers, save_args, summary
 from .data import check_num_classes, create_dataset, create_loader, create_transforms, get_num_classes, pipeline_errors
 from .optim import create_optimizer
 from .scheduler import create_scheduler
-from .utils.errors import run_command
 from .utils.fs import require_directory
+from .utils.log import set_logger
 from .validate import build_eval_loader, build_loss, build_network
 
 __all__ = ["main", "train"]
@@ -92,7 +91,7 @@ def train(cfg: Config) -> engine.TrainState:
     device = engine.setup_run(cfg.device_target, cfg.mode, cfg.jit_level, cfg.distribute, cfg.seed)
     rank, world_size = engine.rank(), engine.world_size()
     folder = require_directory(cfg.ckpt_save_dir, "ckpt_save_dir")
-    engine.set_logger("mindcv", output_dir=str(folder), rank=rank)
+    set_logger("mindcv", output_dir=str(folder), rank=rank)
     _logger.info("mindcv %s, MindSpore %s, %s x %d\n%s", __version__, ms.__version__, device, world_size, summary(cfg))
 
     loader, num_classes = build_train_loader(cfg)
@@ -133,11 +132,6 @@ def train(cfg: Config) -> engine.TrainState:
     return state
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the script and returns its exit code."""
-    cfg = parse_args(argv)
-
-    def command() -> None:
-        train(cfg)
-
-    return run_command(command)
+def main(cfg: Config) -> None:
+    """Trains."""
+    train(cfg)

@@ -2,17 +2,16 @@
 
 import logging
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 from mindspore import nn
 
-from .config import Config, effective_workers, parse_args
+from .config import Config, effective_workers
 from .data import check_num_classes, create_dataset, create_loader, create_transforms, get_num_classes, pipeline_errors
-from .engine import Evaluator, auto_mixed_precision, rank, set_logger, setup_run, world_size
+from .engine import Evaluator, auto_mixed_precision, rank, setup_run, world_size
 from .loss import create_loss
 from .models import create_model
-from .utils.errors import run_command
+from .utils.log import set_logger
 
 __all__ = ["build_eval_loader", "build_loss", "build_network", "main", "validate"]
 
@@ -30,7 +29,7 @@ def build_eval_loader(cfg: Config, batch_size: int) -> tuple[Any, int]:
         shard_id=rank(),
         num_parallel_workers=effective_workers(cfg),
         download=cfg.dataset_download,
-        is_training=False,
+        pad_shards=False,
     )
     num_classes = cfg.num_classes or get_num_classes(dataset)
     check_num_classes(dataset, num_classes)
@@ -82,13 +81,8 @@ def validate(cfg: Config) -> dict[str, float]:
     return result
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the script and returns its exit code; rank 0 prints the result as a dict, whose form users' scripts read."""
-    cfg = parse_args(argv)
-
-    def command() -> None:
-        result = validate(cfg)
-        if rank() == 0:
-            sys.stdout.write(f"{result}\n")
-
-    return run_command(command)
+def main(cfg: Config) -> None:
+    """Evaluates; rank 0 prints the result as a dict, whose form users' scripts read."""
+    result = validate(cfg)
+    if rank() == 0:
+        sys.stdout.write(f"{result}\n")

@@ -6,7 +6,9 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
+from ..config import parse_args
 from ..utils.errors import run_command
+from ..utils.log import set_logger
 from ..utils.registry import suggest
 
 # `train` and `validate` hand all their arguments to mindcv.config, as train.py and validate.py do.
@@ -16,14 +18,14 @@ _SCRIPTS = {
 }
 _COMMANDS = ("models", "doctor", "convert", "weights")
 
-__all__ = ["main"]
+__all__ = ["main", "run_script"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code; the entry point of the console script."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments and arguments[0] in _SCRIPTS:
-        return importlib.import_module(f"mindcv.{arguments[0]}").main(arguments[1:])
+        return run_script(arguments[0], arguments[1:])
     if arguments and arguments[0] in _COMMANDS:
         command = importlib.import_module(f"mindcv.cli.{arguments[0]}")
         parser = argparse.ArgumentParser(prog=f"mindcv {arguments[0]}", description=command.HELP)
@@ -40,6 +42,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     hint = suggest(arguments[0], names) or "."
     print(f"mindcv: error: unknown command {arguments[0]!r}{hint} Commands: {', '.join(names)}", file=sys.stderr)
     return 2
+
+
+def run_script(name: str, argv: Sequence[str] | None = None) -> int:
+    """Runs `train` or `validate` and returns its exit code. The arguments are checked before MindSpore is imported."""
+    set_logger("mindcv")
+    cfg = parse_args(argv)
+    return run_command(lambda: importlib.import_module(f"mindcv.{name}").main(cfg))
 
 
 def _usage() -> str:

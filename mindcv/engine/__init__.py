@@ -9,7 +9,6 @@ from .distributed import AllReduceSum, broadcast_parameters, rank, sum_over_rank
 from .ema import averaged_weights
 from .evaluator import Evaluator
 from .feed import create_feed
-from .log import EventLog, set_logger
 from .metrics import count_correct, get_metrics, metric_names
 from .report import RunReporter
 from .setup import set_seed, setup_run
@@ -21,7 +20,6 @@ __all__ = [
     "CheckpointManager",
     "CheckpointSaver",
     "Evaluator",
-    "EventLog",
     "GradientAccumulation",
     "LossScale",
     "LossWithNetwork",
@@ -41,7 +39,6 @@ __all__ = [
     "rank",
     "read_checkpoint",
     "resume_state",
-    "set_logger",
     "set_seed",
     "setup_run",
     "sum_over_ranks",

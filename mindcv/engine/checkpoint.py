@@ -45,9 +45,10 @@ class TrainState:
     """Where a run stands.
 
     Attributes:
-        epoch: Epochs that are complete.
+        epoch: Epochs that are complete, evaluated too.
         step: Batches done in the epoch after those.
         global_step: Batches done in all.
+        loss_sum: Sum of the losses of those steps.
         best_metric: Best validation metric so far, or None.
         best_epoch: The epoch (from 1) it was reached in, or None.
         history: One row an epoch, as in `result.log`.
@@ -56,9 +57,15 @@ class TrainState:
     epoch: int = 0
     step: int = 0
     global_step: int = 0
+    loss_sum: float = 0.0
     best_metric: float | None = None
     best_epoch: int | None = None
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+
+    def finish_epoch(self, row: dict[str, float]) -> None:
+        """Counts the epoch as complete; `row` are its figures."""
+        self.history.append(row)
+        self.epoch, self.step, self.loss_sum = self.epoch + 1, 0, 0.0
 
 
 def cell_arrays(cell: nn.Cell) -> dict[str, np.ndarray]:

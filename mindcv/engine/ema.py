@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 import mindspore as ms
+from mindspore import ops
 
 from .train_step import TrainStep
 
@@ -16,11 +17,12 @@ def averaged_weights(step: TrainStep) -> Iterator[None]:
     if not step.ema:
         yield
         return
-    own = [parameter.asnumpy().copy() for parameter in step.averaged_weights]
+    # Values are assigned in place: after set_data, a step that has run once would go on with the old memory.
+    own = [ms.Tensor(parameter.asnumpy().copy()) for parameter in step.averaged_weights]
     for parameter, average in zip(step.averaged_weights, step.ema_weights, strict=True):
-        parameter.set_data(average.value().copy())
+        ops.assign(parameter, average)
     try:
         yield
     finally:
         for parameter, value in zip(step.averaged_weights, own, strict=True):
-            parameter.set_data(ms.Tensor(value))
+            ops.assign(parameter, value)

@@ -1,6 +1,7 @@
 """Evaluation: every sample once, whatever the batch size and the number of ranks."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import mindspore as ms
@@ -10,6 +11,7 @@ from tqdm import tqdm
 
 from .distributed import rank, sum_over_ranks
 from .metrics import count_correct, metric_names
+from .signals import keep_handlers
 
 __all__ = ["Evaluator"]
 
@@ -34,11 +36,17 @@ class Evaluator:
         self.batch_size = batch_size
         self.accuracies = metric_names(num_classes)
 
-    def run(self, show_progress: bool = False) -> dict[str, float]:
+    def run(
+        self, show_progress: bool = False, should_stop: Callable[[], bool] = lambda: False
+    ) -> dict[str, float] | None:
         """Evaluates the whole loader.
 
+        Args:
+            show_progress: Show a progress bar.
+            should_stop: Asked after each batch.
+
         Returns:
-            Accuracies in 0..1 by upstream's names, `loss`, `num_samples` and `images_per_s`.
+            Accuracies in 0..1 by upstream's names, `loss`, `num_samples` and `images_per_s`; None when it was stopped.
 
         Raises:
             ValueError: There is nothing to evaluate.
@@ -54,6 +62,9 @@ class Evaluator:
                 batches, "Evaluating", total, leave=False, disable=not show_progress or rank() != 0
             ):
                 sums += self._batch_sums(image, label)
+                keep_handlers()
+                if should_stop():
+                    return None
         finally:
             self.network.set_train(was_training)
         count, loss, *correct = sum_over_ranks(sums)

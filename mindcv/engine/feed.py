@@ -26,18 +26,15 @@ class HostFeed:
         self.step = step
         if first_step:
             loader.set_init_step(first_step)
-        self.batches = loader.create_tuple_iterator(num_epochs=epochs - first_step // loader.get_dataset_size())
-        self._epoch = iter(())
+        self.batches = loader.create_tuple_iterator(num_epochs=epochs)
         self.wait_s = 0.0
-
-    def begin_epoch(self) -> None:
-        """Starts the next pass over the data."""
-        self._epoch = iter(self.batches)
 
     def run_step(self) -> Any:
         """Runs one step and returns its loss; `wait_s` grows by the time spent waiting for data."""
         begin = time.perf_counter()
-        batch = next(self._epoch)
+        batch = next(self.batches, None)
+        if batch is None:  # the end of a pass; the next one begins
+            batch = next(self.batches)
         self.wait_s += time.perf_counter() - begin
         return self.step(*batch)
 
@@ -55,9 +52,6 @@ class SinkFeed:
         self.helper = DatasetHelper(loader, dataset_sink_mode=True, sink_size=1, epoch_num=loops)
         self.step = connect_network_with_dataset(step, self.helper)
         self.wait_s = 0.0
-
-    def begin_epoch(self) -> None:
-        """Nothing to do: the queue runs over all epochs."""
 
     def run_step(self) -> Any:
         """Runs one step and returns its loss."""

@@ -1,5 +1,6 @@
 """What a run tells: progress bar, log lines, `log.jsonl` and `result.log`, all from the same figures."""
 
+import collections
 import logging
 import sys
 import time
@@ -8,8 +9,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ..utils.fs import atomic_write
+from ..utils.log import EventLog
 from .checkpoint import CheckpointSaver, TrainState
-from .log import EventLog
 
 _logger = logging.getLogger(__name__)
 
@@ -51,45 +53,54 @@ class RunReporter:
         self.show_progress = is_master and sys.stderr.isatty()
         self._events = EventLog(folder / EVENT_LOG) if is_master else None
         self._bar: tqdm | None = None
-        self._begin = time.perf_counter()
-        self._first_step: int | None = None
-        self._epoch_begin = (0, 0.0, 0)
+        self._epoch = 0
+        # (time, steps of the run) of the last readings, for the speed of now instead of the average with compilation.
+        self._readings: collections.deque[tuple[float, int]] = collections.deque(maxlen=self.log_interval + 1)
+        self._compiled = False
 
     def event(self, name: str, **values: Any) -> None:
         """Writes one event to `log.jsonl`."""
         if self._events:
             self._events.write(name, **values)
 
-    def begin_epoch(self, epoch: int, steps: int, first_step: int) -> None:
-        """A pass over the data begins: `epoch` counts from 1; `first_step` of its steps are done already."""
+    def begin_epoch(self, epoch: int, steps: int, state: TrainState) -> None:
+        """A pass over the data begins: `epoch` counts from 1; `state.step` of its `steps` are done already."""
         self._steps = steps
-        self._epoch_begin = (epoch, time.perf_counter(), first_step)
+        self._epoch = epoch
+        self._epoch_begin = time.perf_counter()
+        self._readings.clear()
+        self._readings.append((self._epoch_begin, state.global_step))
         if self.show_progress:
             title = f"Epoch {epoch}/{self.epochs}"
-            self._bar = tqdm(total=steps, initial=first_step, desc=title, unit="step", leave=False, dynamic_ncols=True)
+            self._bar = tqdm(total=steps, initial=state.step, desc=title, unit="step", leave=False, dynamic_ncols=True)
 
     def step(self, state: TrainState, losses: list[float], lr: float, data_wait_s: float) -> None:
         """The losses of the last `len(losses)` steps are known."""
-        epoch, begin, first_step = self._epoch_begin
-        seconds = max(time.perf_counter() - begin, 1e-9)
-        done = state.step - first_step
-        speed = done * self.images_per_step / seconds
-        if self._first_step is None:
-            self._first_step = state.global_step - len(losses)
+        now = time.perf_counter()
+        if not self._compiled:
+            self._compiled = True
+            self.event("first_step", seconds=now - self._epoch_begin)
+            _logger.info("First step: %.1f s, with graph compilation", now - self._epoch_begin)
+            self._readings.clear()
+        self._readings.append((now, state.global_step))
+        begin, first = self._readings[0]
+        steps_per_s = (state.global_step - first) / max(now - begin, 1e-9)
+        speed = steps_per_s * self.images_per_step
+        wait_share = data_wait_s / max(now - self._epoch_begin, 1e-9)
         left = self.epochs * self._steps - state.global_step
-        eta_s = left * (time.perf_counter() - self._begin) / max(state.global_step - self._first_step, 1)
+        eta = _clock(left / steps_per_s) if steps_per_s else "?"
         shown = f"loss={losses[-1]:.4f}, lr={lr:.3g}, {speed:.1f} img/s, "
-        shown += f"data wait {data_wait_s / seconds:.0%}, ETA {_clock(eta_s)}"
+        shown += f"data wait {wait_share:.0%}, ETA {eta}"
         if self._bar is not None:
             self._bar.set_postfix_str(shown, refresh=False)
             self._bar.update(len(losses))
         crossed = state.step // self.log_interval > (state.step - len(losses)) // self.log_interval
         if not crossed and state.step != self._steps:
             return
-        values = {"epoch": epoch, "step": state.step, "global_step": state.global_step, "loss": losses[-1], "lr": lr}
-        self.event("train", **values, images_per_s=speed, data_wait_s=data_wait_s, eta_s=eta_s)
+        where = {"epoch": self._epoch, "step": state.step, "global_step": state.global_step}
+        self.event("train", **where, loss=losses[-1], lr=lr, images_per_s=speed, data_wait_s=data_wait_s)
         if self.is_master and self._bar is None:
-            _logger.info("Epoch: [%d/%d], step: [%d/%d], %s", epoch, self.epochs, state.step, self._steps, shown)
+            _logger.info("Epoch: [%d/%d], step: [%d/%d], %s", self._epoch, self.epochs, state.step, self._steps, shown)
 
     def end_epoch(self, row: dict[str, float], state: TrainState) -> None:
         """An epoch is complete, evaluated and saved."""
@@ -113,7 +124,8 @@ class RunReporter:
             times = [f"{row.get(name, 0.0):.2f}" for name in ("train_s", "eval_s", "total_s")]
             cells = [str(row["epoch"]), f"{row['loss']:.6f}", *metrics, *times]
             lines.append("".join(f"{cell:<{_COLUMN}}" for cell in cells).rstrip())
-        (self.folder / RESULT_LOG).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        with atomic_write(self.folder / RESULT_LOG, "w") as file:
+            file.write("\n".join(lines) + "\n")
 
     def close_bar(self) -> None:
         """Takes the progress bar off the screen."""

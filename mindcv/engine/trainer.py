@@ -1,14 +1,11 @@
 """The training loop."""
 
-import contextlib
 import dataclasses
 import logging
 import math
 import signal
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from types import FrameType
+from collections.abc import Sequence
 from typing import Any
 
 from ..utils.errors import RunError, RunStopped
@@ -16,40 +13,15 @@ from .checkpoint import CheckpointSaver, TrainState
 from .ema import averaged_weights
 from .evaluator import Evaluator
 from .report import RunReporter
+from .signals import StopSignal, keep_handlers
 from .train_step import TrainStep
 
 _logger = logging.getLogger(__name__)
 
-__all__ = ["Schedule", "StopSignal", "Trainer"]
+__all__ = ["Schedule", "Trainer"]
 
 # So many losses in a row may overflow before a step that drops overflows is called broken.
 _MAX_OVERFLOWS_IN_A_ROW = 50
-
-
-class StopSignal:
-    """Notes the first Ctrl-C or SIGTERM; a second Ctrl-C stops at once."""
-
-    def __init__(self) -> None:
-        self.number: int | None = None
-
-    @contextlib.contextmanager
-    def watching(self) -> Iterator["StopSignal"]:
-        """Watches for as long as the context lasts; only the main thread can."""
-        if threading.current_thread() is not threading.main_thread():
-            yield self
-            return
-        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.number is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.number = number
-        _logger.warning("%s: finishing this step, then saving; Ctrl-C again stops at once", signal.Signals(number).name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,46 +94,47 @@ class Trainer:
         with StopSignal().watching() as stop:
             while state.epoch < self.schedule.epochs:
                 row = self._train_epoch(state, stop)
-                if self.evaluator and self.schedule.is_due(self.schedule.val_interval, state.epoch):
-                    self._evaluate(state, row)
+                if self.evaluator and self.schedule.is_due(self.schedule.val_interval, state.epoch + 1):
+                    self._evaluate(state, row, stop)
                 row["total_s"] = row["train_s"] + row.get("eval_s", 0.0)
-                state.history.append(row)
-                if self.saver and self.schedule.is_due(self.schedule.save_interval, state.epoch):
+                state.finish_epoch(row)
+                is_saved = self.schedule.is_due(self.schedule.save_interval, state.epoch)
+                if self.saver and is_saved:
                     self._save(state, row.get(self.metric))
                 self.reporter.end_epoch(row, state)
-                self._stop_if_asked(stop, state, saved=self.schedule.is_due(self.schedule.save_interval, state.epoch))
+                if state.epoch < self.schedule.epochs:
+                    self._stop_if_asked(stop, state, is_saved)
         return state
 
     def _train_epoch(self, state: TrainState, stop: StopSignal) -> dict[str, float]:
-        """Runs the batches that are left of the epoch; afterwards it counts as complete."""
+        """Runs the batches that are left of the epoch and returns its figures."""
         self.step.set_train(True)
-        self.reporter.begin_epoch(state.epoch + 1, self.steps_per_epoch, state.step)
+        self.reporter.begin_epoch(state.epoch + 1, self.steps_per_epoch, state)
         begin, wait_before, first_step = time.perf_counter(), self.feed.wait_s, state.step
-        self.feed.begin_epoch()
-        total_loss, pending = 0.0, []
+        pending = []
         while state.step < self.steps_per_epoch:
             pending.append(self.feed.run_step())
+            keep_handlers()
             state.step += 1
             state.global_step += 1
             is_last = state.step == self.steps_per_epoch
             if is_last or state.step % self.schedule.read_interval == 0 or stop.number is not None:
                 losses = self._read_losses(pending, state)
+                keep_handlers()
                 pending.clear()
-                total_loss += math.fsum(losses)
+                for loss in losses:
+                    state.loss_sum += loss
                 self.reporter.step(state, losses, self._learning_rate(state), self.feed.wait_s - wait_before)
-                if not is_last:
-                    self._stop_if_asked(stop, state, saved=False)
-        steps = state.step - first_step
+                self._stop_if_asked(stop, state)
         seconds = time.perf_counter() - begin
-        state.epoch, state.step = state.epoch + 1, 0
         return {
-            "epoch": state.epoch,
+            "epoch": state.epoch + 1,
             "steps": self.steps_per_epoch,
-            "loss": total_loss / max(steps, 1),
+            "loss": state.loss_sum / self.steps_per_epoch,
             "lr": self._learning_rate(state),
             "train_s": seconds,
             "data_wait_s": self.feed.wait_s - wait_before,
-            "images_per_s": steps * self.reporter.images_per_step / seconds,
+            "images_per_s": (state.step - first_step) * self.reporter.images_per_step / seconds,
         }
 
     def _learning_rate(self, state: TrainState) -> float:
@@ -185,16 +158,18 @@ class Trainer:
             )
         return losses
 
-    def _evaluate(self, state: TrainState, row: dict[str, float]) -> None:
+    def _evaluate(self, state: TrainState, row: dict[str, float], stop: StopSignal) -> None:
         """Adds the validation figures to the epoch's row and notes whether it is the best."""
         begin = time.perf_counter()
         with averaged_weights(self.step):
-            result = self.evaluator.run(show_progress=self.reporter.show_progress)
+            result = self.evaluator.run(self.reporter.show_progress, lambda: stop.number is not None)
+        if result is None:
+            self._stop_if_asked(stop, state)
         row.update({name: value for name, value in result.items() if name.startswith("Top_")})
         row.update(val_loss=result["loss"], val_samples=result["num_samples"], eval_s=time.perf_counter() - begin)
         value = row[self.metric]
         if state.best_metric is None or value > state.best_metric:
-            state.best_metric, state.best_epoch = value, state.epoch
+            state.best_metric, state.best_epoch = value, state.epoch + 1
             if self.saver:
                 self.saver.save_best(self.evaluator.network, self.step)
 
@@ -202,10 +177,11 @@ class Trainer:
         path = self.saver.save(self.step, state, metric)
         self.reporter.event("checkpoint", path=str(path), epoch=state.epoch, step=state.step)
 
-    def _stop_if_asked(self, stop: StopSignal, state: TrainState, saved: bool) -> None:
+    def _stop_if_asked(self, stop: StopSignal, state: TrainState, is_saved: bool = False) -> None:
+        """Ends the run after a signal, saved at this very step."""
         if stop.number is None:
             return
-        if self.saver and not saved:
+        if self.saver and not is_saved:
             self._save(state, None)
         self.reporter.close_bar()
         where = f"epoch {state.epoch + 1}, step {state.step}" if state.step else f"the end of epoch {state.epoch}"

@@ -1,0 +1,56 @@
+"""Ctrl-C and SIGTERM: finish the step, save, then stop."""
+
+import contextlib
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+_logger = logging.getLogger(__name__)
+
+__all__ = ["StopSignal", "keep_handlers"]
+
+_NUMBERS = (signal.SIGINT, signal.SIGTERM)
+_watching: list["StopSignal"] = []
+
+
+class StopSignal:
+    """Notes the first Ctrl-C or SIGTERM; a second Ctrl-C stops at once.
+
+    Attributes:
+        number: The signal that came, or None.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator["StopSignal"]:
+        """Watches for as long as the context lasts; only the main thread can."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        before = {number: signal.getsignal(number) for number in _NUMBERS}
+        _watching.append(self)
+        keep_handlers()
+        try:
+            yield self
+        finally:
+            _watching.remove(self)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """Handles a signal."""
+        if self.number is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.number = number
+        _logger.warning("%s: finishing this step, then saving; Ctrl-C again stops at once", signal.Signals(number).name)
+
+
+def keep_handlers() -> None:
+    """Takes the signals back from MindSpore, which catches them when a pipeline or a first read of a tensor starts."""
+    if _watching and threading.current_thread() is threading.main_thread():
+        for number in _NUMBERS:
+            signal.signal(number, _watching[-1].note)

@@ -1,0 +1,261 @@
+"""The loop, its logs and its checkpoints, on a network that trains in milliseconds."""
+
+import json
+import math
+import os
+import signal
+
+import mindspore as ms
+import mindspore.dataset as ds
+import numpy as np
+import pytest
+from mindspore import nn
+
+from mindcv.engine import (
+    CheckpointSaver,
+    Evaluator,
+    LossScale,
+    LossWithNetwork,
+    RunReporter,
+    Schedule,
+    Trainer,
+    TrainState,
+    TrainStep,
+    load_state,
+    read_checkpoint,
+)
+from mindcv.engine.feed import HostFeed, SinkFeed, create_feed
+from mindcv.utils.errors import RunError, RunStopped
+
+SAMPLES, BATCH, CLASSES = 20, 4, 3
+STEPS = SAMPLES // BATCH
+
+
+class Net(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        random = np.random.RandomState(1)
+        self.dense = nn.Dense(6, CLASSES, bias_init="zeros")
+        self.dense.weight.set_data(ms.Tensor(random.standard_normal((CLASSES, 6)).astype(np.float32)))
+
+    def construct(self, x):
+        return self.dense(x)
+
+
+def data(samples=SAMPLES, bad=None):
+    random = np.random.RandomState(0)
+    x = random.standard_normal((samples, 6)).astype(np.float32)
+    if bad is not None:
+        x[bad] = np.nan
+    y = (x[:, 0] > 0).astype(np.int32)
+    return ds.NumpySlicesDataset((x, y), ["image", "label"], shuffle=False).batch(BATCH)
+
+
+class Run:
+    """A whole run in a folder."""
+
+    def __init__(self, folder, epochs=2, ema=False, bad=None, state=None, policy="latest_k", keep=10, **options):
+        options = {
+            "val_interval": 1,
+            "save_interval": 1,
+            "read_interval": 1,
+            "log_interval": 2,
+            "on_step": None,
+            **options,
+        }
+        self.network = Net()
+        rates = [0.1 / (1 + i) for i in range(STEPS * epochs)]
+        optimizer = nn.SGD(self.network.trainable_params(), rates, momentum=0.9)
+        loss = nn.CrossEntropyLoss()
+        scale = options.get("scale", 1.0)
+        self.step = TrainStep(LossWithNetwork(self.network, loss), optimizer, scale, ema=ema)
+        if state is not None:
+            load_state(self.step, *state[:2])
+            self.state = state[2]
+        else:
+            self.state = TrainState()
+        evaluator = Evaluator(self.network, loss, data(10), CLASSES, BATCH)
+        reporter = RunReporter(folder, epochs, BATCH, options["log_interval"], list(evaluator.accuracies))
+        self.saver = CheckpointSaver(folder, "net", policy, keep, {"config": {"lr": 0.1}})
+        feed = HostFeed(self.step, data(bad=bad), epochs, self.state.global_step)
+        if options["on_step"]:
+            run_step = feed.run_step
+            feed.run_step = lambda: (options["on_step"](), run_step())[1]
+        schedule = Schedule(epochs, options["val_interval"], options["save_interval"], options["read_interval"])
+        self.trainer = Trainer(self.step, feed, STEPS, rates, schedule, reporter, self.saver, evaluator)
+
+    def fit(self):
+        return self.trainer.fit(self.state)
+
+
+def events(folder, name):
+    lines = (folder / "log.jsonl").read_text().splitlines()
+    return [event for event in map(json.loads, lines) if event["event"] == name]
+
+
+def test_a_run_logs_evaluates_and_saves(tmp_path):
+    run = Run(tmp_path, epochs=3)
+    state = run.fit()
+    assert (state.epoch, state.step, state.global_step) == (3, 0, 3 * STEPS)
+    rows = [line.split() for line in (tmp_path / "result.log").read_text().splitlines()]
+    assert rows[0] == ["Epoch", "TrainLoss", "Top_1_Accuracy", "TrainTime", "EvalTime", "TotalTime"]
+    assert [row[0] for row in rows[1:]] == ["1", "2", "3"]
+    losses = [float(row[1]) for row in rows[1:]]
+    assert losses[2] < losses[1] < losses[0]
+    assert [event["step"] for event in events(tmp_path, "train")] == [2, 4, 5] * 3
+    epochs = events(tmp_path, "epoch")
+    assert [event["epoch"] for event in epochs] == [1, 2, 3]
+    assert epochs[-1]["Top_1_Accuracy"] == pytest.approx(float(rows[3][2]), abs=1e-6)
+    assert epochs[-1]["val_samples"] == 10
+    assert state.best_metric == max(event["Top_1_Accuracy"] for event in epochs)
+    names = sorted(path.name for path in tmp_path.glob("*.ckpt"))
+    assert names == ["net-1_5.ckpt", "net-2_5.ckpt", "net-3_5.ckpt", "net_best.ckpt"]
+
+
+def test_the_loss_of_an_epoch_is_the_mean_of_its_steps_however_seldom_it_is_read(tmp_path):
+    means = []
+    for interval in (1, 2, 100):
+        folder = tmp_path / str(interval)
+        folder.mkdir()
+        means.append([row["loss"] for row in Run(folder, read_interval=interval).fit().history])
+    assert means[0] == means[1] == means[2]
+
+
+def test_the_checkpoint_holds_everything_and_mindspore_reads_it(tmp_path):
+    run = Run(tmp_path, epochs=1, ema=True, scale=LossScale(8.0, dynamic=True))
+    run.fit()
+    path = tmp_path / "net-1_5.ckpt"
+    arrays, saved = read_checkpoint(path)
+    assert {"dense.weight", "dense.bias", "ema.dense.weight", "accum.dense.weight", "global_step", "loss_scale"} <= set(
+        arrays
+    )
+    assert not any(name.startswith("learning_rate") for name in arrays)
+    assert (saved["epoch"], saved["step"], saved["config"]) == (1, 0, {"lr": 0.1})
+    loaded = ms.load_checkpoint(str(path))
+    np.testing.assert_array_equal(loaded["dense.weight"].asnumpy(), run.network.dense.weight.asnumpy())
+    best = ms.load_checkpoint(str(tmp_path / "net_best.ckpt"))
+    assert set(best) == {"dense.weight", "dense.bias", "ema.dense.weight", "ema.dense.bias"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "keep", "left"),
+    [("latest_k", 2, ["net-3_5", "net-4_5"]), ("none", 1, ["net-1_5", "net-2_5", "net-3_5", "net-4_5"])],
+)
+def test_policy_says_what_is_kept(tmp_path, policy, keep, left):
+    Run(tmp_path, epochs=4, policy=policy, keep=keep).fit()
+    assert sorted(path.stem for path in tmp_path.glob("net-*.ckpt")) == left
+    manifest = json.loads((tmp_path / "checkpoints.json").read_text())
+    assert [entry["file"] for entry in manifest["checkpoints"]] == [f"{name}.ckpt" for name in left]
+    assert manifest["last"] == "net-4_5.ckpt"
+
+
+def test_top_k_keeps_the_best_and_the_newest(tmp_path):
+    run = Run(tmp_path)
+    saver = CheckpointSaver(tmp_path, "net", "top_k", 2, {})
+    for epoch, metric in enumerate([0.5, 0.9, 0.7, 0.1], 1):
+        saver.save(run.step, TrainState(epoch=epoch, history=[{"steps": 5}]), metric)
+    assert sorted(path.stem for path in tmp_path.glob("net-*.ckpt")) == ["net-2_5", "net-4_5"]
+
+
+def test_going_on_from_a_checkpoint_gives_the_same_losses(tmp_path):
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "parts").mkdir()
+    whole = Run(tmp_path / "whole", epochs=4, ema=True)
+    whole.fit()
+    first = Run(tmp_path / "parts", epochs=4, ema=True, on_step=None)
+    steps = iter(range(100))
+    first.trainer.feed.run_step = _stopping(first.trainer.feed.run_step, steps, 8)
+    with pytest.raises(RunStopped) as stopped:
+        first.fit()
+    assert stopped.value.exit_code == 143
+    arrays, saved = read_checkpoint(tmp_path / "parts" / "net-2_3.ckpt")
+    fields = {key: saved[key] for key in ("epoch", "step", "global_step", "best_metric", "best_epoch", "history")}
+    assert (fields["epoch"], fields["step"], fields["global_step"]) == (1, 3, 8)
+    second = Run(tmp_path / "parts", epochs=4, ema=True, state=(arrays, "x", TrainState(**fields)))
+    second.fit()
+    for a, b in zip(whole.step.get_parameters(), second.step.get_parameters(), strict=True):
+        np.testing.assert_array_equal(a.asnumpy(), b.asnumpy(), err_msg=a.name)
+
+
+def _stopping(run_step, steps, at):
+    def stopping():
+        if next(steps) + 1 == at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return run_step()
+
+    return stopping
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_finishes_the_step_and_saves(tmp_path, number, code):
+    counter = iter(range(100))
+
+    def on_step():
+        if next(counter) == 1:
+            os.kill(os.getpid(), number)
+
+    run = Run(tmp_path, on_step=on_step)
+    with pytest.raises(RunStopped, match=r"epoch 1, step 2; saved .*net-1_2\.ckpt") as stopped:
+        run.fit()
+    assert stopped.value.exit_code == code
+    _, saved = read_checkpoint(tmp_path / "net-1_2.ckpt")
+    assert (saved["epoch"], saved["step"]) == (0, 2)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_second_ctrl_c_stops_at_once(tmp_path):
+    def on_step():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        Run(tmp_path, on_step=on_step).fit()
+    assert not list(tmp_path.glob("*.ckpt"))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(tmp_path):
+    with pytest.raises(RunError, match=r"the loss is nan at epoch 1, step 3 \(learning rate 0\.0333, loss scale 1\)"):
+        Run(tmp_path, bad=2 * BATCH).fit()
+
+
+def test_a_few_overflows_are_dropped_when_asked(tmp_path):
+    run = Run(tmp_path, bad=2 * BATCH, scale=LossScale(4.0, drop_overflow=True))
+    state = run.fit()
+    assert int(run.step.skipped_updates.asnumpy()) == 2
+    assert all(math.isnan(row["loss"]) for row in state.history)
+    assert np.isfinite(run.network.dense.weight.asnumpy()).all()
+
+
+def test_intervals(tmp_path):
+    run = Run(tmp_path, epochs=5, val_interval=2, save_interval=3)
+    state = run.fit()
+    assert ["Top_1_Accuracy" in row for row in state.history] == [False, True, False, True, True]
+    assert sorted(path.stem for path in tmp_path.glob("net-*.ckpt")) == ["net-3_5", "net-5_5"]
+
+
+def test_the_cpu_has_no_queue_so_batches_come_from_the_host(caplog):
+    step = Net()
+    feed = create_feed(step, data(), 1, 0, True, "CPU", 0)
+    assert isinstance(feed, HostFeed)
+
+
+def test_the_sinking_feed_makes_the_documented_calls(monkeypatch):
+    calls = []
+
+    class Helper:
+        def __init__(self, dataset, dataset_sink_mode, sink_size, epoch_num):
+            calls.append((dataset_sink_mode, sink_size, epoch_num))
+
+        def __iter__(self):
+            yield ()
+
+    def connect(step, helper):
+        calls.append("connect")
+        return lambda *inputs: (calls.append(inputs), "loss")[1]
+
+    monkeypatch.setattr("mindcv.engine.feed.DatasetHelper", Helper)
+    monkeypatch.setattr("mindcv.engine.feed.connect_network_with_dataset", connect)
+    feed = create_feed(Net(), data(), 3, 0, True, "Ascend", 0)
+    assert isinstance(feed, SinkFeed)
+    assert feed.run_step() == "loss"
+    assert calls == [(True, 1, 3 * STEPS), "connect", ()]
