@@ -66,6 +66,12 @@ def _names(folder: Path) -> list[str]:
         return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
 
 
+def _listing(names: Iterable[str], most: int = 10) -> str:
+    """Names for a message, not too many."""
+    names = list(names)
+    return ", ".join(names[:most]) + (" ..." if len(names) > most else "")
+
+
 def _count_images(folder: Path, extensions: Iterable[str]) -> int:
     """Number of files that MindSpore's image folder takes for images of a class; it does not look into subfolders."""
     wanted = tuple(extensions)
@@ -112,23 +118,22 @@ def _find_image_folder(
     folder = root_folder / split if split else root_folder
     if not folder.is_dir():
         there = _names(root_folder)
-        listed = ", ".join(there[:20]) + (" ..." if len(there) > 20 else "")
         raise FileNotFoundError(
             f"split {split!r}: there is no folder {str(folder)!r}{suggest(split, there) or '.'} "
-            f"Folders there: {listed or 'none'} (use split '' when these are the classes){_built_in_hint(name)}"
+            f"Folders there: {_listing(there) or 'none'} (split '' if these are the classes){_built_in_hint(name)}"
         )
     classes = _names(folder) if class_indexing is None else list(class_indexing)
     if not classes:
         raise ValueError(f"the data folder {str(folder)!r} is empty: it has no class folders (<class>/<image>.jpg)")
     absent = [c for c in classes if not (folder / c).is_dir()]
     if absent:
-        raise FileNotFoundError(f"class_indexing: {str(folder)!r} has no folders {', '.join(absent[:10])}")
+        raise FileNotFoundError(f"class_indexing: {str(folder)!r} has no folders {_listing(absent)}")
     counts = {c: _count_images(folder / c, extensions) for c in classes}
     empty = [c for c, count in counts.items() if count == 0]
     if empty:
         raise ValueError(
-            f"{len(empty)} of {len(classes)} class folders in {str(folder)!r} have no image: {', '.join(empty[:10])}"
-            f"{' ...' if len(empty) > 10 else ''}; add images ({', '.join(dict.fromkeys(e.lower() for e in extensions))}) or remove the folder"
+            f"{len(empty)} of {len(classes)} class folders in {str(folder)!r} have no image: {_listing(empty)}; "
+            f"add images ({_listing(sorted({e.lower() for e in extensions}))}) or remove the folder"
         )
     indexing = class_indexing or {c: i for i, c in enumerate(classes)}
 

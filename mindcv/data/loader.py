@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 import mindspore as ms
 import mindspore.dataset as ds
 import numpy as np
-from mindspore.dataset import transforms
+from mindspore.dataset import transforms, vision
 
 from .auto_augment import _PolicyTransform
+from .image_check import refuse_broken_jpeg
 from .mixup import Mixup
 from .transforms_factory import create_transforms
 from .workers import cap_workers
@@ -85,13 +86,16 @@ def create_loader(
 
     if label_column != "label":
         dataset = dataset.rename(label_column, "label")
-    dataset = dataset.project(["image", "label"])
     dataset = dataset.map(target_transform or transforms.TypeCast(ms.int32), "label", **stage)
+    if _decodes(transform):
+        # A stage of its own: MindSpore names the file only when the first operation of a stage fails.
+        dataset = dataset.map(refuse_broken_jpeg, "image", num_parallel_workers=1)
     dataset = _map_splits(dataset, transform, stage) if separate else dataset.map(transform, "image", **stage)
+    # Only now: after a projection MindSpore no longer names the file that an operation failed on.
+    dataset = dataset.project([*_SPLIT_COLUMNS, "label"] if separate else ["image", "label"])
     dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
     if separate:
         dataset = dataset.map(_join_splits, [*_SPLIT_COLUMNS, "label"], ["image", "label"], **stage)
-        dataset = dataset.project(["image", "label"])
     if mixes and cutmix_prob > 0:
         mix = Mixup(mixup, cutmix, prob=cutmix_prob, label_smoothing=0.0, num_classes=num_classes)
         dataset = dataset.map(mix, ["image", "label"], **stage)
@@ -122,6 +126,14 @@ def _check(
         raise ValueError("augmentation splits and mixup or cutmix exclude each other; set one of them")
     if separate and (not isinstance(transform, tuple | list) or len(transform) != 3):
         raise ValueError("separate needs the three lists of create_transforms(..., separate=True) as transform")
+
+
+def _decodes(transform: Callable | Sequence) -> bool:
+    """Whether the transform begins by decoding a file."""
+    first = transform
+    while isinstance(first, Sequence) and first:
+        first = first[0]
+    return isinstance(first, vision.Decode | vision.RandomCropDecodeResize)
 
 
 def _map_splits(dataset: ds.Dataset, transform: Sequence, stage: dict) -> ds.Dataset:
@@ -174,7 +186,7 @@ def explain_pipeline_error(error: BaseException) -> str | None:
     exceptions = _EXCEPTION.findall(text)
     file = _FILE.search(text)
     if exceptions:
-        reason = ": ".join(exceptions[-1])
+        reason = exceptions[-1][1] if file else ": ".join(exceptions[-1])
     elif file:
         reason = _DUMP.sub("", file["reason"])
     else:
@@ -182,7 +194,7 @@ def explain_pipeline_error(error: BaseException) -> str | None:
         reason = found[1] if found else text.strip().splitlines()[0]
     reason = reason.strip().rstrip(".")
     if file:
-        return f"cannot read the image {file['path']}: {reason}; replace or delete the file"
+        return f"cannot process the image {file['path']}: {reason}; if the file is damaged, replace or delete it"
     return f"the data pipeline failed: {reason}"
 
 

@@ -129,9 +129,10 @@ def _random_crop(dataset_name: str, size: tuple[int, int], options: dict[str, An
         return [vision.RandomCrop((32, 32), (4, 4, 4, 4)), vision.Resize(size, interpolation)]
     if dataset_name == "mnist":
         return [vision.Resize(size, interpolation)]
-    crop = vision.RandomCropDecodeResize if is_encoded(dataset_name) else vision.RandomResizedCrop
     scale, ratio = _checked_range("scale", options["scale"]), _checked_range("ratio", options["ratio"])
-    return [crop(size, scale=scale, ratio=ratio, interpolation=interpolation)]
+    if is_encoded(dataset_name):
+        return [vision.RandomCropDecodeResize(size, scale, ratio, interpolation)]
+    return [vision.RandomResizedCrop(size, scale, ratio, interpolation)]
 
 
 def _train_transforms(

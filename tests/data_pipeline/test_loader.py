@@ -1,0 +1,230 @@
+import logging
+
+import mindspore.dataset as ds
+import numpy as np
+import pytest
+
+from mindcv.data import create_dataset, create_loader, create_transforms, explain_pipeline_error
+from mindcv.data.workers import cap_workers, usable_cores
+
+POLICY = {"auto_augment": "randaug-m9-mstd0.5-inc1", "re_prob": 0.3}
+
+
+def batches(loader, epochs=1):
+    iterator = loader.create_dict_iterator(num_epochs=epochs, output_numpy=True)
+    return [(row["image"], row["label"]) for _ in range(epochs) for row in iterator]
+
+
+def pets(root, is_training=False, **kwargs):
+    return create_dataset("imagenet", str(root), "train", shuffle=is_training, **kwargs)
+
+
+def test_batches_of_a_folder(image_folder):
+    loader = create_loader(pets(image_folder), 5, transform=create_transforms("imagenet", 16))
+    rows = batches(loader)
+    assert [image.shape for image, _ in rows] == [(5, 3, 16, 16), (5, 3, 16, 16), (3, 3, 16, 16)]
+    assert {(image.dtype, label.dtype) for image, label in rows} == {(np.dtype("float32"), np.dtype("int32"))}
+    np.testing.assert_array_equal(np.concatenate([label for _, label in rows]), [0] * 7 + [1] * 6)
+    dropped = create_loader(pets(image_folder), 5, True, transform=create_transforms("imagenet", 16))
+    assert len(batches(dropped)) == dropped.get_dataset_size() == 2
+    assert loader.get_col_names() == ["image", "label"]
+
+
+def test_without_transform_it_warns(image_folder, caplog):
+    with caplog.at_level(logging.WARNING, "mindcv"):
+        loader = create_loader(pets(image_folder), 13)
+    assert "no transform given" in caplog.text
+    assert batches(loader)[0][0].shape == (13, 3, 224, 224)
+
+
+def test_fine_labels_of_cifar100_become_labels():
+    data = {
+        "image": np.zeros((4, 32, 32, 3), np.uint8),
+        "coarse_label": np.zeros(4, np.uint32),
+        "fine_label": np.arange(4, dtype=np.uint32),
+    }
+    loader = create_loader(ds.NumpySlicesDataset(data, shuffle=False), 4, transform=create_transforms("cifar100", 32))
+    assert loader.get_col_names() == ["image", "label"]
+    assert batches(loader)[0][1].tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "mixing"),
+    [
+        (4, {"mixup": 0.8}),
+        (5, {"cutmix": 1.0}),
+        (5, {"mixup": 0.2, "cutmix": 1.0}),
+    ],
+)
+def test_mixing_gives_rows_that_sum_to_one(image_folder, batch_size, mixing):
+    loader = create_loader(
+        pets(image_folder),
+        batch_size,
+        is_training=True,
+        cutmix_prob=1.0,
+        num_classes=3,
+        transform=create_transforms("imagenet", 16, True),
+        **mixing,
+    )
+    rows = batches(loader)
+    assert sum(len(label) for _, label in rows) == 13
+    for image, label in rows:
+        assert (label.shape, label.dtype, image.dtype) == ((len(image), 3), np.float32, np.float32)
+        np.testing.assert_allclose(label.sum(1), 1.0, atol=1e-6)
+        assert (label[:, 2] == 0).all()
+
+
+def test_mixing_only_in_training_and_with_a_chance(image_folder, caplog):
+    transform = create_transforms("imagenet", 16)
+    evaluated = create_loader(pets(image_folder), 4, mixup=0.8, cutmix_prob=1.0, transform=transform)
+    assert batches(evaluated)[0][1].shape == (4,)
+    with caplog.at_level(logging.WARNING, "mindcv"):
+        never = create_loader(pets(image_folder), 4, is_training=True, mixup=0.8, transform=transform)
+    assert "cutmix_prob is 0" in caplog.text
+    assert batches(never)[0][1].shape == (4,)
+
+
+def test_splits_are_one_clean_and_two_augmented(image_folder):
+    parts = create_transforms("imagenet", 16, True, auto_augment="augmix-m9-w3", separate=True, hflip=0.0)
+    loader = create_loader(pets(image_folder), 4, True, True, transform=parts, separate=True)
+    for image, label in batches(loader):
+        assert (image.shape, label.shape) == ((12, 3, 16, 16), (12,))
+        clean, first, second = np.split(image, 3)
+        np.testing.assert_array_equal(label[:4], label[4:8])
+        np.testing.assert_array_equal(label[:4], label[8:])
+        for one, other in ((clean, first), (clean, second), (first, second)):
+            assert (np.abs(one - other).reshape(4, -1).max(1) > 0).sum() >= 3
+        # Of the same crop: the augmented images are closer to their own clean image than to the others.
+        distance = np.abs(clean[:, None] - (first + second)[None] / 2).mean((2, 3, 4))
+        assert distance.trace() / 4 < distance.mean()
+
+
+@pytest.mark.parametrize("options", [{}, POLICY, POLICY | {"auto_augment": "augmix-m5-w4-d2"}])
+@pytest.mark.parametrize("mixing", [{}, {"mixup": 0.2, "cutmix": 1.0, "cutmix_prob": 0.9}])
+def test_two_runs_of_one_seed_are_equal_bit_for_bit(image_folder, options, mixing):
+    def run(seed):
+        ds.config.set_seed(seed)
+        dataset = pets(image_folder, is_training=True, num_parallel_workers=2)
+        transform = create_transforms("imagenet", 16, True, color_jitter=0.4, **options)
+        loader = create_loader(
+            dataset, 4, is_training=True, num_classes=2, transform=transform, num_parallel_workers=2, **mixing
+        )
+        return batches(loader, epochs=2)
+
+    first, second, other = run(1), run(1), run(2)
+    assert len(first) == 8
+    for (image, label), (image_again, label_again) in zip(first, second, strict=True):
+        np.testing.assert_array_equal(image, image_again)
+        np.testing.assert_array_equal(label, label_again)
+    assert (first[0][0] != other[0][0]).any()
+    assert (first[0][0] != first[4][0]).any()
+
+
+def test_processes_give_the_same_as_threads(image_folder):
+    def run(python_multiprocessing):
+        transform = create_transforms("imagenet", 16, crop_pct=0.9)
+        return batches(
+            create_loader(
+                pets(image_folder),
+                13,
+                transform=transform,
+                num_parallel_workers=2,
+                python_multiprocessing=python_multiprocessing,
+            )
+        )
+
+    np.testing.assert_array_equal(run(False)[0][0], run(True)[0][0])
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "parts"),
+    [
+        ({"batch_size": 20, "drop_remainder": True}, ["batch_size is 20", "only 13 samples", "drop_remainder"]),
+        ({"batch_size": 0}, ["batch_size must be at least 1"]),
+        ({"batch_size": 1, "mixup": 0.5, "is_training": True}, ["at least 2"]),
+        ({"batch_size": 4, "separate": True}, ["three lists"]),
+        ({"batch_size": 4, "separate": True, "mixup": 0.1, "is_training": True}, ["exclude each other"]),
+    ],
+)
+def test_wrong_arguments(image_folder, kwargs, parts):
+    with pytest.raises(ValueError, match=r".") as caught:
+        create_loader(pets(image_folder), transform=create_transforms("imagenet", 16), **kwargs)
+    assert "\n" not in str(caught.value)
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_columns_must_be_there():
+    dataset = ds.NumpySlicesDataset({"picture": np.zeros((2, 4, 4, 3), np.uint8), "label": np.zeros(2)})
+    with pytest.raises(ValueError, match="needs the columns 'image' and 'label', got picture, label"):
+        create_loader(dataset, 2)
+
+
+def damage(path, kind):
+    content = path.read_bytes()
+    path.write_bytes(
+        {"no picture": content[:300], "cut": content[:650], "empty": b"", "text": b"this is not an image " * 9}[kind]
+    )
+
+
+@pytest.mark.parametrize("is_training", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("no picture", "ends, or is damaged, before its picture begins"),
+        ("cut", "libjpeg"),
+        ("empty", "file size is 0"),
+        ("text", "image decode failed"),
+    ],
+)
+def test_a_damaged_image_is_named_in_one_line(image_folder, monkeypatch, kind, reason, is_training):
+    # MindSpore dumps what it cannot decode into the working folder.
+    monkeypatch.chdir(image_folder)
+    bad = image_folder / "train" / "cat" / "003.jpg"
+    damage(bad, kind)
+    loader = create_loader(
+        pets(image_folder), 4, transform=create_transforms("imagenet", 16, is_training), num_parallel_workers=1
+    )
+    with pytest.raises(RuntimeError) as caught:
+        batches(loader)
+    message = explain_pipeline_error(caught.value)
+    assert message.startswith(f"cannot process the image {bad}: ")
+    assert message.endswith("; if the file is damaged, replace or delete it")
+    assert reason in message
+    assert "\n" not in message
+    assert "Dump" not in message
+
+
+def fail(image):
+    raise ValueError("an operation of the user failed\nwith details")
+
+
+def test_an_error_in_python_is_explained(image_folder):
+    loader = create_loader(pets(image_folder), 4, transform=[fail], num_parallel_workers=1)
+    with pytest.raises(RuntimeError) as caught:
+        batches(loader)
+    message = explain_pipeline_error(caught.value)
+    assert "cat/000.jpg: an operation of the user failed; " in message
+    assert "\n" not in message
+
+
+def test_a_label_beyond_num_classes_is_explained(image_folder):
+    transform = create_transforms("imagenet", 16, True)
+    loader = create_loader(
+        pets(image_folder), 13, is_training=True, mixup=1.0, cutmix_prob=1.0, num_classes=1, transform=transform
+    )
+    with pytest.raises(RuntimeError) as caught:
+        batches(loader)
+    assert "num_classes is 1, but the labels of this batch go from 0 to 1" in explain_pipeline_error(caught.value)
+
+
+def test_other_errors_are_not_explained():
+    assert explain_pipeline_error(RuntimeError("out of memory")) is None
+
+
+def test_workers_are_capped(caplog):
+    with caplog.at_level(logging.INFO, "mindcv"):
+        assert cap_workers(10_000) == usable_cores() == cap_workers(10_000)
+    assert caplog.text.count("num_parallel_workers=10000 is capped") == 1
+    assert cap_workers(1) == 1
+    assert cap_workers(None) is None
