@@ -12,6 +12,7 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from mindcv.weights import LoadReport, read_weights
+from mindcv.weights.sources import fetch
 
 from ._pretrained import as_pretrained_cfg
 
@@ -69,13 +70,12 @@ def load_pretrained(
         What was loaded.
 
     Raises:
+        OSError: The weights cannot be fetched.
         ValueError: There is no address, or the weights do not fit.
     """
     cfg = as_pretrained_cfg(default_cfg)
     if not cfg.url:
         raise ValueError(f"no weights are published for {_describe(model)}; create it with pretrained=False")
-    from mindcv.weights.sources import fetch
-
     arrays: Mapping[str, np.ndarray] = read_weights(fetch(cfg.url, cfg.sha256 or None))
     arrays = filter_fn(dict(arrays)) if filter_fn else _apply_family_filter(model, arrays, cfg.url)
     arrays = adapt_first_conv(arrays, cfg.first_conv, in_channels)

@@ -4,6 +4,8 @@ import importlib
 import os
 from typing import Any
 
+from mindcv.utils import get_default_download_root
+
 from ._builder import build_model_with_cfg
 from ._features import FeatureExtractWrapper
 from ._loading import auto_map, load_model_checkpoint, load_pretrained
@@ -15,12 +17,11 @@ __all__ = [
     "auto_map",
     "build_model_with_cfg",
     "get_checkpoint_download_root",
+    "get_default_download_root",
     "load_model_checkpoint",
     "load_pretrained",
     "make_divisible",
 ]
-
-_FROM_UTILS = ("DownLoad", "get_default_download_root")
 
 
 class ConfigDict(dict[str, Any]):
@@ -33,12 +34,10 @@ class ConfigDict(dict[str, Any]):
 
 def get_checkpoint_download_root() -> str:
     """Returns the folder where downloaded weights are kept."""
-    from mindcv.utils import get_default_download_root
-
     return os.path.join(get_default_download_root(), "models")
 
 
 def __getattr__(name: str) -> Any:
-    if name in _FROM_UTILS:
-        return getattr(importlib.import_module("mindcv.utils"), name)
+    if name == "DownLoad":
+        return importlib.import_module("mindcv.utils").DownLoad
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

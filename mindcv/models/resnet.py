@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from mindspore import Tensor, nn
 
+from mindcv.weights.naming import NameTable, from_torch, to_torch
+
 from ._builder import build_model_with_cfg
-from ._loading import rename, rename_torch_norms
 from ._pretrained import PretrainedCfg
 from ._registry import get_pretrained_cfg, register_model, register_renamed
 from .layers import (
@@ -293,6 +294,8 @@ _VARIANTS: dict[str, dict[str, Any]] = {
 
 register_renamed({"resnext50": "resnext50_32x4d"})
 
+_TORCH_NAMES = NameTable(("fc.*", "classifier.*"), ("**.downsample.**", "**.down_sample.**"))
+
 
 def checkpoint_filter_fn(arrays: Mapping[str, np.ndarray], model: ResNet) -> dict[str, np.ndarray]:
     """Brings names of torchvision and timm to ours; files with our names pass unchanged.
@@ -305,7 +308,12 @@ def checkpoint_filter_fn(arrays: Mapping[str, np.ndarray], model: ResNet) -> dic
         raise ValueError(
             "weights of PyTorch; create the model with stem_pool_pad='both' to get what they compute there"
         )
-    return rename(rename_torch_norms(arrays), {r"^fc\.": "classifier.", r"\.downsample\.": ".down_sample."})
+    return from_torch(_TORCH_NAMES.to_ours(arrays))
+
+
+def checkpoint_export_fn(arrays: Mapping[str, np.ndarray], model: ResNet) -> dict[str, np.ndarray]:
+    """Brings our names to those of torchvision and timm; the inverse of `checkpoint_filter_fn`."""
+    return to_torch(_TORCH_NAMES.to_theirs(arrays))
 
 
 def _create(name: str, pretrained: bool, **kwargs: Any) -> ResNet:

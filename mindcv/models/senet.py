@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from mindspore import Tensor, nn
 
+from mindcv.weights.naming import NameTable, from_torch, to_torch
+
 from ._builder import build_model_with_cfg
-from ._loading import rename, rename_torch_norms
 from ._pretrained import PretrainedCfg
 from ._registry import get_pretrained_cfg, register_model, register_renamed
 from .layers import (
@@ -345,18 +346,26 @@ register_renamed(
     }
 )
 
-_TORCH_NAMES = {
-    r"^layer0\.conv1\.": "layer0.0.",
-    r"^layer0\.bn1\.": "layer0.1.",
-    r"^layer0\.conv2\.": "layer0.3.",
-    r"^layer0\.bn2\.": "layer0.4.",
-    r"^layer0\.conv3\.": "layer0.6.",
-    r"^layer0\.bn3\.": "layer0.7.",
-    r"^conv1\.": "layer0.0.",
-    r"^bn1\.": "layer0.1.",
-    r"\.se(_module)?\.fc1\.": ".se_module.conv_reduce.",
-    r"\.se(_module)?\.fc2\.": ".se_module.conv_expand.",
-    r"^(fc|last_linear)\.": "classifier.",
+# timm's two schemes for these networks, by the stem padding that goes with each: `seres*` and `legacy_se*`.
+_TIMM_NAMES = {
+    "both": NameTable(
+        ("conv1.*", "layer0.0.*"),
+        ("bn1.*", "layer0.1.*"),
+        ("**.se.fc1.*", "**.se_module.conv_reduce.*"),
+        ("**.se.fc2.*", "**.se_module.conv_expand.*"),
+        ("fc.*", "classifier.*"),
+    ),
+    "same": NameTable(
+        ("layer0.conv1.*", "layer0.0.*"),
+        ("layer0.bn1.*", "layer0.1.*"),
+        ("layer0.conv2.*", "layer0.3.*"),
+        ("layer0.bn2.*", "layer0.4.*"),
+        ("layer0.conv3.*", "layer0.6.*"),
+        ("layer0.bn3.*", "layer0.7.*"),
+        ("**.se_module.fc1.*", "**.se_module.conv_reduce.*"),
+        ("**.se_module.fc2.*", "**.se_module.conv_expand.*"),
+        ("last_linear.*", "classifier.*"),
+    ),
 }
 
 
@@ -372,9 +381,16 @@ def checkpoint_filter_fn(arrays: Mapping[str, np.ndarray], model: SENet) -> dict
     pad = next((pad for part, pad in pads.items() if any(part in name for name in arrays)), model.stem_pool_pad)
     if pad != model.stem_pool_pad:
         raise ValueError(f"weights of timm; create the model with stem_pool_pad={pad!r} to get what they compute there")
-    renamed = rename(rename_torch_norms(arrays), _TORCH_NAMES)
+    renamed = from_torch(_TIMM_NAMES[pad].to_ours(arrays))
     is_gate = {name for name, array in renamed.items() if ".se_module." in name and array.ndim == 4}
     return {name: array.reshape(array.shape[:2]) if name in is_gate else array for name, array in renamed.items()}
+
+
+def checkpoint_export_fn(arrays: Mapping[str, np.ndarray], model: SENet) -> dict[str, np.ndarray]:
+    """Brings our names to those of timm's network with the model's stem padding; inverts `checkpoint_filter_fn`."""
+    is_gate = {name for name, array in arrays.items() if ".se_module." in name and array.ndim == 2}
+    shaped = {name: array[:, :, None, None] if name in is_gate else array for name, array in arrays.items()}
+    return to_torch(_TIMM_NAMES[model.stem_pool_pad].to_theirs(shaped))
 
 
 def _create(name: str, pretrained: bool, **kwargs: Any) -> SENet:

@@ -1,15 +1,13 @@
 """`create_model`, what it passes on, and what it refuses."""
 
 import inspect
-import sys
-import types
 
 import numpy as np
 import pytest
 from mindspore import Tensor
 
 import mindcv
-from mindcv.models import create_model, helpers, resnet
+from mindcv.models import _registry, create_model, helpers, resnet
 from mindcv.models._factory import create_model as factory
 from mindcv.models.model_factory import create_model as upstream_path
 from mindcv.models.resnet import ResNet, resnet18
@@ -81,11 +79,8 @@ def test_positional_arguments():
 
 
 def test_a_tag_brings_its_network(monkeypatch):
-    monkeypatch.setitem(
-        sys.modules["mindcv.models._registry"]._weights["resnet18"],
-        "torch",
-        resnet._cfg(model_args={"stem_pool_pad": "both"}),
-    )
+    cfg = resnet._cfg(model_args={"stem_pool_pad": "both"})
+    monkeypatch.setitem(_registry._weights["resnet18"], "torch", cfg)
     assert create_model("resnet18.torch", **TINY).stem_pool_pad == "both"
     assert create_model("resnet18.torch", stem_pool_pad="same", **TINY).stem_pool_pad == "same"
     assert create_model("resnet18", **TINY).stem_pool_pad == "same"
@@ -135,10 +130,9 @@ def test_helpers_has_upstreams_names(monkeypatch):
     assert (config.a, config["b"], config.c) == (1, 2, None)
     del config.a
     assert config == {"b": 2}
-    utils = types.ModuleType("mindcv.utils")
-    utils.DownLoad, utils.get_default_download_root = object, lambda: "/somewhere"
-    monkeypatch.setitem(sys.modules, "mindcv.utils", utils)
+    monkeypatch.setattr(mindcv.utils, "DownLoad", object, raising=False)
     assert helpers.DownLoad is object
+    monkeypatch.setenv("MINDCV_HOME", "/somewhere")
     assert helpers.get_default_download_root() == "/somewhere"
     assert helpers.get_checkpoint_download_root() == "/somewhere/models"
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

@@ -1,15 +1,13 @@
 """Weights into networks."""
 
 import logging
-import sys
-import types
 from pathlib import Path
 
 import mindspore as ms
 import numpy as np
 import pytest
 
-from mindcv.models import create_model
+from mindcv.models import _loading, _registry, create_model
 from mindcv.models._loading import adapt_first_conv, load_arrays, rename, rename_torch_norms
 from mindcv.models.helpers import auto_map, load_model_checkpoint, load_pretrained
 from mindcv.weights import write_ckpt, write_weights
@@ -31,14 +29,12 @@ def published(monkeypatch, tmp_path: Path):
     """Serves a tiny resnet18 as the published weights of the address above; returns its arrays."""
     arrays = arrays_of(tiny())
     write_ckpt(tmp_path / "published.ckpt", arrays)
-    sources = types.ModuleType("mindcv.weights.sources")
 
     def fetch(url: str, sha256_prefix: str | None = None) -> Path:
         assert (url, sha256_prefix) == (URL, "0123abcd")
         return tmp_path / "published.ckpt"
 
-    sources.fetch = fetch
-    monkeypatch.setitem(sys.modules, "mindcv.weights.sources", sources)
+    monkeypatch.setattr(_loading, "fetch", fetch)
     return arrays
 
 
@@ -160,7 +156,7 @@ def test_pretrained_weights_for_another_image(published, in_channels: int):
 
 
 def test_pretrained_weights_by_name(published, monkeypatch):
-    weights = sys.modules["mindcv.models._registry"]._weights["resnet18"]
+    weights = _registry._weights["resnet18"]
     default = next(iter(weights.values()))
     cfg = type(default)(**{**CFG, "architecture": "resnet18", "tag": "tiny", "model_args": {"drop_rate": 0.25}})
     monkeypatch.setitem(weights, "tiny", cfg)
