@@ -18,7 +18,7 @@ ALLOWED = {
     "weights": set(),
     "models.layers": set(),
     "loss": set(),
-    "optim": set(),
+    "optim": {"weights"},  # files of the optimizer state
     "scheduler": set(),
     "data": {"weights"},  # downloads are one thing, for weights and for data
     "report": set(),
