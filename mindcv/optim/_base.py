@@ -139,13 +139,15 @@ class OptimizerBase(nn.Optimizer):
             rates += (rate(step).reshape(()),)
         return rates
 
-    def advance(self) -> tuple[tuple[Tensor, ...], Tensor]:
-        """Counts a step. Returns its learning rate for every parameter, and its number, from 1, as a float32 scalar."""
+    def step_number(self) -> Tensor:
+        """Returns the number of the next step, from 1, as a float32 scalar; asked before `advance`."""
+        return ops.cast(self.global_step, mstype.float32).reshape(()) + 1.0
+
+    def advance(self) -> tuple[Tensor, ...]:
+        """Counts a step and returns its learning rate for every parameter."""
         lr = self.get_lr()
-        lrs = lr if self.is_group_lr else (lr,) * self.param_length
-        step = ops.cast(self.global_step, mstype.float32).reshape(()) + 1.0
         self.assignadd(self.global_step, self.global_step_increase_tensor)
-        return lrs, step
+        return lr if self.is_group_lr else (lr,) * self.param_length
 
     def decays(self) -> tuple[Tensor, ...]:
         """Returns the weight decay of every parameter; `decay_flags` says which are not 0."""

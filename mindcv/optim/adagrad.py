@@ -35,6 +35,6 @@ class Adagrad(OptimizerBase):
 
     def construct(self, gradients):
         gradients = self.add_l2(self.prepare(gradients))
-        lr, _ = self.advance()
+        lr = self.advance()
         update = ops.partial(_update, self.eps)
         return self.hyper_map_reverse(update, lr, self.parameters, self.accum, gradients)

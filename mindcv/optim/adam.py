@@ -53,7 +53,8 @@ class Adam(OptimizerBase):
 
     def construct(self, gradients):
         gradients = self.add_l2(self.prepare(gradients))
-        lr, step = self.advance()
+        step = self.step_number()
+        lr = self.advance()
         update = ops.partial(
             _update,
             self.apply,

@@ -55,7 +55,8 @@ class AdamW(OptimizerBase):
     def construct(self, gradients):
         gradients = self.prepare(gradients)
         decay = self.decays()
-        lr, step = self.advance()
+        step = self.step_number()
+        lr = self.advance()
         beta2_power = ops.pow(self.beta2, step)
         # The fused operator adds eps to sqrt(v) before v is corrected; this eps makes that the paper's sum.
         eps = self.eps * ops.sqrt(1.0 - beta2_power)

@@ -90,7 +90,8 @@ class Adan(OptimizerBase):
     def construct(self, gradients):
         gradients = self.prepare(gradients)
         decay = self.decays()
-        lr, step = self.advance()
+        step = self.step_number()
+        lr = self.advance()
         update = ops.partial(
             _update,
             self.beta1,

@@ -55,7 +55,8 @@ class Lamb(OptimizerBase):
     def construct(self, gradients):
         gradients = self.prepare(gradients)
         decay = self.decays()
-        lr, step = self.advance()
+        step = self.step_number()
+        lr = self.advance()
         correction1 = bias_correction(self.beta1, step)
         correction2 = bias_correction(self.beta2, step)
         update = ops.partial(_update, self.beta1, self.beta2, self.eps, correction1, correction2)

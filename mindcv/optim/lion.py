@@ -42,6 +42,6 @@ class Lion(OptimizerBase):
     def construct(self, gradients):
         gradients = self.prepare(gradients)
         decay = self.decays()
-        lr, _ = self.advance()
+        lr = self.advance()
         update = ops.partial(_update, self.beta1, self.beta2)
         return self.hyper_map_reverse(update, lr, decay, self.decay_flags, self.parameters, self.moments1, gradients)

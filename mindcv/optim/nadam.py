@@ -67,7 +67,8 @@ class NAdam(OptimizerBase):
     def construct(self, gradients):
         gradients = self.prepare(gradients)
         decay = self.decays()
-        lr, step = self.advance()
+        step = self.step_number()
+        lr = self.advance()
         mu, next_mu = self._mu(step), self._mu(step + 1.0)
         product = self.mu_schedule.reshape(()) * mu
         ops.assign(self.mu_schedule, product.reshape((1,)))

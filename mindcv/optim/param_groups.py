@@ -107,7 +107,7 @@ def layer_depths(names: Iterable[str], matcher: Mapping[str, Any]) -> dict[str, 
     Args:
         names: Parameter names.
         matcher: Regular expressions by part, in the order of the network: `{"stem": r"^conv1", "blocks":
-            r"^layer(\\d+)\\.(\\d+)"}`. Numbers in groups are depths within the part. A part may be a list of
+            r"^layer(\\d+)\\.(\\d+)"}`. Groups that match numbers are depths within the part. A part may be a list of
             `(expression, order)`, where the order (a number or numbers, or None) comes after those of the groups; the
             order 99999 says that it belongs to the depth before it.
     """
@@ -122,7 +122,7 @@ def layer_depths(names: Iterable[str], matcher: Mapping[str, Any]) -> dict[str, 
         for pattern, ordinal, order in rules:
             match = pattern.match(name)
             if match:
-                return (ordinal, *(int(number) for number in match.groups() if number is not None), *order)
+                return (ordinal, *(int(part) for part in match.groups() if part and part.isdigit()), *order)
         return _LAST
 
     places = {name: place(name) for name in names}

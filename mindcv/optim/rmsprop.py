@@ -41,6 +41,6 @@ class RMSProp(OptimizerBase):
 
     def construct(self, gradients):
         gradients = self.add_l2(self.prepare(gradients))
-        lr, _ = self.advance()
+        lr = self.advance()
         update = ops.partial(_update, self.apply, self.decay, self.momentum, self.epsilon)
         return self.hyper_map_reverse(update, lr, self.parameters, self.mean_square, self.moment, gradients)

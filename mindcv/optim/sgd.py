@@ -46,7 +46,7 @@ class Momentum(OptimizerBase):
 
     def construct(self, gradients):
         gradients = self.add_l2(self.prepare(gradients))
-        lr, _ = self.advance()
+        lr = self.advance()
         if self.use_nesterov:
             update = ops.partial(_update_nesterov, self.momentum)
         else:

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from typing import get_args
 
 import mindspore as ms
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from mindspore import Tensor, nn
 
 from mindcv import loss as losses
+from mindcv.config.schema import LossKeys
 from mindcv.loss import JSDCrossEntropy, create_loss, list_losses
 
 N, C = 6, 4
@@ -266,3 +268,8 @@ def test_impossible_values(name, arguments, message):
 def test_num_splits_out_of_range():
     with pytest.raises(ValueError, match="num_splits must be a whole number from 2 on, but got 1"):
         JSDCrossEntropy(num_splits=1)
+
+
+def test_config_has_the_same_choices():
+    choices = get_args(LossKeys.model_fields["loss"].annotation)
+    assert {choice.lower() for choice in choices} == set(list_losses())

@@ -3,13 +3,16 @@
 import inspect
 import logging
 import math
+from typing import get_args
 
 import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn
 
-from mindcv.optim import create_optimizer, create_param_groups, list_optimizers
+from mindcv.config.schema import OptimizerKeys
+from mindcv.models import create_model
+from mindcv.optim import WEIGHT_DECAY_FILTERS, create_optimizer, create_param_groups, list_optimizers
 from mindcv.optim.param_groups import layer_depths
 from mindcv.weights import read_ckpt, write_ckpt
 
@@ -116,11 +119,20 @@ def test_layer_depths():
         ({"stem": None, "blocks": r"^b\.(\d+)"}, ["b.0.w", "stem.w"], [0, 1]),
         ({"blocks": [(r"^l\.(\d+)\.pool", 1), (r"^l\.(\d+)", 0)]}, ["l.0.w", "l.0.pool", "l.1.w"], [0, 1, 2]),
         ({"blocks": r"^l(\d+)(?:\.(\d+))?"}, ["l1.w", "l1.0.w", "l2.w"], [0, 1, 2]),
+        ({"stem": r"^(conv|bn)1", "blocks": r"^l(\d+)"}, ["conv1.w", "bn1.w", "l1.w"], [0, 0, 1]),
     ],
-    ids=["numeric", "no_stem", "orders", "optional"],
+    ids=["numeric", "no_stem", "orders", "optional", "alternatives"],
 )
 def test_layer_depths_of_other_matchers(matcher, names, depths):
     assert list(layer_depths(names, matcher).values()) == depths
+
+
+@pytest.mark.parametrize("name", ["resnet18", "seresnet18"])
+def test_layer_depths_of_real_models(name):
+    """A stem, 8 blocks in the order of the network, a head."""
+    model = create_model(name, num_classes=3)
+    depths = layer_depths([param.name for param in model.trainable_params()], model.group_matcher())
+    assert list(dict.fromkeys(depths.values())) == list(range(10))
 
 
 @pytest.mark.parametrize("lr", [0.2, [0.2, 0.4]], ids=["fixed", "list"])
@@ -321,3 +333,12 @@ def test_a_model_without_trainable_parameters():
     model.weight.requires_grad = model.bias.requires_grad = False
     with pytest.raises(ValueError, match="no parameters"):
         create_optimizer(model)
+
+
+def test_config_has_the_same_choices():
+    choices = get_args(OptimizerKeys.model_fields["opt"].annotation)
+    assert {choice.lower() for choice in choices} == set(list_optimizers())
+
+
+def test_config_has_the_same_weight_decay_filters():
+    assert get_args(OptimizerKeys.model_fields["weight_decay_filter"].annotation) == WEIGHT_DECAY_FILTERS

@@ -2,10 +2,12 @@
 
 import logging
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
 
+from mindcv.config.schema import ScheduleKeys
 from mindcv.scheduler import create_scheduler, list_schedulers
 
 pytestmark = pytest.mark.no_mindspore
@@ -151,3 +153,8 @@ def test_impossible_values(name, changes, message):
         _create(name, **changes)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_config_has_the_same_choices():
+    choices = get_args(ScheduleKeys.model_fields["scheduler"].annotation)
+    assert {choice.lower() for choice in choices} == set(list_schedulers())
