@@ -1,7 +1,7 @@
 """Makes the torch files beside this script. Run once, with torch 2.13.0: `python make_torch_files.py`.
 
-`small_zip.pth` and `small_legacy.pth` are the same training checkpoint in torch's two formats; `small.safetensors` holds its
-weights alone, written by the safetensors package. The numbers are `expected(name, shape)` of tests/weights/test_torch.py.
+`small_zip.pth` and `small_legacy.pth` are one training checkpoint in the two formats of torch; `small.safetensors`
+holds its weights alone, written by the safetensors package.
 """
 
 from argparse import Namespace

@@ -1,0 +1,94 @@
+"""`mindcv weights check`: says what of a weight file fits a model."""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from mindspore import nn
+
+    from mindcv.weights import LoadReport
+
+HELP = "check a weight file against a model"
+
+_EXIT_MISFIT = 1
+_OTHER_PADDING = {"same": "both", "both": "same"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's options."""
+    parser.add_argument(
+        "action", choices=["check"], help="print what is loaded, missing, unexpected or of another shape"
+    )
+    parser.add_argument("file", metavar="FILE", help="weight file of any format and names")
+    parser.add_argument("--model", required=True, metavar="NAME", help="model, or model.tag")
+    parser.add_argument(
+        "--num_classes", type=int, default=1000, metavar="N", help="classes of the model (default: 1000)"
+    )
+    parser.add_argument("--in_channels", type=int, default=3, metavar="N", help="channels of its image (default: 3)")
+    parser.add_argument("--ema", action="store_true", help="the averaged weights of a training's file")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the report. Returns 1 when the file does not fit.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no weight file, or there is no such model.
+    """
+    from mindcv.weights import read_weights
+
+    arrays = read_weights(args.file, ema=args.ema)
+    model, ours = bring_to_our_names(
+        args.model, arrays, args.file, num_classes=args.num_classes, in_channels=args.in_channels
+    )
+    report = compare(model, ours)
+    print(report)
+    return 0 if report.is_complete else _EXIT_MISFIT
+
+
+def bring_to_our_names(
+    model_name: str, arrays: "Mapping[str, np.ndarray]", source: str, **arguments: Any
+) -> "tuple[nn.Cell, Mapping[str, np.ndarray]]":
+    """Creates a model and brings a file's arrays to its names, having chosen the stem padding that belongs to the file.
+
+    Raises:
+        ValueError: There is no such model, or the family refuses the file.
+    """
+    from mindcv.models import create_model
+
+    model = create_model(model_name, **arguments)
+    filter_fn = family_function(model, "checkpoint_filter_fn")
+    if filter_fn is None:
+        return model, arrays
+    padding = getattr(model, "stem_pool_pad", None)
+    try:
+        return model, filter_fn(arrays, model)
+    except ValueError as error:
+        if padding is None:
+            raise ValueError(f"{source}: {error}") from error
+    model = create_model(model_name, stem_pool_pad=_OTHER_PADDING[padding], **arguments)
+    try:
+        ours = filter_fn(arrays, model)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+    print(f"{source} belongs to {model_name} with stem_pool_pad={_OTHER_PADDING[padding]!r}")
+    return model, ours
+
+
+def family_function(model: "nn.Cell", name: str) -> Callable[..., Any] | None:
+    """Returns a function of the module of the model's class, or of its nearest parent that has one."""
+    modules = (sys.modules[network_class.__module__] for network_class in type(model).__mro__)
+    return next((getattr(module, name) for module in modules if hasattr(module, name)), None)
+
+
+def compare(model: "nn.Cell", arrays: "Mapping[str, np.ndarray]") -> "LoadReport":
+    """Compares a model's parameters with arrays of its names."""
+    from mindcv.weights import LoadReport
+
+    return LoadReport.compare(
+        {parameter.name: tuple(parameter.shape) for parameter in model.get_parameters()},
+        {name: tuple(array.shape) for name, array in arrays.items()},
+    )
