@@ -1,6 +1,5 @@
 """Downloads of the small public datasets: checked against their sha256, unpacked without leaving their folder."""
 
-import contextlib
 import gzip
 import logging
 import os
@@ -94,7 +93,7 @@ class _Download:
         return all((local_path(self.path) / name).is_file() for name in self.resources)
 
     def download(self) -> None:
-        """Downloads and unpacks the dataset if it is not there yet.
+        """Downloads and unpacks the dataset if it is not there yet. The archives stay, for other ranks that unpack too.
 
         Raises:
             ValueError: A checksum differs, or an archive is damaged.
@@ -105,15 +104,12 @@ class _Download:
 
         folder = require_directory(self.root, "root")
         for file_name, sha256 in self.archives:
-            archive = fetch(self.base_url + file_name, sha256)
+            archive = fetch(self.base_url + file_name, sha256, folder=folder)
             _logger.info("%s: unpacking %s to %s", self.name, archive, folder)
             if file_name.endswith(".tar.gz"):
                 extract_tar(archive, folder)
             else:
                 extract_gzip(archive, folder / file_name.removesuffix(".gz"))
-            # The archive has served; the folder is what is looked for next time.
-            with contextlib.suppress(OSError):
-                os.unlink(archive)
 
 
 class MnistDownload(_Download):
