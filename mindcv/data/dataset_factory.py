@@ -89,16 +89,19 @@ def _check_folder(root: str, name: str) -> Path:
     folder = local_path(root)
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
-        raise FileNotFoundError(f"the data folder {str(folder)!r} of dataset {name!r} {what}{_name_hint(name)}")
+        raise FileNotFoundError(
+            f"the data folder {str(folder)!r} of dataset {name!r} {what}; set data_dir to the folder that holds the "
+            f"dataset{_name_hint(name)}"
+        )
     return folder
 
 
 def _name_hint(name: str) -> str:
     """What to add to a message about a missing folder when the dataset's name may be a slip of the pen."""
-    hint = suggest(name, DATASETS)
-    if name in DATASETS or name == "":
-        return "; set data_dir to the folder that holds the dataset"
-    return f"; dataset {name!r} is read as a folder of images, built-in datasets are {', '.join(DATASETS)}{hint}"
+    if name in DATASETS or name in ("", "imagenet"):
+        return ""
+    choices = ", ".join(DATASETS)
+    return f"; {name!r} is read as a folder of images, built-in datasets are {choices}{suggest(name, DATASETS)}"
 
 
 def _find_image_folder(
@@ -120,7 +123,7 @@ def _find_image_folder(
         there = _names(root_folder)
         raise FileNotFoundError(
             f"split {split!r}: there is no folder {str(folder)!r}{suggest(split, there) or '.'} "
-            f"Folders there: {_listing(there) or 'none'} (split '' if these are the classes){_built_in_hint(name)}"
+            f"Folders there: {_listing(there) or 'none'} (split '' if these are the classes){_name_hint(name)}"
         )
     classes = _names(folder) if class_indexing is None else list(class_indexing)
     if not classes:
@@ -142,10 +145,6 @@ def _find_image_folder(
 
     names = sorted(indexing, key=indexing.__getitem__)
     return Source(build, sum(counts.values()), max(indexing.values()) + 1, names)
-
-
-def _built_in_hint(name: str) -> str:
-    return "" if name in DATASETS else _name_hint(name)
 
 
 def _choose(name: str, split: str, splits: dict[str, Any]) -> Any:

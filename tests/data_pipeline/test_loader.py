@@ -4,7 +4,7 @@ import mindspore.dataset as ds
 import numpy as np
 import pytest
 
-from mindcv.data import create_dataset, create_loader, create_transforms, explain_pipeline_error
+from mindcv.data import create_dataset, create_loader, create_transforms, explain_pipeline_error, pipeline_errors
 from mindcv.data.workers import cap_workers, usable_cores
 
 POLICY = {"auto_augment": "randaug-m9-mstd0.5-inc1", "re_prob": 0.3}
@@ -251,7 +251,19 @@ def test_a_label_beyond_num_classes_is_explained(image_folder):
 
 
 def test_other_errors_are_not_explained():
-    assert explain_pipeline_error(RuntimeError("out of memory")) is None
+    error = RuntimeError("out of memory")
+    assert explain_pipeline_error(error) is None
+    with pytest.raises(RuntimeError) as caught, pipeline_errors():
+        raise error
+    assert caught.value is error
+
+
+def test_pipeline_errors_become_value_errors(image_folder):
+    loader = create_loader(pets(image_folder), 4, transform=[fail], num_parallel_workers=1)
+    expected = r"cannot process the image .*cat/000.jpg: an operation"
+    with pytest.raises(ValueError, match=expected) as caught, pipeline_errors():
+        batches(loader)
+    assert "\n" not in str(caught.value)
 
 
 def test_workers_are_capped(caplog):
