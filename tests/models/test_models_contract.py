@@ -184,7 +184,7 @@ def test_initial_weights(name: str):
 
 
 # Trainable parameters as published: torchvision's `num_params` of the weights' metadata, timm's results table
-# (results-imagenet.csv, `param_count`, in millions) and arXiv:1709.01507.
+# (results/model_benchmark_amp_nchw_rtx3090.csv, `param_count`, in millions).
 @pytest.mark.parametrize(
     ("name", "millions"),
     [
