@@ -34,6 +34,7 @@ def build_train_loader(cfg: Config) -> tuple[Any, int]:
         shard_id=engine.rank(),
         num_parallel_workers=workers,
         download=cfg.dataset_download,
+        seed=cfg.seed,
         num_aug_repeats=cfg.aug_repeats,
     )
     num_classes = cfg.num_classes or get_num_classes(dataset)

@@ -8,7 +8,7 @@ from mindspore import nn
 
 from .config import Config, effective_workers
 from .data import check_num_classes, create_dataset, create_loader, create_transforms, get_num_classes, pipeline_errors
-from .engine import Evaluator, auto_mixed_precision, rank, setup_run, world_size
+from .engine import Evaluator, auto_mixed_precision, is_launched, rank, setup_run, world_size
 from .loss import create_loss
 from .models import create_model
 from .utils.log import set_logger
@@ -29,6 +29,7 @@ def build_eval_loader(cfg: Config, batch_size: int) -> tuple[Any, int]:
         shard_id=rank(),
         num_parallel_workers=effective_workers(cfg),
         download=cfg.dataset_download,
+        seed=cfg.seed,
         pad_shards=False,
     )
     num_classes = cfg.num_classes or get_num_classes(dataset)
@@ -69,8 +70,10 @@ def build_loss(cfg: Config) -> nn.Cell:
 
 def validate(cfg: Config) -> dict[str, float]:
     """Evaluates as the config says and returns accuracies, loss, number of samples and speed."""
-    device = setup_run(cfg.device_target, cfg.mode, cfg.jit_level, cfg.distribute, cfg.seed)
+    device = setup_run(cfg.device_target, cfg.mode, cfg.jit_level, is_launched(), cfg.seed)
     set_logger("mindcv", rank=rank())
+    if not (cfg.ckpt_path or cfg.pretrained):
+        _logger.warning("neither ckpt_path nor pretrained is set, so it is fresh, random weights that are evaluated")
     loader, num_classes = build_eval_loader(cfg, cfg.batch_size)
     network = auto_mixed_precision(build_network(cfg, num_classes, cfg.ema), cfg.val_amp_level, cfg.amp_cast_list)
     evaluator = Evaluator(network, build_loss(cfg), loader, num_classes, cfg.batch_size)

@@ -5,7 +5,7 @@ It receives networks and loaders and never builds them.
 
 from .amp import auto_mixed_precision
 from .checkpoint import CheckpointManager, CheckpointSaver, TrainState, load_state, read_checkpoint, resume_state
-from .distributed import AllReduceSum, broadcast_parameters, rank, sum_over_ranks, world_size
+from .distributed import AllReduceSum, broadcast_parameters, is_launched, rank, sum_over_ranks, world_size
 from .ema import averaged_weights
 from .evaluator import Evaluator
 from .feed import create_feed
@@ -34,6 +34,7 @@ __all__ = [
     "count_correct",
     "create_feed",
     "get_metrics",
+    "is_launched",
     "load_state",
     "metric_names",
     "rank",

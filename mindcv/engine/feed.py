@@ -4,6 +4,7 @@ import logging
 import time
 from typing import Any
 
+import mindspore as ms
 from mindspore import nn
 from mindspore.train import DatasetHelper, connect_network_with_dataset
 
@@ -24,8 +25,7 @@ class HostFeed:
 
     def __init__(self, step: nn.Cell, loader: Any, epochs: int, first_step: int = 0) -> None:
         self.step = step
-        if first_step:
-            loader.set_init_step(first_step)
+        _skip(loader, first_step)
         self.batches = loader.create_tuple_iterator(num_epochs=epochs)
         self.wait_s = 0.0
 
@@ -46,8 +46,7 @@ class SinkFeed:
     """
 
     def __init__(self, step: nn.Cell, loader: Any, epochs: int, first_step: int = 0) -> None:
-        if first_step:
-            loader.set_init_step(first_step)
+        _skip(loader, first_step)
         loops = epochs * loader.get_dataset_size() - first_step
         self.helper = DatasetHelper(loader, dataset_sink_mode=True, sink_size=1, epoch_num=loops)
         self.step = connect_network_with_dataset(step, self.helper)
@@ -59,6 +58,14 @@ class SinkFeed:
         for inputs in self.helper:
             loss = self.step(*inputs)
         return loss
+
+
+def _skip(loader: Any, steps: int) -> None:
+    """Makes the first batch the one after `steps`, with the random numbers that it has in a run without a break."""
+    if steps:
+        # Fast recovery would restore the order of samples only; without it the steps are replayed, unseen.
+        ms.dataset.config.set_fast_recovery(False)
+        loader.set_init_step(steps)
 
 
 def create_feed(

@@ -21,7 +21,8 @@ JIT_LEVELS = ("O0", "O1", "O2")
 def setup_run(device_target: str, mode: int, jit_level: str | None, distribute: bool, seed: int) -> str:
     """Prepares the process for a run and returns the device target.
 
-    Ranks get different seeds for augmentation and drop-out; the data pipeline shuffles with the same seed on all.
+    Ranks get different seeds for augmentation and drop-out. The order of the data must have the same one on all ranks,
+    so it is handed to `create_dataset`.
 
     Args:
         device_target: Ascend, GPU, CPU, or auto for the first of these that there is.
@@ -40,7 +41,7 @@ def setup_run(device_target: str, mode: int, jit_level: str | None, distribute: 
     if distribute or distributed.is_launched():
         distributed.init_distributed()
     set_seed(seed, distributed.rank())
-    ms.dataset.config.set_seed(seed)
+    ms.dataset.config.set_seed(seed + distributed.rank())
     return device
 
 

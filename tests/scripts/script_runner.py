@@ -1,0 +1,29 @@
+"""Real processes on real small data: what a user types and what comes back."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def start(*arguments: object, script: str = "train.py", **options):
+    """Starts a script of the clone in its own process group, as a terminal would."""
+    environment = dict(os.environ, PYTHONUNBUFFERED="1", **options.pop("env", {}))
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / script), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+        **options,
+    )
+
+
+def run(*arguments: object, script: str = "train.py", timeout: float = 240, **options) -> subprocess.CompletedProcess:
+    """Runs a script of the clone to its end."""
+    process = start(*arguments, script=script, **options)
+    out, err = process.communicate(timeout=timeout)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
