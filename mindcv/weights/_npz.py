@@ -21,6 +21,8 @@ def index_npz(archive: zipfile.ZipFile, size: int) -> dict[str, LazyArray]:
         BadWeightFile: An array holds Python objects, sizes are not as stated, or the archive unpacks to far too much.
     """
     entries = [info for info in archive.infolist() if info.filename.endswith(_SUFFIX)]
+    if any(info.flag_bits & 1 for info in entries):
+        raise BadWeightFile("its entries are encrypted")
     unpacked = sum(info.file_size for info in entries)
     if unpacked > max(_MAX_FREE_BYTES, _MAX_RATIO * size):
         raise BadWeightFile(f"{size} bytes that unpack to {unpacked}: no weights compress like that")

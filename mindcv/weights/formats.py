@@ -13,7 +13,9 @@ straight into its own memory.
 
 import contextlib
 import os
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import IO
@@ -34,6 +36,7 @@ _WRITERS: dict[str, Callable[[IO[bytes], Mapping[str, np.ndarray]], None]] = {
     ".npz": write_npz_to,
 }
 _START_BYTES = 4096
+_ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, UnicodeDecodeError)
 _READABLE = "a MindSpore checkpoint, safetensors, a torch file or .npz"
 _FOREIGN = (
     (b"<", "looks like a web page"),
@@ -110,6 +113,8 @@ def _write(
     arrays: Mapping[str, np.ndarray],
     writer: Callable[[IO[bytes], Mapping[str, np.ndarray]], None],
 ) -> None:
+    if is_remote(path):
+        raise ValueError(f"{path}: weights are written to local files only; name one, and copy it there")
     target = local_path(path)
     require_directory(target.parent, f"output {target.name}")
     if target.is_dir():
@@ -166,7 +171,7 @@ def _open_zip(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(file) as archive:
             yield archive
-    except (zipfile.BadZipFile, EOFError) as error:
+    except _ZIP_FAULTS as error:
         raise BadWeightFile(f"truncated or damaged archive ({error})") from None
 
 

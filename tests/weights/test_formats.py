@@ -1,6 +1,7 @@
 """Weight files of every format: what is written is read, and bad files say what they are."""
 
 import os
+import re
 import struct
 import zipfile
 from pathlib import Path
@@ -12,6 +13,7 @@ from mindcv.weights import _ckpt, read_ckpt, read_weights, write_ckpt, write_wei
 
 pytestmark = pytest.mark.no_mindspore
 
+DATA = Path(__file__).parents[1] / "data" / "weights"
 ARRAYS = {
     "conv1.weight": np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2),
     "scalar": np.array(2.5, np.float32),
@@ -79,6 +81,11 @@ def test_text_cannot_go_into_safetensors(tmp_path: Path) -> None:
 def test_unknown_suffix_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"cannot write the suffix '.pth'; choose one of .ckpt, .safetensors, .npz"):
         write_weights(tmp_path / "a.pth", ARRAYS)
+
+
+def test_only_local_files_are_written() -> None:
+    with pytest.raises(ValueError, match=r"s3://bucket/a\.ckpt: weights are written to local files only"):
+        write_weights("s3://bucket/a.ckpt", ARRAYS)
 
 
 def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
@@ -209,6 +216,31 @@ def test_bad_files_say_what_they_are(tmp_path: Path, case: str) -> None:
 def test_missing_file(tmp_path: Path, read) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere\.ckpt: there is no such weight file"):
         read(tmp_path / "nowhere.ckpt")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::SyntaxWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("name", ["a.ckpt", "a.safetensors", "a.npz", "small_zip.pth", "small_legacy.pth"])
+def test_changed_bytes_are_read_or_refused(tmp_path: Path, name: str) -> None:
+    """Whatever a few bytes are changed to: the file is read, or refused in one line, and nothing else happens."""
+    if name.startswith("a."):
+        write_weights(tmp_path / name, {"conv1.weight": np.ones((3, 4), np.float32), "count": np.array(3)})
+    data = ((tmp_path if name.startswith("a.") else DATA) / name).read_bytes()
+    random = np.random.RandomState(0)
+    path = tmp_path / "changed.bin"
+    read, messages = 0, []
+    for _ in range(200):
+        changed = bytearray(data)
+        for place in random.randint(0, len(data), random.randint(1, 4)):
+            changed[place] = random.randint(256)
+        path.write_bytes(changed)
+        try:
+            read_weights(path)
+            read += 1
+        except ValueError as error:
+            messages.append(str(error))
+    assert len(messages) > 50
+    assert all(re.fullmatch(rf"{path}: [^\n]+", message) for message in messages)
+    assert read + len(messages) == 200
 
 
 def test_every_cut_of_a_checkpoint_is_refused(tmp_path: Path) -> None:
