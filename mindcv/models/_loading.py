@@ -3,7 +3,6 @@
 import difflib
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
@@ -12,13 +11,12 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from mindcv.weights import LoadReport, read_weights
+from mindcv.weights.adapt import adapt_first_conv, drop_classifier
 from mindcv.weights.sources import fetch
 
 from ._pretrained import as_pretrained_cfg
 
 _logger = logging.getLogger(__name__)
-
-_TORCH_NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
 
 Array = TypeVar("Array")
 
@@ -78,9 +76,9 @@ def load_pretrained(
         raise ValueError(f"no weights are published for {_describe(model)}; create it with pretrained=False")
     arrays: Mapping[str, np.ndarray] = read_weights(fetch(cfg.url, cfg.sha256 or None))
     arrays = filter_fn(dict(arrays)) if filter_fn else _apply_family_filter(model, arrays, cfg.url)
-    arrays = adapt_first_conv(arrays, cfg.first_conv, in_channels)
-    head = {f"{cfg.classifier}.weight", f"{cfg.classifier}.bias"} if num_classes != cfg.num_classes else set()
-    arrays = {name: array for name, array in arrays.items() if name not in head}
+    if cfg.first_conv or in_channels != 3:
+        arrays = adapt_first_conv(arrays, cfg.first_conv, in_channels)
+    arrays, head = drop_classifier(arrays, cfg.classifier, num_classes)
     return load_arrays(model, arrays, source=cfg.url, may_miss=head)
 
 
@@ -138,58 +136,6 @@ def auto_map(model: nn.Cell, param_dict: Mapping[str, Array]) -> dict[str, Array
         mapped[name] = unused.pop(close[0])
         _logger.warning("auto_mapping: %s is loaded from %s", name, close[0])
     return {**mapped, **unused}
-
-
-def rename(arrays: Mapping[str, Array], rules: Mapping[str, str]) -> dict[str, Array]:
-    """Renames entries by regular expressions and what they are replaced with, one rule after the other."""
-    renamed = {}
-    for name, array in arrays.items():
-        for pattern, replacement in rules.items():
-            name = re.sub(pattern, replacement, name)
-        renamed[name] = array
-    return renamed
-
-
-def rename_torch_norms(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """Gives PyTorch's BatchNorm entries MindSpore's names and drops their counters; other entries stay as they are."""
-    norms = {name.removesuffix("running_mean") for name in arrays if name.endswith(".running_mean")}
-    renamed = {}
-    for name, array in arrays.items():
-        cell, _, kind = name.rpartition(".")
-        if f"{cell}." not in norms:
-            renamed[name] = array
-        elif kind in _TORCH_NORM:
-            renamed[f"{cell}.{_TORCH_NORM[kind]}"] = array
-    return renamed
-
-
-def adapt_first_conv(arrays: Mapping[str, np.ndarray], first_conv: str, in_channels: int) -> dict[str, np.ndarray]:
-    """Adapts the convolution that reads the image to another number of channels.
-
-    One channel gets the sum over the file's channels, so that a grey image gives what it gives as three equal channels.
-    More get the file's channels in turn, scaled so that the sum over all is kept.
-
-    Args:
-        arrays: Arrays by name.
-        first_conv: Name of the convolution.
-        in_channels: Wanted number of channels.
-
-    Raises:
-        ValueError: It has to be adapted and there is no such convolution.
-    """
-    name = f"{first_conv}.weight"
-    if name not in arrays:
-        if in_channels == 3:
-            return dict(arrays)
-        raise ValueError(f"the weights have no first convolution {name!r} to adapt to in_channels {in_channels}")
-    weight = arrays[name]
-    given = weight.shape[1]
-    if given != in_channels:
-        turns = np.arange(in_channels) % given
-        share = 1 / np.bincount(turns, minlength=given)[turns]
-        adapted = weight.sum(axis=1, keepdims=True) if in_channels == 1 else weight[:, turns] * share[:, None, None]
-        weight = adapted.astype(weight.dtype)
-    return {**arrays, name: weight}
 
 
 def _describe(model: nn.Cell) -> str:
