@@ -141,17 +141,19 @@ class EvalPreprocess:
             return math.floor(height / self.crop_pct)
         return int(height / self.crop_pct), int(width / self.crop_pct)
 
-    def operations(self, encoded: bool = True) -> list[Callable]:
+    def operations(self, encoded: bool = True, normalise: bool = True) -> list[Callable]:
         """Returns the operations for `dataset.map`.
 
         Args:
             encoded: Whether images come as the bytes of a file, not as uint8 (H, W, C).
+            normalise: Whether mean and std are applied; False for a network that does it itself.
 
         Returns:
-            Operations that end in float32 (C, H, W).
+            Operations that end in float32 (C, H, W), or in uint8 when not normalised.
         """
         decode = [vision.Decode()] if encoded else []
-        return [*decode, *self._resize_and_crop(), vision.Normalize(self.mean, self.std), vision.HWC2CHW()]
+        last = [vision.Normalize(self.mean, self.std)] if normalise else []
+        return [*decode, *self._resize_and_crop(), *last, vision.HWC2CHW()]
 
     def _resize_and_crop(self) -> list[Callable]:
         if self.antialias:

@@ -66,6 +66,14 @@ def test_oblong_size_and_normalisation():
     np.testing.assert_allclose(result[:, 0, 0], [1.0, 0.0, -4.0], atol=1e-6)
 
 
+def test_not_normalised():
+    photo = np.fromfile(PHOTOS / "flower.jpg", np.uint8)
+    preprocess = EvalPreprocess(64, mean=(0, 0, 0), std=(1, 1, 1))
+    pixels = run(preprocess.operations(normalise=False), photo)
+    assert (pixels.dtype, pixels.shape) == (np.uint8, (3, 64, 64))
+    np.testing.assert_array_equal(pixels, run(preprocess.operations(), photo))
+
+
 def test_without_antialias_it_is_mindspores_resize():
     photo = np.fromfile(PHOTOS / "china.jpg", np.uint8)
     with_, without = (run(EvalPreprocess(antialias=a).operations(), photo) for a in (True, False))
