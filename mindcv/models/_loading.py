@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from mindspore import Tensor, nn
+from mindspore import dtype as mstype
 
 from mindcv.weights import LoadReport, read_weights
 from mindcv.weights.adapt import adapt_first_conv, drop_classifier
@@ -87,6 +88,8 @@ def load_arrays(
 ) -> LoadReport:
     """Sets a model's parameters from arrays of the same names and shapes, converted to the parameters' types.
 
+    An array whose type is the parameter's is not copied but becomes the parameter; use it no more.
+
     Args:
         model: The model.
         arrays: Arrays by parameter name.
@@ -106,7 +109,7 @@ def load_arrays(
     )
     report.raise_if_incomplete(_describe(model), source, may_miss)
     for name in report.loaded:
-        parameters[name].set_data(Tensor(arrays[name], dtype=parameters[name].dtype))
+        parameters[name].set_data(_as_tensor(arrays[name], parameters[name].dtype))
     _logger.info("loaded %d parameters from %s", len(report.loaded), source)
     return report
 
@@ -136,6 +139,14 @@ def auto_map(model: nn.Cell, param_dict: Mapping[str, Array]) -> dict[str, Array
         mapped[name] = unused.pop(close[0])
         _logger.warning("auto_mapping: %s is loaded from %s", name, close[0])
     return {**mapped, **unused}
+
+
+def _as_tensor(array: np.ndarray, dtype: mstype.Type) -> Tensor:
+    """A tensor of the type, over the array's own memory where that can be, so that loading needs one copy only."""
+    is_as_wanted = dtype == mstype.float32 and array.dtype == np.float32
+    if is_as_wanted and array.flags.c_contiguous and array.flags.writeable:
+        return Tensor.from_numpy(array)
+    return Tensor(array, dtype=dtype)
 
 
 def _describe(model: nn.Cell) -> str:
