@@ -1,6 +1,6 @@
 """mindcv: image classification on MindSpore.
 
-The names below are loaded when first used, so that `import mindcv` and the command line's `--help` do not import MindSpore.
+The names below are loaded when first used, so that neither `import mindcv` nor `--help` imports MindSpore.
 """
 
 import importlib
@@ -11,12 +11,14 @@ from .utils.runtime import prepare_cpu_environment
 
 if TYPE_CHECKING:
     from .data import create_dataset, create_loader, create_transforms
+    from .export import Classifier
     from .loss import create_loss
     from .models import create_model, is_model, list_models, list_modules, model_entrypoint, register_model
     from .optim import create_optimizer
     from .scheduler import create_scheduler
 
 _EXPORTS = {
+    "Classifier": "mindcv.export",
     "create_dataset": "mindcv.data",
     "create_loader": "mindcv.data",
     "create_loss": "mindcv.loss",
@@ -32,6 +34,7 @@ _EXPORTS = {
 }
 
 __all__ = [
+    "Classifier",
     "__version__",
     "create_dataset",
     "create_loader",

@@ -22,9 +22,7 @@ UNUSED: dict[str, str] = {
     "config_path": "give the recipe with -c",
     "log_path": "logs are written into ckpt_save_dir",
     "save_checkpoint": "checkpoints are always saved, every ckpt_save_interval epochs",
-    "ckpt_interval": "it counted steps; set ckpt_save_interval, in epochs",
-    "is_save_on_master": "the first worker saves for all",
-    "rank_save_ckpt_flag": "the first worker saves for all",
+    "rank_save_ckpt_flag": "set ckpt_save_on: master or all",
     "rank": "msrun gives each worker its rank",
     "group_size": "msrun says how many workers there are",
     "addr": "give msrun --master_addr",
@@ -95,6 +93,7 @@ def _switch(setting: Setting) -> bool:
 _VALUES: dict[str, Callable[[Setting], Any]] = {
     "filter_bias_and_bn": lambda setting: "norm_and_bias" if _switch(setting) else "disable",
     "dynamic_loss_scale": lambda setting: "dynamic" if _switch(setting) else "fixed",
+    "is_save_on_master": lambda setting: "master" if _switch(setting) else "all",
     "is_dynamic_loss_scale": lambda setting: "dynamic" if _switch(setting) else "fixed",
     "backbone": lambda setting: _MODELS.get(str(setting.value), setting.value),
 }

@@ -106,6 +106,7 @@ def key(
     unit: str = "",
     keyword: str = "",
     old: tuple[str, ...] = (),
+    may_change: bool = False,
     ge: float | None = None,
     gt: float | None = None,
     le: float | None = None,
@@ -119,9 +120,10 @@ def key(
         unit: What the number counts.
         keyword: The factory's name for it, where it differs.
         old: Spellings of other scripts that are read as this key.
+        may_change: Whether a run can be resumed with another value and still be the same run.
         ge, gt, le, lt: The range of a number.
     """
-    facts: dict[str, Any] = {"unit": unit, "keyword": keyword, "old_spellings": list(old)}
+    facts: dict[str, Any] = {"unit": unit, "keyword": keyword, "old_spellings": list(old), "may_change": may_change}
     extra = {name: fact for name, fact in facts.items() if fact}
     return Field(default, description=help, json_schema_extra=extra, ge=ge, gt=gt, le=le, lt=lt)
 
@@ -159,24 +161,26 @@ class Section(BaseModel):
 class RunKeys(Section):
     title = "Run"
 
-    config: str = key("", "The recipe that the run started from; a saved config remembers it.")
-    mode: Literal[0, 1] = key(0, "0 runs compiled (GRAPH_MODE), 1 runs eagerly (PYNATIVE_MODE).")
+    config: str = key("", "The recipe that the run started from; a saved config remembers it.", may_change=True)
+    mode: Literal[0, 1] = key(0, "0 runs compiled (GRAPH_MODE), 1 runs eagerly (PYNATIVE_MODE).", may_change=True)
     jit_level: Literal["O0", "O1", "O2"] | None = key(
         None,
         "How far the graph compiler optimises; None is MindSpore's default. Not every device and version has O2.",
+        may_change=True,
     )
     device_target: Literal["auto", "Ascend", "GPU", "CPU"] = key(
-        "auto", "The device to run on; auto takes Ascend, then GPU, then CPU."
+        "auto", "The device to run on; auto takes Ascend, then GPU, then CPU.", may_change=True
     )
     distribute: bool = key(
         False,
         "Train on all workers that msrun started.",
         old=("is_distributed", "run_distribute", "multiprocessing_distributed"),
+        may_change=True,
     )
     seed: int = key(42, "Seed of weights, data order and augmentation.", ge=0)
-    log_interval: int = key(100, "How often the loss is logged.", unit="steps", ge=1)
-    val_while_train: bool = key(False, "Evaluate during training.")
-    val_interval: int = key(1, "How often to evaluate during training.", unit="epochs", ge=1)
+    log_interval: int = key(100, "How often the loss is logged.", unit="steps", ge=1, may_change=True)
+    val_while_train: bool = key(False, "Evaluate during training.", may_change=True)
+    val_interval: int = key(1, "How often to evaluate during training.", unit="epochs", ge=1, may_change=True)
 
 
 class DataKeys(Section):
@@ -185,15 +189,24 @@ class DataKeys(Section):
     dataset: str = key(
         "imagenet", "Name of the dataset; imagenet is any folder with a folder for each class.", keyword="name"
     )
-    data_dir: str = key("./", "Folder of the dataset, above its splits.", keyword="root", old=("data_path",))
+    data_dir: str = key(
+        "./", "Folder of the dataset, above its splits.", keyword="root", old=("data_path",), may_change=True
+    )
     train_split: str = key("train", "Name of the training split.", keyword="split")
-    val_split: str = key("val", "Name of the evaluation split.", keyword="split")
-    dataset_download: bool = key(False, "Download the dataset where that is possible.", keyword="download")
+    val_split: str = key("val", "Name of the evaluation split.", keyword="split", may_change=True)
+    dataset_download: bool = key(
+        False, "Download the dataset where that is possible.", keyword="download", may_change=True
+    )
     num_parallel_workers: int = key(
-        8, "Threads that prepare data; never more than the machine has cores.", unit="threads", ge=1, old=("workers",)
+        8,
+        "Threads that prepare data; never more than the machine has cores.",
+        unit="threads",
+        ge=1,
+        old=("workers",),
+        may_change=True,
     )
     shuffle: bool = key(True, "Shuffle the training data.")
-    eval_shuffle: bool = key(False, "Shuffle the evaluation data.", keyword="shuffle")
+    eval_shuffle: bool = key(False, "Shuffle the evaluation data.", keyword="shuffle", may_change=True)
     num_samples: int | None = key(None, "Use only so many training samples; None uses all.", unit="samples", ge=1)
     batch_size: int = key(128, "Images in a step on one device.", unit="images", ge=1, old=("per_batch_size",))
     drop_remainder: bool = key(True, "Leave out the last training batch when it is not full.")
@@ -231,6 +244,9 @@ class AugmentationKeys(Section):
         (0.485 * 255, 0.456 * 255, 0.406 * 255), "Mean that is taken off each channel.", unit="0 to 255"
     )
     std: Deviations = key((0.229 * 255, 0.224 * 255, 0.225 * 255), "What each channel is divided by.", unit="0 to 255")
+    normalize_on_device: bool = key(
+        False, "Hand out pixels as uint8; normalising, mixup and cutmix are then done on the device."
+    )
     crop_pct: float = key(0.875, "Share of the resized image that the evaluation's centre crop keeps.", gt=0, le=1)
 
 
@@ -253,31 +269,74 @@ class ModelKeys(Section):
     in_channels: int = key(3, "Channels of the input.", ge=1)
     drop_rate: Rate | None = key(None, "Dropout before the classifier; None is the model's own.")
     drop_path_rate: Rate | None = key(None, "Stochastic depth; None is the model's own.")
-    pretrained: bool = key(False, "Start from the published weights.")
+    pretrained: bool = key(False, "Start from the published weights.", may_change=True)
 
 
 class CheckpointKeys(Section):
     title = "Checkpoints"
 
     ckpt_path: str = key(
-        "", "Checkpoint to start from or to evaluate.", keyword="checkpoint_path", old=("checkpoint_file_path",)
+        "",
+        "Checkpoint to start from or to evaluate.",
+        keyword="checkpoint_path",
+        old=("checkpoint_file_path",),
+        may_change=True,
     )
-    resume_opt: bool = key(False, "Also take optimizer state and epoch from beside ckpt_path.")
-    ckpt_save_dir: str = key("./ckpt", "Folder for checkpoints, logs and the resolved config.", old=("outputs_dir",))
-    ckpt_save_interval: int = key(1, "How often a checkpoint is saved.", unit="epochs", ge=1)
+    resume_opt: bool = key(False, "Also take optimizer state and epoch from beside ckpt_path.", may_change=True)
+    ckpt_save_dir: str = key(
+        "./ckpt", "Folder for checkpoints, logs and the resolved config.", old=("outputs_dir",), may_change=True
+    )
+    resume: str = key(
+        "none",
+        "Go on with a run: auto takes the last whole checkpoint in ckpt_save_dir, if there is one; or a file, or the "
+        "folder of a run; none starts anew.",
+        may_change=True,
+    )
+    resume_force: bool = key(False, "Resume even with settings that change what is trained.", may_change=True)
+    ckpt_save_interval: int = key(1, "How often a checkpoint is saved.", unit="epochs", ge=1, may_change=True)
+    ckpt_save_steps: int | None = key(
+        None,
+        "Save a checkpoint every so many steps as well.",
+        unit="steps",
+        ge=1,
+        old=("ckpt_interval",),
+        may_change=True,
+    )
+    ckpt_save_on: Literal["master", "all"] = key(
+        "master",
+        "Which ranks save checkpoints: the first, or all, each into its own folder.",
+        old=("is_save_on_master",),
+        may_change=True,
+    )
+    ckpt_async: bool = key(False, "Write checkpoints in the background while training goes on.", may_change=True)
+    ckpt_on_error: Literal["stop", "continue"] = key(
+        "stop", "What to do when a checkpoint cannot be written, as when the disk is full.", may_change=True
+    )
     ckpt_save_policy: Literal["latest_k", "top_k"] | None = key(
-        "latest_k", "Which checkpoints are kept: the latest, or those with the best top-1; None keeps all."
+        "latest_k",
+        "Which checkpoints are kept: the latest, or those with the best top-1; None keeps all.",
+        may_change=True,
     )
-    keep_checkpoint_max: int = key(10, "How many checkpoints are kept.", unit="files", ge=1, old=("ckpt_save_max",))
+    keep_checkpoint_max: int = key(
+        10, "How many checkpoints are kept.", unit="files", ge=1, old=("ckpt_save_max",), may_change=True
+    )
 
 
 class TrainingKeys(Section):
     title = "Training"
 
     epoch_size: int = key(
-        90, "Length of the training.", unit="epochs", keyword="num_epochs", ge=1, old=("max_epoch", "epochs")
+        90,
+        "Length of the training.",
+        unit="epochs",
+        keyword="num_epochs",
+        ge=1,
+        old=("max_epoch", "epochs"),
+        may_change=True,
     )
-    dataset_sink_mode: bool = key(True, "Feed the device by queue, where the device can (Ascend and GPU).")
+    dataset_sink_mode: bool = key(
+        True, "Feed the device by queue, where the device can (Ascend and GPU).", may_change=True
+    )
     gradient_accumulation_steps: int = key(1, "Batches whose gradients make one update.", unit="batches", ge=1)
     clip_grad: bool = key(False, "Clip the gradient by its global norm.", old=("use_clip_grad",))
     clip_value: Positive = key(15.0, "Largest global norm of the gradient.")
@@ -361,7 +420,7 @@ class PrecisionKeys(Section):
         "Mixed precision: O0 none, O1 a list of cells in fp16, O2 all but a list of cells, O3 all.",
         old=("opt_level", "amp"),
     )
-    val_amp_level: AmpLevel = key("O0", "Mixed precision of the evaluation.")
+    val_amp_level: AmpLevel = key("O0", "Mixed precision of the evaluation.", may_change=True)
     amp_cast_list: str | None = key(
         None,
         "Cells for O1 to cast, or for O2 to leave, in place of the built-in list, such as '[nn.Dense, nn.Conv2d]'.",
@@ -423,6 +482,11 @@ class Config(
             text = "; ".join(text for _, text in problems)
             raise PydanticCustomError("contradiction", "{text}", {"text": text, "problems": problems})
         return self
+
+    @classmethod
+    def free_keys(cls) -> frozenset[str]:
+        """Returns the keys that a run can be resumed with other values of."""
+        return frozenset(name for name, known in KEYS.items() if known.may_change)
 
     def arguments(self, factory: str) -> dict[str, Any]:
         """Returns the keyword arguments for one factory: its section's keys under its own names.
@@ -500,6 +564,7 @@ class Key:
         choices: The names to choose from, or empty.
         is_switch: Whether it is on or off.
         is_list: Whether several values are allowed.
+        may_change: Whether a run can be resumed with another value of it.
     """
 
     name: str
@@ -512,6 +577,7 @@ class Key:
     choices: tuple[str, ...]
     is_switch: bool
     is_list: bool
+    may_change: bool
 
 
 def _members(annotation: Any) -> list[Any]:
@@ -567,6 +633,7 @@ def _describe(name: str, field: FieldInfo) -> Key:
         default=field.default,
         help=field.description or "",
         unit=facts.get("unit", ""),
+        may_change=facts.get("may_change", False),
         keyword=facts.get("keyword", name),
         old=tuple(facts.get("old_spellings", ())),
         allowed=_allowed(field.annotation, field.metadata),

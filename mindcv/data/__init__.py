@@ -8,7 +8,7 @@ from .auto_augment import (
 )
 from .dataset_download import Cifar10Download, Cifar100Download, MnistDownload, get_dataset_download_root
 from .dataset_factory import check_num_classes, create_dataset, get_class_names, get_num_classes, set_dataset_epoch
-from .loader import create_loader, explain_pipeline_error, pipeline_errors
+from .loader import create_loader, epoch_batches, explain_pipeline_error, pipeline_errors
 from .preprocess import EvalPreprocess
 from .transforms_factory import create_transforms
 
@@ -23,6 +23,7 @@ __all__ = [
     "create_dataset",
     "create_loader",
     "create_transforms",
+    "epoch_batches",
     "explain_pipeline_error",
     "get_class_names",
     "get_dataset_download_root",

@@ -12,12 +12,13 @@ import numpy as np
 from mindspore.dataset import transforms, vision
 
 from .auto_augment import _PolicyTransform
+from .dataset_factory import set_dataset_epoch
 from .image_check import refuse_broken_jpeg
 from .mixup import Mixup
 from .transforms_factory import create_transforms
 from .workers import cap_workers
 
-__all__ = ["create_loader", "explain_pipeline_error", "pipeline_errors"]
+__all__ = ["create_loader", "epoch_batches", "explain_pipeline_error", "pipeline_errors"]
 
 _logger = logging.getLogger(__name__)
 
@@ -39,6 +40,8 @@ def create_loader(
     num_parallel_workers: int | None = None,
     python_multiprocessing: bool = False,
     separate: bool = False,
+    *,
+    mix_on_device: bool = False,
 ) -> ds.Dataset:
     """Puts transforms and batching on a dataset.
 
@@ -98,7 +101,11 @@ def create_loader(
         dataset = dataset.map(_join_splits, [*_SPLIT_COLUMNS, "label"], ["image", "label"], **stage)
     if mixes and cutmix_prob > 0:
         mix = Mixup(mixup, cutmix, prob=cutmix_prob, label_smoothing=0.0, num_classes=num_classes)
-        dataset = dataset.map(mix, ["image", "label"], **stage)
+        columns = ["image", "label"]
+        if mix_on_device:
+            dataset = dataset.map(mix.draw, columns, [*columns, "mix"], **stage)
+        else:
+            dataset = dataset.map(mix, columns, **stage)
     return dataset
 
 
@@ -196,6 +203,28 @@ def explain_pipeline_error(error: BaseException) -> str | None:
     if file:
         return f"cannot process the image {file['path']}: {reason}; if the file is damaged, replace or delete it"
     return f"the data pipeline failed: {reason}"
+
+
+def epoch_batches(loader: ds.Dataset, epoch: int, first_step: int = 0, seed: int = 0) -> Iterator[list[ms.Tensor]]:
+    """Iterates over one epoch, from one of its steps on.
+
+    What comes depends on the seed, the epoch and the number of workers alone, not on what was read before, so a run
+    that is resumed in an epoch sees what it would have seen. The steps before `first_step` are replayed, unseen.
+
+    Args:
+        loader: What `create_loader` returned.
+        epoch: The epoch, from 0.
+        first_step: The first batch to give, from 0.
+        seed: Seed of augmentation and mixing; another one for each rank.
+    """
+    # The epochs' seeds are far apart, so that neighbouring seeds of two runs or ranks have no epoch in common.
+    ds.config.set_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
+    set_dataset_epoch(loader, epoch)
+    if first_step:
+        # Fast recovery would restore the order of the samples, but not their random numbers.
+        ds.config.set_fast_recovery(False)
+    loader.set_init_step(first_step)
+    return loader.create_tuple_iterator(num_epochs=1)
 
 
 @contextlib.contextmanager

@@ -4,13 +4,15 @@ It receives networks and loaders and never builds them.
 """
 
 from .amp import auto_mixed_precision
-from .checkpoint import CheckpointManager, CheckpointSaver, TrainState, load_state, read_checkpoint, resume_state
+from .checkpoint import CheckpointManager, CheckpointSaver, TrainState, load_state, read_checkpoint
+from .device_input import LossWithMixing, NormalizedNetwork
 from .distributed import AllReduceSum, broadcast_parameters, is_launched, rank, sum_over_ranks, world_size
 from .ema import averaged_weights
 from .evaluator import Evaluator
-from .feed import create_feed
+from .feed import HostFeed, SinkFeed, can_sink
 from .metrics import count_correct, get_metrics, metric_names
 from .report import RunReporter
+from .resume import resume_run, resume_weights
 from .setup import set_seed, setup_run
 from .train_step import GradientAccumulation, LossScale, LossWithNetwork, TrainStep
 from .trainer import Schedule, Trainer
@@ -21,25 +23,30 @@ __all__ = [
     "CheckpointSaver",
     "Evaluator",
     "GradientAccumulation",
+    "HostFeed",
     "LossScale",
+    "LossWithMixing",
     "LossWithNetwork",
+    "NormalizedNetwork",
     "RunReporter",
     "Schedule",
+    "SinkFeed",
     "TrainState",
     "TrainStep",
     "Trainer",
     "auto_mixed_precision",
     "averaged_weights",
     "broadcast_parameters",
+    "can_sink",
     "count_correct",
-    "create_feed",
     "get_metrics",
     "is_launched",
     "load_state",
     "metric_names",
     "rank",
     "read_checkpoint",
-    "resume_state",
+    "resume_run",
+    "resume_weights",
     "set_seed",
     "setup_run",
     "sum_over_ranks",

@@ -1,25 +1,29 @@
 """Checkpoints: one file each, written whole or not at all, and a manifest that says which there are.
 
 A file `<model>-<epoch>_<step>.ckpt` holds everything a run needs to go on: weights, `ema.*`, optimizer slots, loss
-scale, accumulated gradients, and, as JSON in the entry `train_state`, position, best metric, history, config and
-versions. MindSpore's and upstream's loaders read the weights from it. `checkpoints.json` beside the files is the
-manifest; it is written after a file is in place, so a kill at any instant leaves the last complete checkpoint in force.
+scale, accumulated gradients, and, as JSON in the entry `train_state`, position, best metric, history, random state,
+config, versions and a checksum of each array. MindSpore's and upstream's loaders read the weights from it.
+`checkpoints.json` beside the files is the manifest; it is written after a file is in place, so a kill at any instant
+leaves the last complete checkpoint in force.
 """
 
+import contextlib
 import dataclasses
-import hashlib
 import json
 import logging
 import os
+import random
+import threading
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn
 
+from ..utils.errors import RunError
 from ..utils.fs import atomic_write, require_directory
 from ..weights import read_ckpt, write_ckpt
-from .train_step import TrainStep
 
 _logger = logging.getLogger(__name__)
 
@@ -29,7 +33,8 @@ __all__ = [
     "TrainState",
     "load_state",
     "read_checkpoint",
-    "resume_state",
+    "read_manifest",
+    "restore_random_state",
     "save_cell",
 ]
 
@@ -49,23 +54,32 @@ class TrainState:
         step: Batches done in the epoch after those.
         global_step: Batches done in all.
         loss_sum: Sum of the losses of those steps.
+        train_s: Seconds spent on those steps.
         best_metric: Best validation metric so far, or None.
         best_epoch: The epoch (from 1) it was reached in, or None.
         history: One row an epoch, as in `result.log`.
+        log_bytes: How much of `log.jsonl` tells of what is done.
     """
 
     epoch: int = 0
     step: int = 0
     global_step: int = 0
     loss_sum: float = 0.0
+    train_s: float = 0.0
     best_metric: float | None = None
     best_epoch: int | None = None
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    log_bytes: int = 0
 
     def finish_epoch(self, row: dict[str, float]) -> None:
         """Counts the epoch as complete; `row` are its figures."""
         self.history.append(row)
-        self.epoch, self.step, self.loss_sum = self.epoch + 1, 0, 0.0
+        self.epoch, self.step, self.loss_sum, self.train_s = self.epoch + 1, 0, 0.0, 0.0
+
+    @classmethod
+    def of(cls, saved: dict[str, Any]) -> "TrainState":
+        """Reads the state from what `read_checkpoint` returned."""
+        return cls(**{field.name: saved[field.name] for field in dataclasses.fields(cls)})
 
 
 def cell_arrays(cell: nn.Cell) -> dict[str, np.ndarray]:
@@ -88,6 +102,8 @@ class CheckpointSaver:
         policy: latest_k keeps the newest, top_k the best by metric, none all.
         keep_max: How many.
         run_info: Config and versions, saved with each.
+        is_async: Write in the background while training goes on; the values are those at the time of the call.
+        stop_on_error: Whether a file that cannot be written (a full disk) ends the run, or is only reported.
 
     Raises:
         ValueError: The folder cannot be written to, or the policy is unknown.
@@ -100,6 +116,8 @@ class CheckpointSaver:
         policy: str | None,
         keep_max: int,
         run_info: dict[str, Any],
+        is_async: bool = False,
+        stop_on_error: bool = True,
     ) -> None:
         self.folder = require_directory(folder, "ckpt_save_dir")
         self.model_name = model_name
@@ -108,7 +126,11 @@ class CheckpointSaver:
             raise ValueError(f"ckpt_save_policy is {policy!r}; allowed: {', '.join(POLICIES)}")
         self.keep_max = keep_max
         self.run_info = run_info
+        self.is_async = is_async
+        self.stop_on_error = stop_on_error
         self.entries: list[dict[str, Any]] = []
+        self._thread: threading.Thread | None = None
+        self._failure: OSError | None = None
 
     @property
     def best_path(self) -> Path:
@@ -120,25 +142,80 @@ class CheckpointSaver:
         """The newest checkpoint, or None."""
         return self.folder / self.entries[-1]["file"] if self.entries else None
 
+    def path_of(self, state: TrainState) -> Path:
+        """Where the checkpoint of that state goes, by upstream's naming."""
+        epoch, step = (state.epoch, state.history[-1]["steps"]) if state.step == 0 else (state.epoch + 1, state.step)
+        return self.folder / f"{self.model_name}-{epoch}_{step}.ckpt"
+
     def save(self, step_cell: nn.Cell, state: TrainState, metric: float | None = None) -> Path:
         """Saves everything of a run, then drops what the policy does not keep. Returns the file's path.
 
         Raises:
-            OSError: Writing failed, a full disk for one; what was there before is untouched.
+            RunError: It, or the one before it in the background, could not be written; earlier files are untouched.
         """
-        epoch, step = (state.epoch, state.history[-1]["steps"]) if state.step == 0 else (state.epoch + 1, state.step)
-        path = self.folder / f"{self.model_name}-{epoch}_{step}.ckpt"
-        blob = json.dumps({**dataclasses.asdict(state), **self.run_info}, default=float).encode()
-        write_ckpt(path, {**cell_arrays(step_cell), STATE_ENTRY: np.frombuffer(blob, np.uint8)})
-        entry = {
-            "file": path.name,
-            "epoch": state.epoch,
-            "step": state.step,
-            "global_step": state.global_step,
-            "metric": metric,
-            "bytes": path.stat().st_size,
-            "sha256": _sha256(path),
-        }
+        path = self.path_of(state)
+        arrays = self._values(step_cell)
+        saved = {**dataclasses.asdict(state), **self.run_info, "random": _random_state()}
+        entry = {"file": path.name, "epoch": state.epoch, "step": state.step, "global_step": state.global_step}
+        self._start(lambda: self._write(path, arrays, saved, {**entry, "metric": metric}))
+        return path
+
+    def save_best(self, network: nn.Cell, step_cell: nn.Cell) -> Path:
+        """Saves the weights, and `ema.*` where there are, as the best checkpoint. Returns its path.
+
+        Raises:
+            RunError: It, or the one before it in the background, could not be written.
+        """
+        names = set(network.parameters_dict())
+        arrays = {n: a for n, a in self._values(step_cell).items() if n in names or n.startswith("ema.")}
+        self._start(lambda: write_ckpt(self.best_path, arrays))
+        return self.best_path
+
+    def finish(self) -> None:
+        """Waits for what is still being written.
+
+        Raises:
+            RunError: It could not be written.
+        """
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            text = f"a checkpoint could not be saved ({failure}); the earlier ones are intact"
+            if self.stop_on_error:
+                raise RunError(f"{text}; free some space, or set ckpt_on_error: continue") from failure
+            _logger.error("%s", text)
+
+    def _values(self, cell: nn.Cell) -> dict[str, np.ndarray]:
+        """A cell's arrays; copies when they are written later, since `asnumpy` may share the memory of the weights."""
+        arrays = cell_arrays(cell)
+        return {name: array.copy() for name, array in arrays.items()} if self.is_async else arrays
+
+    def _start(self, write: Any) -> None:
+        """Writes now, or in the background after what is being written there."""
+        self.finish()
+
+        def work() -> None:
+            try:
+                write()
+            except OSError as error:
+                self._failure = error
+
+        if self.is_async:
+            # Not a daemon, so that the interpreter waits for it at the end.
+            self._thread = threading.Thread(target=work, name="checkpoint")
+            self._thread.start()
+        else:
+            work()
+            self.finish()
+
+    def _write(self, path: Path, arrays: dict[str, np.ndarray], saved: dict[str, Any], entry: dict[str, Any]) -> None:
+        saved["checksums"] = {name: zlib.crc32(np.ascontiguousarray(array)) for name, array in arrays.items()}
+        blob = json.dumps(saved, default=float).encode()
+        blob += zlib.crc32(blob).to_bytes(4, "little")
+        write_ckpt(path, {**arrays, STATE_ENTRY: np.frombuffer(blob, np.uint8)})
+        _link(path, self.folder / f"optim_{self.model_name}.ckpt")
         entries = [*(entry for entry in self.entries if entry["file"] != path.name), entry]
         kept = self._kept(entries)
         with atomic_write(self.folder / MANIFEST, "w") as file:
@@ -146,14 +223,6 @@ class CheckpointSaver:
         self.entries = kept
         for dropped in (entry["file"] for entry in entries if entry not in kept):
             (self.folder / dropped).unlink(missing_ok=True)
-        return path
-
-    def save_best(self, network: nn.Cell, step_cell: nn.Cell) -> Path:
-        """Saves the weights, and `ema.*` where there are, as the best checkpoint. Returns its path."""
-        names = set(network.parameters_dict())
-        arrays = cell_arrays(step_cell)
-        write_ckpt(self.best_path, {n: a for n, a in arrays.items() if n in names or n.startswith("ema.")})
-        return self.best_path
 
     def _kept(self, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The newest is always kept, as a run goes on from it."""
@@ -166,28 +235,71 @@ class CheckpointSaver:
         return [entry for i, entry in enumerate(entries) if i in best or i == len(entries) - 1]
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 22):
-            digest.update(chunk)
-    return digest.hexdigest()
+def _link(path: Path, name: Path) -> None:
+    """Gives a file a second name, in one move; where links are not possible there is no second name."""
+    temporary = name.with_name(f".{name.name}.tmp")
+    with contextlib.suppress(OSError):
+        temporary.unlink(missing_ok=True)
+        os.link(path, temporary)
+        os.replace(temporary, name)
+
+
+def _random_state() -> dict[str, Any]:
+    """The state of Python's and numpy's generators, as JSON can hold it."""
+    version, numbers, gauss = random.getstate()
+    name, keys, position, has_gauss, cached = np.random.get_state()
+    return {"python": [version, list(numbers), gauss], "numpy": [name, keys.tolist(), position, has_gauss, cached]}
+
+
+def restore_random_state(saved: dict[str, Any]) -> None:
+    """Sets Python's and numpy's generators to the saved state."""
+    version, numbers, gauss = saved["python"]
+    random.setstate((version, tuple(numbers), gauss))
+    name, keys, position, has_gauss, cached = saved["numpy"]
+    np.random.set_state((name, np.array(keys, np.uint32), position, has_gauss, cached))
+
+
+def read_manifest(folder: Path) -> list[dict[str, Any]]:
+    """Returns the checkpoints of a run's folder, oldest first; none when there is no manifest.
+
+    Raises:
+        ValueError: The manifest cannot be read.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        return []
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["checkpoints"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error}); name a checkpoint file in its place") from error
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Reads a run's checkpoint.
+    """Reads a run's checkpoint and compares its checksums.
 
     Returns:
-        All arrays by name, and the run's state (the fields of `TrainState`, config and versions), which is empty for
-        files that are not from a run of this library.
+        All arrays by name, and the run's state (the fields of `TrainState`, random state, config and versions), which
+        is empty for files that are not from a run of this library.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is not a whole checkpoint.
+        ValueError: It is not a whole checkpoint, or a checksum is wrong.
     """
     arrays = read_ckpt(path)
     blob = arrays.pop(STATE_ENTRY, None)
-    return arrays, json.loads(blob.tobytes()) if blob is not None else {}
+    if blob is None:
+        return arrays, {}
+    text, checksum = blob.tobytes()[:-4], blob.tobytes()[-4:]
+    if zlib.crc32(text).to_bytes(4, "little") != checksum:
+        raise ValueError(f"{path} is damaged: the checksum of {STATE_ENTRY} is wrong")
+    saved = json.loads(text)
+    checksums = saved.pop("checksums")
+    if set(checksums) != set(arrays):
+        raise ValueError(f"{path} is damaged: it has {len(arrays)} entries where {len(checksums)} were written")
+    for name, array in arrays.items():
+        if zlib.crc32(np.ascontiguousarray(array)) != checksums[name]:
+            raise ValueError(f"{path} is damaged: the checksum of {name} is wrong")
+    return arrays, saved
 
 
 def load_state(cell: nn.Cell, arrays: dict[str, np.ndarray], source: str) -> None:
@@ -211,26 +323,6 @@ def load_state(cell: nn.Cell, arrays: dict[str, np.ndarray], source: str) -> Non
             )
     for name, parameter in parameters.items():
         parameter.set_data(Tensor(arrays[name], parameter.dtype))
-
-
-def resume_state(step: TrainStep, ckpt_path: str, optimizer_path: Path, steps_per_epoch: int) -> TrainState:
-    """Sets a step to go on from a checkpoint and returns where it stands.
-
-    A checkpoint of upstream's holds the weights only, which the network has already; its optimizer is then read from
-    `optimizer_path` and the position from the number of updates made.
-
-    Raises:
-        FileNotFoundError: A file is missing.
-        ValueError: A file is not whole or of another run.
-    """
-    arrays, saved = read_checkpoint(ckpt_path)
-    if saved:
-        load_state(step, arrays, ckpt_path)
-        return TrainState(**{field.name: saved[field.name] for field in dataclasses.fields(TrainState)})
-    load_state(step.optimizer, read_ckpt(optimizer_path), str(optimizer_path))
-    done = int(step.optimizer.global_step.asnumpy()[0]) * step.accumulation_steps
-    _logger.info("%s has no position; the optimizer made %d updates, so the run goes on there", ckpt_path, done)
-    return TrainState(epoch=done // steps_per_epoch, step=done % steps_per_epoch, global_step=done)
 
 
 class CheckpointManager:

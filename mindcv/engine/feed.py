@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import mindspore as ms
@@ -10,31 +11,34 @@ from mindspore.train import DatasetHelper, connect_network_with_dataset
 
 _logger = logging.getLogger(__name__)
 
-__all__ = ["HostFeed", "SinkFeed", "create_feed"]
+__all__ = ["HostFeed", "SinkFeed", "can_sink"]
 
 
 class HostFeed:
     """Fetches each batch from the data pipeline and hands it to the step.
 
+    Each epoch has an iterator of its own, so that what comes in it does not depend on the epochs before.
+
     Args:
         step: The training step.
-        loader: Dataset whose columns are the step's inputs.
-        epochs: How many passes the whole run makes.
-        first_step: Steps of the run that are done; the next batch is the one after them.
+        open_epoch: Called with an epoch (from 0) and a step of it; returns an iterator over its batches from there on.
     """
 
-    def __init__(self, step: nn.Cell, loader: Any, epochs: int, first_step: int = 0) -> None:
+    def __init__(self, step: nn.Cell, open_epoch: Callable[[int, int], Iterator[Sequence[Any]]]) -> None:
         self.step = step
-        _skip(loader, first_step)
-        self.batches = loader.create_tuple_iterator(num_epochs=epochs)
+        self.open_epoch = open_epoch
         self.wait_s = 0.0
+
+    def begin_epoch(self, epoch: int, first_step: int) -> None:
+        """Starts a pass over the data at a step of it."""
+        begin = time.perf_counter()
+        self._batches = self.open_epoch(epoch, first_step)
+        self.wait_s += time.perf_counter() - begin
 
     def run_step(self) -> Any:
         """Runs one step and returns its loss; `wait_s` grows by the time spent waiting for data."""
         begin = time.perf_counter()
-        batch = next(self.batches, None)
-        if batch is None:  # the end of a pass; the next one begins
-            batch = next(self.batches)
+        batch = next(self._batches)
         self.wait_s += time.perf_counter() - begin
         return self.step(*batch)
 
@@ -42,15 +46,28 @@ class HostFeed:
 class SinkFeed:
     """Lets the device fetch batches from its own queue, one a call, so that each step is still seen by the host.
 
-    Ascend and GPU in graph mode only (FACTS: the CPU has no queue). Not measured here.
+    Ascend and GPU in graph mode only, as the CPU has no queue. One queue serves all epochs, since another one would
+    compile the step again; so a resumed run replays the data of all steps before. Not measured here.
+
+    Args:
+        step: The training step.
+        loader: Dataset whose columns are the step's inputs.
+        epochs: How many passes the whole run makes.
+        first_step: Steps of the run that are done.
     """
 
     def __init__(self, step: nn.Cell, loader: Any, epochs: int, first_step: int = 0) -> None:
-        _skip(loader, first_step)
+        if first_step:
+            # Fast recovery would restore the order of the samples, but not their random numbers.
+            ms.dataset.config.set_fast_recovery(False)
+            loader.set_init_step(first_step)
         loops = epochs * loader.get_dataset_size() - first_step
         self.helper = DatasetHelper(loader, dataset_sink_mode=True, sink_size=1, epoch_num=loops)
         self.step = connect_network_with_dataset(step, self.helper)
         self.wait_s = 0.0
+
+    def begin_epoch(self, epoch: int, first_step: int) -> None:
+        """Nothing to do: the queue runs over all epochs."""
 
     def run_step(self) -> Any:
         """Runs one step and returns its loss."""
@@ -60,31 +77,16 @@ class SinkFeed:
         return loss
 
 
-def _skip(loader: Any, steps: int) -> None:
-    """Makes the first batch the one after `steps`, with the random numbers that it has in a run without a break."""
-    if steps:
-        # Fast recovery would restore the order of samples only; without it the steps are replayed, unseen.
-        ms.dataset.config.set_fast_recovery(False)
-        loader.set_init_step(steps)
-
-
-def create_feed(
-    step: nn.Cell, loader: Any, epochs: int, first_step: int, sink: bool, device: str, mode: int
-) -> HostFeed | SinkFeed:
-    """Returns a sinking feed where it is wanted and there is one, else one from the host, and says so.
+def can_sink(wanted: bool, device: str, mode: int) -> bool:
+    """Whether batches can come from the device's queue; says so when they are wanted there and can't.
 
     Args:
-        step: The training step.
-        loader: Dataset whose columns are the step's inputs.
-        epochs: How many passes the whole run makes.
-        first_step: Steps of the run that are done.
-        sink: Whether data sinking is wanted (`dataset_sink_mode`).
+        wanted: `dataset_sink_mode`.
         device: Device target.
         mode: 0 graph mode, 1 PyNative.
     """
-    if sink and device != "CPU" and mode == 0:
-        return SinkFeed(step, loader, epochs, first_step)
-    if sink:
+    if wanted and (device == "CPU" or mode != ms.GRAPH_MODE):
         where = "on CPU" if device == "CPU" else "in PyNative mode"
         _logger.info("dataset_sink_mode has no effect %s: batches come from the host", where)
-    return HostFeed(step, loader, epochs, first_step)
+        return False
+    return wanted

@@ -33,6 +33,7 @@ class RunReporter:
         log_interval: Steps between log lines when there is no progress bar, and between `train` events.
         metrics: Names of the validation metrics, in the order of `result.log`.
         is_master: Whether this is rank 0.
+        event_folder: Folder of `log.jsonl`; None: the run's.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class RunReporter:
         log_interval: int,
         metrics: list[str],
         is_master: bool = True,
+        event_folder: Path | None = None,
     ) -> None:
         self.folder = folder
         self.epochs = epochs
@@ -51,7 +53,7 @@ class RunReporter:
         self.metrics = metrics
         self.is_master = is_master
         self.show_progress = is_master and sys.stderr.isatty()
-        self._events = EventLog(folder / EVENT_LOG) if is_master else None
+        self._events = EventLog((event_folder or folder) / EVENT_LOG) if is_master else None
         self._bar: tqdm | None = None
         self._epoch = 0
         # (time, steps of the run) of the last readings, for the speed of now instead of the average with compilation.
@@ -62,6 +64,10 @@ class RunReporter:
         """Writes one event to `log.jsonl`."""
         if self._events:
             self._events.write(name, **values)
+
+    def log_bytes(self) -> int:
+        """How long `log.jsonl` is."""
+        return self._events.size() if self._events else 0
 
     def begin_epoch(self, epoch: int, steps: int, state: TrainState) -> None:
         """A pass over the data begins: `epoch` counts from 1; `state.step` of its `steps` are done already."""
@@ -133,8 +139,10 @@ class RunReporter:
             self._bar.close()
             self._bar = None
 
-    def end_run(self, saver: CheckpointSaver, state: TrainState) -> None:
+    def end_run(self, saver: CheckpointSaver | None, state: TrainState) -> None:
         """The run is complete: says where everything is and how to evaluate it."""
+        if not self.is_master or saver is None:
+            return
         self.event("run_end", best_metric=state.best_metric, best_epoch=state.best_epoch)
         best = saver.last_path
         if state.best_metric is not None:

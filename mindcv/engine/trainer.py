@@ -32,12 +32,14 @@ class Schedule:
         epochs: Passes over the training data in all.
         val_interval: Evaluate after every so many epochs; the last one always.
         save_interval: Save after every so many epochs; the last one always.
+        save_steps: Save after every so many steps of the run as well; None for epochs only.
         read_interval: Read the loss from the device after every so many steps. Reading waits for the device.
     """
 
     epochs: int
     val_interval: int = 1
     save_interval: int = 1
+    save_steps: int | None = None
     read_interval: int = 1
 
     def is_due(self, interval: int, epoch: int) -> bool:
@@ -98,19 +100,24 @@ class Trainer:
                     self._evaluate(state, row, stop)
                 row["total_s"] = row["train_s"] + row.get("eval_s", 0.0)
                 state.finish_epoch(row)
-                is_saved = self.schedule.is_due(self.schedule.save_interval, state.epoch)
-                if self.saver and is_saved:
-                    self._save(state, row.get(self.metric))
                 self.reporter.end_epoch(row, state)
+                is_saved = self.schedule.is_due(self.schedule.save_interval, state.epoch)
+                if is_saved:
+                    self._save(state, row.get(self.metric))
                 if state.epoch < self.schedule.epochs:
                     self._stop_if_asked(stop, state, is_saved)
+        if self.saver:
+            self.saver.finish()
         return state
 
     def _train_epoch(self, state: TrainState, stop: StopSignal) -> dict[str, float]:
         """Runs the batches that are left of the epoch and returns its figures."""
         self.step.set_train(True)
         self.reporter.begin_epoch(state.epoch + 1, self.steps_per_epoch, state)
-        begin, wait_before, first_step = time.perf_counter(), self.feed.wait_s, state.step
+        if state.step < self.steps_per_epoch:
+            self.feed.begin_epoch(state.epoch, state.step)
+        wait_before, seconds_before = self.feed.wait_s, state.train_s
+        begin = time.perf_counter()
         pending = []
         while state.step < self.steps_per_epoch:
             pending.append(self.feed.run_step())
@@ -118,23 +125,26 @@ class Trainer:
             state.step += 1
             state.global_step += 1
             is_last = state.step == self.steps_per_epoch
-            if is_last or state.step % self.schedule.read_interval == 0 or stop.number is not None:
+            is_saved = bool(self.schedule.save_steps) and state.global_step % self.schedule.save_steps == 0
+            if is_last or is_saved or state.step % self.schedule.read_interval == 0 or stop.number is not None:
                 losses = self._read_losses(pending, state)
                 keep_handlers()
                 pending.clear()
                 for loss in losses:
                     state.loss_sum += loss
+                state.train_s = seconds_before + time.perf_counter() - begin
                 self.reporter.step(state, losses, self._learning_rate(state), self.feed.wait_s - wait_before)
-                self._stop_if_asked(stop, state)
-        seconds = time.perf_counter() - begin
+                if is_saved and not is_last:
+                    self._save(state, None)
+                self._stop_if_asked(stop, state, is_saved and not is_last)
         return {
             "epoch": state.epoch + 1,
             "steps": self.steps_per_epoch,
             "loss": state.loss_sum / self.steps_per_epoch,
             "lr": self._learning_rate(state),
-            "train_s": seconds,
+            "train_s": state.train_s,
             "data_wait_s": self.feed.wait_s - wait_before,
-            "images_per_s": (state.step - first_step) * self.reporter.images_per_step / seconds,
+            "images_per_s": self.steps_per_epoch * self.reporter.images_per_step / state.train_s,
         }
 
     def _learning_rate(self, state: TrainState) -> float:
@@ -174,15 +184,21 @@ class Trainer:
                 self.saver.save_best(self.evaluator.network, self.step)
 
     def _save(self, state: TrainState, metric: float | None) -> None:
-        path = self.saver.save(self.step, state, metric)
-        self.reporter.event("checkpoint", path=str(path), epoch=state.epoch, step=state.step)
+        if self.saver is None:
+            return
+        self.reporter.event("checkpoint", file=self.saver.path_of(state).name, epoch=state.epoch, step=state.step)
+        # What the log says beyond this is told again by a run that goes on from here.
+        state.log_bytes = self.reporter.log_bytes()
+        self.saver.save(self.step, state, metric)
 
     def _stop_if_asked(self, stop: StopSignal, state: TrainState, is_saved: bool = False) -> None:
         """Ends the run after a signal, saved at this very step."""
         if stop.number is None:
             return
-        if self.saver and not is_saved:
+        if not is_saved:
             self._save(state, None)
+        if self.saver:
+            self.saver.finish()
         self.reporter.close_bar()
         where = f"epoch {state.epoch + 1}, step {state.step}" if state.step else f"the end of epoch {state.epoch}"
         kept = f"; saved {self.saver.last_path}" if self.saver else ""

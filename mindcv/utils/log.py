@@ -74,13 +74,30 @@ def set_logger(
 
 
 class EventLog:
-    """Appends to a run's `log.jsonl`: one JSON object a line with `event`, `time` (seconds since 1970) and values."""
+    """Appends to a run's `log.jsonl`: one JSON object a line with `event`, `time` (seconds since 1970) and values.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: The file.
+        keep_bytes: How much of what is there to keep; None moves all of it to `<name>.old`.
+    """
+
+    def __init__(self, path: Path, keep_bytes: int | None = None) -> None:
+        if keep_bytes is None and path.exists():
+            os.replace(path, path.with_name(f"{path.name}.old"))
         self._file = path.open("a", encoding="utf-8", buffering=1)
+        if keep_bytes is not None:
+            self._file.truncate(min(keep_bytes, path.stat().st_size))
 
     def write(self, event: str, **values: Any) -> None:
-        self._file.write(json.dumps({"event": event, "time": round(time.time(), 3), **values}, default=float) + "\n")
+        """Adds a line; a value that JSON does not know is written as a float."""
+        record = {"event": event, "time": round(time.time(), 3), **values}
+        self._file.write(json.dumps(record, default=float) + "\n")
+
+    def size(self) -> int:
+        """How many bytes there are in the file."""
+        self._file.flush()
+        return os.fstat(self._file.fileno()).st_size
 
     def close(self) -> None:
+        """Closes the file."""
         self._file.close()

@@ -85,7 +85,11 @@ SEED_FRAGMENTS = [
     ("outputs_dir: ''", {"ckpt_save_dir": "./ckpt"}, 1),
     ("pretrained: /x.ckpt\nckpt_path: ''", {"ckpt_path": "/x.ckpt", "pretrained": False}, 1),
     ("pretrained: ''", {"pretrained": False, "ckpt_path": ""}, 0),
-    ("ckpt_interval: 2000\nis_save_on_master: 1\nrank_save_ckpt_flag: 0\nlog_path: ./log", {}, 4),
+    (
+        "ckpt_interval: 2000\nis_save_on_master: 0\nrank_save_ckpt_flag: 0\nlog_path: ./log",
+        {"ckpt_save_steps": 2000, "ckpt_save_on": "all"},
+        4,
+    ),
     ("addr: 127.0.0.1\ndevice-list: '0,1'\nrank: 0\ngroup_size: 1", {}, 4),
 ]
 
@@ -167,6 +171,8 @@ def test_the_whole_se_resnext_recipe_of_document_003_loads(tmp_path):
         "distribute": False,
         "multi_step_decay_milestones": (30, 60, 90, 120),
         "ckpt_save_dir": "./ckpt",
+        "ckpt_save_steps": 2000,
+        "ckpt_save_on": "master",
     }
     assert {name: getattr(config, name) for name in expected} == expected
 

@@ -24,7 +24,7 @@ from mindcv.engine import (
     load_state,
     read_checkpoint,
 )
-from mindcv.engine.feed import HostFeed, SinkFeed, create_feed
+from mindcv.engine.feed import HostFeed, SinkFeed, can_sink
 from mindcv.utils.errors import RunError, RunStopped
 
 SAMPLES, BATCH, CLASSES = 20, 4, 3
@@ -51,12 +51,18 @@ def data(samples=SAMPLES, bad=None):
     return ds.NumpySlicesDataset((x, y), ["image", "label"], shuffle=False).batch(BATCH)
 
 
+def batches(loader, first):
+    loader.set_init_step(first)
+    return loader.create_tuple_iterator(num_epochs=1)
+
+
 class Run:
     """A whole run in a folder."""
 
     def __init__(self, folder, epochs=2, ema=False, bad=None, state=None, policy="latest_k", keep=10, **options):
         options = {
             "val_interval": 1,
+            "save_steps": None,
             "save_interval": 1,
             "read_interval": 1,
             "log_interval": 2,
@@ -77,11 +83,12 @@ class Run:
         evaluator = Evaluator(self.network, loss, data(10), CLASSES, BATCH)
         reporter = RunReporter(folder, epochs, BATCH, options["log_interval"], list(evaluator.accuracies))
         self.saver = CheckpointSaver(folder, "net", policy, keep, {"config": {"lr": 0.1}})
-        feed = HostFeed(self.step, data(bad=bad), epochs, self.state.global_step)
+        feed = HostFeed(self.step, lambda epoch, first: batches(data(bad=bad), first))
         if options["on_step"]:
             run_step = feed.run_step
             feed.run_step = lambda: (options["on_step"](), run_step())[1]
-        schedule = Schedule(epochs, options["val_interval"], options["save_interval"], options["read_interval"])
+        keys = ("val_interval", "save_interval", "save_steps", "read_interval")
+        schedule = Schedule(epochs, **{key: options[key] for key in keys})
         self.trainer = Trainer(self.step, feed, STEPS, rates, schedule, reporter, self.saver, evaluator)
 
     def fit(self):
@@ -109,7 +116,7 @@ def test_a_run_logs_evaluates_and_saves(tmp_path):
     assert epochs[-1]["val_samples"] == 10
     assert state.best_metric == max(event["Top_1_Accuracy"] for event in epochs)
     names = sorted(path.name for path in tmp_path.glob("*.ckpt"))
-    assert names == ["net-1_5.ckpt", "net-2_5.ckpt", "net-3_5.ckpt", "net_best.ckpt"]
+    assert names == ["net-1_5.ckpt", "net-2_5.ckpt", "net-3_5.ckpt", "net_best.ckpt", "optim_net.ckpt"]
 
 
 def test_the_loss_of_an_epoch_is_the_mean_of_its_steps_however_seldom_it_is_read(tmp_path):
@@ -119,6 +126,12 @@ def test_the_loss_of_an_epoch_is_the_mean_of_its_steps_however_seldom_it_is_read
         folder.mkdir()
         means.append([row["loss"] for row in Run(folder, read_interval=interval).fit().history])
     assert means[0] == means[1] == means[2]
+
+
+def test_steps_between_checkpoints(tmp_path):
+    Run(tmp_path, epochs=2, save_steps=3).fit()
+    names = sorted(path.stem for path in tmp_path.glob("net-*.ckpt"))
+    assert names == ["net-1_3", "net-1_5", "net-2_1", "net-2_4", "net-2_5"]
 
 
 def test_the_checkpoint_holds_everything_and_mindspore_reads_it(tmp_path):
@@ -161,7 +174,7 @@ def test_going_on_from_a_checkpoint_gives_the_same_losses(tmp_path):
     (tmp_path / "whole").mkdir()
     (tmp_path / "parts").mkdir()
     whole = Run(tmp_path / "whole", epochs=4, ema=True)
-    whole.fit()
+    history = whole.fit().history
     first = Run(tmp_path / "parts", epochs=4, ema=True, on_step=None)
     steps = iter(range(100))
     first.trainer.feed.run_step = _stopping(first.trainer.feed.run_step, steps, 8)
@@ -169,10 +182,11 @@ def test_going_on_from_a_checkpoint_gives_the_same_losses(tmp_path):
         first.fit()
     assert stopped.value.exit_code == 143
     arrays, saved = read_checkpoint(tmp_path / "parts" / "net-2_3.ckpt")
-    fields = {key: saved[key] for key in ("epoch", "step", "global_step", "best_metric", "best_epoch", "history")}
-    assert (fields["epoch"], fields["step"], fields["global_step"]) == (1, 3, 8)
-    second = Run(tmp_path / "parts", epochs=4, ema=True, state=(arrays, "x", TrainState(**fields)))
+    state = TrainState.of(saved)
+    assert (state.epoch, state.step, state.global_step) == (1, 3, 8)
+    second = Run(tmp_path / "parts", epochs=4, ema=True, state=(arrays, "x", state))
     second.fit()
+    assert [row["loss"] for row in state.history] == [row["loss"] for row in history]
     for a, b in zip(whole.step.get_parameters(), second.step.get_parameters(), strict=True):
         np.testing.assert_array_equal(a.asnumpy(), b.asnumpy(), err_msg=a.name)
 
@@ -233,10 +247,20 @@ def test_intervals(tmp_path):
     assert sorted(path.stem for path in tmp_path.glob("net-*.ckpt")) == ["net-3_5", "net-5_5"]
 
 
-def test_the_cpu_has_no_queue_so_batches_come_from_the_host(caplog):
-    step = Net()
-    feed = create_feed(step, data(), 1, 0, True, "CPU", 0)
-    assert isinstance(feed, HostFeed)
+@pytest.mark.parametrize(
+    ("wanted", "device", "mode", "can"),
+    [
+        (True, "CPU", 0, False),
+        (True, "Ascend", 0, True),
+        (True, "Ascend", 1, False),
+        (True, "GPU", 0, True),
+        (False, "Ascend", 0, False),
+    ],
+)
+def test_where_batches_come_from(wanted, device, mode, can, caplog):
+    caplog.set_level("INFO")
+    assert can_sink(wanted, device, mode) is can
+    assert len(caplog.records) == (wanted and not can)
 
 
 def test_the_sinking_feed_makes_the_documented_calls(monkeypatch):
@@ -255,7 +279,6 @@ def test_the_sinking_feed_makes_the_documented_calls(monkeypatch):
 
     monkeypatch.setattr("mindcv.engine.feed.DatasetHelper", Helper)
     monkeypatch.setattr("mindcv.engine.feed.connect_network_with_dataset", connect)
-    feed = create_feed(Net(), data(), 3, 0, True, "Ascend", 0)
-    assert isinstance(feed, SinkFeed)
+    feed = SinkFeed(Net(), data(), 3)
     assert feed.run_step() == "loss"
     assert calls == [(True, 1, 3 * STEPS), "connect", ()]

@@ -1,0 +1,156 @@
+"""The parts of a run, each built by its factory from the config: data, model, loss, optimizer, feed, checkpoints."""
+
+from pathlib import Path
+from typing import Any
+
+import mindspore as ms
+from mindspore import nn
+
+from . import engine
+from ._version import __version__
+from .config import Config, effective_workers
+from .data import (
+    check_num_classes,
+    create_dataset,
+    create_loader,
+    create_transforms,
+    epoch_batches,
+    get_num_classes,
+)
+from .loss import create_loss
+from .models import create_model
+from .optim import create_optimizer
+from .scheduler import create_scheduler
+
+__all__ = [
+    "build_eval_loader",
+    "build_feed",
+    "build_learning_rates",
+    "build_loss",
+    "build_network",
+    "build_saver",
+    "build_step",
+    "build_train_loader",
+]
+
+
+def build_train_loader(cfg: Config) -> tuple[Any, int]:
+    """Returns the training loader (this rank's part) and the number of classes."""
+    dataset, num_classes = _build_dataset(
+        cfg, cfg.train_split, shuffle=cfg.shuffle, num_samples=cfg.num_samples, num_aug_repeats=cfg.aug_repeats
+    )
+    separate = cfg.aug_splits > 0
+    transforms = create_transforms(
+        cfg.dataset, is_training=True, separate=separate, **cfg.arguments("create_transforms")
+    )
+    loader = create_loader(
+        dataset,
+        cfg.batch_size,
+        drop_remainder=cfg.drop_remainder,
+        is_training=True,
+        mixup=cfg.mixup,
+        cutmix=cfg.cutmix,
+        cutmix_prob=cfg.cutmix_prob,
+        num_classes=num_classes,
+        transform=transforms,
+        num_parallel_workers=effective_workers(cfg),
+        separate=separate,
+    )
+    return loader, num_classes
+
+
+def build_eval_loader(cfg: Config) -> tuple[Any, int]:
+    """Returns the validation loader (this rank's part of it, each sample once) and the number of classes."""
+    dataset, num_classes = _build_dataset(cfg, cfg.val_split, shuffle=cfg.eval_shuffle, pad_shards=False)
+    transforms = create_transforms(cfg.dataset, is_training=False, **cfg.arguments("create_transforms"))
+    workers = effective_workers(cfg)
+    return create_loader(dataset, cfg.batch_size, transform=transforms, num_parallel_workers=workers), num_classes
+
+
+def _build_dataset(cfg: Config, split: str, **options: Any) -> tuple[Any, int]:
+    """Returns one split, with the same order on all ranks, and the number of classes."""
+    dataset = create_dataset(
+        cfg.dataset,
+        root=cfg.data_dir,
+        split=split,
+        num_shards=engine.world_size(),
+        shard_id=engine.rank(),
+        num_parallel_workers=effective_workers(cfg),
+        download=cfg.dataset_download,
+        seed=cfg.seed,
+        **options,
+    )
+    num_classes = cfg.num_classes or get_num_classes(dataset)
+    check_num_classes(dataset, num_classes)
+    return dataset, num_classes
+
+
+def build_network(cfg: Config, num_classes: int, ema: bool = False) -> nn.Cell:
+    """Returns the model with its weights: those of `ckpt_path` (with `ema` their average), pretrained or fresh ones."""
+    return create_model(
+        cfg.model,
+        num_classes=num_classes,
+        pretrained=cfg.pretrained and not cfg.ckpt_path,
+        in_channels=cfg.in_channels,
+        checkpoint_path=cfg.ckpt_path,
+        ema=ema,
+        drop_rate=cfg.drop_rate,
+        drop_path_rate=cfg.drop_path_rate,
+    )
+
+
+def build_loss(cfg: Config) -> nn.Cell:
+    """Returns the loss."""
+    return create_loss(**cfg.arguments("create_loss"))
+
+
+def build_learning_rates(cfg: Config, steps_per_epoch: int) -> list[float]:
+    """Returns one learning rate for each update; with gradient accumulation that is every n-th step's."""
+    rates = create_scheduler(steps_per_epoch, num_epochs=cfg.epoch_size, **cfg.arguments("create_scheduler"))
+    updates = rates[cfg.gradient_accumulation_steps - 1 :: cfg.gradient_accumulation_steps]
+    if not updates:
+        raise ValueError(
+            f"gradient_accumulation_steps is {cfg.gradient_accumulation_steps}, the run has {len(rates)} steps"
+        )
+    return updates
+
+
+def build_step(cfg: Config, network: nn.Cell, learning_rates: list[float]) -> engine.TrainStep:
+    """Returns the training step with its optimizer."""
+    optimizer = create_optimizer(network, **{**cfg.arguments("create_optimizer"), "lr": learning_rates})
+    network = engine.auto_mixed_precision(network, cfg.amp_level, cfg.amp_cast_list)
+    is_dynamic = cfg.loss_scale_type == "dynamic"
+    return engine.TrainStep(
+        engine.LossWithNetwork(network, build_loss(cfg)),
+        optimizer,
+        engine.LossScale(cfg.loss_scale, dynamic=is_dynamic, drop_overflow=cfg.drop_overflow_update or is_dynamic),
+        ema=cfg.ema,
+        ema_decay=cfg.ema_decay,
+        clip_grad=cfg.clip_grad,
+        clip_value=cfg.clip_value,
+        gradient_accumulation_steps=cfg.gradient_accumulation_steps,
+    )
+
+
+def build_feed(
+    cfg: Config, step: engine.TrainStep, loader: Any, device: str, steps_done: int
+) -> engine.HostFeed | engine.SinkFeed:
+    """Returns what hands batches to the step."""
+    if engine.can_sink(cfg.dataset_sink_mode, device, cfg.mode):
+        return engine.SinkFeed(step, loader, cfg.epoch_size, steps_done)
+    seed = cfg.seed + engine.rank()
+    return engine.HostFeed(step, lambda epoch, first_step: epoch_batches(loader, epoch, first_step, seed))
+
+
+def build_saver(cfg: Config, folder: Path) -> engine.CheckpointSaver | None:
+    """Returns what saves checkpoints on this rank, or None where it saves none."""
+    if engine.rank() > 0:
+        if cfg.ckpt_save_on == "master":
+            return None
+        folder = folder / f"rank_{engine.rank()}"
+    versions = {"mindcv": __version__, "mindspore": ms.__version__}
+    run_info = {"config": cfg.model_dump(), "versions": versions, "world_size": engine.world_size()}
+    stop_on_error = cfg.ckpt_on_error == "stop"
+    return engine.CheckpointSaver(
+        folder, cfg.model, cfg.ckpt_save_policy, cfg.keep_checkpoint_max, run_info, cfg.ckpt_async, stop_on_error
+    )

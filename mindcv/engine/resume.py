@@ -1,0 +1,147 @@
+"""Going on with a run: finding its last good checkpoint, checking that it is the same run, restoring it."""
+
+import logging
+import os
+from collections.abc import Set
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..utils.fs import local_path
+from ..weights import read_ckpt
+from .checkpoint import TrainState, load_state, read_checkpoint, read_manifest, restore_random_state
+from .distributed import rank, world_size
+from .train_step import TrainStep
+
+_logger = logging.getLogger(__name__)
+
+__all__ = ["check_same_run", "find_checkpoint", "resume_run", "resume_weights"]
+
+
+def find_checkpoint(where: Path, is_master: bool) -> tuple[Path, dict[str, np.ndarray], dict[str, Any]] | None:
+    """Returns the newest whole checkpoint of a folder, or the one file that is named; None for a folder without any.
+
+    Args:
+        where: A run's folder or a checkpoint.
+        is_master: Whether this rank puts damaged files aside.
+
+    Raises:
+        FileNotFoundError: There is no such file or folder.
+        ValueError: The named file is damaged or not from a run, or all files of the folder are damaged.
+    """
+    if where.is_file():
+        arrays, saved = read_checkpoint(where)
+        if not saved:
+            raise ValueError(f"{where} has no position to go on from; start from its weights with --ckpt_path {where}")
+        return where, arrays, saved
+    if not where.is_dir():
+        raise FileNotFoundError(f"resume: {where} does not exist; give a checkpoint or the folder of a run")
+    entries = read_manifest(where)
+    for entry in reversed(entries):
+        path = where / entry["file"]
+        try:
+            return path, *read_checkpoint(path)
+        except (FileNotFoundError, ValueError) as error:
+            _logger.warning("%s; the checkpoint before it is used", error)
+            if is_master and path.exists():
+                os.replace(path, path.with_name(f"{path.name}.damaged"))
+                _logger.warning("the damaged file is now %s.damaged", path.name)
+    if entries:
+        raise ValueError(
+            f"resume: none of the {len(entries)} checkpoints in {where} can be read; start again without resume"
+        )
+    return None
+
+
+def check_same_run(
+    saved: dict[str, Any],
+    current: dict[str, Any],
+    free_keys: Set[str],
+    saved_world_size: int,
+    world_size: int,
+    force: bool = False,
+) -> None:
+    """Compares the config of a checkpoint with today's.
+
+    Args:
+        saved: Config of the checkpoint.
+        current: Config of this run.
+        free_keys: Keys that may differ; those that do are named in one line.
+        saved_world_size: Ranks of the checkpoint's run.
+        world_size: Ranks of this run.
+        force: Let all keys differ.
+
+    Raises:
+        ValueError: A key that must not change did; each is named with its old and new value.
+    """
+    changes = {
+        key: f"{key} {saved.get(key)} -> {value}"
+        for key, value in current.items()
+        if _plain(saved.get(key)) != _plain(value)
+    }
+    refused = [words for key, words in changes.items() if key not in free_keys and key != "batch_size"]
+    old_batch, new_batch = saved["batch_size"] * saved_world_size, current["batch_size"] * world_size
+    if old_batch != new_batch:
+        refused.append(
+            f"global batch {old_batch} -> {new_batch} (batch_size {saved['batch_size']} on {saved_world_size} ranks -> "
+            f"{current['batch_size']} on {world_size})"
+        )
+    if refused and not force:
+        raise ValueError(
+            f"resume: the run was started with other settings: {', '.join(refused)}; "
+            "take them back, or go on all the same with --resume_force True"
+        )
+    if saved_world_size != world_size:
+        changes["ranks"] = f"ranks {saved_world_size} -> {world_size}"
+    if changes:
+        _logger.info("resume with other settings: %s", ", ".join(changes.values()))
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON gives it back."""
+    return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value
+
+
+def resume_run(
+    step: TrainStep, where: str | os.PathLike[str], config: dict[str, Any], free_keys: Set[str], force: bool = False
+) -> TrainState | None:
+    """Restores weights, optimizer, EMA, loss scale and random state; returns where the run stands, None when it is new.
+
+    Raises:
+        FileNotFoundError: There is no such file or folder.
+        ValueError: There is no whole checkpoint, or it belongs to another run.
+    """
+    found = find_checkpoint(local_path(where), rank() == 0)
+    if found is None:
+        _logger.info("resume: there is no checkpoint in %s yet, the run starts from the beginning", where)
+        return None
+    path, arrays, saved = found
+    check_same_run(saved["config"], config, free_keys, saved["world_size"], world_size(), force)
+    load_state(step, arrays, str(path))
+    restore_random_state(saved["random"])
+    state = TrainState.of(saved)
+    _logger.info(
+        "resume: %s, epoch %d, step %d (%d steps in all)", path, state.epoch + 1, state.step, state.global_step
+    )
+    return state
+
+
+def resume_weights(step: TrainStep, ckpt_path: str, optimizer_path: Path, steps_per_epoch: int) -> TrainState:
+    """Upstream's `ckpt_path` with `resume_opt`: goes on from a file of this library or of upstream.
+
+    Upstream's holds the weights only, which the network has already; its optimizer is read from `optimizer_path` and
+    the position follows from the number of updates made.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        ValueError: A file is not whole or of another run.
+    """
+    arrays, saved = read_checkpoint(ckpt_path)
+    if saved:
+        load_state(step, arrays, ckpt_path)
+        return TrainState.of(saved)
+    load_state(step.optimizer, read_ckpt(optimizer_path), str(optimizer_path))
+    done = int(step.optimizer.global_step.asnumpy()[0]) * step.accumulation_steps
+    _logger.info("%s has no position; the optimizer made %d updates, so the run goes on there", ckpt_path, done)
+    return TrainState(epoch=done // steps_per_epoch, step=done % steps_per_epoch, global_step=done)

@@ -1,0 +1,32 @@
+"""Runs `train.py` with a network small enough to be killed twenty times: python tiny_run.py [arguments of train.py]."""
+
+import sys
+
+from mindspore import nn
+
+from mindcv.cli import run_script
+from mindcv.models import register_model
+
+
+class TinyNet(nn.Cell):
+    """A convolution with BatchNorm and a classifier."""
+
+    def __init__(self, num_classes: int = 10, in_channels: int = 3) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, 8, 3, stride=2, pad_mode="pad", padding=1, has_bias=False)
+        self.bn = nn.BatchNorm2d(8)
+        self.relu = nn.ReLU()
+        self.classifier = nn.Dense(8, num_classes)
+
+    def construct(self, x):
+        return self.classifier(self.relu(self.bn(self.conv(x))).mean((2, 3)))
+
+
+@register_model
+def tiny_net(pretrained: bool = False, num_classes: int = 10, in_channels: int = 3, **kwargs) -> TinyNet:
+    """The network above."""
+    return TinyNet(num_classes, in_channels)
+
+
+if __name__ == "__main__":
+    sys.exit(run_script("train"))
