@@ -127,9 +127,7 @@ def _swap_avg_pool(cell: nn.AvgPool2d) -> nn.Cell | None:
     facts = cell.avg_pool.attrs
     if "pad_list" not in facts or facts["ceil_mode"] or not facts["count_include_pad"] or facts["divisor_override"]:
         return None
-    return _PaddedAvgPool(
-        tuple(facts["kernel_size"][-2:]), tuple(facts["strides"][-2:]), tuple(facts["pad_list"][-4:])
-    )
+    return _PaddedAvgPool(tuple(facts["kernel_size"][-2:]), tuple(facts["strides"][-2:]), tuple(facts["pad_list"][-4:]))
 
 
 # A function that returns None leaves the layer: the converter knows this form of it, or there is no equal one yet.

@@ -9,8 +9,9 @@ import mindspore as ms
 from mindspore import Tensor, nn
 
 INPUT_NAME = "image"
+_INSTALL = "pip install 'mindcv[export]'"
 
-__all__ = ["INPUT_NAME", "write_air", "write_mindir", "write_onnx"]
+__all__ = ["INPUT_NAME", "check_onnx", "require_onnx", "write_air", "write_mindir", "write_onnx"]
 
 
 def write_mindir(network: nn.Cell, images: Tensor, path: str, key: bytes | None = None, enc_mode: str = "") -> None:
@@ -72,6 +73,33 @@ def write_onnx(network: nn.Cell, images: Tensor, path: str, output_name: str) ->
             f"a layer cannot be written to ONNX ({reason}); write it with other operators, or add an equal one to "
             "mindcv.export.swaps.SWAPS"
         ) from error
+
+
+def require_onnx() -> None:
+    """Imports what an ONNX export is checked with.
+
+    Raises:
+        ImportError: It is not installed.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise ImportError(f"an ONNX export is verified with onnx and onnxruntime ({error}); {_INSTALL}") from error
+
+
+def check_onnx(path: str) -> None:
+    """Runs ONNX's own checker, with shape inference.
+
+    Raises:
+        ValueError: The file is not valid ONNX.
+    """
+    import onnx
+
+    try:
+        onnx.checker.check_model(path, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ValueError(f"MindSpore wrote invalid ONNX: {str(error).strip().splitlines()[0]}") from error
 
 
 def write_air(network: nn.Cell, images: Tensor, path: str) -> None:

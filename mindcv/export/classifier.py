@@ -1,0 +1,211 @@
+"""Classification of single images with an exported file, a checkpoint, a published model or a network of one's own."""
+
+import dataclasses
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn
+from PIL import Image
+
+from ..data.preprocess import EvalPreprocess
+from ..models import is_model, list_models
+from ..utils.fs import is_remote, local_path
+from ..utils.registry import suggest
+from .exporter import preprocess_of
+from .images import ImageReader, name_of
+from .runtime import ExportedModel, in_batches, is_exported_file, live_run
+from .source import Source, source_from_checkpoint, source_from_name
+from .verify import softmax
+
+__all__ = ["Classifier", "Label", "Prediction"]
+
+# Images that are decoded ahead of the network, in batches.
+_BATCHES_AHEAD = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Label:
+    """A class and its probability."""
+
+    index: int
+    name: str
+    probability: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """The most probable classes of an image, the first one first; or why there are none."""
+
+    image: str
+    labels: tuple[Label, ...] = ()
+    error: str | None = None
+
+
+class Classifier:
+    """Says what is in images.
+
+        classifier = mindcv.Classifier("model.onnx")
+        classifier.predict("cat.jpg")[0].labels[0].name
+
+    Args:
+        model: A `.mindir` or `.onnx` file of `mindcv export`; a checkpoint; a registered name (`resnet50`, or with a tag)
+            for published weights; or a network.
+        recipe: The recipe of a checkpoint. Empty: the `config.yaml` beside it.
+        preprocess: How images are prepared. None: as the file, recipe or weights say.
+        class_names: Names by index. None: as the file or the recipe's dataset says, else the numbers.
+        batch_size: Images that run at once. An exported file of a fixed batch size keeps its own. In graph mode a
+            network always gets this many, filled up, since each other number would be compiled again.
+        workers: Threads that read and decode images. None: as many as cores, at most 4.
+        key: Key of an encrypted MINDIR. None: the file named by `MINDCV_KEY_FILE`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is none of these, or arguments do not fit it.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | nn.Cell,
+        recipe: str = "",
+        *,
+        preprocess: EvalPreprocess | None = None,
+        class_names: Sequence[str] | None = None,
+        batch_size: int = 16,
+        workers: int | None = None,
+        key: bytes | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}; give a number from 1")
+        gives_probabilities = takes_pixels = False
+        if not isinstance(model, nn.Cell) and is_exported_file(model):
+            if recipe or preprocess:
+                raise ValueError(f"{model} says itself how images are prepared; leave out recipe and preprocess")
+            exported = ExportedModel(model, key)
+            info = exported.info
+            self._run: Callable[[np.ndarray], np.ndarray] = exported
+            self.preprocess, names = info.preprocess, info.class_names
+            gives_probabilities, takes_pixels = info.output_name == "probabilities", info.normalisation == "inside"
+            batch_size = info.batch_size or batch_size
+        else:
+            source = _find_source(model, recipe, preprocess)
+            run = live_run(source.network)
+            fixed = batch_size if ms.get_context("mode") == ms.GRAPH_MODE else None
+            self._run = lambda images: in_batches(run, images, fixed)
+            self.preprocess, names = preprocess or source.preprocess, source.class_names
+        chosen = names if class_names is None else class_names
+        self.class_names = None if chosen is None else tuple(chosen)
+        self.batch_size = batch_size
+        self._gives_probabilities = gives_probabilities
+        self._reader = ImageReader(self.preprocess, normalise=not takes_pixels)
+        self._workers = workers or min(4, os.cpu_count() or 1)
+
+    def predict(self, images: Any, top_k: int = 5) -> list[Prediction]:
+        """Classifies images.
+
+        Args:
+            images: One or several of: path or address, bytes of an image file, Pillow image, uint8 array (H, W, C).
+            top_k: How many classes to give.
+
+        Returns:
+            One prediction an image.
+
+        Raises:
+            ValueError: An image cannot be read; `predict_each` goes on instead.
+        """
+        predictions = []
+        for prediction in self.predict_each([images] if _is_single(images) else images, top_k):
+            if prediction.error is not None:
+                raise ValueError(f"{prediction.image}: {prediction.error}")
+            predictions.append(prediction)
+        return predictions
+
+    def predict_each(self, images: Iterable[Any], top_k: int = 5) -> Iterator[Prediction]:
+        """Classifies images one after the other, in their order, while threads decode the next ones.
+
+        Args:
+            images: As for `predict`; they are taken as they are needed.
+            top_k: How many classes to give.
+
+        Yields:
+            One prediction an image; for one that cannot be read, with `error`.
+        """
+        if top_k < 1:
+            raise ValueError(f"top_k is {top_k}; give a number from 1")
+        pool = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
+        try:
+            reads = _ahead(pool, self._read, enumerate(images), _BATCHES_AHEAD * self.batch_size)
+            while batch := list(itertools.islice(reads, self.batch_size)):
+                yield from self._predict_batch(batch, top_k)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _read(self, item: tuple[int, Any]) -> tuple[str, np.ndarray | str]:
+        """Returns the image's name with its input, or with the reason why there is none."""
+        index, image = item
+        name = name_of(image, index)
+        try:
+            return name, self._reader(image)
+        except FileNotFoundError:
+            return name, "there is no such file"
+        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            return name, (getattr(error, "strerror", None) or str(error)).splitlines()[0]
+
+    def _predict_batch(self, batch: Sequence[tuple[str, np.ndarray | str]], top_k: int) -> Iterator[Prediction]:
+        inputs = [image for _, image in batch if isinstance(image, np.ndarray)]
+        rows = iter(self._probabilities(np.stack(inputs)) if inputs else ())
+        for name, image in batch:
+            if isinstance(image, str):
+                yield Prediction(name, error=image)
+            else:
+                yield Prediction(name, self._labels(next(rows), top_k))
+
+    def _probabilities(self, images: np.ndarray) -> np.ndarray:
+        scores = self._run(images)
+        return scores if self._gives_probabilities else softmax(scores)
+
+    def _labels(self, probabilities: np.ndarray, top_k: int) -> tuple[Label, ...]:
+        names = self.class_names
+        if names is not None and len(names) != len(probabilities):
+            raise ValueError(f"got {len(names)} class names for a network of {len(probabilities)} classes")
+        order = np.argsort(-probabilities, kind="stable")[:top_k]
+        return tuple(
+            Label(int(index), str(index) if names is None else names[index], float(probabilities[index]))
+            for index in order
+        )
+
+
+def _find_source(model: str | os.PathLike[str] | nn.Cell, recipe: str, preprocess: EvalPreprocess | None) -> Source:
+    if isinstance(model, nn.Cell):
+        return Source(model, type(model).__name__, preprocess or preprocess_of(model), None, "")
+    name = os.fspath(model)
+    if recipe or is_remote(name) or local_path(name).is_file():
+        return source_from_checkpoint(name, recipe)
+    if is_model(name):
+        return source_from_name(name)
+    raise ValueError(
+        f"{name!r} is neither a file nor the name of a model{suggest(name, list_models())}; give a .mindir or .onnx file, "
+        "a checkpoint with its recipe, or a name of `mindcv models --pretrained`"
+    )
+
+
+def _is_single(images: Any) -> bool:
+    if isinstance(images, np.ndarray):
+        return images.ndim <= 3
+    return isinstance(images, (str, os.PathLike, bytes, bytearray, Image.Image))
+
+
+def _ahead(pool: ThreadPoolExecutor, function: Callable[[Any], Any], items: Iterable[Any], count: int) -> Iterator[Any]:
+    """Yields `function(item)` in order, with that many calls under way or waiting to be taken."""
+    futures: deque[Future] = deque()
+    for item in items:
+        futures.append(pool.submit(function, item))
+        if len(futures) >= count:
+            yield futures.popleft().result()
+    while futures:
+        yield futures.popleft().result()

@@ -1,0 +1,316 @@
+"""Exports a network to a file and proves that the file computes the same."""
+
+import contextlib
+import copy
+import dataclasses
+import logging
+import os
+import platform
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn
+
+from .._version import __version__
+from ..data.preprocess import EvalPreprocess
+from ..models import load_model_checkpoint
+from ..utils.errors import RunError
+from ..utils.fs import atomic_write, local_path, require_directory
+from ..utils.registry import unknown_name_message
+from ..weights import write_weights
+from ._cells import name_parameters
+from .info import ExportInfo, file_sha256, info_path, weights_sha256
+from .runtime import Run, live_run, load_run
+from .swaps import swap_layers
+from .transforms import Deployed, fold_batch_norm, half_weight_names, halve_weights
+from .verify import Comparison, compare
+from .writers import INPUT_NAME, check_onnx, require_onnx, write_air, write_mindir, write_onnx
+
+__all__ = ["DYNAMIC", "ENC_MODES", "FORMATS", "export_model", "output_path"]
+
+_logger = logging.getLogger(__name__)
+
+FORMATS = ("mindir", "onnx", "air", "safetensors")
+ENC_MODES = ("AES-GCM", "AES-CBC", "SM4-CBC")
+DYNAMIC = "dynamic"
+
+# Shares of the largest score. fp32 on other kernels differs by some 1e-6; storing a weight in fp16 loses up to 5e-4 of it.
+_TOLERANCE = {"float32": 1e-4, "float16": 2e-2}
+# MindSpore exports to a path of these characters only, so a file gets its name when it is complete.
+_PLAIN_PATH = re.compile(r"[0-9a-zA-Z@_\-.:/\\]+")
+
+
+def export_model(
+    network: nn.Cell,
+    out: str | os.PathLike[str],
+    file_format: str | None = None,
+    batch_size: int | str = 1,
+    *,
+    preprocess: EvalPreprocess | None = None,
+    class_names: Sequence[str] | None = None,
+    model_name: str = "",
+    dataset: str = "",
+    softmax: bool = False,
+    uint8_input: bool = False,
+    fold_bn: bool = False,
+    fp16_weights: bool = False,
+    key: bytes | None = None,
+    enc_mode: str = "AES-GCM",
+    tolerance: float | None = None,
+) -> ExportInfo:
+    """Exports a network, runs the file on three batches, and compares it with the network.
+
+    The file and its JSON (`info_path(out)`) appear only after that, whole. The network itself is not changed.
+
+    Args:
+        network: Normalised images (N, C, H, W) to scores (N, num_classes).
+        out: The file; the format's suffix is added where it is missing.
+        file_format: mindir, onnx, air or safetensors. None: by the suffix of `out`.
+        batch_size: Number of images in a batch, or "dynamic" for any.
+        preprocess: How an image becomes the input, and of what size it is. None: by the network's `default_cfg`.
+        class_names: Names by index.
+        model_name: Name of the model. Empty: by the network's `default_cfg`.
+        dataset: Name of the dataset that the network was trained on.
+        softmax: Whether the file gives probabilities.
+        uint8_input: Whether the file takes pixels and normalises them itself.
+        fold_bn: Whether BatchNorm is folded into convolutions.
+        fp16_weights: Whether weights of convolutions and dense layers are stored in fp16; computation stays in fp32.
+        key: Key of 16, 24 or 32 bytes to encrypt a MINDIR with.
+        enc_mode: AES-GCM, AES-CBC or SM4-CBC.
+        tolerance: Largest difference allowed, as a share of the largest score (absolute when that is below 1). None:
+            1e-4, and 2e-2 with `fp16_weights`.
+
+    Returns:
+        What stands in the JSON.
+
+    Raises:
+        ImportError: ONNX packages are not installed.
+        RunError: The file computes something else; nothing was written.
+        ValueError: Options that contradict, a layer that cannot be exported, or a folder that cannot be written to.
+    """
+    file_format, target = output_path(out, file_format)
+    weights_dtype = "float16" if fp16_weights else "float32"
+    _check_options(file_format, batch_size, softmax, uint8_input, fold_bn, key, enc_mode)
+    if file_format == "onnx":
+        require_onnx()
+    preprocess = preprocess or preprocess_of(network)
+    shape = (None if batch_size == DYNAMIC else batch_size, len(preprocess.mean), *preprocess.image_size)
+    require_directory(target.parent, f"output {target.name}")
+
+    deployed = None
+    if file_format != "safetensors":
+        deployed = _prepare(network, preprocess, shape, softmax, uint8_input, fold_bn, fp16_weights, file_format)
+    info = ExportInfo(
+        format=file_format,
+        model=model_name or _name_of(network),
+        input_name=INPUT_NAME,
+        input_shape=shape,
+        input_dtype="uint8" if uint8_input else "float32",
+        output_name="probabilities" if softmax else "scores",
+        num_classes=0,
+        preprocess=preprocess,
+        normalisation="inside" if uint8_input else "outside",
+        class_names=tuple(class_names) if class_names else None,
+        dataset=dataset,
+        batch_norm_folded=fold_bn,
+        weights_dtype=weights_dtype,
+        encryption=enc_mode if key else None,
+        weights_sha256=weights_sha256((parameter.name, parameter.asnumpy()) for parameter in network.get_parameters()),
+        file_sha256="",
+        verification={},
+        versions=_versions(file_format),
+    )
+    with _staging(target.suffix) as staged:
+        exported = _write(network, deployed, info, staged, key)
+        comparison = compare(
+            live_run(network),
+            exported,
+            shape,
+            preprocess.mean,
+            preprocess.std,
+            takes_pixels=uint8_input,
+            gives_probabilities=softmax,
+            tolerance=_TOLERANCE[weights_dtype] if tolerance is None else tolerance,
+        )
+        _logger.info(
+            "%s: largest difference %.3g, allowed %.3g", target, comparison.largest_difference, comparison.allowed
+        )
+        _raise_if_different(comparison, info, target)
+        info = _complete(info, comparison, staged)
+        with atomic_write(target) as file, staged.open("rb") as source:
+            shutil.copyfileobj(source, file, 1 << 20)
+    with atomic_write(info_path(target), "w") as file:
+        file.write(info.to_json())
+    return info
+
+
+def output_path(out: str | os.PathLike[str], file_format: str | None) -> tuple[str, Path]:
+    """Returns the format and the file of an export, its suffix added where it is missing.
+
+    Raises:
+        ValueError: The format is unknown, or neither it nor a suffix is given.
+    """
+    target = local_path(out)
+    suffix = target.suffix.lower().removeprefix(".")
+    if file_format is None and suffix not in FORMATS:
+        raise ValueError(f"{out}: the suffix {suffix!r} is no export format; give a format: {', '.join(FORMATS)}")
+    file_format = (file_format or suffix).lower()
+    if file_format not in FORMATS:
+        raise ValueError(unknown_name_message("export format", file_format, FORMATS))
+    if suffix != file_format:
+        target = target.with_name(f"{target.name}.{file_format}")
+    return file_format, target
+
+
+def preprocess_of(network: nn.Cell) -> EvalPreprocess:
+    """Returns the preprocessing that a network's `default_cfg` states.
+
+    Raises:
+        ValueError: It has none.
+    """
+    cfg = getattr(network, "default_cfg", None)
+    if not cfg:
+        raise ValueError(f"{type(network).__name__} does not say how its input is prepared; give preprocess")
+    return EvalPreprocess(
+        cfg["input_size"][1:], cfg["crop_pct"], cfg["interpolation"], tuple(cfg["mean"]), tuple(cfg["std"])
+    )
+
+
+def _name_of(network: nn.Cell) -> str:
+    cfg = getattr(network, "default_cfg", None)
+    return (cfg and cfg.get("architecture")) or type(network).__name__
+
+
+def _check_options(
+    file_format: str,
+    batch_size: int | str,
+    softmax: bool,
+    uint8_input: bool,
+    fold_bn: bool,
+    key: bytes | None,
+    enc_mode: str,
+) -> None:
+    is_number = isinstance(batch_size, int) and not isinstance(batch_size, bool)
+    if batch_size != DYNAMIC and not (is_number and batch_size >= 1):
+        raise ValueError(f"batch_size is {batch_size!r}; give a number from 1, or {DYNAMIC!r}")
+    if file_format == "safetensors" and (softmax or uint8_input or fold_bn):
+        raise ValueError("safetensors holds weights and no graph; softmax, uint8_input and fold_bn need mindir or onnx")
+    if key is None:
+        return
+    if file_format != "mindir":
+        raise ValueError(f"only mindir can be encrypted, not {file_format}; leave out the key, or export mindir")
+    if len(key) not in (16, 24, 32):
+        raise ValueError(f"a key has 16, 24 or 32 bytes, got {len(key)}")
+    if enc_mode not in ENC_MODES:
+        raise ValueError(unknown_name_message("enc_mode", enc_mode, ENC_MODES))
+
+
+def _prepare(
+    network: nn.Cell,
+    preprocess: EvalPreprocess,
+    shape: tuple[int | None, int, int, int],
+    softmax: bool,
+    uint8_input: bool,
+    fold_bn: bool,
+    fp16_weights: bool,
+    file_format: str,
+) -> Deployed:
+    """Returns a changed copy of the network, fresh for the export."""
+    fresh = copy.deepcopy(network).set_train(False)
+    # MindSpore's own MINDIR runs these layers, but not padded pooling of an unknown batch size.
+    if file_format == "onnx" or shape[0] is None:
+        _logger.info("%d layers replaced by equal ones that can be exported", swap_layers(fresh))
+    if fold_bn:
+        folded = fold_batch_norm(fresh, Tensor(np.zeros((1, *shape[1:]), np.float32)))
+        _logger.info("%d BatchNorms folded into convolutions", folded)
+    if fp16_weights:
+        halve_weights(fresh)
+    normalisation = (preprocess.mean, preprocess.std) if uint8_input else (None, None)
+    deployed = Deployed(fresh, *normalisation, softmax=softmax).set_train(False)
+    name_parameters(deployed)
+    return deployed
+
+
+def _write(network: nn.Cell, deployed: Deployed | None, info: ExportInfo, path: Path, key: bytes | None) -> Run:
+    """Writes the file and returns how to run what was written."""
+    if deployed is None:
+        return _write_safetensors(network, info, path)
+    dtype = ms.uint8 if info.input_dtype == "uint8" else ms.float32
+    images = Tensor(shape=list(info.input_shape), dtype=dtype)
+    if info.batch_size is not None:
+        images = Tensor(np.zeros(info.input_shape), dtype)
+    if info.format == "air":  # MindSpore cannot read it back, so what is compared is the network it was made of
+        write_air(deployed, images, str(path))
+        return live_run(deployed)
+    if info.format == "mindir":
+        write_mindir(deployed, images, str(path), key, info.encryption or "")
+    else:
+        write_onnx(deployed, images, str(path), info.output_name)
+        check_onnx(str(path))
+    return load_run(path, info, key)
+
+
+def _write_safetensors(network: nn.Cell, info: ExportInfo, path: Path) -> Run:
+    arrays = {parameter.name: parameter.asnumpy() for parameter in network.get_parameters()}
+    if info.weights_dtype == "float16":
+        arrays |= {name: arrays[name].astype(np.float16) for name in half_weight_names(network)}
+    write_weights(path, arrays)
+    fresh = copy.deepcopy(network)
+    for parameter in fresh.get_parameters():
+        parameter.set_data(Tensor(np.zeros(parameter.shape), parameter.dtype))
+    load_model_checkpoint(fresh, str(path))
+    return live_run(fresh)
+
+
+def _raise_if_different(comparison: Comparison, info: ExportInfo, target: Path) -> None:
+    if not comparison.is_equal:
+        raise RunError(
+            f"{target} was not written: the exported {info.format} differs from the network by "
+            f"{comparison.largest_difference:.3g}, more than {comparison.allowed:.3g}; export without options that "
+            "change the weights (fold_bn, fp16_weights), or allow more with tolerance"
+        )
+
+
+def _complete(info: ExportInfo, comparison: Comparison, path: Path) -> ExportInfo:
+    """Adds what is known after the verification.
+
+    Raises:
+        ValueError: There are more or fewer class names than scores.
+    """
+    if info.class_names is not None and len(info.class_names) != comparison.num_scores:
+        raise ValueError(f"got {len(info.class_names)} class names for a network of {comparison.num_scores} classes")
+    return dataclasses.replace(
+        info,
+        num_classes=comparison.num_scores,
+        file_sha256=file_sha256(path),
+        verification={
+            "largest_difference": comparison.largest_difference,
+            "allowed": comparison.allowed,
+            "batch_sizes": list(comparison.batch_sizes),
+        },
+    )
+
+
+def _versions(file_format: str) -> dict[str, str]:
+    versions = {"mindcv": __version__, "mindspore": ms.__version__, "python": platform.python_version()}
+    packages = ("onnx", "onnxruntime") if file_format == "onnx" else ()
+    return versions | {name: metadata.version(name) for name in packages}
+
+
+@contextlib.contextmanager
+def _staging(suffix: str) -> Iterator[Path]:
+    """A file of a plain name in a temporary folder, which is removed in any case.
+
+    Raises:
+        ValueError: The system's folder for temporary files has a name that MindSpore refuses.
+    """
+    with tempfile.TemporaryDirectory(prefix="mindcv_export_") as folder:
+        if not _PLAIN_PATH.fullmatch(folder):
+            raise ValueError(f"MindSpore cannot export to {folder}; set TMPDIR to a folder of plain letters and digits")
+        yield Path(folder, f"model{suffix.lower()}")

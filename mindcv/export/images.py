@@ -1,0 +1,94 @@
+"""From a user's image to a network's input, by the same operations as `validate`."""
+
+import io
+import os
+import re
+import threading
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from ..data.image_check import refuse_broken_jpeg
+from ..data.loader import explain_pipeline_error
+from ..data.preprocess import EvalPreprocess
+from ..utils.fs import open_file
+
+__all__ = ["IMAGE_SUFFIXES", "ImageReader", "name_of"]
+
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+
+# What MindSpore decodes and validation therefore reads: JPEG, PNG, BMP, TIFF. Other formats are left to Pillow.
+_SIGNATURES = (b"\xff\xd8", b"\x89PNG", b"BM", b"II*\0", b"MM\0*")
+_NOT_THE_REASON = re.compile(r"^the data pipeline failed: |\.?\s*Dump the abnormal image.*")
+
+
+class ImageReader:
+    """Makes (C, H, W) of paths, bytes of an image file, Pillow images and arrays. Threads may share one.
+
+    Args:
+        preprocess: Resize, crop and normalisation.
+        normalise: Whether to normalise; else the result is uint8 pixels.
+    """
+
+    def __init__(self, preprocess: EvalPreprocess, normalise: bool = True) -> None:
+        self.preprocess = preprocess
+        self.normalise = normalise
+        self.channels = len(preprocess.mean)
+        self._own = threading.local()  # an operation of MindSpore's is not made for two threads at once
+
+    def __call__(self, image: Any) -> np.ndarray:
+        """Returns the network's input for one image.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            OSError: The file cannot be read.
+            ValueError: It is not an image, or of a kind that is not known.
+        """
+        if isinstance(image, (str, os.PathLike)):
+            with open_file(image) as file:
+                image = file.read()
+        if isinstance(image, (bytes, bytearray)):
+            if not image:
+                raise ValueError("the file is empty (0 bytes)")
+            if self.channels == 3 and image.startswith(_SIGNATURES):
+                return self._run(refuse_broken_jpeg(np.frombuffer(image, np.uint8)), encoded=True)
+        return self._run(self._pixels(image), encoded=False)
+
+    def _pixels(self, image: Any) -> np.ndarray:
+        """Returns uint8 (H, W, channels)."""
+        if isinstance(image, (bytes, bytearray)):
+            try:
+                image = Image.open(io.BytesIO(image))
+            except UnidentifiedImageError as error:
+                raise ValueError("this is not an image, or of a format that is not known") from error
+        if isinstance(image, Image.Image):
+            image = np.asarray(image.convert("RGB" if self.channels == 3 else "L"))
+        if not isinstance(image, np.ndarray):
+            kinds = "a path, bytes of an image file, a Pillow image or a numpy array"
+            raise ValueError(f"an image is {kinds}, got {type(image).__name__}")
+        if image.ndim == 2:
+            image = np.repeat(image[..., None], self.channels, axis=-1)
+        if image.ndim != 3 or image.shape[-1] != self.channels or image.dtype != np.uint8 or not image.size:
+            raise ValueError(
+                f"an array has to be uint8 (height, width, {self.channels}) in RGB order, got {image.dtype} {image.shape}"
+            )
+        return np.ascontiguousarray(image)
+
+    def _run(self, image: np.ndarray, encoded: bool) -> np.ndarray:
+        key = "encoded" if encoded else "pixels"
+        if not hasattr(self._own, key):
+            setattr(self._own, key, self.preprocess.operations(encoded, self.normalise))
+        try:
+            for operation in getattr(self._own, key):
+                image = operation(image)
+        except RuntimeError as error:
+            reason = explain_pipeline_error(error) or str(error).strip().splitlines()[0]
+            raise ValueError(_NOT_THE_REASON.sub("", reason)) from error
+        return image
+
+
+def name_of(image: Any, index: int) -> str:
+    """What an image is called in results: its path, else its number."""
+    return os.fspath(image) if isinstance(image, (str, os.PathLike)) else f"image {index}"

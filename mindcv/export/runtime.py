@@ -1,0 +1,138 @@
+"""Networks ready to run, whatever they come from: a live one, a MINDIR or an ONNX file. All give scores as numpy."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn
+
+from ..utils.fs import local_path
+from ..utils.runtime import prepare_cpu_runtime
+from .info import ExportInfo, read_info
+
+__all__ = ["KEY_FILE_VARIABLE", "ExportedModel", "Run", "is_exported_file", "live_run", "load_run", "read_key"]
+
+KEY_FILE_VARIABLE = "MINDCV_KEY_FILE"
+_SUFFIXES = (".mindir", ".onnx")
+
+# Images (N, C, H, W) to scores or probabilities (N, num_classes).
+Run = Callable[[np.ndarray], np.ndarray]
+
+
+class ExportedModel:
+    """An exported file and how to run it; called with images of any number, it gives as many rows.
+
+    Args:
+        path: The .mindir or .onnx file; its JSON has to be beside it.
+        key: Key of an encrypted file. None: that of the file which `MINDCV_KEY_FILE` names.
+
+    Raises:
+        FileNotFoundError: The file or its JSON is not there.
+        ImportError: onnxruntime is not installed.
+        ValueError: The file is damaged, or the key is missing or wrong.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], key: bytes | None = None) -> None:
+        self.path = local_path(path)
+        self.info = read_info(self.path)
+        if self.info.encryption and key is None:
+            key_file = os.environ.get(KEY_FILE_VARIABLE)
+            if not key_file:
+                raise ValueError(
+                    f"{path} is encrypted ({self.info.encryption}); name the file with its key in {KEY_FILE_VARIABLE}"
+                )
+            key = read_key(key_file)
+        self._run = load_run(self.path, self.info, key)
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        return in_batches(self._run, images, self.info.batch_size)
+
+
+def is_exported_file(name: str | os.PathLike[str]) -> bool:
+    """Whether a name is that of a file which `ExportedModel` runs."""
+    return os.fspath(name).lower().endswith(_SUFFIXES)
+
+
+def in_batches(run: Run, images: np.ndarray, batch_size: int | None) -> np.ndarray:
+    """Runs images in batches of exactly that many, the last one filled up; None runs all at once."""
+    if batch_size is None or len(images) == batch_size:
+        return run(images)
+    scores = []
+    for begin in range(0, len(images), batch_size):
+        part = images[begin : begin + batch_size]
+        filling = np.repeat(part[-1:], batch_size - len(part), axis=0)
+        scores.append(run(np.concatenate([part, filling]))[: len(part)])
+    return np.concatenate(scores)
+
+
+def live_run(network: nn.Cell) -> Run:
+    """Returns how to run a network as it is, in evaluation and in the mode that is set."""
+    prepare_cpu_runtime()
+
+    def run(images: np.ndarray) -> np.ndarray:
+        was_training = network.training
+        network.set_train(False)
+        output = network(Tensor(images))
+        network.set_train(was_training)
+        if isinstance(output, (tuple, list)):  # auxiliary heads come after the main one
+            output = output[0]
+        return output.asnumpy().astype(np.float32)
+
+    return run
+
+
+def load_run(path: Path, info: ExportInfo, key: bytes | None = None) -> Run:
+    """Loads an exported file and returns how to run a batch of the size it takes.
+
+    Raises:
+        ImportError: onnxruntime is not installed.
+        ValueError: The file cannot be loaded.
+    """
+    return {"mindir": _load_mindir, "onnx": _load_onnx}[info.format](path, info, key)
+
+
+def _load_mindir(path: Path, info: ExportInfo, key: bytes | None) -> Run:
+    prepare_cpu_runtime()
+    decryption = {"dec_key": key, "dec_mode": info.encryption} if info.encryption else {}
+    try:
+        network = nn.GraphCell(ms.load(str(path), **decryption))
+    except RuntimeError as error:
+        reason = (
+            "the key is wrong, or the file is damaged" if info.encryption else "it is damaged, or of a newer MindSpore"
+        )
+        raise ValueError(f"{path}: MindSpore {ms.__version__} cannot load it: {reason}") from error
+    return lambda images: network(Tensor(images)).asnumpy()
+
+
+def _load_onnx(path: Path, info: ExportInfo, key: bytes | None) -> Run:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ImportError(f"{path}: an ONNX file needs onnxruntime; pip install 'mindcv[export]'") from error
+    options = onnxruntime.SessionOptions()
+    if hasattr(os, "sched_getaffinity"):  # its own default counts cores that this process may not use
+        options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # it raises classes of its own that share no base
+        raise ValueError(f"{path}: onnxruntime cannot load it: {str(error).splitlines()[0]}") from error
+    name = session.get_inputs()[0].name
+    return lambda images: session.run(None, {name: images})[0]
+
+
+def read_key(path: str | os.PathLike[str]) -> bytes:
+    """Reads a key for `enc_key`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is not 16, 24 or 32 bytes long.
+    """
+    source = local_path(path)
+    if not source.is_file():
+        raise FileNotFoundError(f"{path}: there is no such key file")
+    key = source.read_bytes()
+    if len(key) not in (16, 24, 32):
+        raise ValueError(f"{path}: a key has 16, 24 or 32 bytes, this file has {len(key)}")
+    return key

@@ -1,0 +1,117 @@
+"""Networks to export or to run, from a recipe with its checkpoint or from a registered name."""
+
+import dataclasses
+import logging
+import os
+from pathlib import Path
+
+from mindspore import nn
+
+from ..config import Config, read_config
+from ..data import EvalPreprocess, create_dataset, get_class_names
+from ..models import create_model, get_pretrained_cfg
+from ..utils.registry import suggest
+from ..weights import read_weights
+from .exporter import preprocess_of
+
+__all__ = ["Source", "source_from_checkpoint", "source_from_config", "source_from_name"]
+
+_logger = logging.getLogger(__name__)
+
+# Names of the last layer's weight in files of MindCV and of torch.
+_HEADS = ("{classifier}.weight", "fc.weight", "last_linear.weight", "head.weight", "head.fc.weight")
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A network with its weights, and what is known about its input and its classes."""
+
+    network: nn.Cell
+    name: str
+    preprocess: EvalPreprocess
+    class_names: list[str] | None
+    dataset: str
+
+
+def source_from_config(cfg: Config) -> Source:
+    """Builds the network that a recipe describes, with the weights of `ckpt_path` or published ones (`pretrained`).
+
+    The number of classes is the recipe's, else the checkpoint's. Class names are the dataset's, where it is there.
+
+    Raises:
+        FileNotFoundError: There is no such checkpoint.
+        ValueError: There are no weights, or they do not fit.
+    """
+    if not cfg.ckpt_path and not cfg.pretrained:
+        raise ValueError(f"{cfg.model}: no weights; give ckpt_path, or pretrained for the published ones")
+    num_classes = cfg.num_classes
+    if num_classes is None:
+        num_classes = _classes_of(cfg) if cfg.ckpt_path else get_pretrained_cfg(cfg.model).num_classes
+    network = create_model(
+        cfg.model,
+        num_classes=num_classes,
+        pretrained=cfg.pretrained and not cfg.ckpt_path,
+        in_channels=cfg.in_channels,
+        checkpoint_path=cfg.ckpt_path,
+        ema=cfg.ema and bool(cfg.ckpt_path),
+        drop_rate=cfg.drop_rate,
+        drop_path_rate=cfg.drop_path_rate,
+    )
+    names = _class_names(cfg, num_classes)
+    return Source(network.set_train(False), cfg.model, EvalPreprocess.from_config(cfg), names, cfg.dataset)
+
+
+def source_from_checkpoint(path: str | os.PathLike[str], recipe: str = "") -> Source:
+    """Builds the network of a checkpoint.
+
+    Args:
+        path: The checkpoint.
+        recipe: The recipe that it was trained with. Empty: `config.yaml` beside it, which a training leaves there.
+
+    Raises:
+        FileNotFoundError: There is no such checkpoint.
+        ValueError: There is no recipe, or the checkpoint does not fit it.
+    """
+    if not recipe:
+        beside = Path(path).parent / "config.yaml"
+        if not beside.is_file():
+            hint = suggest(os.fspath(path), ()) if Path(path).exists() else "; there is no such file either"
+            raise ValueError(f"{path}: a checkpoint needs the recipe that it was trained with{hint}; give -c RECIPE")
+        recipe = str(beside)
+        _logger.info("recipe: %s", recipe)
+    return source_from_config(read_config(["-c", recipe, "--ckpt_path", os.fspath(path), "--pretrained", "False"]))
+
+
+def source_from_name(name: str) -> Source:
+    """Builds a registered model (`name` or `name.tag`) with its published weights.
+
+    Raises:
+        OSError: The weights cannot be fetched.
+        ValueError: There is no such model, or no weights are published for it.
+    """
+    network = create_model(name, num_classes=get_pretrained_cfg(name).num_classes, pretrained=True)
+    return Source(network.set_train(False), name, preprocess_of(network), None, "imagenet")
+
+
+def _classes_of(cfg: Config) -> int:
+    classifier = get_pretrained_cfg(cfg.model).classifier
+    arrays = read_weights(cfg.ckpt_path)
+    for name in _HEADS:
+        head = arrays.get(name.format(classifier=classifier))
+        if head is not None:
+            return int(head.shape[0])
+    raise ValueError(
+        f"{cfg.ckpt_path}: has no classifier that the number of classes could be read from; give num_classes"
+    )
+
+
+def _class_names(cfg: Config, num_classes: int) -> list[str] | None:
+    try:
+        names = get_class_names(create_dataset(cfg.dataset, root=cfg.data_dir, split=cfg.val_split, shuffle=False))
+    except (ValueError, FileNotFoundError) as error:
+        _logger.info("classes are called by their numbers, since the dataset that names them is not there: %s", error)
+        return None
+    if names is not None and len(names) != num_classes:
+        _logger.info("classes are called by their numbers: %d classes, but %d names", num_classes, len(names))
+        return None
+    return names

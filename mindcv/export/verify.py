@@ -1,0 +1,95 @@
+"""Compares an exported network with the live one."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from .runtime import Run
+
+__all__ = ["Comparison", "compare", "softmax"]
+
+# Rows that are compared are of two sizes where any size is allowed.
+_DYNAMIC_SIZES = (1, 3, 1)
+_NUM_BATCHES = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """The outcome of running both networks on the same batches.
+
+    Attributes:
+        largest_difference: Of a score, in absolute value; NaN or infinite when an output is.
+        largest_score: Of the live network, in absolute value.
+        tolerance: Largest difference allowed, as a share of the largest score, or in absolute value when that is < 1.
+        batch_sizes: Of the batches.
+        num_scores: Length of a row of the live network's output.
+    """
+
+    largest_difference: float
+    largest_score: float
+    tolerance: float
+    batch_sizes: tuple[int, ...]
+    num_scores: int
+
+    @property
+    def allowed(self) -> float:
+        """Largest difference allowed."""
+        return self.tolerance * max(1.0, self.largest_score)
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether the difference is within what is allowed; a NaN never is."""
+        return bool(self.largest_difference <= self.allowed)
+
+
+def compare(
+    live: Run,
+    exported: Run,
+    shape: Sequence[int | None],
+    mean: Sequence[float],
+    std: Sequence[float],
+    *,
+    takes_pixels: bool,
+    gives_probabilities: bool,
+    tolerance: float,
+) -> Comparison:
+    """Runs the live network and the exported one on three batches of random pixels.
+
+    Args:
+        live: Normalised images to scores.
+        exported: What the file computes.
+        shape: (N, C, H, W) of its input; N None for any batch size, of which two are run.
+        mean: Mean a channel, 0 to 255.
+        std: Standard deviation a channel, 0 to 255.
+        takes_pixels: Whether the file takes uint8 pixels.
+        gives_probabilities: Whether the file gives probabilities.
+        tolerance: See `Comparison`.
+    """
+    random = np.random.RandomState(0)
+    sizes = _DYNAMIC_SIZES if shape[0] is None else (shape[0],) * _NUM_BATCHES
+    difference = score = 0.0
+    for size in sizes:
+        pixels = random.randint(0, 256, (size, *shape[1:])).astype(np.uint8)
+        normalised = (pixels.astype(np.float32) - _by_channel(mean)) / _by_channel(std)
+        expected = live(normalised)
+        if gives_probabilities:
+            expected = softmax(expected)
+        result = exported(pixels if takes_pixels else normalised)
+        if result.shape != expected.shape:
+            difference = float("inf")
+            continue
+        # np.maximum keeps a NaN, which Python's max() may lose
+        difference = float(np.maximum(difference, np.abs(result - expected).max()))
+        score = float(np.maximum(score, np.abs(expected).max()))
+    return Comparison(difference, score, tolerance, tuple(sizes), expected.shape[1])
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """Returns the probabilities of scores (N, num_classes)."""
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def _by_channel(values: Sequence[float]) -> np.ndarray:
+    return np.reshape(values, (1, -1, 1, 1)).astype(np.float32)
