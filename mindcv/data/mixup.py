@@ -96,9 +96,35 @@ class Mixup:
         mirrored = mixed[::-1].copy()
         shares = np.ones((len(x), 1), np.float32)
         for members in self._groups(len(x)):
-            shares[members] = self._mix(mixed, mirrored, members, rng)
+            share, shares[members], *rectangle = self._draw(*x.shape[-2:], rng)
+            top, bottom, left, right = rectangle
+            if share < 1.0:
+                mixed[members] = share * mixed[members] + (1.0 - share) * mirrored[members]
+            mixed[members, :, top:bottom, left:right] = mirrored[members, :, top:bottom, left:right]
         labels = one_hot(target, self.num_classes, self.label_smoothing)
         return mixed, shares * labels + (1.0 - shares) * labels[::-1]
+
+    def draw(self, x: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Draws how a batch is to be mixed, for a device that does it.
+
+        Args:
+            x: Images (N, H, W, C).
+            target: Labels, whole numbers (N,).
+
+        Returns:
+            Images and labels as they are, and float32 (6,): the share that images and the share that labels keep of
+            themselves, then top, bottom, left and right of the region that comes from the other image.
+
+        Raises:
+            ValueError: The mode is not `batch`, or labels are smoothed; a device does neither.
+        """
+        if self.mode != "batch" or self.label_smoothing:
+            raise ValueError(
+                f"a device mixes whole batches of plain labels; got mode {self.mode!r} and "
+                f"label_smoothing {self.label_smoothing}"
+            )
+        drawn = self._draw(*x.shape[1:3], generator_for(self.seed, _SALT, x, target))
+        return x, target, np.asarray(drawn, np.float32)
 
     def _groups(self, size: int) -> list:
         """Index lists of the samples that are mixed alike."""
@@ -108,22 +134,19 @@ class Mixup:
             return [[i, size - 1 - i] for i in range((size + 1) // 2)]
         return [[i] for i in range(size)]
 
-    def _mix(self, mixed: np.ndarray, mirrored: np.ndarray, members, rng: np.random.Generator) -> float:
-        """Mixes the members of one group in place and returns the share that they keep of themselves."""
+    def _draw(self, height: int, width: int, rng: np.random.Generator) -> tuple[float, float, int, int, int, int]:
+        """Draws for one group the share of the pixels, the share of the labels, and the rectangle (empty in mixup)."""
         if rng.random() >= self.prob:
-            return 1.0
+            return 1.0, 1.0, 0, 0, 0, 0
         use_cutmix = self.cutmix_alpha > 0 and (self.mixup_alpha == 0 or rng.random() < self.switch_prob)
         alpha = self.cutmix_alpha if use_cutmix else self.mixup_alpha
         share = rng.beta(alpha, alpha)
         if not use_cutmix:
-            mixed[members] = share * mixed[members] + (1.0 - share) * mirrored[members]
-            return share
-        height, width = mixed.shape[-2:]
+            return share, share, 0, 0, 0, 0
         top, bottom, left, right = self._rectangle(height, width, share, rng)
-        mixed[members, :, top:bottom, left:right] = mirrored[members, :, top:bottom, left:right]
         if self.correct_lam or self.cutmix_minmax is not None:
             share = 1.0 - (bottom - top) * (right - left) / (height * width)
-        return share
+        return 1.0, share, top, bottom, left, right
 
     def _rectangle(self, height: int, width: int, share: float, rng: np.random.Generator) -> tuple[int, int, int, int]:
         """Top, bottom, left and right of the region that comes from the other image."""

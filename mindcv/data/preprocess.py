@@ -151,9 +151,17 @@ class EvalPreprocess:
         Returns:
             Operations that end in float32 (C, H, W), or in uint8 when not normalised.
         """
-        decode = [vision.Decode()] if encoded else []
         last = [vision.Normalize(self.mean, self.std)] if normalise else []
-        return [*decode, *self._resize_and_crop(), *last, vision.HWC2CHW()]
+        return [*self.pixel_operations(encoded), *last, vision.HWC2CHW()]
+
+    def pixel_operations(self, encoded: bool = True) -> list[Callable]:
+        """Returns the operations up to normalisation, which end in uint8 (H, W, C).
+
+        Args:
+            encoded: Whether images come as the bytes of a file, not as uint8 (H, W, C).
+        """
+        decode = [vision.Decode()] if encoded else []
+        return [*decode, *self._resize_and_crop()]
 
     def _resize_and_crop(self) -> list[Callable]:
         if self.antialias:

@@ -33,6 +33,7 @@ _TRAIN_OPTIONS: dict[str, Any] = {
     "re_ratio": (0.3, 3.3),
     "re_value": 0,
     "re_max_attempts": 10,
+    "normalize_on_device": False,
 }
 _EVAL_OPTIONS: dict[str, Any] = {
     "crop_pct": DEFAULT_CROP_PCT,
@@ -40,6 +41,7 @@ _EVAL_OPTIONS: dict[str, Any] = {
     "mean": IMAGENET_DEFAULT_MEAN,
     "std": IMAGENET_DEFAULT_STD,
     "antialias": True,
+    "normalize_on_device": False,
 }
 
 
@@ -76,19 +78,61 @@ class RandomErasing:
         if rng.random() >= self.prob:
             return image
         channels, height, width = image.shape
+        rectangle = self._rectangle(height, width, rng)
+        if rectangle is None:
+            return image
+        rows, columns = rectangle
+        image = image.copy()
+        shape = (channels, rows.stop - rows.start, columns.stop - columns.start)
+        image[:, rows, columns] = self._filling(shape, (-1, 1, 1), rng)
+        return image
+
+    def _rectangle(self, height: int, width: int, rng: np.random.Generator) -> tuple[slice, slice] | None:
+        """Rows and columns that are erased; None when no rectangle fitted into the image."""
         for _ in range(self.max_attempts):
             area = rng.uniform(*self.scale) * height * width
             ratio = np.exp(rng.uniform(*np.log(self.ratio)))
             h, w = round(np.sqrt(area * ratio)), round(np.sqrt(area / ratio))
             if 0 < h < height and 0 < w < width:
                 top, left = rng.integers(0, height - h + 1), rng.integers(0, width - w + 1)
-                image = image.copy()
-                if isinstance(self.value, str):
-                    filling = rng.standard_normal((channels, h, w), dtype=np.float32)
-                else:
-                    filling = np.asarray(self.value, np.float32).reshape(-1, 1, 1)
-                image[:, top : top + h, left : left + w] = filling
-                return image
+                return slice(top, top + h), slice(left, left + w)
+        return None
+
+    def _filling(self, shape: tuple[int, ...], by_channel: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        """What is put into the rectangle, in normalised units."""
+        if isinstance(self.value, str):
+            return rng.standard_normal(shape, dtype=np.float32)
+        return np.asarray(self.value, np.float32).reshape(by_channel)
+
+
+class PixelErasing(RandomErasing):
+    """Random erasing of an image that is normalised later; uint8 (H, W, C) in and out.
+
+    The filling means the same as in `RandomErasing`, but is rounded to whole grey levels and cut off at 0 and 255.
+
+    Args:
+        mean: One value a channel, 0 to 255, that is subtracted later.
+        std: One value a channel that is divided by later.
+        *args: Those of `RandomErasing`.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], *args: Any) -> None:
+        super().__init__(*args)
+        self.mean, self.std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        rng = generator_for(self.seed, _ERASING_SALT, image)
+        if rng.random() >= self.prob:
+            return image
+        height, width, channels = image.shape
+        rectangle = self._rectangle(height, width, rng)
+        if rectangle is None:
+            return image
+        rows, columns = rectangle
+        image = image.copy()
+        shape = (rows.stop - rows.start, columns.stop - columns.start, channels)
+        filling = self._filling(shape, (1, 1, -1), rng) * self.std + self.mean
+        image[rows, columns] = np.clip(np.rint(filling), 0, 255)
         return image
 
 
@@ -135,6 +179,13 @@ def _random_crop(dataset_name: str, size: tuple[int, int], options: dict[str, An
     return [vision.RandomResizedCrop(size, scale, ratio, interpolation)]
 
 
+def _normalisation(options: dict[str, Any]) -> list[Callable]:
+    """Normalising and channels first, unless the device does it."""
+    if options["normalize_on_device"]:
+        return []
+    return [vision.Normalize(options["mean"], options["std"]), vision.HWC2CHW()]
+
+
 def _train_transforms(
     dataset_name: str, size: tuple[int, int], auto_augment: str | None, options: dict[str, Any]
 ) -> tuple[list[Callable], list[Callable], list[Callable]]:
@@ -145,7 +196,7 @@ def _train_transforms(
         # Digits have a right way up and one channel: upstream resizes and normalises them, no more.
         if auto_augment:
             raise ValueError(f"auto_augment {auto_augment!r} needs images of three channels; dataset 'mnist' has one")
-        return first, [], [vision.Normalize(mean, std), vision.HWC2CHW()]
+        return first, [], _normalisation(options)
     first += _flips(options)
     second = []
     if auto_augment:
@@ -153,17 +204,11 @@ def _train_transforms(
     # 3-Augment comes with colour jitter (https://arxiv.org/abs/2204.07118); the other policies have their own colours.
     if not auto_augment or auto_augment.startswith("3a"):
         second += _color_jitter(options["color_jitter"])
-    third = [vision.Normalize(mean, std), vision.HWC2CHW()]
+    third = _normalisation(options)
     if options["re_prob"]:
-        third.append(
-            RandomErasing(
-                options["re_prob"],
-                options["re_scale"],
-                options["re_ratio"],
-                options["re_value"],
-                options["re_max_attempts"],
-            )
-        )
+        erasing = [options[f"re_{name}"] for name in ("prob", "scale", "ratio", "value", "max_attempts")]
+        on_device = options["normalize_on_device"]
+        third.append(PixelErasing(mean, std, *erasing) if on_device else RandomErasing(*erasing))
     return first, second, third
 
 
@@ -188,8 +233,10 @@ def create_transforms(
         separate: In training, the three parts that augmentation splits need (crop and flips; colours and policy; the
             rest).
         **kwargs: scale, ratio, hflip, vflip, color_jitter, re_prob, re_scale, re_ratio, re_value, re_max_attempts
-            (training); crop_pct, antialias (evaluation); interpolation, mean, std (both). Each may be given to either,
-            so that one recipe serves both.
+            (training); crop_pct, antialias (evaluation); interpolation, mean, std, normalize_on_device (both). Each
+            may be given to either, so that one recipe serves both. `normalize_on_device` leaves out normalisation and
+            HWC2CHW, so that images stay uint8 (H, W, C), for a network that does these itself
+            (`mindcv.engine.NormalizedNetwork`).
 
     Returns:
         A list of operations for `dataset.map(operations=..., input_columns="image")`, or three lists when `separate`.
@@ -205,6 +252,9 @@ def create_transforms(
     size = as_size(image_resize)
     if not is_training:
         options = {key: value for key, value in kwargs.items() if key in _EVAL_OPTIONS}
-        return EvalPreprocess.for_dataset(name, size, **options).operations(encoded=is_encoded(name))
+        on_device = options.pop("normalize_on_device", False)
+        preprocess = EvalPreprocess.for_dataset(name, size, **options)
+        encoded = is_encoded(name)
+        return preprocess.pixel_operations(encoded) if on_device else preprocess.operations(encoded)
     parts = _train_transforms(name, size, auto_augment, {**_TRAIN_OPTIONS, **kwargs, **preset_of(name)})
     return parts if separate else [*parts[0], *parts[1], *parts[2]]
