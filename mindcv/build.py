@@ -10,6 +10,7 @@ from . import engine
 from ._version import __version__
 from .config import Config, effective_workers
 from .data import (
+    EvalPreprocess,
     check_num_classes,
     create_dataset,
     create_loader,
@@ -31,6 +32,7 @@ __all__ = [
     "build_saver",
     "build_step",
     "build_train_loader",
+    "prepare_network",
 ]
 
 
@@ -55,6 +57,7 @@ def build_train_loader(cfg: Config) -> tuple[Any, int]:
         transform=transforms,
         num_parallel_workers=effective_workers(cfg),
         separate=separate,
+        mix_on_device=cfg.normalize_on_device,
     )
     return loader, num_classes
 
@@ -99,6 +102,15 @@ def build_network(cfg: Config, num_classes: int, ema: bool = False) -> nn.Cell:
     )
 
 
+def prepare_network(cfg: Config, network: nn.Cell, amp_level: str) -> nn.Cell:
+    """Returns the network in mixed precision, with normalisation in front of it where the host leaves that to it."""
+    network = engine.auto_mixed_precision(network, amp_level, cfg.amp_cast_list)
+    if not cfg.normalize_on_device:
+        return network
+    preprocess = EvalPreprocess.from_config(cfg)
+    return engine.NormalizedNetwork(network, preprocess.mean, preprocess.std)
+
+
 def build_loss(cfg: Config) -> nn.Cell:
     """Returns the loss."""
     return create_loss(**cfg.arguments("create_loss"))
@@ -115,13 +127,14 @@ def build_learning_rates(cfg: Config, steps_per_epoch: int) -> list[float]:
     return updates
 
 
-def build_step(cfg: Config, network: nn.Cell, learning_rates: list[float]) -> engine.TrainStep:
+def build_step(cfg: Config, network: nn.Cell, num_classes: int, learning_rates: list[float]) -> engine.TrainStep:
     """Returns the training step with its optimizer."""
     optimizer = create_optimizer(network, **{**cfg.arguments("create_optimizer"), "lr": learning_rates})
-    network = engine.auto_mixed_precision(network, cfg.amp_level, cfg.amp_cast_list)
+    network, loss = prepare_network(cfg, network, cfg.amp_level), build_loss(cfg)
+    mixes = cfg.normalize_on_device and cfg.cutmix_prob > 0 and (cfg.mixup > 0 or cfg.cutmix > 0)
     is_dynamic = cfg.loss_scale_type == "dynamic"
     return engine.TrainStep(
-        engine.LossWithNetwork(network, build_loss(cfg)),
+        engine.LossWithMixing(network, loss, num_classes) if mixes else engine.LossWithNetwork(network, loss),
         optimizer,
         engine.LossScale(cfg.loss_scale, dynamic=is_dynamic, drop_overflow=cfg.drop_overflow_update or is_dynamic),
         ema=cfg.ema,

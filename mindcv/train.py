@@ -44,7 +44,7 @@ def train(cfg: Config) -> engine.TrainState:
     network = build_network(cfg, num_classes)
     engine.broadcast_parameters(network.get_parameters())
     learning_rates = build_learning_rates(cfg, steps_per_epoch)
-    step = build_step(cfg, network, learning_rates)
+    step = build_step(cfg, network, num_classes, learning_rates)
 
     state = None
     if cfg.resume != "none":

@@ -4,7 +4,7 @@ import logging
 import sys
 
 from . import engine
-from .build import build_eval_loader, build_loss, build_network
+from .build import build_eval_loader, build_loss, build_network, prepare_network
 from .config import Config
 from .data import pipeline_errors
 from .utils.log import set_logger
@@ -26,8 +26,7 @@ def validate(cfg: Config) -> dict[str, float]:
     if not (cfg.ckpt_path or cfg.pretrained):
         _logger.warning("neither ckpt_path nor pretrained is set, so it is fresh, random weights that are evaluated")
     loader, num_classes = build_eval_loader(cfg)
-    network = build_network(cfg, num_classes, cfg.ema)
-    network = engine.auto_mixed_precision(network, cfg.val_amp_level, cfg.amp_cast_list)
+    network = prepare_network(cfg, build_network(cfg, num_classes, cfg.ema), cfg.val_amp_level)
     evaluator = engine.Evaluator(network, build_loss(cfg), loader, num_classes, cfg.batch_size)
     _logger.info("Evaluating %s on %s (%s, %s)", cfg.model, cfg.dataset, cfg.val_split, device)
     with pipeline_errors():
