@@ -58,18 +58,18 @@ def to_yaml(config: Config) -> str:
     return "\n".join(parts)
 
 
-def save_args(args: Config, filepath: str | os.PathLike[str], rank: int = 0) -> None:
+def save_args(args: Config, filepath: str | os.PathLike[str], rank: int | None = 0) -> None:
     """Saves a configuration as a YAML recipe, whole or not at all; ranks other than 0 do nothing.
 
     Args:
         args: What `parse_args` returned.
         filepath: Where to; its folder is made.
-        rank: This worker's rank.
+        rank: This worker's rank; None, as upstream's scripts have it for one worker, is 0.
 
     Raises:
         ValueError: The folder cannot be written to.
     """
-    if rank != 0:
+    if rank:
         return
     path = local_path(filepath)
     require_directory(path.parent, "the configuration's folder")

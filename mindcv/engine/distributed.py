@@ -1,7 +1,11 @@
-"""Ranks: finding out that there are several, sums over them, equal weights on all."""
+"""Ranks: finding out that there are several, sums over them, equal weights on all.
+
+All ranks must call the same collectives in the same order, and none of them may go on after one that failed: what later
+ones give is undefined. So no collective stands in a try block that catches.
+"""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import mindspore as ms
 import numpy as np
@@ -10,32 +14,50 @@ from mindspore.communication import GlobalComm, get_group_size, get_rank, init
 
 __all__ = [
     "AllReduceSum",
+    "average_batch_norm",
     "broadcast_parameters",
+    "gather_over_ranks",
     "init_distributed",
     "is_launched",
     "rank",
+    "report_alive",
+    "sum_integers",
     "sum_over_ranks",
+    "wait_for_ranks",
     "world_size",
 ]
 
+_INTEGER_PART = 1 << 12
+
 _world = {"rank": 0, "size": 1}
+
+# Integers travel in pieces of 12 bits, whose sum over up to 4096 ranks is exact in fp32.
+_PIECE_BITS = 12
+_PIECES = 32
+
+_STATISTICS = ("moving_mean", "moving_variance")
 
 
 def is_launched() -> bool:
-    """Whether this process was started as a worker of `msrun` (or by hand with the same variables)."""
-    return os.environ.get("MS_ROLE") == "MS_WORKER"
+    """Whether this process is part of a job of `mindcv launch` or `msrun` (or started with the same variables).
+
+    That includes the job's scheduler, as which msrun starts the script once more.
+    """
+    return os.environ.get("MS_ROLE") in ("MS_WORKER", "MS_SCHED")
 
 
 def init_distributed() -> None:
     """Joins the other workers. Must run after the device is set and before any tensor is made.
+
+    In the job's scheduler it does not return: the process serves the workers, then exits.
 
     Raises:
         ValueError: The process was not started by a launcher.
     """
     if not is_launched() and "OMPI_COMM_WORLD_SIZE" not in os.environ:
         raise ValueError(
-            "distribute is on, but this process was not started by msrun; start it with "
-            "`msrun --worker_num N --local_worker_num N --join=True train.py ...`, or pass --distribute False"
+            "distribute is on, but this process was not started by a launcher; start it with "
+            "`mindcv launch --nproc N train.py ...`, or pass --distribute False"
         )
     init()
     _world.update(rank=get_rank(), size=get_group_size())
@@ -53,22 +75,51 @@ def world_size() -> int:
     return _world["size"]
 
 
-def sum_over_ranks(values: Iterable[float]) -> np.ndarray:
-    """Sums float64 numbers over all ranks, in an order and precision that do not depend on their number.
+def gather_over_ranks(values: Iterable[float]) -> np.ndarray:
+    """Returns the float64 numbers of all ranks, `(world_size, N)`; each rank gives N of them.
 
     The CPU's collectives know fp32 sums only, so each number travels as three fp32 parts that are exact together.
     """
     numbers = np.asarray(list(values), dtype=np.float64)
     if world_size() == 1:
-        return numbers
+        return numbers[None]
     high = numbers.astype(np.float32)
     middle = (numbers - high).astype(np.float32)
     low = (numbers - high - middle).astype(np.float32)
     own = np.zeros((world_size(), 3, numbers.size), np.float32)
     own[rank()] = high, middle, low
-    # Each rank fills its own row, so that the reduction adds zeros only and the float64 sum below has a fixed order.
-    rows = ops.AllReduce()(ms.Tensor(own)).asnumpy().astype(np.float64)
-    return rows.sum(axis=1).sum(axis=0)
+    # Each rank fills its own row, so that the reduction adds zeros only.
+    return ops.AllReduce()(ms.Tensor(own)).asnumpy().astype(np.float64).sum(axis=1)
+
+
+def sum_over_ranks(values: Iterable[float]) -> np.ndarray:
+    """Sums float64 numbers over all ranks, in the order of the ranks. All ranks get the same result."""
+    return gather_over_ranks(values).sum(axis=0)
+
+
+def sum_integers(values: Sequence[int]) -> list[int]:
+    """Sums whole numbers of any size below 2**383 over all ranks, exactly."""
+    if world_size() == 1:
+        return list(values)
+    mask = (1 << _PIECE_BITS) - 1
+    pieces = [[value >> _PIECE_BITS * i & mask for i in range(_PIECES)] for value in values]
+    sums = ops.AllReduce()(ms.Tensor(np.array(pieces, np.float32))).asnumpy()
+    totals = [sum(int(piece) << _PIECE_BITS * i for i, piece in enumerate(row)) for row in sums]
+    # The pieces of a negative number are those of its two's complement.
+    modulus = 1 << _PIECE_BITS * _PIECES
+    return [(total + modulus // 2) % modulus - modulus // 2 for total in totals]
+
+
+def wait_for_ranks() -> None:
+    """Returns when all ranks have called it: before the end, so that none ends while another one is still saving."""
+    sum_over_ranks([0.0])
+
+
+def report_alive() -> None:
+    """Tells `mindcv launch` that this rank goes on; it ends jobs that hang. Called at each step, with its batch there."""
+    path = os.environ.get("MINDCV_ALIVE_FILE")
+    if path:
+        os.utime(path)
 
 
 def broadcast_parameters(parameters: Iterable) -> None:
@@ -80,12 +131,37 @@ def broadcast_parameters(parameters: Iterable) -> None:
         parameter.set_data(broadcast((parameter.value(),))[0])
 
 
+def average_batch_norm(cell: nn.Cell) -> None:
+    """Gives all ranks the mean over ranks of BatchNorm's moving statistics, also of those that `ema.*` averages.
+
+    Called before evaluation and saving: gradients are averaged at each step, but each rank's statistics are those of its
+    own images. Nothing changes for `SyncBatchNorm`, whose statistics are the same on all ranks.
+    """
+    if world_size() == 1:
+        return
+    statistics = [parameter for parameter in cell.get_parameters() if parameter.name.endswith(_STATISTICS)]
+    if not statistics:
+        return
+    own = np.concatenate([parameter.asnumpy().reshape(-1) for parameter in statistics]).astype(np.float32)
+    means = ops.AllReduce()(ms.Tensor(own)).asnumpy() / np.float32(world_size())
+    for parameter, mean in zip(statistics, np.split(means, np.cumsum([p.size for p in statistics])[:-1]), strict=True):
+        # In place: after set_data, a step that has run once would go on with the old memory.
+        ops.assign(parameter, ms.Tensor(mean.reshape(parameter.shape), parameter.dtype))
+
+
 class AllReduceSum(nn.Cell):
-    """Sums a tensor over all ranks (upstream's interface). Input and output have the same shape."""
+    """Sums floats or integers over all ranks (upstream's interface). Input and output have the same shape."""
 
     def __init__(self) -> None:
         super().__init__()
         self.all_reduce = ops.AllReduce()
+        self.is_cpu = ms.get_context("device_target") == "CPU"
 
     def construct(self, x):
+        if self.is_cpu and x.dtype in (ms.int32, ms.int64):
+            # The CPU's collectives know floats only; two parts of an integer are exact in fp32 where the whole is not.
+            high = x // _INTEGER_PART
+            low = ops.cast(x - high * _INTEGER_PART, ms.float32)
+            high = ops.cast(high, ms.float32)
+            return ops.cast(self.all_reduce(high), x.dtype) * _INTEGER_PART + ops.cast(self.all_reduce(low), x.dtype)
         return self.all_reduce(x)

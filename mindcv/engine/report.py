@@ -34,6 +34,8 @@ class RunReporter:
         metrics: Names of the validation metrics, in the order of `result.log`.
         is_master: Whether this is rank 0.
         event_folder: Folder of `log.jsonl`; None: the run's.
+        log_bytes: How much of an earlier `log.jsonl` to keep when the run goes on; None starts it anew, and what was
+            there moves to `log.jsonl.old`.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class RunReporter:
         metrics: list[str],
         is_master: bool = True,
         event_folder: Path | None = None,
+        log_bytes: int | None = None,
     ) -> None:
         self.folder = folder
         self.epochs = epochs
@@ -53,7 +56,7 @@ class RunReporter:
         self.metrics = metrics
         self.is_master = is_master
         self.show_progress = is_master and sys.stderr.isatty()
-        self._events = EventLog((event_folder or folder) / EVENT_LOG) if is_master else None
+        self._events = EventLog((event_folder or folder) / EVENT_LOG, log_bytes) if is_master else None
         self._bar: tqdm | None = None
         self._epoch = 0
         # (time, steps of the run) of the last readings, for the speed of now instead of the average with compilation.

@@ -104,7 +104,7 @@ def set_execution_mode(mode: int, jit_level: str | None, device: str) -> None:
         ) from error
 
 
-def set_seed(seed: int = 42, rank: int = 0) -> None:
+def set_seed(seed: int = 42, rank: int | None = 0) -> None:
     """Seeds Python, numpy and MindSpore with `seed + rank`."""
     seed = seed + (rank or 0)
     random.seed(seed)

@@ -11,9 +11,14 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
+from ..utils.registry import unknown_name_message
 from .distributed import world_size
 
 __all__ = ["GradientAccumulation", "LossScale", "LossWithNetwork", "TrainStep"]
+
+LOSS_SCALE_TYPES = ("fixed", "dynamic", "auto")
+
+_AUTO_SCALE = 2.0**24
 
 # Upstream's warm-up of the EMA decay: d * (1 - exp(-updates / 2000)).
 _EMA_WARMUP_UPDATES = 2000.0
@@ -72,6 +77,25 @@ class LossScale:
         return self.dynamic or self.drop_overflow
 
     @classmethod
+    def of_type(cls, kind: str, value: float = 1.0, drop_overflow: bool = False, amp_level: str = "O0") -> "LossScale":
+        """Makes it from the config keys `loss_scale_type`, `loss_scale`, `drop_overflow_update` and `amp_level`.
+
+        Args:
+            kind: fixed; dynamic; or auto, MindSpore's choice: dynamic from 2^24 at amp_level O2, else none.
+            value: The (initial) scale.
+            drop_overflow: Skip updates whose gradients are not finite; a dynamic scale always does.
+            amp_level: Level of mixed precision.
+
+        Raises:
+            ValueError: The kind is unknown, or the scale is below 1.
+        """
+        if kind not in LOSS_SCALE_TYPES:
+            raise ValueError(unknown_name_message("loss_scale_type", kind, LOSS_SCALE_TYPES))
+        if kind == "auto":
+            return cls(_AUTO_SCALE, True, True) if amp_level == "O2" else cls(drop_overflow=drop_overflow)
+        return cls(float(value), kind == "dynamic", drop_overflow or kind == "dynamic")
+
+    @classmethod
     def of(cls, scale: Any) -> "LossScale":
         """Reads what upstream's `TrainStep` takes as `scale_sense`: a number, a Tensor or MindSpore's update cells."""
         if isinstance(scale, cls):
@@ -102,10 +126,11 @@ class LossWithNetwork(nn.Cell):
         self.loss = loss
 
     def construct(self, image, label):
-        return self.loss(_to_fp32(self.network(image)), label)
+        return self.loss(to_fp32(self.network(image)), label)
 
 
-def _to_fp32(logits):
+def to_fp32(logits):
+    """Casts logits, or each entry of a tuple of them, to fp32."""
     if isinstance(logits, (tuple, list)):
         outputs = ()
         for output in logits:

@@ -38,7 +38,7 @@ class _ConsoleHandler(logging.StreamHandler):
 def set_logger(
     name: str | None = None,
     output_dir: str | None = None,
-    rank: int = 0,
+    rank: int | None = 0,
     log_level: int = logging.INFO,
     color: bool = True,
 ) -> logging.Logger:
@@ -47,10 +47,11 @@ def set_logger(
     Args:
         name: The logger's name; None for the root logger.
         output_dir: Folder of the log file; made when it is not there.
-        rank: This process's rank.
+        rank: This process's rank; None, as upstream's scripts have it for one process, is 0.
         log_level: The lowest level that is written.
         color: Colour level names when the output is a terminal.
     """
+    rank = rank or 0
     logger = logging.getLogger(name)
     logger.setLevel(log_level)
     logger.propagate = False
