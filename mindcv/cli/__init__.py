@@ -16,7 +16,9 @@ _SCRIPTS = {
     "train": "train a model from a recipe",
     "validate": "evaluate a checkpoint",
 }
-_COMMANDS = ("models", "doctor", "convert", "weights")
+# `validate --model FILE` with a file of `mindcv export` goes to mindcv.cli.exported.
+_EXPORTED_SUFFIXES = (".mindir", ".onnx")
+_COMMANDS = ("models", "doctor", "convert", "weights", "export", "infer", "launch")
 
 __all__ = ["main", "run_script"]
 
@@ -48,7 +50,9 @@ def run_script(name: str, argv: Sequence[str] | None = None) -> int:
     """Runs `train` or `validate` and returns its exit code. The arguments are checked before MindSpore is imported."""
     set_logger("mindcv")
     cfg = parse_args(argv)
-    return run_command(lambda: importlib.import_module(f"mindcv.{name}").main(cfg))
+    is_exported = name == "validate" and cfg.model.lower().endswith(_EXPORTED_SUFFIXES)
+    module = "mindcv.cli.exported" if is_exported else f"mindcv.{name}"
+    return run_command(lambda: importlib.import_module(module).main(cfg))
 
 
 def _usage() -> str:

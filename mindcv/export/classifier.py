@@ -54,8 +54,8 @@ class Classifier:
         classifier.predict("cat.jpg")[0].labels[0].name
 
     Args:
-        model: A `.mindir` or `.onnx` file of `mindcv export`; a checkpoint; a registered name (`resnet50`, or with a tag)
-            for published weights; or a network.
+        model: A `.mindir` or `.onnx` file of `mindcv export`; a checkpoint; a registered name (`resnet50`, or with a
+            tag) for published weights; or a network.
         recipe: The recipe of a checkpoint. Empty: the `config.yaml` beside it.
         preprocess: How images are prepared. None: as the file, recipe or weights say.
         class_names: Names by index. None: as the file or the recipe's dataset says, else the numbers.
@@ -83,6 +83,7 @@ class Classifier:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; give a number from 1")
         gives_probabilities = takes_pixels = False
+        names: Sequence[str] | None
         if not isinstance(model, nn.Cell) and is_exported_file(model):
             if recipe or preprocess:
                 raise ValueError(f"{model} says itself how images are prepared; leave out recipe and preprocess")
@@ -189,8 +190,8 @@ def _find_source(model: str | os.PathLike[str] | nn.Cell, recipe: str, preproces
     if is_model(name):
         return source_from_name(name)
     raise ValueError(
-        f"{name!r} is neither a file nor the name of a model{suggest(name, list_models())}; give a .mindir or .onnx file, "
-        "a checkpoint with its recipe, or a name of `mindcv models --pretrained`"
+        f"{name!r} is neither a file nor the name of a model{suggest(name, list_models())}; give a .mindir or .onnx "
+        "file, a checkpoint with its recipe, or a name of `mindcv models --pretrained`"
     )
 
 

@@ -40,10 +40,24 @@ FORMATS = ("mindir", "onnx", "air", "safetensors")
 ENC_MODES = ("AES-GCM", "AES-CBC", "SM4-CBC")
 DYNAMIC = "dynamic"
 
-# Shares of the largest score. fp32 on other kernels differs by some 1e-6; storing a weight in fp16 loses up to 5e-4 of it.
+# Shares of the largest score. fp32 on other kernels differs by some 1e-6; a weight in fp16 is off by up to 5e-4 of it.
 _TOLERANCE = {"float32": 1e-4, "float16": 2e-2}
 # MindSpore exports to a path of these characters only, so a file gets its name when it is complete.
 _PLAIN_PATH = re.compile(r"[0-9a-zA-Z@_\-.:/\\]+")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Options:
+    """What is changed in the network on the way; see `export_model`."""
+
+    softmax: bool
+    uint8_input: bool
+    fold_bn: bool
+    fp16_weights: bool
+
+    @property
+    def weights_dtype(self) -> str:
+        return "float16" if self.fp16_weights else "float32"
 
 
 def export_model(
@@ -83,8 +97,8 @@ def export_model(
         fp16_weights: Whether weights of convolutions and dense layers are stored in fp16; computation stays in fp32.
         key: Key of 16, 24 or 32 bytes to encrypt a MINDIR with.
         enc_mode: AES-GCM, AES-CBC or SM4-CBC.
-        tolerance: Largest difference allowed, as a share of the largest score (absolute when that is below 1). None:
-            1e-4, and 2e-2 with `fp16_weights`.
+        tolerance: Largest difference allowed, as a share of the largest score. None: 1e-4, and 2e-2 with
+            `fp16_weights`.
 
     Returns:
         What stands in the JSON.
@@ -95,17 +109,14 @@ def export_model(
         ValueError: Options that contradict, a layer that cannot be exported, or a folder that cannot be written to.
     """
     file_format, target = output_path(out, file_format)
-    weights_dtype = "float16" if fp16_weights else "float32"
-    _check_options(file_format, batch_size, softmax, uint8_input, fold_bn, key, enc_mode)
-    if file_format == "onnx":
-        require_onnx()
+    options = _Options(softmax, uint8_input, fold_bn, fp16_weights)
+    _check_format(file_format, options, key, enc_mode)
     preprocess = preprocess or preprocess_of(network)
-    shape = (None if batch_size == DYNAMIC else batch_size, len(preprocess.mean), *preprocess.image_size)
+    shape = (_as_batch_size(batch_size), len(preprocess.mean), *preprocess.image_size)
     require_directory(target.parent, f"output {target.name}")
-
     deployed = None
     if file_format != "safetensors":
-        deployed = _prepare(network, preprocess, shape, softmax, uint8_input, fold_bn, fp16_weights, file_format)
+        deployed = _prepare(network, options, preprocess, shape, swap=file_format == "onnx" or shape[0] is None)
     info = ExportInfo(
         format=file_format,
         model=model_name or _name_of(network),
@@ -119,7 +130,7 @@ def export_model(
         class_names=tuple(class_names) if class_names else None,
         dataset=dataset,
         batch_norm_folded=fold_bn,
-        weights_dtype=weights_dtype,
+        weights_dtype=options.weights_dtype,
         encryption=enc_mode if key else None,
         weights_sha256=weights_sha256((parameter.name, parameter.asnumpy()) for parameter in network.get_parameters()),
         file_sha256="",
@@ -136,12 +147,12 @@ def export_model(
             preprocess.std,
             takes_pixels=uint8_input,
             gives_probabilities=softmax,
-            tolerance=_TOLERANCE[weights_dtype] if tolerance is None else tolerance,
+            tolerance=_TOLERANCE[options.weights_dtype] if tolerance is None else tolerance,
         )
         _logger.info(
             "%s: largest difference %.3g, allowed %.3g", target, comparison.largest_difference, comparison.allowed
         )
-        _raise_if_different(comparison, info, target)
+        _raise_if_different(comparison, target)
         info = _complete(info, comparison, staged)
         with atomic_write(target) as file, staged.open("rb") as source:
             shutil.copyfileobj(source, file, 1 << 20)
@@ -187,19 +198,11 @@ def _name_of(network: nn.Cell) -> str:
     return (cfg and cfg.get("architecture")) or type(network).__name__
 
 
-def _check_options(
-    file_format: str,
-    batch_size: int | str,
-    softmax: bool,
-    uint8_input: bool,
-    fold_bn: bool,
-    key: bytes | None,
-    enc_mode: str,
-) -> None:
-    is_number = isinstance(batch_size, int) and not isinstance(batch_size, bool)
-    if batch_size != DYNAMIC and not (is_number and batch_size >= 1):
-        raise ValueError(f"batch_size is {batch_size!r}; give a number from 1, or {DYNAMIC!r}")
-    if file_format == "safetensors" and (softmax or uint8_input or fold_bn):
+def _check_format(file_format: str, options: _Options, key: bytes | None, enc_mode: str) -> None:
+    """Raises for what a format cannot have, and for missing packages."""
+    if file_format == "onnx":
+        require_onnx()
+    if file_format == "safetensors" and (options.softmax or options.uint8_input or options.fold_bn):
         raise ValueError("safetensors holds weights and no graph; softmax, uint8_input and fold_bn need mindir or onnx")
     if key is None:
         return
@@ -211,28 +214,37 @@ def _check_options(
         raise ValueError(unknown_name_message("enc_mode", enc_mode, ENC_MODES))
 
 
+def _as_batch_size(batch_size: int | str) -> int | None:
+    """Returns the number, or None for any."""
+    if batch_size == DYNAMIC:
+        return None
+    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size!r}; give a number from 1, or {DYNAMIC!r}")
+    return batch_size
+
+
 def _prepare(
     network: nn.Cell,
+    options: _Options,
     preprocess: EvalPreprocess,
     shape: tuple[int | None, int, int, int],
-    softmax: bool,
-    uint8_input: bool,
-    fold_bn: bool,
-    fp16_weights: bool,
-    file_format: str,
+    swap: bool,
 ) -> Deployed:
-    """Returns a changed copy of the network, fresh for the export."""
+    """Returns a changed copy of the network, fresh for the export.
+
+    Layers without an ONNX converter are swapped where they have to be: MindSpore runs them from its own MINDIR, but for
+    padded pooling of an unknown batch size.
+    """
     fresh = copy.deepcopy(network).set_train(False)
-    # MindSpore's own MINDIR runs these layers, but not padded pooling of an unknown batch size.
-    if file_format == "onnx" or shape[0] is None:
+    if swap:
         _logger.info("%d layers replaced by equal ones that can be exported", swap_layers(fresh))
-    if fold_bn:
+    if options.fold_bn:
         folded = fold_batch_norm(fresh, Tensor(np.zeros((1, *shape[1:]), np.float32)))
         _logger.info("%d BatchNorms folded into convolutions", folded)
-    if fp16_weights:
+    if options.fp16_weights:
         halve_weights(fresh)
-    normalisation = (preprocess.mean, preprocess.std) if uint8_input else (None, None)
-    deployed = Deployed(fresh, *normalisation, softmax=softmax).set_train(False)
+    mean, std = (preprocess.mean, preprocess.std) if options.uint8_input else (None, None)
+    deployed = Deployed(fresh, mean, std, options.softmax).set_train(False)
     name_parameters(deployed)
     return deployed
 
@@ -242,9 +254,11 @@ def _write(network: nn.Cell, deployed: Deployed | None, info: ExportInfo, path: 
     if deployed is None:
         return _write_safetensors(network, info, path)
     dtype = ms.uint8 if info.input_dtype == "uint8" else ms.float32
-    images = Tensor(shape=list(info.input_shape), dtype=dtype)
-    if info.batch_size is not None:
-        images = Tensor(np.zeros(info.input_shape), dtype)
+    batch_size, *image_shape = info.input_shape
+    if batch_size is None:
+        images = Tensor(shape=[None, *image_shape], dtype=dtype)
+    else:
+        images = Tensor(np.zeros((batch_size, *image_shape)), dtype)
     if info.format == "air":  # MindSpore cannot read it back, so what is compared is the network it was made of
         write_air(deployed, images, str(path))
         return live_run(deployed)
@@ -268,10 +282,10 @@ def _write_safetensors(network: nn.Cell, info: ExportInfo, path: Path) -> Run:
     return live_run(fresh)
 
 
-def _raise_if_different(comparison: Comparison, info: ExportInfo, target: Path) -> None:
+def _raise_if_different(comparison: Comparison, target: Path) -> None:
     if not comparison.is_equal:
         raise RunError(
-            f"{target} was not written: the exported {info.format} differs from the network by "
+            f"{target} was not written: what was exported differs from the network by "
             f"{comparison.largest_difference:.3g}, more than {comparison.allowed:.3g}; export without options that "
             "change the weights (fold_bn, fp16_weights), or allow more with tolerance"
         )

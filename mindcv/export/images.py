@@ -72,7 +72,7 @@ class ImageReader:
             image = np.repeat(image[..., None], self.channels, axis=-1)
         if image.ndim != 3 or image.shape[-1] != self.channels or image.dtype != np.uint8 or not image.size:
             raise ValueError(
-                f"an array has to be uint8 (height, width, {self.channels}) in RGB order, got {image.dtype} {image.shape}"
+                f"an array has to be uint8 (height, width, {self.channels}), RGB, got {image.dtype} {image.shape}"
             )
         return np.ascontiguousarray(image)
 

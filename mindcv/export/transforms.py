@@ -1,4 +1,4 @@
-"""What an export may change in a copy of the network: BatchNorm folded, weights in fp16, pixels in, probabilities out."""
+"""What an export may change in a copy of a network: BatchNorm folded, weights in fp16, pixels in, probabilities out."""
 
 import contextlib
 from collections import Counter

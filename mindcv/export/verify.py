@@ -12,6 +12,7 @@ __all__ = ["Comparison", "compare", "softmax"]
 # Rows that are compared are of two sizes where any size is allowed.
 _DYNAMIC_SIZES = (1, 3, 1)
 _NUM_BATCHES = 3
+_SMALLEST_PROBABILITY = 1e-30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,9 +20,10 @@ class Comparison:
     """The outcome of running both networks on the same batches.
 
     Attributes:
-        largest_difference: Of a score, in absolute value; NaN or infinite when an output is.
+        largest_difference: Of a score, in absolute value; NaN or infinite when an output is. Of probabilities, the
+            logarithms are compared: they are the scores but for a constant a row, so that small ones count too.
         largest_score: Of the live network, in absolute value.
-        tolerance: Largest difference allowed, as a share of the largest score, or in absolute value when that is < 1.
+        tolerance: Largest difference allowed, as a share of the largest score.
         batch_sizes: Of the batches.
         num_scores: Length of a row of the live network's output.
     """
@@ -35,7 +37,7 @@ class Comparison:
     @property
     def allowed(self) -> float:
         """Largest difference allowed."""
-        return self.tolerance * max(1.0, self.largest_score)
+        return self.tolerance * self.largest_score
 
     @property
     def is_equal(self) -> bool:
@@ -46,7 +48,7 @@ class Comparison:
 def compare(
     live: Run,
     exported: Run,
-    shape: Sequence[int | None],
+    shape: tuple[int | None, int, int, int],
     mean: Sequence[float],
     std: Sequence[float],
     *,
@@ -67,15 +69,16 @@ def compare(
         tolerance: See `Comparison`.
     """
     random = np.random.RandomState(0)
-    sizes = _DYNAMIC_SIZES if shape[0] is None else (shape[0],) * _NUM_BATCHES
+    batch_size, *image_shape = shape
+    sizes = _DYNAMIC_SIZES if batch_size is None else (batch_size,) * _NUM_BATCHES
     difference = score = 0.0
     for size in sizes:
-        pixels = random.randint(0, 256, (size, *shape[1:])).astype(np.uint8)
+        pixels = random.randint(0, 256, (size, *image_shape)).astype(np.uint8)
         normalised = (pixels.astype(np.float32) - _by_channel(mean)) / _by_channel(std)
         expected = live(normalised)
-        if gives_probabilities:
-            expected = softmax(expected)
         result = exported(pixels if takes_pixels else normalised)
+        if gives_probabilities:
+            expected, result = _logarithm(softmax(expected)), _logarithm(result)
         if result.shape != expected.shape:
             difference = float("inf")
             continue
@@ -89,6 +92,10 @@ def softmax(scores: np.ndarray) -> np.ndarray:
     """Returns the probabilities of scores (N, num_classes)."""
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
+
+
+def _logarithm(probabilities: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(probabilities, _SMALLEST_PROBABILITY))
 
 
 def _by_channel(values: Sequence[float]) -> np.ndarray:

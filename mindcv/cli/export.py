@@ -1,0 +1,155 @@
+"""`mindcv export`: a checkpoint to MINDIR, ONNX, AIR or safetensors, verified."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+HELP = "export a checkpoint to mindir, onnx, air or safetensors, and verify it"
+
+# Keys of the recipe that are options here too; None is left to the recipe.
+_RECIPE_KEYS = ("model", "ckpt_path", "num_classes", "image_resize", "dataset", "data_dir", "ema", "pretrained")
+
+
+class _Renamed(argparse.Action):
+    """An option that other scripts spell otherwise; the old spelling works and one line names the new one."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        new = self.option_strings[0]
+        if option != new:
+            print(f"{option} is called {new} here", file=sys.stderr)
+        setattr(namespace, self.dest, values)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's options."""
+    source = parser.add_argument_group("what is exported (each stands in the recipe or here)")
+    source.add_argument(
+        "-c", "--config", default="", metavar="RECIPE", help="recipe that the checkpoint was trained with"
+    )
+    source.add_argument(
+        "--ckpt_path", "--checkpoint_file_path", action=_Renamed, metavar="FILE", help="checkpoint of any format"
+    )
+    source.add_argument("--model", metavar="NAME", help="name of the model")
+    source.add_argument("--num_classes", metavar="N", help="classes (default: the recipe's, else the checkpoint's)")
+    source.add_argument("--image_resize", metavar="N", help="side of the image in pixels")
+    source.add_argument("--dataset", metavar="NAME", help="dataset, which names the classes")
+    source.add_argument("--data_dir", metavar="DIR", help="its folder")
+    source.add_argument("--ema", action="store_const", const="True", help="the averaged weights of the checkpoint")
+    source.add_argument("--pretrained", action="store_const", const="True", help="published weights, no checkpoint")
+
+    target = parser.add_argument_group("what is written")
+    target.add_argument(
+        "--format",
+        "--file_format",
+        action=_Renamed,
+        type=str.lower,
+        metavar="FORMAT",
+        help="mindir, onnx, air or safetensors (default: by the suffix of --out)",
+    )
+    target.add_argument(
+        "--out",
+        "--file_name",
+        action=_Renamed,
+        metavar="FILE",
+        help="the file (default: MODEL.FORMAT); a JSON comes beside it",
+    )
+    target.add_argument("--batch_size", default="1", metavar="N", help="images in a batch, or dynamic (default: 1)")
+    target.add_argument("--softmax", action="store_true", help="give probabilities in place of scores")
+    target.add_argument("--uint8_input", action="store_true", help="take pixels and normalise them inside")
+    target.add_argument("--fold_bn", action="store_true", help="fold BatchNorm into convolutions")
+    target.add_argument("--fp16_weights", action="store_true", help="store weights in fp16; half as large")
+    target.add_argument("--class_names", metavar="FILE", help="text file with one class name a line")
+    target.add_argument("--key_file", metavar="FILE", help="encrypt a mindir with the 16, 24 or 32 bytes in this file")
+    target.add_argument("--enc_mode", default="AES-GCM", help="AES-GCM, AES-CBC or SM4-CBC (default: AES-GCM)")
+    target.add_argument(
+        "--tolerance",
+        type=float,
+        metavar="X",
+        help="allowed share of the largest score (default: 1e-4; fp16 weights: 2e-2)",
+    )
+    target.add_argument("--device_target", default="auto", help="Ascend, GPU, CPU or auto (default: auto)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exports, and prints what was found when the file was run.
+
+    Raises:
+        FileNotFoundError: There is no such checkpoint or recipe.
+        ImportError: ONNX packages are not installed.
+        RunError: The file computes something else than the network; nothing was written.
+        ValueError: Options or checkpoint are wrong.
+    """
+    from mindcv.config import read_config
+
+    cfg = read_config(_recipe_words(args))
+    from mindcv.engine import setup_run
+    from mindcv.export import export_model, info_path
+    from mindcv.export.exporter import DYNAMIC, output_path
+    from mindcv.export.runtime import read_key
+    from mindcv.export.source import source_from_config
+
+    if not args.out and not args.format:
+        raise ValueError("name the file with --out FILE, or the format with --format mindir|onnx|air|safetensors")
+    file_format, out = output_path(args.out or cfg.model, args.format)
+    key = read_key(args.key_file) if args.key_file else None
+    batch_size = DYNAMIC if args.batch_size == DYNAMIC else _as_count(args.batch_size)
+    class_names = read_class_names(args.class_names) if args.class_names else None
+    setup_run(args.device_target, 0, None, False, cfg.seed)
+    source = source_from_config(cfg)
+    info = export_model(
+        source.network,
+        out,
+        file_format,
+        batch_size,
+        preprocess=source.preprocess,
+        class_names=class_names or source.class_names,
+        model_name=source.name,
+        dataset=source.dataset,
+        softmax=args.softmax,
+        uint8_input=args.uint8_input,
+        fold_bn=args.fold_bn,
+        fp16_weights=args.fp16_weights,
+        key=key,
+        enc_mode=args.enc_mode,
+        tolerance=args.tolerance,
+    )
+    checked = info.verification
+    sizes = ", ".join(map(str, checked["batch_sizes"]))
+    print(
+        f"verified on batches of {sizes}: largest difference {checked['largest_difference']:.3g} "
+        f"(allowed {checked['allowed']:.3g})"
+    )
+    shape = "x".join("N" if side is None else str(side) for side in info.input_shape)
+    print(f"{out}: {info.format}, {info.input_name} {shape} {info.input_dtype}, {out.stat().st_size / 1e6:.1f} MB")
+    print(info_path(out))
+    return 0
+
+
+def read_class_names(path: str) -> list[str]:
+    """Reads one class name a line; empty lines are passed over.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: there is no such file of class names")
+    return [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _recipe_words(args: argparse.Namespace) -> Sequence[str]:
+    words = ["-c", args.config] if args.config else []
+    for key in _RECIPE_KEYS:
+        value = getattr(args, key)
+        if value is not None:
+            words += [f"--{key}={value}"]
+    return words
+
+
+def _as_count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"--batch_size: got {text!r}; give a number from 1, or dynamic")
+    return int(text)

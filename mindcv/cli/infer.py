@@ -1,0 +1,194 @@
+"""`mindcv infer`: what is in these images."""
+
+import argparse
+import contextlib
+import csv
+import glob
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from mindcv.utils.fs import atomic_write, is_remote, local_path
+
+if TYPE_CHECKING:
+    from mindcv.export import Prediction
+
+HELP = "classify images with an exported file, a checkpoint or a published model"
+
+EXIT_BAD_FILES = 3
+_LIST_SUFFIX = ".txt"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's options."""
+    parser.add_argument(
+        "model", metavar="MODEL", help=".mindir or .onnx file of `mindcv export`, a checkpoint, or a model's name"
+    )
+    parser.add_argument(
+        "inputs", nargs="+", metavar="INPUT", help="image, folder, glob, .txt file with one path a line, or - for stdin"
+    )
+    parser.add_argument(
+        "-c", "--config", default="", metavar="RECIPE", help="a checkpoint's recipe (default: config.yaml beside it)"
+    )
+    parser.add_argument("--top_k", "--top-k", type=int, default=5, metavar="K", help="classes an image (default: 5)")
+    parser.add_argument("--batch_size", type=int, default=16, metavar="N", help="images that run at once (default: 16)")
+    parser.add_argument("--workers", type=int, metavar="N", help="threads that decode (default: cores, at most 4)")
+    parser.add_argument("--class_names", metavar="FILE", help="text file with one class name a line")
+    parser.add_argument(
+        "--output_format",
+        "--output-format",
+        choices=sorted(_WRITERS),
+        default="table",
+        help="table, one JSON object a line, or CSV (default: table)",
+    )
+    parser.add_argument("--out", metavar="FILE", help="write there in place of stdout")
+    parser.add_argument("--key_file", metavar="FILE", help="key of an encrypted mindir")
+    parser.add_argument("--device_target", default="auto", help="Ascend, GPU, CPU or auto (default: auto)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Classifies and returns 0, or 3 when some of the files could not be read.
+
+    Raises:
+        FileNotFoundError: The model, a folder or a list is not there.
+        ValueError: There are no images, or options are wrong.
+    """
+    if args.top_k < 1:
+        raise ValueError(f"--top_k: got {args.top_k}; give a number from 1")
+    if args.workers is not None and args.workers < 1:
+        raise ValueError(f"--workers: got {args.workers}; give a number from 1")
+    paths = expand_inputs(args.inputs, sys.stdin)
+    from tqdm import tqdm
+
+    from mindcv.cli.export import read_class_names
+    from mindcv.engine import setup_run
+    from mindcv.export import Classifier
+    from mindcv.export.runtime import read_key
+
+    setup_run(args.device_target, 0, None, False, 0)
+    classifier = Classifier(
+        args.model,
+        args.config,
+        class_names=read_class_names(args.class_names) if args.class_names else None,
+        batch_size=min(args.batch_size, len(paths)),
+        workers=args.workers,
+        key=read_key(args.key_file) if args.key_file else None,
+    )
+    num_bad = 0
+
+    def counted() -> Iterator["Prediction"]:
+        nonlocal num_bad
+        results = classifier.predict_each(paths, args.top_k)
+        for prediction in tqdm(results, "Classifying", len(paths), unit="img", disable=not sys.stderr.isatty()):
+            if prediction.error is not None:
+                num_bad += 1
+                tqdm.write(f"mindcv: {prediction.image}: {prediction.error}", file=sys.stderr)
+            yield prediction
+
+    with _output(args.out) as file:
+        width = max(len(path) for path in paths)
+        for line in _WRITERS[args.output_format](counted(), width):
+            file.write(line + "\n")
+    if num_bad:
+        print(f"mindcv: {num_bad} of {len(paths)} files could not be read", file=sys.stderr)
+    return EXIT_BAD_FILES if num_bad else 0
+
+
+def expand_inputs(inputs: Sequence[str], stdin: Iterable[str]) -> list[str]:
+    """Returns the paths that inputs stand for. A path that is named itself is kept even when there is no such file.
+
+    Args:
+        inputs: Images, folders (searched with all that is in them), globs, .txt files with one path a line, or `-`.
+        stdin: Lines of paths, read when `-` is among the inputs.
+
+    Raises:
+        FileNotFoundError: There is no such list.
+        ValueError: A folder or a glob has no images, or there are none at all.
+    """
+    paths: list[str] = []
+    for name in inputs:
+        if name == "-":
+            paths += _lines(stdin)
+        elif is_remote(name):
+            paths.append(name)
+        elif local_path(name).is_dir():
+            paths += _found(name, (os.path.join(folder, file) for folder, _, files in os.walk(name) for file in files))
+        elif name.lower().endswith(_LIST_SUFFIX):
+            if not local_path(name).is_file():
+                raise FileNotFoundError(f"{name}: there is no such list of paths")
+            paths += _lines(local_path(name).read_text(encoding="utf-8").splitlines())
+        elif glob.has_magic(name) and not local_path(name).exists():
+            paths += _found(name, glob.glob(name, recursive=True))
+        else:
+            paths.append(name)
+    if not paths:
+        raise ValueError("no images: the inputs name none")
+    return paths
+
+
+def _lines(text: Iterable[str]) -> list[str]:
+    return [line.strip() for line in text if line.strip()]
+
+
+def _found(name: str, files: Iterable[str]) -> list[str]:
+    from mindcv.export.images import IMAGE_SUFFIXES
+
+    images = sorted(file for file in files if Path(file).suffix.lower() in IMAGE_SUFFIXES)
+    if not images:
+        raise ValueError(f"{name}: no images there ({' '.join(IMAGE_SUFFIXES)})")
+    return images
+
+
+@contextlib.contextmanager
+def _output(path: str | None) -> Iterator[TextIO]:
+    if path is None:
+        yield sys.stdout
+        return
+    with atomic_write(path, "w") as file:
+        yield file
+
+
+def _table(predictions: Iterable["Prediction"], width: int) -> Iterator[str]:
+    for prediction in predictions:
+        if prediction.error is None:
+            labels = "  ".join(f"{label.name} {label.probability:.4f}" for label in prediction.labels)
+            yield f"{prediction.image:<{width}}  {labels}"
+
+
+def _json_lines(predictions: Iterable["Prediction"], width: int) -> Iterator[str]:
+    for prediction in predictions:
+        entry: dict[str, object] = {"image": prediction.image}
+        if prediction.error is not None:
+            entry["error"] = prediction.error
+        else:
+            entry["predictions"] = [
+                {"index": label.index, "class": label.name, "probability": label.probability}
+                for label in prediction.labels
+            ]
+        yield json.dumps(entry, ensure_ascii=False)
+
+
+def _csv(predictions: Iterable["Prediction"], width: int) -> Iterator[str]:
+    yield _csv_line("image", "rank", "index", "class", "probability", "error")
+    for prediction in predictions:
+        if prediction.error is not None:
+            yield _csv_line(prediction.image, "", "", "", "", prediction.error)
+        for rank, label in enumerate(prediction.labels, 1):
+            yield _csv_line(prediction.image, rank, label.index, label.name, label.probability, "")
+
+
+def _csv_line(*cells: object) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="").writerow(cells)
+    return buffer.getvalue()
+
+
+_WRITERS: dict[str, Callable[[Iterable["Prediction"], int], Iterator[str]]] = {
+    "table": _table,
+    "jsonl": _json_lines,
+    "csv": _csv,
+}
