@@ -1,0 +1,341 @@
+"""The step against numpy: each feature, each pair of features, in graph mode and in PyNative.
+
+Tolerances. In fp32 the step agrees with float64 to 2e-5 of the distance that a weight goes: some ten roundings of 6e-8 in
+a gradient, which adamw and lamb divide by its own size. In fp16 (O2, O3) every product rounds by up to 5e-4, so that a
+gradient is off by some 2e-3, and where it is near zero adamw may turn it: 3e-2 of the distance. A factor that is forgotten
+or applied twice (scale, accumulation, clip, momentum) is off by far more.
+"""
+
+import itertools
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import nn
+from reference import (
+    BATCH,
+    BN_EPS,
+    BN_MOMENTUM,
+    CLASSES,
+    FEATURES,
+    HIDDEN,
+    Reference,
+    Settings,
+    batches,
+    initial_weights,
+)
+
+from mindcv.engine import GradientAccumulation, LossScale, LossWithNetwork, TrainStep, auto_mixed_precision
+from mindcv.loss import create_loss
+from mindcv.optim import create_optimizer
+
+CALLS = 8
+GRAPH, PYNATIVE = ms.GRAPH_MODE, ms.PYNATIVE_MODE
+TOLERANCE = {"O0": 2e-5, "O2": 3e-2, "O3": 3e-2}
+SCALES = {
+    "none": {},
+    "fixed": {"loss_scale": 64.0},
+    "drop": {"loss_scale": 64.0, "drop_overflow": True, "overflow_at": (3,)},
+    "dynamic": {"loss_scale": 64.0, "dynamic": True, "overflow_at": (3,)},
+}
+
+FEATURES_OF_A_STEP = {
+    "amp_level": ("O0", "O2", "O3"),
+    "scale": ("none", "fixed", "drop", "dynamic"),
+    "clip_value": (None, 0.3),
+    "accumulation": (1, 2, 4),
+    "ema": (False, True),
+    "opt": ("momentum", "adamw", "lamb"),
+    "mixup": (False, True),
+    "smoothing": (0.0, 0.1),
+}
+# Each pair of values of two features is in one of these at least.
+CASES = [
+    ("O0", "none", None, 1, False, "momentum", False, 0.0),
+    ("O0", "fixed", 0.3, 2, True, "adamw", True, 0.1),
+    ("O2", "drop", None, 4, False, "lamb", True, 0.1),
+    ("O3", "dynamic", 0.3, 4, True, "lamb", False, 0.0),
+    ("O2", "none", 0.3, 1, True, "momentum", True, 0.1),
+    ("O2", "fixed", None, 2, False, "adamw", False, 0.0),
+    ("O3", "dynamic", None, 1, False, "adamw", True, 0.1),
+    ("O3", "drop", 0.3, 2, True, "momentum", False, 0.0),
+    ("O0", "drop", 0.3, 1, True, "lamb", False, 0.1),
+    ("O0", "none", None, 4, True, "adamw", True, 0.0),
+    ("O3", "none", None, 2, True, "lamb", True, 0.0),
+    ("O3", "fixed", 0.3, 4, False, "momentum", True, 0.1),
+    ("O0", "dynamic", 0.3, 2, True, "momentum", False, 0.1),
+    ("O0", "fixed", None, 1, True, "lamb", False, 0.0),
+    ("O0", "drop", 0.3, 1, True, "adamw", True, 0.0),
+    ("O2", "dynamic", None, 1, True, "momentum", True, 0.0),
+]
+# One feature at a time, so that a failure above can be told.
+SINGLE = [
+    {feature: value} for feature, values in FEATURES_OF_A_STEP.items() for value in values[1:] if feature != "scale"
+] + [{"scale": scale} for scale in SCALES if scale != "none"]
+
+
+def settings_of(values):
+    values = dict(values)
+    scale = SCALES[values.pop("scale", "none")]
+    return Settings(**values, **scale)
+
+
+class Net(nn.Cell):
+    """Dense, BatchNorm or nothing, tanh, dense."""
+
+    def __init__(self, batch_norm=False):
+        super().__init__()
+        self.first = nn.Dense(FEATURES, HIDDEN)
+        self.norm = nn.BatchNorm1d(HIDDEN, BN_EPS, BN_MOMENTUM) if batch_norm else nn.Identity()
+        self.tanh = nn.Tanh()
+        self.second = nn.Dense(HIDDEN, CLASSES)
+        for name, parameter in self.parameters_and_names():
+            parameter.set_data(ms.Tensor(initial_weights(batch_norm)[name].astype(np.float32)))
+
+    def construct(self, x):
+        return self.second(self.tanh(self.norm(self.first(x))))
+
+
+def step_of(settings, optimizer_scale=1.0, network=None):
+    network = network or Net(settings.batch_norm)
+    optimizer = create_optimizer(
+        network,
+        settings.opt,
+        list(settings.lrs),
+        settings.weight_decay,
+        momentum=settings.momentum,
+        eps=settings.eps,
+        loss_scale=optimizer_scale,
+    )
+    loss = create_loss("CE", label_smoothing=settings.smoothing)
+    step = TrainStep(
+        LossWithNetwork(auto_mixed_precision(network, settings.amp_level), loss),
+        optimizer,
+        LossScale(settings.loss_scale, settings.dynamic, settings.drop_overflow, window=settings.window),
+        ema=settings.ema,
+        ema_decay=settings.ema_decay,
+        clip_grad=settings.clip_value is not None,
+        clip_value=settings.clip_value or 15.0,
+        gradient_accumulation_steps=settings.accumulation,
+    )
+    if settings.ema:  # the decay has risen from 0, so that it counts
+        step.ema_updates.set_data(ms.Tensor(settings.ema_updates_before, ms.float32))
+    return step.set_train(True)
+
+
+def run(step, data):
+    return [float(step(ms.Tensor(x), ms.Tensor(y)).asnumpy()) for x, y in data]
+
+
+def arrays(step, prefix=""):
+    names = initial_weights("norm.gamma" in step.parameters_dict())
+    return {name: step.parameters_dict()[prefix + name].asnumpy() for name in names}
+
+
+def assert_close(got, expected, tolerance):
+    """Compares weights: errors as a part of the longest way that a weight of the tensor went."""
+    start = initial_weights("norm.gamma" in got)
+    for name, value in got.items():
+        way = np.abs(expected[name] - start[name]).max()
+        error = np.abs(value - expected[name]).max()
+        assert error <= tolerance * way + 3e-7, f"{name}: off by {error:.2e} on a way of {way:.2e}"
+
+
+def check(settings, optimizer_scale=1.0):
+    step, reference = step_of(settings, optimizer_scale), Reference(settings)
+    data = list(batches(CALLS, settings))
+    losses = run(step, data)
+    for x, y in data:
+        reference.call(x, y)
+    tolerance = TOLERANCE[settings.amp_level]
+    np.testing.assert_allclose(losses, reference.losses, rtol=tolerance, atol=tolerance)
+    assert_close(arrays(step), reference.weights, tolerance)
+    assert int(step.optimizer.global_step.asnumpy()[0]) == reference.updates
+    if settings.ema:
+        assert_close(arrays(step, "ema."), reference.ema, tolerance)
+        assert int(step.ema_updates.asnumpy()) == reference.ema_updates
+    if settings.dynamic or settings.drop_overflow:
+        assert int(step.skipped_updates.asnumpy()) == reference.skipped == len(settings.overflow_at)
+    if settings.dynamic:
+        assert float(step.loss_scale.asnumpy()) == reference.loss_scale
+        assert int(step.good_updates.asnumpy()) == reference.good_updates
+    if settings.accumulation > 1:
+        assert all(not buffer.asnumpy().any() for buffer in step.accumulated)
+
+
+def test_the_cases_have_every_pair():
+    pairs = itertools.combinations(FEATURES_OF_A_STEP.items(), 2)
+    wanted = {((f, a), (g, b)) for (f, fs), (g, gs) in pairs for a in fs for b in gs}
+    covered = {pair for case in CASES for pair in itertools.combinations(zip(FEATURES_OF_A_STEP, case, strict=True), 2)}
+    assert covered == wanted
+
+
+@pytest.mark.parametrize("values", SINGLE, ids=str)
+def test_each_feature(values):
+    check(settings_of(values))
+
+
+@pytest.mark.parametrize("mode", [PYNATIVE, GRAPH], ids=["pynative", "graph"])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_each_pair_of_features(case, mode):
+    ms.set_context(mode=mode)
+    check(settings_of(zip(FEATURES_OF_A_STEP, case, strict=True)))
+
+
+@pytest.mark.parametrize("mode", [PYNATIVE, GRAPH], ids=["pynative", "graph"])
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_batch_norm_statistics_and_their_average(accumulation, mode):
+    """Every batch moves the statistics, every update their moving average."""
+    ms.set_context(mode=mode)
+    check(Settings(batch_norm=True, ema=True, accumulation=accumulation, clip_value=0.3))
+
+
+@pytest.mark.parametrize("mode", [PYNATIVE, GRAPH], ids=["pynative", "graph"])
+@pytest.mark.parametrize(("opt", "count"), [("momentum", 2), ("lamb", 4)])
+def test_accumulating_batches_equals_one_large_batch(opt, count, mode):
+    ms.set_context(mode=mode)
+    small = Settings(opt=opt, accumulation=count, clip_value=0.3, ema=True, smoothing=0.1, mixup=True)
+    large = Settings(opt=opt, clip_value=0.3, ema=True, smoothing=0.1, mixup=True)
+    data = list(batches(2, large, BATCH * count))
+    parts = [(x[i : i + BATCH], y[i : i + BATCH]) for x, y in data for i in range(0, BATCH * count, BATCH)]
+    step_of_parts, step_of_wholes = step_of(small), step_of(large)
+    losses = np.array(run(step_of_parts, parts)).reshape(2, count)
+    np.testing.assert_allclose(losses.mean(1), run(step_of_wholes, data), rtol=1e-6)
+    assert_close(arrays(step_of_parts), arrays(step_of_wholes), 1e-5)
+    assert_close(arrays(step_of_parts, "ema."), arrays(step_of_wholes, "ema."), 1e-5)
+
+
+@pytest.mark.parametrize("loss_scale", [1.0, 64.0])
+def test_an_optimizer_with_a_loss_scale_divides_no_second_time(loss_scale):
+    """Upstream's scripts give the scale to both; clipping must see the true gradients all the same."""
+    check(Settings(loss_scale=loss_scale, clip_value=0.3), optimizer_scale=64.0)
+
+
+@pytest.mark.parametrize("mode", [PYNATIVE, GRAPH], ids=["pynative", "graph"])
+def test_a_scale_that_is_too_large_for_fp16_is_halved_until_it_fits(mode):
+    """2^22 times a gradient is beyond fp16's 65504; the first updates are skipped, and schedule and EMA wait."""
+    ms.set_context(mode=mode)
+    settings = Settings(amp_level="O2", loss_scale=2.0**22, dynamic=True, window=100, ema=True)
+    step, reference = step_of(settings), Reference(settings)
+    for x, y in batches(CALLS, settings):
+        skipped = int(step.skipped_updates.asnumpy())
+        before = arrays(step)
+        run(step, [(x, y)])
+        if int(step.skipped_updates.asnumpy()) > skipped:
+            assert all(np.array_equal(value, before[name]) for name, value in arrays(step).items())
+        else:
+            reference.call(x, y)
+    skipped = int(step.skipped_updates.asnumpy())
+    assert 3 <= skipped <= 7
+    assert float(step.loss_scale.asnumpy()) == 2.0 ** (22 - skipped)
+    assert int(step.optimizer.global_step.asnumpy()[0]) == CALLS - skipped
+    assert int(step.ema_updates.asnumpy()) == settings.ema_updates_before + CALLS - skipped
+    assert_close(arrays(step), reference.weights, TOLERANCE["O2"])
+    assert_close(arrays(step, "ema."), reference.ema, TOLERANCE["O2"])
+
+
+def test_a_dynamic_scale_is_never_below_one():
+    settings = Settings(loss_scale=2.0, dynamic=True, overflow_at=(0, 1, 2, 3))
+    step = step_of(settings)
+    run(step, batches(4, settings))
+    assert float(step.loss_scale.asnumpy()) == 1.0
+    assert int(step.skipped_updates.asnumpy()) == 4
+
+
+def test_without_a_check_an_overflow_reaches_the_weights():
+    """What `drop_overflow` is for; the default is upstream's."""
+    settings = Settings(overflow_at=(0,))
+    step = step_of(settings)
+    run(step, batches(1, settings))
+    assert np.isnan(step.network.network.first.weight.asnumpy()).any()
+
+
+def test_all_logits_of_a_tuple_reach_the_loss_in_fp32():
+    class Two(Net):
+        def construct(self, x):
+            hidden = self.tanh(self.first(x))
+            return self.second(hidden), self.second(hidden) * 2
+
+    class Types(nn.Cell):
+        def construct(self, logits, label):
+            seen.extend(entry.dtype for entry in logits)
+            return logits[0].sum() + logits[1].sum()
+
+    seen = []
+    network = auto_mixed_precision(Two(), "O3")
+    x, y = next(batches(1, Settings()))
+    LossWithNetwork(network, Types())(ms.Tensor(x), ms.Tensor(y))
+    assert seen == [ms.float32, ms.float32]
+
+
+@pytest.mark.parametrize("mode", [PYNATIVE, GRAPH], ids=["pynative", "graph"])
+def test_gradient_accumulation_of_upstream(mode):
+    """The optimizer sees the mean of three calls' gradients, once, through the reducer."""
+    ms.set_context(mode=mode)
+    network = Net()
+    optimizer = create_optimizer(network, "sgd", [0.5, 0.1], momentum=0.0)
+
+    class Doubling(nn.Cell):
+        def construct(self, gradients):
+            return ms.ops.HyperMap()(ms.ops.partial(ms.ops.mul, 2.0), gradients)
+
+    accumulate = GradientAccumulation(3, optimizer, Doubling())
+    start = initial_weights()
+    for call in range(6):
+        gradients = tuple(ms.ops.ones_like(weight) * (call + 1) for weight in optimizer.parameters)
+        assert float(accumulate(ms.Tensor(0.25 * call, ms.float32), gradients).asnumpy()) == 0.25 * call
+        # means 2 and 5, doubled, times the rates
+        way = 0.0 if call < 2 else 2.0 if call < 5 else 3.0
+        weight = network.first.weight.asnumpy()
+        np.testing.assert_allclose(weight, start["first.weight"] - way, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("scale_sense", "expected"),
+    [
+        (8, LossScale(8.0)),
+        (ms.Tensor(8.0, ms.float32), LossScale(8.0)),
+        (LossScale(4.0, window=7), LossScale(4.0, window=7)),
+        (nn.FixedLossScaleUpdateCell(1024), LossScale(1024.0, drop_overflow=True)),
+        (nn.DynamicLossScaleUpdateCell(512, 4, 30), LossScale(512.0, True, True, 4.0, 30)),
+    ],
+)
+def test_scale_sense_as_upstream_takes_it(scale_sense, expected):
+    assert LossScale.of(scale_sense) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("fixed", 8.0), LossScale(8.0)),
+        (("fixed", 8.0, True), LossScale(8.0, drop_overflow=True)),
+        (("dynamic", 8.0), LossScale(8.0, True, True)),
+        (("auto", 8.0, False, "O0"), LossScale()),
+        (("auto", 8.0, True, "O3"), LossScale(drop_overflow=True)),
+        (("auto", 8.0, False, "O2"), LossScale(2.0**24, True, True)),
+    ],
+)
+def test_scale_by_config_keys(arguments, expected):
+    assert LossScale.of_type(*arguments) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"scale_sense": 0.5}, "loss_scale is 0.5; it must be at least 1"),
+        ({"scale_sense": float("nan")}, "loss_scale is nan; it must be at least 1"),
+        ({"scale_sense": "big"}, "scale_sense is a str; allowed: a number"),
+        ({"gradient_accumulation_steps": 0}, "gradient_accumulation_steps is 0; it must be at least 1"),
+        ({"clip_grad": True, "clip_value": 0.0}, "clip_value is 0.0; it must be greater than 0"),
+        ({"ema": True, "ema_decay": 1.5}, "ema_decay is 1.5; it must lie between 0 and 1"),
+    ],
+)
+def test_what_is_refused(arguments, message):
+    network = Net()
+    with pytest.raises(ValueError, match=message):
+        TrainStep(LossWithNetwork(network, create_loss("CE")), create_optimizer(network, "momentum", 0.1), **arguments)
+
+
+def test_unknown_scale_type_is_refused():
+    with pytest.raises(ValueError, match="unknown loss_scale_type 'dynamik'; did you mean 'dynamic'"):
+        LossScale.of_type("dynamik")
