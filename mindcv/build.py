@@ -111,9 +111,9 @@ def prepare_network(cfg: Config, network: nn.Cell, amp_level: str) -> nn.Cell:
     return engine.NormalizedNetwork(network, preprocess.mean, preprocess.std)
 
 
-def build_loss(cfg: Config) -> nn.Cell:
-    """Returns the loss."""
-    return create_loss(**cfg.arguments("create_loss"))
+def build_loss(cfg: Config, **options: Any) -> nn.Cell:
+    """Returns the loss. `options` take the place of the config's; evaluation needs `reduction="none"`."""
+    return create_loss(**{**cfg.arguments("create_loss"), **options})
 
 
 def build_learning_rates(cfg: Config, steps_per_epoch: int) -> list[float]:

@@ -10,6 +10,7 @@ from .build import (
     build_eval_loader,
     build_feed,
     build_learning_rates,
+    build_loss,
     build_network,
     build_saver,
     build_step,
@@ -56,7 +57,8 @@ def train(cfg: Config) -> engine.TrainState:
     evaluator = None
     if cfg.val_while_train:
         eval_loader, _ = build_eval_loader(cfg)
-        evaluator = engine.Evaluator(step.network.network, step.network.loss, eval_loader, num_classes, cfg.batch_size)
+        loss = build_loss(cfg, reduction="none")
+        evaluator = engine.Evaluator(step.network.network, loss, eval_loader, num_classes, cfg.batch_size)
     reporter = engine.RunReporter(
         folder,
         cfg.epoch_size,
@@ -83,6 +85,7 @@ def train(cfg: Config) -> engine.TrainState:
     reporter.event("run_begin", steps_per_epoch=steps_per_epoch, num_classes=num_classes, world_size=world_size)
     with pipeline_errors():
         state = trainer.fit(state)
+    engine.wait_for_ranks()
     reporter.end_run(saver, state)
     reporter.close()
     return state

@@ -27,7 +27,8 @@ def validate(cfg: Config) -> dict[str, float]:
         _logger.warning("neither ckpt_path nor pretrained is set, so it is fresh, random weights that are evaluated")
     loader, num_classes = build_eval_loader(cfg)
     network = prepare_network(cfg, build_network(cfg, num_classes, cfg.ema), cfg.val_amp_level)
-    evaluator = engine.Evaluator(network, build_loss(cfg), loader, num_classes, cfg.batch_size)
+    loss = build_loss(cfg, reduction="none")
+    evaluator = engine.Evaluator(network, loss, loader, num_classes, cfg.batch_size)
     _logger.info("Evaluating %s on %s (%s, %s)", cfg.model, cfg.dataset, cfg.val_split, device)
     with pipeline_errors():
         result = evaluator.run(show_progress=sys.stderr.isatty())

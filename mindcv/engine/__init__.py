@@ -6,7 +6,17 @@ It receives networks and loaders and never builds them.
 from .amp import auto_mixed_precision
 from .checkpoint import CheckpointManager, CheckpointSaver, TrainState, load_state, read_checkpoint
 from .device_input import LossWithMixing, NormalizedNetwork
-from .distributed import AllReduceSum, broadcast_parameters, is_launched, rank, sum_over_ranks, world_size
+from .distributed import (
+    AllReduceSum,
+    average_batch_norm,
+    broadcast_parameters,
+    is_launched,
+    rank,
+    report_alive,
+    sum_over_ranks,
+    wait_for_ranks,
+    world_size,
+)
 from .ema import averaged_weights
 from .evaluator import Evaluator
 from .feed import HostFeed, SinkFeed, can_sink
@@ -14,6 +24,7 @@ from .metrics import count_correct, get_metrics, metric_names
 from .report import RunReporter
 from .resume import resume_run, resume_weights
 from .setup import set_seed, setup_run
+from .sync_batch_norm import synchronize_batch_norm
 from .train_step import GradientAccumulation, LossScale, LossWithNetwork, TrainStep
 from .trainer import Schedule, Trainer
 
@@ -35,6 +46,7 @@ __all__ = [
     "TrainStep",
     "Trainer",
     "auto_mixed_precision",
+    "average_batch_norm",
     "averaged_weights",
     "broadcast_parameters",
     "can_sink",
@@ -45,10 +57,13 @@ __all__ = [
     "metric_names",
     "rank",
     "read_checkpoint",
+    "report_alive",
     "resume_run",
     "resume_weights",
     "set_seed",
     "setup_run",
     "sum_over_ranks",
+    "synchronize_batch_norm",
+    "wait_for_ranks",
     "world_size",
 ]

@@ -116,7 +116,7 @@ def wait_for_ranks() -> None:
 
 
 def report_alive() -> None:
-    """Tells `mindcv launch` that this rank goes on; it ends jobs that hang. Called at each step, with its batch there."""
+    """Tells `mindcv launch`, which ends jobs that hang, that this rank goes on. Called when a step has its batch."""
     path = os.environ.get("MINDCV_ALIVE_FILE")
     if path:
         os.utime(path)
@@ -134,8 +134,8 @@ def broadcast_parameters(parameters: Iterable) -> None:
 def average_batch_norm(cell: nn.Cell) -> None:
     """Gives all ranks the mean over ranks of BatchNorm's moving statistics, also of those that `ema.*` averages.
 
-    Called before evaluation and saving: gradients are averaged at each step, but each rank's statistics are those of its
-    own images. Nothing changes for `SyncBatchNorm`, whose statistics are the same on all ranks.
+    Called before evaluation and saving, since each rank's statistics are those of its own images. Nothing changes with
+    `sync_bn`, where they are the same on all ranks.
     """
     if world_size() == 1:
         return

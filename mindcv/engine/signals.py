@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+from .distributed import sum_over_ranks, world_size
+
 _logger = logging.getLogger(__name__)
 
 __all__ = ["StopSignal", "keep_handlers"]
@@ -40,6 +42,16 @@ class StopSignal:
             _watching.remove(self)
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def agree(self) -> int | None:
+        """Returns the signal that this or any other rank got, the same on all ranks, or None.
+
+        With several ranks it is a collective: all call it after the same steps, so that all stop at the same one.
+        """
+        if world_size() == 1:
+            return self.number
+        came = sum_over_ranks([self.number == number for number in _NUMBERS])
+        return next((number for number, ranks in zip(_NUMBERS, came, strict=True) if ranks), None)
 
     def note(self, number: int, frame: FrameType | None) -> None:
         """Handles a signal."""

@@ -80,7 +80,7 @@ class Run:
             self.state = state[2]
         else:
             self.state = TrainState()
-        evaluator = Evaluator(self.network, loss, data(10), CLASSES, BATCH)
+        evaluator = Evaluator(self.network, nn.CrossEntropyLoss(reduction="none"), data(10), CLASSES, BATCH)
         reporter = RunReporter(folder, epochs, BATCH, options["log_interval"], list(evaluator.accuracies))
         self.saver = CheckpointSaver(folder, "net", policy, keep, {"config": {"lr": 0.1}})
         feed = HostFeed(self.step, lambda epoch, first: batches(data(bad=bad), first))
