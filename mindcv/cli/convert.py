@@ -78,7 +78,7 @@ def _fit(
 
 
 def _to_timm(model: "nn.Cell", ours: "Mapping[str, np.ndarray]") -> "Mapping[str, np.ndarray]":
-    from .weights import family_function
+    from mindcv.models._loading import family_function
 
     export_fn = family_function(model, "checkpoint_export_fn")
     if export_fn is None:

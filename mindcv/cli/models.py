@@ -1,8 +1,12 @@
 """`mindcv models`: lists the models, or the published weights."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from mindcv.utils.registry import suggest
+
+if TYPE_CHECKING:
+    from mindcv.models import PretrainedCfg
 
 HELP = "list the models, or with --pretrained their published weights"
 
@@ -29,16 +33,30 @@ def run(args: argparse.Namespace) -> int:
     if not args.pretrained:
         print("\n".join(names))
         return 0
-    rows = [("weights", "top-1", "input", "source", "url")]
+    rows = [("weights", "default", "top-1", "size", "input", "crop", "interpolation", "licence", "source")]
     for name in names:
+        default = get_pretrained_cfg(name)
         for weights in list_pretrained([name, f"{name}.*"]):
-            cfg = get_pretrained_cfg(weights)
-            top1 = "-" if cfg.top1 is None else f"{cfg.top1:.2f}"
-            rows.append((weights, top1, "x".join(map(str, cfg.input_size)), cfg.source or "-", cfg.url))
+            rows.append(_describe(get_pretrained_cfg(weights), default))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     return 0
+
+
+def _describe(cfg: "PretrainedCfg", default: "PretrainedCfg") -> tuple[str, ...]:
+    """One line of the table. The size is that of the parameters in float32."""
+    return (
+        f"{cfg.architecture}.{cfg.tag}".rstrip("."),
+        "yes" if cfg is default else "",
+        "-" if cfg.top1 is None else f"{cfg.top1:.2f}",
+        "-" if cfg.params_m is None else f"{4 * cfg.params_m:.0f}MB",
+        "x".join(map(str, cfg.input_size)),
+        f"{cfg.crop_pct:.3f}",
+        cfg.interpolation,
+        cfg.licence or "-",
+        cfg.source or "-",
+    )
 
 
 def _selection(args: argparse.Namespace) -> str:

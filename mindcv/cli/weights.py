@@ -1,8 +1,7 @@
 """`mindcv weights check`: says what of a weight file fits a model."""
 
 import argparse
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
 HELP = "check a weight file against a model"
 
 _EXIT_MISFIT = 1
-_OTHER_PADDING = {"same": "both", "both": "same"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,36 +50,22 @@ def run(args: argparse.Namespace) -> int:
 def bring_to_our_names(
     model_name: str, arrays: "Mapping[str, np.ndarray]", source: str, **arguments: Any
 ) -> "tuple[nn.Cell, Mapping[str, np.ndarray]]":
-    """Creates a model and brings a file's arrays to its names, having chosen the stem padding that belongs to the file.
+    """Creates a model and brings a file's arrays to its names, having chosen the network that belongs to the file.
 
     Raises:
         ValueError: There is no such model, or the family refuses the file.
     """
     from mindcv.models import create_model
+    from mindcv.models._loading import family_function, to_our_names
 
     model = create_model(model_name, **arguments)
-    filter_fn = family_function(model, "checkpoint_filter_fn")
-    if filter_fn is None:
-        return model, arrays
-    padding = getattr(model, "stem_pool_pad", None)
-    try:
-        return model, filter_fn(arrays, model)
-    except ValueError as error:
-        if padding is None:
-            raise ValueError(f"{source}: {error}") from error
-    model = create_model(model_name, stem_pool_pad=_OTHER_PADDING[padding], **arguments)
-    try:
-        ours = filter_fn(arrays, model)
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}") from error
-    print(f"{source} belongs to {model_name} with stem_pool_pad={_OTHER_PADDING[padding]!r}")
-    return model, ours
-
-
-def family_function(model: "nn.Cell", name: str) -> Callable[..., Any] | None:
-    """Returns a function of the module of the model's class, or of its nearest parent that has one."""
-    modules = (sys.modules[network_class.__module__] for network_class in type(model).__mro__)
-    return next((getattr(module, name) for module in modules if hasattr(module, name)), None)
+    args_fn = family_function(model, "checkpoint_model_args")
+    needed = args_fn(arrays) if args_fn else {}
+    if any(getattr(model, name) != value for name, value in needed.items()):
+        words = ", ".join(f"{name}={value!r}" for name, value in needed.items())
+        print(f"{source} belongs to {model_name} with {words}")
+        model = create_model(model_name, **{**arguments, **needed})
+    return model, to_our_names(model, arrays, source)
 
 
 def compare(model: "nn.Cell", arrays: "Mapping[str, np.ndarray]") -> "LoadReport":

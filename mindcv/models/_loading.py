@@ -15,7 +15,7 @@ from mindcv.weights import LoadReport, read_weights
 from mindcv.weights.adapt import adapt_first_conv, drop_classifier
 from mindcv.weights.sources import fetch
 
-from ._pretrained import as_pretrained_cfg
+from ._pretrained import PretrainedCfg, as_pretrained_cfg
 
 _logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ Array = TypeVar("Array")
 
 
 def load_model_checkpoint(
-    model: nn.Cell, checkpoint_path: str = "", ema: bool = False, auto_mapping: bool = False
+    model: nn.Cell, checkpoint_path: str = "", ema: bool = False, auto_mapping: bool = False, *, strict: bool = True
 ) -> LoadReport:
     """Loads a weight file into a model; everything has to fit.
 
@@ -32,18 +32,32 @@ def load_model_checkpoint(
         checkpoint_path: File of any format that `mindcv.weights.read_weights` knows.
         ema: Whether to take the file's averaged weights.
         auto_mapping: Whether to map names that the model does not have to the closest ones of the same shape.
+        strict: Whether everything has to fit; otherwise what fits is loaded, and the rest is logged and in the report.
 
     Returns:
-        What was loaded.
+        What was loaded, and what did not fit.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is no weight file, or does not fit the model; nothing was loaded.
     """
-    arrays = _apply_family_filter(model, read_weights(checkpoint_path, ema=ema), checkpoint_path)
+    arrays = read_weights(checkpoint_path, ema=ema)
+    return load_checkpoint_arrays(model, arrays, checkpoint_path, auto_mapping=auto_mapping, strict=strict)
+
+
+def load_checkpoint_arrays(
+    model: nn.Cell,
+    arrays: Mapping[str, np.ndarray],
+    source: str | os.PathLike[str],
+    *,
+    auto_mapping: bool = False,
+    strict: bool = True,
+) -> LoadReport:
+    """Does what `load_model_checkpoint` does with the arrays of a file, `source`."""
+    arrays = to_our_names(model, arrays, source)
     if auto_mapping:
         arrays = auto_map(model, arrays)
-    return load_arrays(model, arrays, source=checkpoint_path)
+    return load_arrays(model, arrays, source, strict=strict)
 
 
 def load_pretrained(
@@ -52,6 +66,8 @@ def load_pretrained(
     num_classes: int = 1000,
     in_channels: int = 3,
     filter_fn: Callable[[dict[str, np.ndarray]], Mapping[str, np.ndarray]] | None = None,
+    *,
+    strict: bool = True,
 ) -> LoadReport:
     """Loads published weights, fetched when they are not there yet, and adapts them to the model.
 
@@ -64,27 +80,47 @@ def load_pretrained(
         num_classes: Classes of the model.
         in_channels: Channels of the model's image.
         filter_fn: Brings the file's names to ours, in place of the family's `checkpoint_filter_fn`.
+        strict: Whether everything else has to fit; otherwise what fits is loaded, and the rest is logged.
 
     Returns:
-        What was loaded.
+        What was loaded, and what was not.
 
     Raises:
         OSError: The weights cannot be fetched.
-        ValueError: There is no address, or the weights do not fit.
+        ValueError: There is no address, or the weights do not fit; nothing was loaded.
     """
     cfg = as_pretrained_cfg(default_cfg)
     if not cfg.url:
         raise ValueError(f"no weights are published for {_describe(model)}; create it with pretrained=False")
     arrays: Mapping[str, np.ndarray] = read_weights(fetch(cfg.url, cfg.sha256 or None))
-    arrays = filter_fn(dict(arrays)) if filter_fn else _apply_family_filter(model, arrays, cfg.url)
-    if cfg.first_conv or in_channels != 3:
+    arrays = filter_fn(dict(arrays)) if filter_fn else to_our_names(model, arrays, cfg.url)
+    return load_pretrained_arrays(model, arrays, cfg, cfg.url, num_classes, in_channels, strict=strict)
+
+
+def load_pretrained_arrays(
+    model: nn.Cell,
+    arrays: Mapping[str, np.ndarray],
+    cfg: PretrainedCfg,
+    source: str | os.PathLike[str],
+    num_classes: int,
+    in_channels: int,
+    *,
+    strict: bool = True,
+) -> LoadReport:
+    """Adapts arrays with our names to another image and another head, as `load_pretrained` says, and loads them."""
+    if f"{cfg.first_conv}.weight" in arrays:
         arrays = adapt_first_conv(arrays, cfg.first_conv, in_channels)
     arrays, head = drop_classifier(arrays, cfg.classifier, num_classes)
-    return load_arrays(model, arrays, source=cfg.url, may_miss=head)
+    return load_arrays(model, arrays, source, may_miss=head, strict=strict)
 
 
 def load_arrays(
-    model: nn.Cell, arrays: Mapping[str, np.ndarray], source: str | os.PathLike[str], may_miss: Collection[str] = ()
+    model: nn.Cell,
+    arrays: Mapping[str, np.ndarray],
+    source: str | os.PathLike[str],
+    may_miss: Collection[str] = (),
+    *,
+    strict: bool = True,
 ) -> LoadReport:
     """Sets a model's parameters from arrays of the same names and shapes, converted to the parameters' types.
 
@@ -95,9 +131,10 @@ def load_arrays(
         arrays: Arrays by parameter name.
         source: Where they come from, for messages.
         may_miss: Parameters that may keep their value.
+        strict: Whether everything else has to fit; otherwise what fits is loaded, and the rest is logged.
 
     Returns:
-        What was loaded, and which of `may_miss` was not.
+        What was loaded, and what was not.
 
     Raises:
         ValueError: A name or a shape does not fit; nothing was loaded.
@@ -107,11 +144,44 @@ def load_arrays(
         {name: tuple(parameter.shape) for name, parameter in parameters.items()},
         {name: tuple(array.shape) for name, array in arrays.items()},
     )
-    report.raise_if_incomplete(_describe(model), source, may_miss)
+    try:
+        report.raise_if_incomplete(_describe(model), source, may_miss)
+    except ValueError as error:
+        if strict:
+            raise
+        _logger.warning("%s", error)
     for name in report.loaded:
         parameters[name].set_data(_as_tensor(arrays[name], parameters[name].dtype))
     _logger.info("loaded %d parameters from %s", len(report.loaded), source)
     return report
+
+
+def to_our_names(
+    model: nn.Cell, arrays: Mapping[str, np.ndarray], source: str | os.PathLike[str]
+) -> Mapping[str, np.ndarray]:
+    """Brings a file's names to the model's by the family's `checkpoint_filter_fn`.
+
+    Raises:
+        ValueError: The family refuses the file, or the file's names tell of another network.
+    """
+    filter_fn = family_function(model, "checkpoint_filter_fn")
+    args_fn = family_function(model, "checkpoint_model_args")
+    for name, value in args_fn(arrays).items() if args_fn else ():
+        if getattr(model, name) != value:
+            raise ValueError(
+                f"{source}: weights of a network with {name}={value!r}, not {getattr(model, name)!r}; "
+                f"create the model with {name}={value!r}"
+            )
+    try:
+        return filter_fn(arrays, model) if filter_fn else arrays
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+
+
+def family_function(model: nn.Cell, name: str) -> Callable[..., Any] | None:
+    """Returns a function of the module of the model's class, or of its nearest parent that has one."""
+    modules = (sys.modules[network_class.__module__] for network_class in type(model).__mro__)
+    return next((getattr(module, name) for module in modules if hasattr(module, name)), None)
 
 
 def auto_map(model: nn.Cell, param_dict: Mapping[str, Array]) -> dict[str, Array]:
@@ -153,17 +223,3 @@ def _describe(model: nn.Cell) -> str:
     """The model's name, or its class when it was not built by name."""
     cfg = getattr(model, "default_cfg", None)
     return (cfg and cfg.get("architecture")) or type(model).__name__
-
-
-def _apply_family_filter(
-    model: nn.Cell, arrays: Mapping[str, np.ndarray], source: str | os.PathLike[str]
-) -> Mapping[str, np.ndarray]:
-    """Applies `checkpoint_filter_fn` of the module of the model's class, or of its nearest parent that has one."""
-    for network_class in type(model).__mro__:
-        filter_fn = getattr(sys.modules[network_class.__module__], "checkpoint_filter_fn", None)
-        if filter_fn is not None:
-            try:
-                return filter_fn(arrays, model)
-            except ValueError as error:
-                raise ValueError(f"{source}: {error}") from error
-    return arrays

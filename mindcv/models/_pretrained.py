@@ -1,11 +1,21 @@
 """What a set of published weights must know about itself."""
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
+
+# Where weights are published.
+MINDCV = "https://download.mindspore.cn/toolkits/mindcv"
+MINDCV_910V2 = "https://download-mindspore.osinfra.cn/toolkits/mindcv"
+TORCHVISION = "https://download.pytorch.org/models"
+TIMM = "https://github.com/huggingface/pytorch-image-models/releases/download"
+TIMM_OLD = "https://github.com/rwightman/pytorch-image-models/releases/download"
+GLUON = "https://github.com/rwightman/pytorch-pretrained-gluonresnet/releases/download"
+FACEBOOK = "https://dl.fbaipublicfiles.com/semiweaksupervision/model_files"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,9 +37,10 @@ class PretrainedCfg(Mapping[str, Any]):
         std: Standard deviation per channel, for pixels from 0 to 255.
         first_conv: Name of the cell that reads the image.
         classifier: Name of the cell that gives the logits.
-        top1: Published top-1 accuracy on ImageNet-1K in percent.
-        licence: Licence of the weights (SPDX identifier).
-        source: Who trained them, and where that is written.
+        params_m: Trainable parameters in millions, with the head of the file.
+        top1: Published top-1 accuracy on ImageNet-1K in percent, of the evaluation that the fields above describe.
+        licence: Licence of the weights (SPDX identifier); empty when the publisher states none.
+        source: Who publishes them; docs/weights.md says where.
         model_args: Arguments of the network that belong to these weights (`{"stem_pool_pad": "both"}`).
         extra: Further entries of a user's own configuration, seen through the mapping only.
     """
@@ -46,6 +57,7 @@ class PretrainedCfg(Mapping[str, Any]):
     std: tuple[float, ...] = IMAGENET_STD
     first_conv: str = ""
     classifier: str = ""
+    params_m: float | None = None
     top1: float | None = None
     licence: str = ""
     source: str = ""
@@ -75,3 +87,22 @@ def as_pretrained_cfg(cfg: Mapping[str, Any]) -> PretrainedCfg:
         return cfg
     known = {key: value for key, value in cfg.items() if key in _FIELDS}
     return PretrainedCfg(**known, extra={key: value for key, value in cfg.items() if key not in _FIELDS})
+
+
+def published(url: str, top1: float, side: int = 224, crop_pct: float = 0.875, **facts: Any) -> PretrainedCfg:
+    """Describes one published file that is named after its sha256, as MindCV, torchvision and timm name theirs.
+
+    Args:
+        url: Address of the file; the name ends in a dash and the first digits of its sha256.
+        top1: Published top-1 accuracy in percent.
+        side: Height and width of the images that it was evaluated with.
+        crop_pct: Share of the resized image that was kept.
+        **facts: Further fields of `PretrainedCfg`.
+
+    Raises:
+        ValueError: The name holds no digits.
+    """
+    digits = re.search(r"-([0-9a-f]{8,})(-910v2)?\.\w+$", url)
+    if digits is None:
+        raise ValueError(f"{url}: the name does not end in digits of its sha256; describe it by PretrainedCfg(...)")
+    return PretrainedCfg(url=url, sha256=digits[1], top1=top1, input_size=(3, side, side), crop_pct=crop_pct, **facts)

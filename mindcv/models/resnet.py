@@ -15,8 +15,8 @@ from mindspore import Tensor, nn
 
 from mindcv.weights.naming import NameTable, from_torch, to_torch
 
+from . import _weights_resnet
 from ._builder import build_model_with_cfg
-from ._pretrained import PretrainedCfg
 from ._registry import get_pretrained_cfg, register_model, register_renamed
 from .layers import (
     DropPath,
@@ -42,31 +42,7 @@ __all__ = [
     "resnext152_64x4d",
 ]
 
-_MINDCV = "https://download.mindspore.cn/toolkits/mindcv"
-_MINDCV_910V2 = "https://download-mindspore.osinfra.cn/toolkits/mindcv"
-
-
-def _cfg(url: str = "", sha256: str = "", top1: float | None = None, **facts: Any) -> PretrainedCfg:
-    names = {"first_conv": "conv1", "classifier": "classifier"}
-    origin = {"licence": "Apache-2.0", "source": "MindCV, configs/*/README.md (Ascend 910)"} if url else {}
-    return PretrainedCfg(url=url, sha256=sha256, top1=top1, **names, **origin, **facts)
-
-
-default_cfgs = {
-    "resnet18.mindcv_in1k": _cfg(f"{_MINDCV}/resnet/resnet18-1e65cd21.ckpt", "1e65cd21", 70.21),
-    "resnet34.mindcv_in1k": _cfg(f"{_MINDCV}/resnet/resnet34-f297d27e.ckpt", "f297d27e", 74.15),
-    "resnet50.mindcv_in1k": _cfg(f"{_MINDCV}/resnet/resnet50-e0733ab8.ckpt", "e0733ab8", 76.69),
-    "resnet50.mindcv_910v2_in1k": _cfg(f"{_MINDCV_910V2}/resnet/resnet50-f369a08d-910v2.ckpt", "f369a08d", 76.76),
-    "resnet101.mindcv_in1k": _cfg(f"{_MINDCV}/resnet/resnet101-689c5e77.ckpt", "689c5e77", 78.24),
-    "resnet152.mindcv_in1k": _cfg(f"{_MINDCV}/resnet/resnet152-beb689d8.ckpt", "beb689d8", 78.72),
-    "resnext50_32x4d.mindcv_in1k": _cfg(f"{_MINDCV}/resnext/resnext50_32x4d-af8aba16.ckpt", "af8aba16", 78.53),
-    "resnext50_32x4d.mindcv_910v2_in1k": _cfg(
-        f"{_MINDCV_910V2}/resnext/resnext50_32x4d-988f75bc-910v2.ckpt", "988f75bc", 78.64
-    ),
-    "resnext101_32x4d.mindcv_in1k": _cfg(f"{_MINDCV}/resnext/resnext101_32x4d-3c1e9c51.ckpt", "3c1e9c51", 79.83),
-    "resnext101_64x4d.mindcv_in1k": _cfg(f"{_MINDCV}/resnext/resnext101_64x4d-8929255b.ckpt", "8929255b", 80.30),
-    "resnext152_64x4d.mindcv_in1k": _cfg(f"{_MINDCV}/resnext/resnext152_64x4d-3aba275c.ckpt", "3aba275c", 80.52),
-}
+default_cfgs = _weights_resnet.default_cfgs
 
 
 class BasicBlock(nn.Cell):
@@ -297,17 +273,14 @@ register_renamed({"resnext50": "resnext50_32x4d"})
 _TORCH_NAMES = NameTable(("fc.*", "classifier.*"), ("**.downsample.**", "**.down_sample.**"))
 
 
-def checkpoint_filter_fn(arrays: Mapping[str, np.ndarray], model: ResNet) -> dict[str, np.ndarray]:
-    """Brings names of torchvision and timm to ours; files with our names pass unchanged.
-
-    Raises:
-        ValueError: The file is of torchvision or timm, and the model pads its stem as MindCV does.
-    """
+def checkpoint_model_args(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """Returns the arguments of the network that a file's names tell: torchvision's and timm's pad the stem's pool."""
     is_torch = "fc.weight" in arrays or ("conv1.weight" in arrays and any(".downsample." in name for name in arrays))
-    if is_torch and model.stem_pool_pad != "both":
-        raise ValueError(
-            "weights of PyTorch; create the model with stem_pool_pad='both' to get what they compute there"
-        )
+    return {"stem_pool_pad": "both"} if is_torch else {}
+
+
+def checkpoint_filter_fn(arrays: Mapping[str, np.ndarray], model: ResNet) -> dict[str, np.ndarray]:
+    """Brings names of torchvision and timm to ours; files with our names pass unchanged."""
     return from_torch(_TORCH_NAMES.to_ours(arrays))
 
 

@@ -14,8 +14,8 @@ from mindspore import Tensor, nn
 
 from mindcv.weights.naming import NameTable, from_torch, to_torch
 
+from . import _weights_senet
 from ._builder import build_model_with_cfg
-from ._pretrained import PretrainedCfg
 from ._registry import get_pretrained_cfg, register_model, register_renamed
 from .layers import (
     DropPath,
@@ -43,28 +43,7 @@ __all__ = [
     "seresnext101_32x4d",
 ]
 
-_MINDCV = "https://download.mindspore.cn/toolkits/mindcv/senet"
-_MINDCV_910V2 = "https://download-mindspore.osinfra.cn/toolkits/mindcv/senet"
-
-
-def _cfg(url: str = "", sha256: str = "", top1: float | None = None, **facts: Any) -> PretrainedCfg:
-    names = {"first_conv": "layer0.0", "classifier": "classifier"}
-    origin = {"licence": "Apache-2.0", "source": "MindCV, configs/senet/README.md (Ascend 910)"} if url else {}
-    return PretrainedCfg(url=url, sha256=sha256, top1=top1, interpolation="bicubic", **names, **origin, **facts)
-
-
-default_cfgs = {
-    "senet154": _cfg(),
-    "seresnet18.mindcv_in1k": _cfg(f"{_MINDCV}/seresnet18-7880643b.ckpt", "7880643b", 71.81),
-    "seresnet18.mindcv_910v2_in1k": _cfg(f"{_MINDCV_910V2}/seresnet18-7b971c78-910v2.ckpt", "7b971c78", 72.05),
-    "seresnet34.mindcv_in1k": _cfg(f"{_MINDCV}/seresnet34-8179d3c9.ckpt", "8179d3c9", 75.38),
-    "seresnet50.mindcv_in1k": _cfg(f"{_MINDCV}/seresnet50-ff9cd214.ckpt", "ff9cd214", 78.32),
-    "seresnet101": _cfg(),
-    "seresnet152": _cfg(),
-    "seresnext26_32x4d.mindcv_in1k": _cfg(f"{_MINDCV}/seresnext26_32x4d-5361f5b6.ckpt", "5361f5b6", 77.17),
-    "seresnext50_32x4d.mindcv_in1k": _cfg(f"{_MINDCV}/seresnext50_32x4d-fdc35aca.ckpt", "fdc35aca", 78.71),
-    "seresnext101_32x4d": _cfg(),
-}
+default_cfgs = _weights_senet.default_cfgs
 
 
 def _squeeze_excite(channels: int, reduction: int) -> SqueezeExciteDense:
@@ -337,60 +316,78 @@ _VARIANTS: dict[str, dict[str, Any]] = {
     "seresnext101_32x4d": {"block": SEResNeXtBottleneck, "layers": (3, 4, 23, 3), "group": 32},
 }
 
+# timm's legacy_seresnet* are left out: 18 and 34 have narrower gates, 50 to 152 their strides in the first convolution.
+_LEGACY_BLOCKS = (SEBottleneck, SEResNeXtBottleneck)
 register_renamed(
     {
         "se_resnext50": "seresnext50_32x4d",
         "seresnext50": "seresnext50_32x4d",
-        # timm's legacy_seresnet18 and 34 are left out: the hidden layer of their gates is narrower.
-        **{f"legacy_{name}": name for name, variant in _VARIANTS.items() if variant["block"] is not SEResNetBlock},
+        **{f"legacy_{name}": name for name, variant in _VARIANTS.items() if variant["block"] in _LEGACY_BLOCKS},
     }
 )
 
-# timm's two schemes for these networks, by the stem padding that goes with each: `seres*` and `legacy_se*`.
-_TIMM_NAMES = {
-    "both": NameTable(
-        ("conv1.*", "layer0.0.*"),
-        ("bn1.*", "layer0.1.*"),
-        ("**.se.fc1.*", "**.se_module.conv_reduce.*"),
-        ("**.se.fc2.*", "**.se_module.conv_expand.*"),
-        ("fc.*", "classifier.*"),
-    ),
-    "same": NameTable(
-        ("layer0.conv1.*", "layer0.0.*"),
-        ("layer0.bn1.*", "layer0.1.*"),
-        ("layer0.conv2.*", "layer0.3.*"),
-        ("layer0.bn2.*", "layer0.4.*"),
-        ("layer0.conv3.*", "layer0.6.*"),
-        ("layer0.bn3.*", "layer0.7.*"),
-        ("**.se_module.fc1.*", "**.se_module.conv_reduce.*"),
-        ("**.se_module.fc2.*", "**.se_module.conv_expand.*"),
-        ("last_linear.*", "classifier.*"),
-    ),
-}
+_SERES_NAMES = (("**.se.fc1.*", "**.se_module.conv_reduce.*"), ("**.se.fc2.*", "**.se_module.conv_expand.*"))
+# timm's schemes: `legacy_se*`, `senet154`, and the other `seres*`.
+_LEGACY_NAMES = NameTable(
+    ("layer0.conv1.*", "layer0.0.*"),
+    ("layer0.bn1.*", "layer0.1.*"),
+    ("layer0.conv2.*", "layer0.3.*"),
+    ("layer0.bn2.*", "layer0.4.*"),
+    ("layer0.conv3.*", "layer0.6.*"),
+    ("layer0.bn3.*", "layer0.7.*"),
+    ("**.se_module.fc1.*", "**.se_module.conv_reduce.*"),
+    ("**.se_module.fc2.*", "**.se_module.conv_expand.*"),
+    ("last_linear.*", "classifier.*"),
+)
+_DEEP_STEM_NAMES = NameTable(
+    ("bn1.*", "layer0.7.*"), ("conv1.*.*", "layer0.*.*"), *_SERES_NAMES, ("fc.*", "classifier.*")
+)
+_PLAIN_STEM_NAMES = NameTable(
+    ("conv1.*", "layer0.0.*"), ("bn1.*", "layer0.1.*"), *_SERES_NAMES, ("fc.*", "classifier.*")
+)
+
+
+def _is_legacy(arrays: Mapping[str, np.ndarray]) -> bool:
+    return any(".se_module.fc1." in name for name in arrays)
+
+
+def _seres_names(model: SENet) -> NameTable:
+    return _DEEP_STEM_NAMES if len(model.layer0) > 3 else _PLAIN_STEM_NAMES
+
+
+def checkpoint_model_args(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """Returns the arguments of the network that a file's names tell: timm pads the stem's pool, but in `legacy_se*`."""
+    if _is_legacy(arrays):
+        return {"stem_pool_pad": "same"}
+    return {"stem_pool_pad": "both"} if any(".se.fc1." in name for name in arrays) else {}
 
 
 def checkpoint_filter_fn(arrays: Mapping[str, np.ndarray], model: SENet) -> dict[str, np.ndarray]:
-    """Brings names of timm (`seres*` and `legacy_se*`) to ours; files with our names pass unchanged.
+    """Brings timm's names to ours; files with our names pass unchanged.
 
     timm's gates are 1x1 convolutions, ours are dense layers with the same numbers.
 
     Raises:
-        ValueError: The model pads its stem otherwise than the file's network.
+        ValueError: The file is of timm's legacy_seresnet*, which are other networks with the same names.
     """
-    pads = {".se.fc1.": "both", ".se_module.fc1.": "same"}
-    pad = next((pad for part, pad in pads.items() if any(part in name for name in arrays)), model.stem_pool_pad)
-    if pad != model.stem_pool_pad:
-        raise ValueError(f"weights of timm; create the model with stem_pool_pad={pad!r} to get what they compute there")
-    renamed = from_torch(_TIMM_NAMES[pad].to_ours(arrays))
+    if _is_legacy(arrays) and not isinstance(model.layer1[0], _LEGACY_BLOCKS):
+        raise ValueError("weights of timm's legacy_seresnet*, which has other strides or gates and is not here")
+    names = _LEGACY_NAMES if _is_legacy(arrays) else _seres_names(model)
+    renamed = from_torch(names.to_ours(arrays))
     is_gate = {name for name, array in renamed.items() if ".se_module." in name and array.ndim == 4}
     return {name: array.reshape(array.shape[:2]) if name in is_gate else array for name, array in renamed.items()}
 
 
 def checkpoint_export_fn(arrays: Mapping[str, np.ndarray], model: SENet) -> dict[str, np.ndarray]:
-    """Brings our names to those of timm's network with the model's stem padding; inverts `checkpoint_filter_fn`."""
+    """Brings our names to those of timm's network; inverts `checkpoint_filter_fn`.
+
+    That is `legacy_se*` where there is one for the model with its stem padding, else `seres*` or `senet154`.
+    """
+    is_legacy = model.stem_pool_pad == "same" and isinstance(model.layer1[0], _LEGACY_BLOCKS)
+    names = _LEGACY_NAMES if is_legacy else _seres_names(model)
     is_gate = {name for name, array in arrays.items() if ".se_module." in name and array.ndim == 2}
     shaped = {name: array[:, :, None, None] if name in is_gate else array for name, array in arrays.items()}
-    return to_torch(_TIMM_NAMES[model.stem_pool_pad].to_theirs(shaped))
+    return to_torch(names.to_theirs(shaped))
 
 
 def _create(name: str, pretrained: bool, **kwargs: Any) -> SENet:

@@ -66,7 +66,7 @@ def test_our_checkpoint_survives_the_way_there_and_back(tmp_path: Path) -> None:
     ours = {p.name: np.full(p.shape, i, np.float32) for i, p in enumerate(model.get_parameters())}
     write_weights(tmp_path / "a.ckpt", ours)
     run(convert, tmp_path / "a.ckpt", tmp_path / "b.safetensors", "--to", "timm", "--model", "seresnet18")
-    assert "last_linear.weight" in read_weights(tmp_path / "b.safetensors")
+    assert "fc.weight" in read_weights(tmp_path / "b.safetensors")
     run(convert, tmp_path / "b.safetensors", tmp_path / "c.npz", "--to", "mindcv", "--model", "seresnet18")
     assert_equal(read_weights(tmp_path / "c.npz"), ours)
 

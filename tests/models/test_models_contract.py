@@ -195,6 +195,7 @@ def test_initial_weights(name: str):
         ("seresnext26_32x4d", 16.79),  # timm legacy_seresnext26_32x4d
     ],
 )
+@pytest.mark.usefixtures("undrawn_weights")
 def test_published_parameter_counts(name: str, millions: float):
     model = create_model(name)
     digits = len(str(millions).partition(".")[2])

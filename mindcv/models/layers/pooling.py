@@ -17,6 +17,9 @@ class StemMaxPool(nn.Cell):
     `i` is centred at `2 i + 1`. PyTorch's `padding=1` pads all sides: centred at `2 i`. The same weights give other
     features under the other padding, so it is a property of the weights and not a matter of taste.
 
+    timm's `legacy_se*` do not pad but round the size up, which is "same" where H and W are even, as they are for images
+    of a multiple of 4; where they are odd, theirs have one row less.
+
     "both" pads zeros in place of PyTorch's minus infinity, which is the same for inputs that are not negative, and that
     has an ONNX converter where MindSpore's own padded pooling has none.
 
