@@ -1,0 +1,248 @@
+"""`mindcv export`, `mindcv infer` and `validate --model FILE`, from the command line on."""
+
+import ast
+import csv
+import json
+import re
+import shutil
+from pathlib import Path
+
+import mindspore as ms
+import pytest
+from PIL import Image
+
+from mindcv.cli import main
+from mindcv.cli.infer import expand_inputs
+from mindcv.data import create_dataset
+from mindcv.export import export_model, read_info
+from mindcv.export.source import source_from_checkpoint
+from mindcv.models import create_model
+from mindcv.weights import write_weights
+
+RECIPE = "resnet/resnet18_cpu.yaml"
+PHOTOS = Path(__file__).parents[1] / "data" / "photos"
+
+
+@pytest.fixture(autouse=True)
+def _device_is_set(monkeypatch):
+    """A process sets its device once, and this one has done so; the commands are processes of their own in use."""
+    monkeypatch.setattr("mindcv.engine.setup._try_device", lambda device: None)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A checkpoint of digits, two exports of it, and digits as image files."""
+    folder = tmp_path_factory.mktemp("exported")
+    ms.set_seed(3)
+    network = create_model("resnet18", num_classes=10)
+    write_weights(folder / "m.ckpt", {parameter.name: parameter.asnumpy() for parameter in network.get_parameters()})
+    for index, (image, label) in enumerate(digits()):
+        if index < 30:
+            (folder / "val" / str(label)).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(folder / "val" / str(label) / f"{index}.png")
+    return folder
+
+
+def digits():
+    dataset = create_dataset("digits", split="val", shuffle=False)
+    yield from dataset.create_tuple_iterator(num_epochs=1, output_numpy=True)
+
+
+@pytest.fixture(scope="module")
+def exported(folder) -> dict[str, str]:
+    source = source_from_checkpoint(folder / "m.ckpt", RECIPE)
+    paths = {}
+    for name, batch_size in (("dynamic.onnx", "dynamic"), ("seven.mindir", 7)):
+        paths[name] = str(folder / name)
+        export_model(
+            source.network,
+            paths[name],
+            None,
+            batch_size,
+            preprocess=source.preprocess,
+            class_names=[f"digit {i}" for i in range(10)],
+            model_name=source.name,
+            dataset=source.dataset,
+        )
+    return paths
+
+
+def run(capsys, *words: str) -> tuple[int, str, str]:
+    code = main([*words, "--device_target", "CPU"])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_export_command(folder, capsys):
+    out = folder / "new" / "m.mindir"
+    code, text, err = run(
+        capsys, "export", "-c", RECIPE, "--checkpoint_file_path", str(folder / "m.ckpt"), "--file_format", "MINDIR",
+        "--file_name", str(out.with_suffix("")), "--batch_size", "2", "--fold_bn", "--softmax",
+    )  # fmt: skip
+    assert code == 0
+    assert re.search(r"verified on batches of 2, 2, 2: largest difference \S+ \(allowed \S+\)", text)
+    for old, new in (("checkpoint_file_path", "ckpt_path"), ("file_format", "format"), ("file_name", "out")):
+        assert f"--{old} is called --{new} here" in err
+    info = read_info(out)
+    assert (info.model, info.format, info.input_shape) == ("resnet18", "mindir", (2, 3, 32, 32))
+    assert (info.class_names, info.dataset) == (tuple("0123456789"), "digits")
+    assert info.batch_norm_folded
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--format", "onnx"), "no weights; give ckpt_path, or pretrained"),
+        (("--format", "onnx", "--ckpt_path", "no.ckpt"), "no.ckpt: there is no such weight file"),
+        (("--ckpt_path", "no.ckpt"), "name the file with --out FILE, or the format with --format"),
+        (("--format", "onx", "--ckpt_path", "no.ckpt"), "unknown export format 'onx'; did you mean 'onnx'?"),
+        (("--format", "onnx", "--batch_size", "many"), "--batch_size: got 'many'; give a number from 1, or dynamic"),
+        (("--format", "mindir", "--key_file", "no.key"), "no.key: there is no such key file"),
+        (("--format", "onnx", "--class_names", "no.txt"), "no.txt: there is no such file of class names"),
+        (("--format", "onnx", "--num_classes", "ten"), "num_classes: got 'ten'; allowed: an integer"),
+    ],
+)
+def test_export_errors_in_one_line(words, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(capsys, "export", "-c", RECIPE, *words)
+    assert code == 2
+    assert message in err.splitlines()[-1]
+    assert "Traceback" not in err
+
+
+def test_air_needs_ascend(folder, capsys, tmp_path):
+    code, _, err = run(
+        capsys, "export", "-c", RECIPE, "--ckpt_path", str(folder / "m.ckpt"), "--out", str(tmp_path / "m.air")
+    )
+    assert code == 2
+    assert "run the command on an Ascend host" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+LINE = re.compile(r"^Total data:(\d+), top1 accuracy:([\d.]+), top5 accuracy:([\d.]+)$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("data", ["digits", "folder"])
+def test_validate_equals_the_checkpoint(data, folder, exported, capsys):
+    where = ["--data_dir", str(folder), "--dataset", "imagenet"] if data == "folder" else []
+    code, out, _ = run(capsys, "validate", "-c", RECIPE, "--ckpt_path", str(folder / "m.ckpt"), *where)
+    assert code == 0
+    expected = ast.literal_eval(re.search(r"^\{.*\}$", out, re.MULTILINE)[0])
+    assert 0 < expected["Top_1_Accuracy"] < expected["Top_5_Accuracy"] < 1
+    for path in exported.values():
+        code, out, _ = run(capsys, "validate", "--model", path, *where)
+        assert code == 0
+        count, top1, top5 = LINE.search(out).groups()
+        assert int(count) == (30 if where else 360)
+        assert float(top1) == expected["Top_1_Accuracy"]
+        assert float(top5) == expected["Top_5_Accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--image_resize", "64"), r"image_resize: got 64, but .* was exported for \(32, 32\)"),
+        (("--crop_pct", "0.5"), r"crop_pct: got 0.5"),
+        (("--dataset", "imagenet", "--data_dir", "/nowhere"), "the data folder '/nowhere'"),
+    ],
+)
+def test_validate_refuses_contradictions(words, message, exported, capsys):
+    code, _, err = run(capsys, "validate", "--model", exported["dynamic.onnx"], *words)
+    assert code == 2
+    assert re.search(message, err)
+
+
+def test_validate_of_a_missing_file(capsys):
+    code, _, err = run(capsys, "validate", "--model", "/nowhere/m.onnx")
+    assert code == 2
+    assert "/nowhere/m.onnx: there is no such file" in err
+
+
+def test_infer_table(folder, exported, capsys):
+    code, out, err = run(capsys, "infer", exported["dynamic.onnx"], str(folder / "val"), "--top_k", "2")
+    assert (code, err) == (0, "")
+    rows = out.splitlines()
+    assert len(rows) == 30
+    assert all(re.search(r"\.png +digit \d 0\.\d{4}  digit \d 0\.\d{4}$", row) for row in rows)
+
+
+def test_infer_agrees_for_all_kinds_of_models(folder, exported, capsys):
+    models = [(path,) for path in exported.values()] + [(str(folder / "m.ckpt"), "-c", RECIPE)]
+    answers = []
+    for model, *recipe in models:
+        code, out, _ = run(capsys, "infer", model, str(folder / "val"), *recipe, "--output-format", "jsonl")
+        assert code == 0
+        entries = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+        answers.append([(entry["image"], entry["predictions"][0]["index"]) for entry in entries])
+    assert answers[0] == answers[1] == answers[2]
+
+
+def test_bad_files_give_exit_code_3(folder, exported, capsys, tmp_path):
+    good = str(PHOTOS / "china.jpg")
+    (tmp_path / "text.jpg").write_text("no image")
+    listing = tmp_path / "list.txt"
+    listing.write_text(f"{good}\n\n{tmp_path / 'text.jpg'}\n/nowhere.png\n")
+    out = tmp_path / "out.csv"
+    code, text, err = run(
+        capsys, "infer", exported["seven.mindir"], str(listing), good, "--output_format", "csv", "--out", str(out)
+    )
+    assert (code, text) == (3, "")
+    assert "/nowhere.png: there is no such file" in err
+    assert "2 of 4 files could not be read" in err
+    rows = list(csv.DictReader(out.open(encoding="utf-8")))
+    assert [(row["image"], row["rank"]) for row in rows[:5]] == [(good, str(rank)) for rank in range(1, 6)]
+    assert [row["error"] for row in rows if row["error"]] == [
+        "this is not an image, or of a format that is not known",
+        "there is no such file",
+    ]
+    assert sum(float(row["probability"]) for row in rows[:5]) < 1
+    code, text, _ = run(capsys, "infer", exported["seven.mindir"], str(listing), "--output_format", "jsonl")
+    assert [("error" in json.loads(line)) for line in text.splitlines()] == [False, True, True]
+
+
+def test_names_from_a_file(exported, capsys, tmp_path):
+    (tmp_path / "names.txt").write_text("\n".join(f"Ziffer {i}" for i in range(10)), encoding="utf-8")
+    code, out, _ = run(
+        capsys,
+        "infer",
+        exported["dynamic.onnx"],
+        str(PHOTOS / "china.jpg"),
+        "--class_names",
+        str(tmp_path / "names.txt"),
+    )
+    assert code == 0
+    assert "Ziffer" in out
+
+
+def test_inputs(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    for name in ("a/2.JPG", "a/b/1.png", "a/notes.md", "3 [x].webp"):
+        shutil.copy(PHOTOS / "china.jpg", tmp_path / name)
+    root = str(tmp_path)
+    assert expand_inputs([f"{root}/a"], []) == [f"{root}/a/2.JPG", f"{root}/a/b/1.png"]
+    assert expand_inputs([f"{root}/**/*.png"], []) == [f"{root}/a/b/1.png"]
+    assert expand_inputs([f"{root}/3 [x].webp", "no.jpg"], []) == [f"{root}/3 [x].webp", "no.jpg"]
+    assert expand_inputs(["-", "z.png"], ["x.png\n", "\n", " y.png \n"]) == ["x.png", "y.png", "z.png"]
+    assert expand_inputs(["s3://bucket/a.jpg"], []) == ["s3://bucket/a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (["{}/empty"], "no images there"),
+        (["{}/*.jpg"], "no images there"),
+        (["-"], "the inputs name none"),
+        (["{}/no.txt"], "there is no such list"),
+    ],
+)
+def test_inputs_without_images(inputs, message, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        expand_inputs([name.format(tmp_path) for name in inputs], [])
+
+
+@pytest.mark.parametrize("words", [("--top_k", "0"), ("--workers", "0"), ("--batch_size", "0")])
+def test_infer_refuses_numbers(words, exported, capsys):
+    code, _, err = run(capsys, "infer", exported["dynamic.onnx"], str(PHOTOS / "china.jpg"), *words)
+    assert code == 2
+    assert "give a number from 1" in err
