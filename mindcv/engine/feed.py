@@ -9,6 +9,8 @@ import mindspore as ms
 from mindspore import nn
 from mindspore.train import DatasetHelper, connect_network_with_dataset
 
+from .distributed import report_alive
+
 _logger = logging.getLogger(__name__)
 
 __all__ = ["HostFeed", "SinkFeed", "can_sink"]
@@ -40,6 +42,7 @@ class HostFeed:
         begin = time.perf_counter()
         batch = next(self._batches)
         self.wait_s += time.perf_counter() - begin
+        report_alive()
         return self.step(*batch)
 
 

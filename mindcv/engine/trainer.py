@@ -10,6 +10,7 @@ from typing import Any
 
 from ..utils.errors import RunError, RunStopped
 from .checkpoint import CheckpointSaver, TrainState
+from .distributed import average_batch_norm, world_size
 from .ema import averaged_weights
 from .evaluator import Evaluator
 from .report import RunReporter
@@ -105,7 +106,7 @@ class Trainer:
                 if is_saved:
                     self._save(state, row.get(self.metric))
                 if state.epoch < self.schedule.epochs:
-                    self._stop_if_asked(stop, state, is_saved)
+                    self._stop_if_asked(stop.agree(), state, is_saved)
         if self.saver:
             self.saver.finish()
         return state
@@ -126,7 +127,9 @@ class Trainer:
             state.global_step += 1
             is_last = state.step == self.steps_per_epoch
             is_saved = bool(self.schedule.save_steps) and state.global_step % self.schedule.save_steps == 0
-            if is_last or is_saved or state.step % self.schedule.read_interval == 0 or stop.number is not None:
+            # Ranks must stop at the same step, so with several a signal waits until all of them look for one.
+            is_asked = stop.number is not None and world_size() == 1
+            if is_last or is_saved or is_asked or state.step % self.schedule.read_interval == 0:
                 losses = self._read_losses(pending, state)
                 keep_handlers()
                 pending.clear()
@@ -136,7 +139,7 @@ class Trainer:
                 self.reporter.step(state, losses, self._learning_rate(state), self.feed.wait_s - wait_before)
                 if is_saved and not is_last:
                     self._save(state, None)
-                self._stop_if_asked(stop, state, is_saved and not is_last)
+                self._stop_if_asked(stop.agree(), state, is_saved and not is_last)
         return {
             "epoch": state.epoch + 1,
             "steps": self.steps_per_epoch,
@@ -171,10 +174,14 @@ class Trainer:
     def _evaluate(self, state: TrainState, row: dict[str, float], stop: StopSignal) -> None:
         """Adds the validation figures to the epoch's row and notes whether it is the best."""
         begin = time.perf_counter()
+        average_batch_norm(self.step)
         with averaged_weights(self.step):
-            result = self.evaluator.run(self.reporter.show_progress, lambda: stop.number is not None)
+            # All ranks take part in the sums at the end, so with several an evaluation is not cut short.
+            result = self.evaluator.run(
+                self.reporter.show_progress, lambda: stop.number is not None and world_size() == 1
+            )
         if result is None:
-            self._stop_if_asked(stop, state)
+            self._stop_if_asked(stop.number, state)
         row.update({name: value for name, value in result.items() if name.startswith("Top_")})
         row.update(val_loss=result["loss"], val_samples=result["num_samples"], eval_s=time.perf_counter() - begin)
         value = row[self.metric]
@@ -184,6 +191,7 @@ class Trainer:
                 self.saver.save_best(self.evaluator.network, self.step)
 
     def _save(self, state: TrainState, metric: float | None) -> None:
+        average_batch_norm(self.step)
         if self.saver is None:
             return
         self.reporter.event("checkpoint", file=self.saver.path_of(state).name, epoch=state.epoch, step=state.step)
@@ -191,9 +199,9 @@ class Trainer:
         state.log_bytes = self.reporter.log_bytes()
         self.saver.save(self.step, state, metric)
 
-    def _stop_if_asked(self, stop: StopSignal, state: TrainState, is_saved: bool = False) -> None:
+    def _stop_if_asked(self, number: int | None, state: TrainState, is_saved: bool = False) -> None:
         """Ends the run after a signal, saved at this very step."""
-        if stop.number is None:
+        if number is None:
             return
         if not is_saved:
             self._save(state, None)
@@ -202,4 +210,4 @@ class Trainer:
         self.reporter.close_bar()
         where = f"epoch {state.epoch + 1}, step {state.step}" if state.step else f"the end of epoch {state.epoch}"
         kept = f"; saved {self.saver.last_path}" if self.saver else ""
-        raise RunStopped(f"stopped by {signal.Signals(stop.number).name} at {where}{kept}", 128 + stop.number)
+        raise RunStopped(f"stopped by {signal.Signals(number).name} at {where}{kept}", 128 + number)
