@@ -18,6 +18,7 @@ from .data import (
     epoch_batches,
     get_num_classes,
 )
+from .data.batch_sampler import BatchSampler
 from .loss import create_loss
 from .models import create_model
 from .optim import create_optimizer
@@ -39,7 +40,13 @@ __all__ = [
 def build_train_loader(cfg: Config) -> tuple[Any, int]:
     """Returns the training loader (this rank's part) and the number of classes."""
     dataset, num_classes = _build_dataset(
-        cfg, cfg.train_split, shuffle=cfg.shuffle, num_samples=cfg.num_samples, num_aug_repeats=cfg.aug_repeats
+        cfg,
+        cfg.train_split,
+        shuffle=cfg.shuffle,
+        num_samples=cfg.num_samples,
+        num_aug_repeats=cfg.aug_repeats,
+        num_shards=engine.world_size(),
+        shard_id=engine.rank(),
     )
     separate = cfg.aug_splits > 0
     transforms = create_transforms(
@@ -62,22 +69,32 @@ def build_train_loader(cfg: Config) -> tuple[Any, int]:
     return loader, num_classes
 
 
-def build_eval_loader(cfg: Config) -> tuple[Any, int]:
-    """Returns the validation loader (this rank's part of it, each sample once) and the number of classes."""
-    dataset, num_classes = _build_dataset(cfg, cfg.val_split, shuffle=cfg.eval_shuffle, pad_shards=False)
+def build_eval_loader(cfg: Config) -> tuple[Any | None, int]:
+    """Returns the validation loader and the number of classes.
+
+    Of several ranks each has every n-th batch, each sample once, or no loader (None) where there are fewer batches.
+    """
+    dataset, num_classes = _build_dataset(cfg, cfg.val_split, shuffle=cfg.eval_shuffle)
+    if engine.world_size() > 1:
+        size = dataset.get_dataset_size()
+        if size <= engine.rank() * cfg.batch_size:
+            return None, num_classes
+        dataset.use_sampler(
+            BatchSampler(
+                size, cfg.batch_size, engine.world_size(), engine.rank(), shuffle=cfg.eval_shuffle, seed=cfg.seed
+            )
+        )
     transforms = create_transforms(cfg.dataset, is_training=False, **cfg.arguments("create_transforms"))
     workers = effective_workers(cfg)
     return create_loader(dataset, cfg.batch_size, transform=transforms, num_parallel_workers=workers), num_classes
 
 
 def _build_dataset(cfg: Config, split: str, **options: Any) -> tuple[Any, int]:
-    """Returns one split, with the same order on all ranks, and the number of classes."""
+    """Returns one split, in an order that all ranks share, and the number of classes."""
     dataset = create_dataset(
         cfg.dataset,
         root=cfg.data_dir,
         split=split,
-        num_shards=engine.world_size(),
-        shard_id=engine.rank(),
         num_parallel_workers=effective_workers(cfg),
         download=cfg.dataset_download,
         seed=cfg.seed,

@@ -28,7 +28,7 @@ class Evaluator:
     Args:
         network: Images `(N, C, H, W)` to logits `(N, num_classes)`, or a tuple whose first entry they are.
         loss: Called with logits and labels; gives a loss for each sample (reduction "none").
-        loader: Dataset with the columns image and label. With several ranks each gives its own part.
+        loader: Dataset with the columns image and label. Of several ranks each gives its own part, None for none.
         num_classes: Number of classes.
         batch_size: Rows in a full batch.
     """
@@ -45,8 +45,8 @@ class Evaluator:
     ) -> dict[str, float] | None:
         """Evaluates the whole loader. With several ranks it is a collective, and all get the same result.
 
-        The figures are those of one process, to the last digit, as long as the network gives a sample the same logits
-        in any batch: counts and losses are added without rounding.
+        The figures are those of one process to the last digit when the ranks' batches are the same ones as its own:
+        counts and losses are added without rounding.
 
         Args:
             show_progress: Show a progress bar.
@@ -75,9 +75,11 @@ class Evaluator:
     def _sums(self, show_progress: bool, should_stop: Callable[[], bool]) -> list[int] | None:
         """This rank's part; see `_batch_sums`."""
         sums = [0] * (4 + len(self.accuracies))
-        batches = self.loader.create_tuple_iterator(num_epochs=1, output_numpy=True)
-        # Shards differ by up to one sample, so that a rank may have one batch less.
-        rounds = int(gather_over_ranks([self.loader.get_dataset_size()]).max())
+        batches, own_rounds = iter(()), 0
+        if self.loader is not None:
+            batches = self.loader.create_tuple_iterator(num_epochs=1, output_numpy=True)
+            own_rounds = self.loader.get_dataset_size()
+        rounds = int(gather_over_ranks([own_rounds]).max())  # some ranks may have one batch less
         for _ in tqdm(range(rounds), "Evaluating", leave=False, disable=not show_progress or rank() != 0):
             batch = next(batches, None)
             if batch is not None:
