@@ -35,9 +35,23 @@ def test_all_names_one_a_line(capsys):
 def test_pretrained_table(capsys):
     assert run("resnet*", "--pretrained") == 0
     header, *rows = capsys.readouterr().out.splitlines()
-    assert header.split() == ["weights", "top-1", "input", "source", "url"]
+    assert header.split() == [
+        "weights",
+        "default",
+        "top-1",
+        "size",
+        "input",
+        "crop",
+        "interpolation",
+        "licence",
+        "source",
+    ]
     assert sorted(row.split()[0] for row in rows) == sorted(list_pretrained(["resnet*"]))
-    assert all("https://" in row for row in rows)
+    cells = {row.split()[0]: row.split()[1:] for row in rows}
+    tv2 = ["80.86", "102MB", "3x224x224", "0.966", "bilinear", "BSD-3-Clause", "torchvision"]
+    assert cells["resnet50.tv2_in1k"] == tv2
+    assert cells["resnet50.mindcv_in1k"][:2] == ["yes", "76.69"]
+    assert sum(row[0] == "yes" for row in cells.values()) == len(list_models("resnet*"))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from mindspore import Tensor
 
 import mindcv
-from mindcv.models import _registry, create_model, helpers, resnet
+from mindcv.models import create_model, helpers, resnet
 from mindcv.models._factory import create_model as factory
 from mindcv.models.model_factory import create_model as upstream_path
 from mindcv.models.resnet import ResNet, resnet18
@@ -35,7 +35,9 @@ TINY = {"channels": (8, 8, 16, 16), "layers": (1, 1, 1, 1)}
         ("resnet18", {"groups": 2}, "BasicBlock has groups 1 and base_width 64 only, got 2 and 64"),
         ("resnet18", {"features_only": True, "out_indices": [5]}, "out_indices are \\[5\\]; choose from 0 to 4"),
         ("resnet18", {"features_only": True, "out_indices": []}, "out_indices are \\[\\]; choose from 0 to 4"),
-        ("senet154", {"pretrained": True}, "no weights are published for 'senet154'"),
+        ("seresnet152", {"pretrained": True}, "no weights are published for 'seresnet152'"),
+        ("resnet18", {"pretrained": "tv2_in1k"}, "'resnet18' has no weights 'tv2_in1k'; did you mean 'tv_in1k'"),
+        ("resnet18.tv_in1k", {"pretrained": "a1_in1k"}, "'resnet18.tv_in1k' has a tag and pretrained='a1_in1k' is an"),
         ("resnet18", {"pretrained": True, "checkpoint_path": "a.ckpt"}, "pretrained and checkpoint_path .* exclude"),
     ],
 )
@@ -46,8 +48,11 @@ def test_refused(name: str, kwargs: dict, message: str):
 
 
 def test_missing_checkpoint():
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.ckpt"):
-        create_model("resnet18", checkpoint_path="nowhere.ckpt", **TINY)
+    for arguments in ({"checkpoint_path": "nowhere.ckpt"}, {"pretrained": "nowhere.ckpt"}, {"pretrained": "no/where"}):
+        with pytest.raises(
+            FileNotFoundError, match=r"no/?where.*there is no such weight file|there is no file no/?where"
+        ):
+            create_model("resnet18", **arguments, **TINY)
 
 
 def test_signature_is_upstreams():
@@ -78,11 +83,9 @@ def test_positional_arguments():
     assert (model.num_classes, model.conv1.in_channels) == (7, 1)
 
 
-def test_a_tag_brings_its_network(monkeypatch):
-    cfg = resnet._cfg(model_args={"stem_pool_pad": "both"})
-    monkeypatch.setitem(_registry._weights["resnet18"], "torch", cfg)
-    assert create_model("resnet18.torch", **TINY).stem_pool_pad == "both"
-    assert create_model("resnet18.torch", stem_pool_pad="same", **TINY).stem_pool_pad == "same"
+def test_a_tag_brings_its_network():
+    assert create_model("resnet18.tv_in1k", **TINY).stem_pool_pad == "both"
+    assert create_model("resnet18.tv_in1k", stem_pool_pad="same", **TINY).stem_pool_pad == "same"
     assert create_model("resnet18", **TINY).stem_pool_pad == "same"
 
 

@@ -89,6 +89,35 @@ def test_checkpoint_of_another_model(other: str, parts: list[str], tmp_path: Pat
         np.testing.assert_array_equal(array, before[name])
 
 
+def test_partial_load(tmp_path: Path, caplog):
+    arrays = arrays_of(tiny(num_classes=12))
+    arrays["layer1.0.conv1.weights"] = arrays.pop("layer1.0.conv1.weight")
+    write_ckpt(tmp_path / "w.ckpt", arrays)
+    model = tiny()
+    before = arrays_of(model)
+    with caplog.at_level(logging.WARNING):
+        report = load_model_checkpoint(model, str(tmp_path / "w.ckpt"), strict=False)
+    assert report.missing == ("layer1.0.conv1.weight",)
+    assert report.unexpected == ("layer1.0.conv1.weights",)
+    assert report.mismatched == (
+        ("classifier.weight", (10, 16), (12, 16)),
+        ("classifier.bias", (10,), (12,)),
+    )
+    assert len(report.loaded) == len(before) - 3
+    assert "layer1.0.conv1.weight (closest: layer1.0.conv1.weights)" in caplog.text
+    for name, array in arrays_of(model).items():
+        np.testing.assert_array_equal(array, arrays[name] if name in report.loaded else before[name])
+
+
+def test_partial_load_of_published_weights(published, monkeypatch):
+    model = tiny("resnet18", layers=(1, 1, 1, 2))
+    with pytest.raises(ValueError, match=r"does not fit resnet18; \d+ missing in the file: layer4\.1\.conv1\.weight"):
+        load_pretrained(model, CFG, num_classes=10)
+    report = load_pretrained(model, CFG, num_classes=10, strict=False)
+    assert len(report.loaded) == len(published)
+    assert all(name.startswith("layer4.1.") for name in report.missing)
+
+
 def test_head_of_another_size(tmp_path: Path):
     write_ckpt(tmp_path / "w.ckpt", arrays_of(tiny(num_classes=12)))
     with pytest.raises(ValueError, match=r"classifier.weight is \(10, 16\) in the model but \(12, 16\) in the file"):

@@ -1,12 +1,16 @@
 """The table of models."""
 
+import json
+import math
+import re
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
 from mindcv.models import _registry, list_pretrained, registry
-from mindcv.models._pretrained import PretrainedCfg
+from mindcv.models._pretrained import PretrainedCfg, published
 from mindcv.models.registry import (
     get_pretrained_cfg,
     get_pretrained_cfg_value,
@@ -21,6 +25,7 @@ from mindcv.models.registry import (
 )
 from mindcv.utils.registry import Registry
 
+GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "mindcv"
 RESNET = ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 RESNEXT = ["resnext50_32x4d", "resnext101_32x4d", "resnext101_64x4d", "resnext152_64x4d"]
 SENET = [
@@ -65,7 +70,7 @@ def add_model(module: types.ModuleType, name: str):
         ({"filter": ["resnet1*", "*154"]}, ["resnet18", "resnet101", "resnet152", "senet154"]),
         ({"filter": "resnet*", "exclude_filters": "*1*"}, ["resnet34", "resnet50"]),
         ({"filter": "*50*", "exclude_filters": ["se*", "*32x4d"]}, ["resnet50"]),
-        ({"filter": "se*", "pretrained": True}, [*SENET[1:4], *SENET[6:8]]),
+        ({"filter": "se*", "pretrained": True}, [*SENET[:4], *SENET[6:]]),
         ({"filter": "RESNET50"}, []),
     ],
 )
@@ -84,9 +89,9 @@ def test_list_models_of_an_unknown_module():
 
 
 def test_list_pretrained():
-    assert list_pretrained("resnet50*") == ["resnet50.mindcv_910v2_in1k", "resnet50.mindcv_in1k"]
+    assert list_pretrained("resnet34*", "*.a*") == [f"resnet34.{tag}_in1k" for tag in ("bt", "gluon", "mindcv", "tv")]
     assert list_pretrained("*910v2*", exclude_filters="resn*") == ["seresnet18.mindcv_910v2_in1k"]
-    assert not list_pretrained("senet154*")
+    assert not list_pretrained("seresnet152*")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +100,7 @@ def test_list_pretrained():
         ("resnet50", True, True),
         ("resnet50.mindcv_in1k", True, True),
         ("resnet50.nobody_in1k", True, False),
-        ("senet154", True, False),
+        ("seresnet152", True, False),
         ("nonet", False, False),
         ("", False, False),
     ],
@@ -113,18 +118,59 @@ def test_is_model_in_modules():
 
 @pytest.mark.parametrize("name", list_models())
 def test_weights_know_themselves(name: str):
-    cfg = get_pretrained_cfg(name)
-    assert cfg.architecture == name
-    assert cfg.first_conv
-    assert cfg.classifier
-    for weights in list_pretrained([name, f"{name}.*"]):
+    for weights in [name, *list_pretrained([name, f"{name}.*"])]:
         cfg = get_pretrained_cfg(weights)
-        assert weights == f"{cfg.architecture}.{cfg.tag}"
-        assert len(cfg.sha256) == 8
-        assert f"{name}-{cfg.sha256}" in cfg.url
-        assert 70 < cfg.top1 < 82
-        assert cfg.licence
-        assert cfg.source
+        assert cfg.architecture == name
+        assert cfg.first_conv
+        assert cfg.classifier
+        assert cfg.params_m > 1
+        if cfg.url:
+            assert weights in (name, f"{name}.{cfg.tag}")
+            assert cfg.url.startswith("https://")
+            assert re.search(rf"-{cfg.sha256}(-910v2)?\.(ckpt|pth)$", cfg.url)
+            assert 68 < cfg.top1 < 84
+            assert cfg.source.split(",")[0] in ("MindCV", "torchvision", "timm")
+            assert cfg.licence or cfg.tag.startswith("legacy_")
+            assert cfg.model_args.get("stem_pool_pad", "same") == (
+                "same" if cfg.tag.startswith(("mindcv_", "legacy_")) else "both"
+            )
+
+
+@pytest.mark.parametrize("name", list_models(pretrained=True))
+def test_default_weights_may_be_used(name: str):
+    """MindCV's where there are some; never those that forbid commercial use or state no licence."""
+    default = get_pretrained_cfg(name)
+    assert default.licence in ("Apache-2.0", "BSD-3-Clause")
+    assert default.tag == "mindcv_in1k" or not list_pretrained(f"{name}.mindcv*")
+
+
+def test_weights_that_are_the_point():
+    """Top-1 and evaluation as published."""
+    for name, top1, side, crop_pct, interpolation in (
+        ("resnext50_32x4d.a1h_in1k", 82.012, 288, 1.0, "bicubic"),
+        ("resnext50_32x4d.tv2_in1k", 81.198, 224, 0.965517, "bilinear"),
+        ("resnext50_32x4d.mindcv_910v2_in1k", 78.64, 224, 0.875, "bilinear"),
+        ("seresnext50_32x4d.racm_in1k", 82.186, 288, 0.95, "bicubic"),
+        ("seresnext50_32x4d.mindcv_in1k", 78.71, 224, 0.875, "bicubic"),
+    ):
+        cfg = get_pretrained_cfg(name)
+        got = (cfg.top1, cfg.input_size, cfg.crop_pct, cfg.interpolation)
+        assert got == (top1, (3, side, side), crop_pct, interpolation), name
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.json")), ids=lambda path: path.stem)
+def test_size_of_the_weights(path: Path):
+    golden = json.loads(path.read_text())
+    count = sum(math.prod(shape) for name, shape in golden["params"] if ".moving_" not in name)
+    assert get_pretrained_cfg(golden["name"]).params_m == round(count / 1e6, 2)
+
+
+def test_published_weights_are_named_after_their_digest():
+    cfg = published("https://example.org/a-b_c-0123abcdef-910v2.ckpt", 70.5, 288, 0.95, licence="MIT")
+    assert (cfg.sha256, cfg.top1, cfg.input_size, cfg.crop_pct) == ("0123abcdef", 70.5, (3, 288, 288), 0.95)
+    assert cfg.licence == "MIT"
+    with pytest.raises(ValueError, match=r"model\.pth: the name does not end in digits of its sha256"):
+        published("https://example.org/model.pth", 70.0)
 
 
 def test_pretrained_cfg_is_a_mapping():
@@ -157,9 +203,10 @@ def test_pretrained_cfg_values():
         ("legacy_senet154.in1k", "model 'legacy_senet154' is called 'senet154' here"),
         (
             "resnet50.mindcv_1k",
-            "has no weights 'mindcv_1k'; did you mean 'mindcv_in1k'?; its tags: mindcv_in1k, mindcv_9",
+            "has no weights 'mindcv_1k'; did you mean 'mindcv_in1k'?; its tags: mindcv_in1k, mindcv_910v2_in1k, tv_",
         ),
-        ("senet154.in1k", "model 'senet154' has no weights 'in1k'; its tags: none"),
+        ("seresnet152.in1k", "model 'seresnet152' has no weights 'in1k'; its tags: none"),
+        ("legacy_seresnet50", "unknown model 'legacy_seresnet50'"),
     ],
 )
 def test_unknown_names(name: str, message: str):
