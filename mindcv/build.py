@@ -146,6 +146,8 @@ def build_learning_rates(cfg: Config, steps_per_epoch: int) -> list[float]:
 
 def build_step(cfg: Config, network: nn.Cell, num_classes: int, learning_rates: list[float]) -> engine.TrainStep:
     """Returns the training step with its optimizer."""
+    if cfg.sync_bn:
+        engine.synchronize_batch_norm(network)
     optimizer = create_optimizer(network, **{**cfg.arguments("create_optimizer"), "lr": learning_rates})
     network, loss = prepare_network(cfg, network, cfg.amp_level), build_loss(cfg)
     mixes = cfg.normalize_on_device and cfg.cutmix_prob > 0 and (cfg.mixup > 0 or cfg.cutmix > 0)

@@ -173,10 +173,11 @@ class RunKeys(Section):
     )
     distribute: bool = key(
         False,
-        "Train on all workers that msrun started.",
+        "Train on all workers that mindcv launch or msrun started; under these it is found by itself.",
         old=("is_distributed", "run_distribute", "multiprocessing_distributed"),
         may_change=True,
     )
+    sync_bn: bool = key(False, "BatchNorm over the images of all workers, in place of each worker's own.")
     seed: int = key(42, "Seed of weights, data order and augmentation.", ge=0)
     log_interval: int = key(100, "How often the loss is logged.", unit="steps", ge=1, may_change=True)
     val_while_train: bool = key(False, "Evaluate during training.", may_change=True)
