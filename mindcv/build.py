@@ -110,7 +110,7 @@ def build_network(cfg: Config, num_classes: int, ema: bool = False) -> nn.Cell:
     return create_model(
         cfg.model,
         num_classes=num_classes,
-        pretrained=cfg.pretrained and not cfg.ckpt_path,
+        pretrained=not cfg.ckpt_path and cfg.pretrained,
         in_channels=cfg.in_channels,
         checkpoint_path=cfg.ckpt_path,
         ema=ema,

@@ -4,10 +4,12 @@ Which key an old spelling belongs to stands with the key in `schema.py`; here ar
 the keys that are accepted without effect. Each use gives one note that names today's key.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..utils.fs import is_remote
 from ..utils.registry import suggest
 from .schema import KEYS
 
@@ -142,9 +144,35 @@ def _weights(given: dict[str, Setting]) -> None:
     setting = given.get("pretrained")
     if setting is None or not isinstance(setting.value, str) or setting.value.strip().lower() in _SWITCH_WORDS:
         return
-    del given["pretrained"]
-    if setting.value.strip():
+    if not setting.value.strip():
+        del given["pretrained"]
+    elif not (is_remote(setting.value) or _is_tag(setting.value)):
         given["pretrained"] = replace(setting, key="ckpt_path")
+
+
+def _is_tag(value: Any) -> bool:
+    """Whether a `pretrained` is the tag of published weights."""
+    return isinstance(value, str) and bool(re.fullmatch(r"\w+", value)) and value.lower() not in _SWITCH_WORDS
+
+
+def _tag(found: dict[str, Setting], notes: list[str]) -> None:
+    """A tag becomes part of the model's name, since the network is the tag's with every checkpoint.
+
+    Raises:
+        ValueError: The model's name has another tag.
+    """
+    setting = found.get("pretrained")
+    if setting is None or not _is_tag(setting.value):
+        return
+    model = found.get("model", replace(setting, key="model", value=KEYS["model"].default))
+    name, _, tag = str(model.value).partition(".")
+    if tag not in ("", setting.value):
+        raise ValueError(
+            f"{setting.source}: {setting.written}: got {setting.value!r}, but model is {model.value!r}; remove one"
+        )
+    found["model"] = replace(model, value=f"{name}.{setting.value}")
+    found["pretrained"] = replace(setting, value=True)
+    notes.append(f"{setting.source}: {setting.written}: {setting.value} is read as model: {found['model'].value}")
 
 
 def _precedence(setting: Setting) -> int:
@@ -231,6 +259,10 @@ def translate(settings: Iterable[Setting]) -> tuple[dict[str, Setting], list[str
             problems.append(str(error))
         else:
             notes.extend(_notes(alternatives, found[name], originals))
+    try:
+        _tag(found, notes)
+    except ValueError as error:
+        problems.append(str(error))
     return found, notes, problems
 
 

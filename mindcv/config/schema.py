@@ -5,6 +5,7 @@ where that differs, and its old spellings. The YAML check, the command line, `do
 `config.schema.json` are made from it.
 """
 
+import contextlib
 import functools
 import itertools
 import logging
@@ -21,6 +22,8 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    TypeAdapter,
+    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -98,6 +101,8 @@ ErasedValue = Annotated[
 ]
 AmpLevel = Literal["O0", "O1", "O2", "O3"]
 
+_SWITCH = TypeAdapter(bool)
+
 
 def key(
     default: Any,
@@ -149,6 +154,9 @@ class Section(BaseModel):
             return ""
         if isinstance(value, bool) and bool not in members:
             raise ValueError("a switch where a value belongs")
+        if isinstance(value, str) and bool in members:
+            with contextlib.suppress(ValidationError):
+                return _SWITCH.validate_python(value.strip())
         for choice in choices:
             if str(value).strip().lower() == str(choice).lower():
                 return choice
@@ -270,7 +278,12 @@ class ModelKeys(Section):
     in_channels: int = key(3, "Channels of the input.", ge=1)
     drop_rate: Rate | None = key(None, "Dropout before the classifier; None is the model's own.")
     drop_path_rate: Rate | None = key(None, "Stochastic depth; None is the model's own.")
-    pretrained: bool = key(False, "Start from the published weights.", may_change=True)
+    pretrained: Annotated[bool | str, Words("True, False, a tag, or an address (https://, s3:// ...)")] = key(
+        False,
+        "Start from published weights: the model's default ones, those of a tag such as a1h_in1k, or those at an "
+        "address; another head starts fresh.",
+        may_change=True,
+    )
 
 
 class CheckpointKeys(Section):
@@ -641,7 +654,7 @@ def _describe(name: str, field: FieldInfo) -> Key:
         choices=tuple(
             str(choice) for member in members if get_origin(member) is Literal for choice in get_args(member)
         ),
-        is_switch=members == [bool],
+        is_switch=bool in members,
         is_list=any(get_origin(member) is tuple for member in members),
     )
 

@@ -85,6 +85,12 @@ SEED_FRAGMENTS = [
     ("outputs_dir: ''", {"ckpt_save_dir": "./ckpt"}, 1),
     ("pretrained: /x.ckpt\nckpt_path: ''", {"ckpt_path": "/x.ckpt", "pretrained": False}, 1),
     ("pretrained: ''", {"pretrained": False, "ckpt_path": ""}, 0),
+    ("pretrained: file:///x.ckpt", {"ckpt_path": "file:///x.ckpt", "pretrained": False}, 1),
+    ("pretrained: https://x.org/y.pth", {"pretrained": "https://x.org/y.pth", "ckpt_path": ""}, 0),
+    ("pretrained: s3://bucket/y.pth", {"pretrained": "s3://bucket/y.pth"}, 0),
+    ("pretrained: a1h_in1k\nmodel: resnet50", {"pretrained": True, "model": "resnet50.a1h_in1k"}, 1),
+    ("pretrained: a1h_in1k\narch: resnet50.a1h_in1k", {"pretrained": True, "model": "resnet50.a1h_in1k"}, 2),
+    ("pretrained: yes\nmodel: resnet50.tv_in1k", {"pretrained": True, "model": "resnet50.tv_in1k"}, 0),
     (
         "ckpt_interval: 2000\nis_save_on_master: 0\nrank_save_ckpt_flag: 0\nlog_path: ./log",
         {"ckpt_save_steps": 2000, "ckpt_save_on": "all"},
@@ -207,6 +213,9 @@ def test_the_flags_of_document_001_work():
         ("lr_epochs: [1, 2]", ["--lr_scheduler", "exponential"], {"scheduler": "multi_step_decay"}),
         ("ckpt_path: a.ckpt", ["--pretrained", "b.ckpt"], {"ckpt_path": "b.ckpt"}),
         ("pretrained: a.ckpt", ["--pretrained"], {"pretrained": True, "ckpt_path": ""}),
+        ("model: resnet50", ["--pretrained", "tv_in1k"], {"pretrained": True, "model": "resnet50.tv_in1k"}),
+        ("pretrained: true", ["--pretrained", "https://x.org/y.pth"], {"pretrained": "https://x.org/y.pth"}),
+        ("model: resnet50\npretrained: tv_in1k", ["--pretrained", "False"], {"pretrained": False, "model": "resnet50"}),
     ],
 )
 def test_the_command_line_wins_in_any_spelling(tmp_path, recipe, words, expected):
@@ -223,6 +232,7 @@ def test_the_command_line_wins_in_any_spelling(tmp_path, recipe, words, expected
         ("label_smooth: maybe", "label_smooth: got 'maybe'; allowed: True or False"),
         ("amp: maybe", "amp: got 'maybe'; allowed: True or False"),
         ("mask_ratio: 0.75", "unknown key 'mask_ratio'"),
+        ("model: a.x_in1k\npretrained: y_in1k", "pretrained: got 'y_in1k', but model is 'a.x_in1k'; remove one"),
     ],
 )
 def test_refused_old_spelling(tmp_path, recipe, message):
