@@ -200,3 +200,15 @@ def encoded_array(array: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def test_a_registered_name(tmp_path, monkeypatch):
+    network = create_model("resnet18")
+    write_weights(tmp_path / "w.ckpt", {parameter.name: parameter.asnumpy() for parameter in network.get_parameters()})
+    monkeypatch.setattr("mindcv.models._loading.fetch", lambda *args, **kwargs: tmp_path / "w.ckpt")
+    classifier = Classifier("resnet18.mindcv_in1k")
+    assert classifier.preprocess.image_size == (224, 224)
+    np.testing.assert_allclose(classifier.preprocess.std, EvalPreprocess(224).std)
+    assert classifier.class_names is None
+    scores = network.set_train(False)(Tensor(ImageReader(EvalPreprocess(224))(CHINA)[None])).asnumpy()
+    assert classifier.predict(CHINA)[0].labels[0].index == int(scores.argmax())
