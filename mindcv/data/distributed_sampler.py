@@ -32,6 +32,24 @@ def _order(size: int, shuffle: bool, seed: int, epoch: int) -> np.ndarray:
     return np.random.Generator(np.random.PCG64([seed, epoch])).permutation(size) if shuffle else np.arange(size)
 
 
+def _balanced_order(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """As many sample numbers as there are samples, of every class equally many to within one, in random order.
+
+    Those of a class are gone through one by one before any is repeated.
+    """
+    rng = np.random.Generator(np.random.PCG64([seed, epoch]))
+    by_class = np.argsort(labels, kind="stable")
+    classes = np.split(by_class, np.flatnonzero(np.diff(labels[by_class])) + 1)
+    quotas = np.full(len(classes), len(labels) // len(classes))
+    quotas[rng.permutation(len(classes))[: len(labels) % len(classes)]] += 1
+    chosen = []
+    for members, quota in zip(classes, quotas, strict=True):
+        rounds = -(-quota // len(members))
+        chosen += [rng.permutation(members) for _ in range(rounds - 1)]
+        chosen.append(rng.permutation(members)[: quota - (rounds - 1) * len(members)])
+    return rng.permutation(np.concatenate(chosen))
+
+
 class ShardSampler(ds.Sampler):
     """Every `num_shards`-th sample of an order that all ranks share.
 
@@ -47,9 +65,11 @@ class ShardSampler(ds.Sampler):
             Without, each sample is read by exactly one rank, once, and ranks differ by up to one sample.
         num_samples: At most so many samples for this rank and epoch. None: all.
         seed: Seed of the order; must be the same on all ranks. None: the seed of `mindspore.dataset`.
+        balance: Labels (N,) of all samples, to draw every class equally often; an epoch has as many samples as without.
+            None: every sample once.
 
     Raises:
-        ValueError: The shard does not exist, or would be empty.
+        ValueError: The shard does not exist, or would be empty; or what is not shuffled is to be balanced.
     """
 
     def __init__(
@@ -62,7 +82,11 @@ class ShardSampler(ds.Sampler):
         pad: bool = True,
         num_samples: int | None = None,
         seed: int | None = None,
+        balance: np.ndarray | None = None,
     ) -> None:
+        if balance is not None and not shuffle:
+            raise ValueError("balanced sampling is random; set shuffle: True, or sampler: uniform")
+        self.balance = balance
         self.num_shards, self.shard_id = _check_shard(num_shards, shard_id)
         if num_samples is not None and num_samples < 1:
             raise ValueError(f"num_samples must be at least 1, or None for all, got {num_samples}")
@@ -89,7 +113,10 @@ class ShardSampler(ds.Sampler):
         super().__init__(own if num_samples is None else min(num_samples, own))
 
     def __iter__(self) -> Iterator[int]:
-        order = _order(self.source_size, self.shuffle, self.seed, self.epoch)
+        if self.balance is not None:
+            order = _balanced_order(self.balance, self.seed, self.epoch)
+        else:
+            order = _order(self.source_size, self.shuffle, self.seed, self.epoch)
         self.epoch += 1
         if self.pad:
             order = np.resize(order, math.ceil(self.source_size / self.num_shards) * self.num_shards)

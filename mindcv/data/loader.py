@@ -12,8 +12,9 @@ import numpy as np
 from mindspore.dataset import transforms, vision
 
 from .auto_augment import _PolicyTransform
-from .dataset_factory import set_dataset_epoch
+from .dataset_factory import _source_of, set_dataset_epoch
 from .image_check import refuse_broken_jpeg
+from .image_reader import suspects
 from .mixup import Mixup
 from .transforms_factory import create_transforms
 from .workers import cap_workers
@@ -89,8 +90,10 @@ def create_loader(
 
     if label_column != "label":
         dataset = dataset.rename(label_column, "label")
-    dataset = dataset.map(target_transform or transforms.TypeCast(ms.int32), "label", **stage)
-    if _decodes(transform):
+    is_ours = hasattr(_source_of(dataset), "samples")
+    if target_transform is not None or not is_ours:
+        dataset = dataset.map(target_transform or transforms.TypeCast(ms.int32), "label", **stage)
+    if _decodes(transform) and not is_ours:
         # A stage of its own: MindSpore names the file only when the first operation of a stage fails.
         dataset = dataset.map(refuse_broken_jpeg, "image", num_parallel_workers=1)
     dataset = _map_splits(dataset, transform, stage) if separate else dataset.map(transform, "image", **stage)
@@ -176,10 +179,11 @@ _FILE = re.compile(r"The corresponding data file is: (?P<path>.+?\.\w+)\. (?P<re
 _DUMP = re.compile(r"\.?\s*Dump the abnormal image.*")
 _EXCEPTION = re.compile(r"^(\w+(?:Error|Exception)): (?!Traceback)(.*)", re.MULTILINE)
 _ERROR = re.compile(r"\[ERROR\] (.*)")
+_OWN = re.compile(r"ValueError: (cannot use the image .*)")
 
 
 def explain_pipeline_error(error: BaseException) -> str | None:
-    """Returns one line that says what went wrong in a data pipeline, with the file where MindSpore names one.
+    """Returns one line that says what went wrong in a data pipeline, with the file where it can be told.
 
     Args:
         error: What iterating over a loader raised.
@@ -190,6 +194,9 @@ def explain_pipeline_error(error: BaseException) -> str | None:
     text = str(error)
     if "dataset pipeline" not in text and "user defined Python function in dataset" not in text:
         return None
+    own = _OWN.search(text)
+    if own:
+        return own[1]
     exceptions = _EXCEPTION.findall(text)
     file = _FILE.search(text)
     if exceptions:
@@ -202,7 +209,21 @@ def explain_pipeline_error(error: BaseException) -> str | None:
     reason = reason.strip().rstrip(".")
     if file:
         return f"cannot process the image {file['path']}: {reason}; if the file is damaged, replace or delete it"
+    undecodable = None if exceptions else _undecodable()
+    if undecodable is not None:
+        return f"cannot use the image {undecodable}: {reason}; replace or delete the file"
     return f"the data pipeline failed: {reason}"
+
+
+def _undecodable() -> str | None:
+    """Name of an image among those read last that passes the checks but not the decoder."""
+    decode = vision.Decode()
+    for name, data in suspects():
+        try:
+            decode(np.frombuffer(data, np.uint8))
+        except RuntimeError:
+            return name
+    return None
 
 
 def epoch_batches(loader: ds.Dataset, epoch: int, first_step: int = 0, seed: int = 0) -> Iterator[list[ms.Tensor]]:

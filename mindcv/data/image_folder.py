@@ -1,0 +1,128 @@
+"""Folders of images, a folder for each class, and what other kinds of dataset share with them: checks and messages."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..utils.fs import is_remote, local_path
+from ..utils.registry import suggest
+from .packed import find_packed, is_packed
+from .samples import FileSamples, Samples, scan_classes
+
+__all__ = ["IMAGE_EXTENSIONS", "check_folder", "choose_split", "find_image_folder", "listing"]
+
+# Each in the spellings that occur.
+_SUFFIXES = ("jpg", "jpeg", "png", "bmp", "webp", "tif", "tiff", "gif")
+IMAGE_EXTENSIONS = [f".{spelling}" for s in _SUFFIXES for spelling in (s, s.upper(), s.capitalize())]
+
+
+def folder_names(folder: Path) -> list[str]:
+    """Names of the folders inside `folder`, sorted as class numbers are given; hidden ones are left out."""
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+
+
+def listing(names: Iterable[str], most: int = 10) -> str:
+    """Names for a message, not too many."""
+    names = list(names)
+    return ", ".join(names[:most]) + (" ..." if len(names) > most else "")
+
+
+def check_folder(root: str, name: str, hint: str = "") -> Path:
+    """Returns `root` as a folder that exists.
+
+    Raises:
+        FileNotFoundError: It does not; `hint` is added to the message.
+    """
+    if is_remote(root):
+        raise ValueError(f"data_dir {root!r} is an address; copy the dataset to a local folder first")
+    folder = local_path(root)
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise FileNotFoundError(
+            f"the data folder {str(folder)!r} of dataset {name!r} {what}; set data_dir to the folder that holds the "
+            f"dataset{hint}"
+        )
+    return folder
+
+
+def choose_split(name: str, split: str, splits: dict[str, Any]) -> Any:
+    """Returns what stands for `split`.
+
+    Raises:
+        ValueError: The dataset has no such split.
+    """
+    if split not in splits:
+        raise ValueError(
+            f"dataset {name!r} has no split {split!r}{suggest(split, splits) or '.'} Allowed: {', '.join(splits)}"
+        )
+    return splits[split]
+
+
+def _split_folder(root: Path, split: str, hint: str) -> Path:
+    """The folder of a split: `root/split`, or `root` itself when it is named like the split and holds no such folder.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    folder = root / split if split else root
+    if folder.is_dir():
+        return folder
+    if root.resolve().name == split:
+        return root
+    there = folder_names(root)
+    raise FileNotFoundError(
+        f"split {split!r}: there is no folder {str(folder)!r}{suggest(split, there) or '.'} "
+        f"Folders there: {listing(there) or 'none'} (split '' if these are the classes){hint}"
+    )
+
+
+def find_image_folder(
+    name: str,
+    root: str,
+    split: str,
+    hint: str = "",
+    class_indexing: dict[str, int] | None = None,
+    extensions: list[str] | None = None,
+) -> Samples:
+    """Looks for `root/split/class/image`; or for a set that `mindcv prepare` packed, in `root` or in `root/split`.
+
+    Args:
+        name: Name of the dataset, for messages.
+        root: The folder above the splits; the split's own folder will do.
+        split: Folder of the split; '' when `root` holds the classes.
+        hint: What to add to a message about a missing folder.
+        class_indexing: Class folders and their labels. None: all folders, numbered in the order of their names.
+        extensions: Endings of image files. None: those that can be decoded.
+
+    Raises:
+        FileNotFoundError: A folder is not there.
+        ValueError: There are no classes, or one of them has no image.
+    """
+    extensions = IMAGE_EXTENSIONS if extensions is None else extensions
+    root_folder = check_folder(root, name, hint)
+    if is_packed(root_folder):
+        return find_packed(root_folder, split)
+    folder = _split_folder(root_folder, split, hint)
+    if is_packed(folder):
+        return find_packed(folder, "")
+    classes = folder_names(folder) if class_indexing is None else list(class_indexing)
+    if not classes:
+        raise ValueError(f"the data folder {str(folder)!r} is empty: it has no class folders (<class>/<image>.jpg)")
+    absent = [c for c in classes if not (folder / c).is_dir()]
+    if absent:
+        raise FileNotFoundError(f"class_indexing: {str(folder)!r} has no folders {listing(absent)}")
+    names, counts = scan_classes(folder, classes, extensions)
+    empty = [c for c, count in zip(classes, counts, strict=True) if count == 0]
+    if empty:
+        raise ValueError(
+            f"{len(empty)} of {len(classes)} class folders in {str(folder)!r} have no image: {listing(empty)}; "
+            f"add images ({listing(sorted({e.lower() for e in extensions}))}) or remove the folder"
+        )
+    indexing = class_indexing or {c: i for i, c in enumerate(classes)}
+    labels = np.repeat(np.array([indexing[c] for c in classes], np.int32), counts)
+    class_names = sorted(indexing, key=indexing.__getitem__)
+    return FileSamples(folder, names, labels, max(indexing.values()) + 1, class_names)

@@ -1,0 +1,221 @@
+"""Reads and checks the images of a dataset by number, and treats those that cannot be used."""
+
+import logging
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..utils.registry import unknown_name_message
+from .image_check import checked_image
+from .samples import ArraySamples, Samples
+
+__all__ = ["BAD_SAMPLES", "ArrayReader", "EpochKeys", "ImageReader", "find_bad_samples", "suspects"]
+
+_logger = logging.getLogger(__name__)
+
+BAD_SAMPLES = ("error", "skip", "replace")
+
+# In a row; a set in which that many neighbours are bad is not one to train on.
+_MOST_REPLACEMENTS = 1000
+_MOST_LOGGED = 10
+# Samples between being read and leaving the pipeline as part of a batch.
+_MOST_IN_FLIGHT = 4096
+
+_readers: "weakref.WeakSet[ImageReader]" = weakref.WeakSet()
+
+
+class ImageReader:
+    """A map operation: the number of a sample to its encoded image and label.
+
+    Args:
+        samples: The samples.
+        bad_samples: error: raise; replace: take the next good sample, by number, in its place. (`skip` has been done
+            before: what is skipped is no sample.)
+        listing: File to which bad samples are added, one a line with the reason after a tab. None: no file.
+    """
+
+    def __init__(self, samples: Samples, bad_samples: str = "error", listing: str | os.PathLike[str] | None = None):
+        if bad_samples not in BAD_SAMPLES:
+            raise ValueError(unknown_name_message("bad_samples", bad_samples, BAD_SAMPLES))
+        self.samples = samples
+        self.replaces = bad_samples == "replace"
+        self.listing = Path(listing) if listing is not None else None
+        self.bad: dict[int, str] = {}
+        self.recent: deque[int] = deque(maxlen=_MOST_IN_FLIGHT)
+        self.epoch_size = 0
+        self._lock = threading.Lock()
+        self._counts: dict[int, list[int]] = {}
+        _readers.add(self)
+
+    def __call__(self, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Reads a sample.
+
+        Args:
+            key: Number of the pass over the data and of the sample, int64 (2,).
+
+        Returns:
+            The bytes of the image file, uint8 (size,), and the label.
+
+        Raises:
+            ValueError: The image cannot be used; the message names it.
+        """
+        epoch, wanted = key.tolist()
+        number = wanted
+        for _ in range(_MOST_REPLACEMENTS):
+            data = self._read(number)
+            if data is not None:
+                self.recent.append(number)
+                if self.replaces:
+                    self._count(epoch, number != wanted)
+                return np.frombuffer(data, np.uint8), self.samples.labels[number]
+            number = (number + 1) % len(self.samples)
+        raise ValueError(
+            f"{_MOST_REPLACEMENTS} images in a row cannot be read, the last one {self.samples.name(number)}; "
+            "look at them with: mindcv data check"
+        )
+
+    def _read(self, number: int) -> bytes | None:
+        """The checked image; None when it is bad and another one may take its place."""
+        if number not in self.bad:
+            try:
+                return checked_image(self.samples.read(number))
+            except (OSError, ValueError) as error:
+                if not self.replaces:
+                    raise ValueError(bad_sample_message(self.samples.name(number), error)) from error
+                self._note(number, error)
+        return None
+
+    def _note(self, number: int, error: Exception) -> None:
+        """Remembers, logs and lists a bad sample the first time that it is met."""
+        reason = reason_of(error)
+        with self._lock:
+            if number in self.bad:
+                return
+            self.bad[number] = reason
+            count = len(self.bad)
+        name = self.samples.name(number)
+        if count <= _MOST_LOGGED:
+            _logger.warning("replaced the bad image %s: %s", name, reason)
+        if self.listing is not None:
+            append_bad_sample(self.listing, name, reason)
+
+    def _count(self, epoch: int, is_replaced: bool) -> None:
+        """Counts a sample and, with the last one of an epoch, logs how many were replaced."""
+        with self._lock:
+            count = self._counts.setdefault(epoch, [0, 0])
+            count[0] += 1
+            count[1] += is_replaced
+            if count[0] < self.epoch_size:
+                return
+            del self._counts[epoch]
+        if count[1]:
+            where = f"; they are listed in {self.listing}" if self.listing is not None else ""
+            _logger.warning("%d of %d samples of this epoch were bad and replaced%s", count[1], count[0], where)
+
+
+class EpochKeys:
+    """A source for `GeneratorDataset`: the keys of the samples of an epoch, in a sampler's order.
+
+    Args:
+        sampler: Its iterator gives the numbers of one epoch, and each new one those of the next.
+        reader: What the keys are for.
+    """
+
+    def __init__(self, sampler: Any, reader: "ImageReader | ArrayReader") -> None:
+        self.sampler = sampler
+        self.passes = 0
+        self._size = sampler.num_samples if hasattr(sampler, "num_samples") else len(sampler)
+        reader.epoch_size = self._size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray]]:
+        epoch = self.passes
+        self.passes += 1
+        for number in iter(self.sampler):
+            yield (np.array([epoch, number], np.int64),)
+
+
+class ArrayReader:
+    """A map operation: the key of a sample to its pixels and label, from memory.
+
+    Args:
+        samples: Images and labels.
+    """
+
+    def __init__(self, samples: ArraySamples) -> None:
+        self.samples = samples
+        self.epoch_size = 0
+
+    def __call__(self, key: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Returns the image, uint8 (H, W, C), and each of the labels."""
+        return self.samples.row(int(key[1]))
+
+
+def reason_of(error: Exception) -> str:
+    """Why a sample cannot be used, in a few words."""
+    return str(error.strerror or error) if isinstance(error, OSError) else str(error)
+
+
+def bad_sample_message(name: str, error: Exception) -> str:
+    """One line about a bad sample that says what to do."""
+    return (
+        f"cannot use the image {name}: {reason_of(error)}; replace or delete the file, set bad_samples: skip or "
+        "replace, or find all such files with: mindcv data check"
+    )
+
+
+def append_bad_sample(listing: str | os.PathLike[str], name: str, reason: str) -> None:
+    """Adds a line to the list of bad samples."""
+    try:
+        with Path(listing).open("a", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(f"{name}\t{reason}\n")
+    except OSError as error:
+        _logger.warning("the bad image %s cannot be noted in %s: %s", name, listing, error)
+
+
+def find_bad_samples(samples: Samples, workers: int, progress: Any = iter) -> dict[int, str]:
+    """Reads and checks all samples.
+
+    Args:
+        samples: The samples.
+        workers: Threads.
+        progress: Wraps the iterator over the results, such as a progress bar.
+
+    Returns:
+        Number of each bad sample and the reason.
+    """
+
+    def reason(number: int) -> str | None:
+        try:
+            checked_image(samples.read(number))
+        except (OSError, ValueError) as error:
+            return reason_of(error)
+        return None
+
+    with ThreadPoolExecutor(workers) as pool:
+        found = {}
+        for start in range(0, len(samples), _MOST_IN_FLIGHT):
+            numbers = range(start, min(start + _MOST_IN_FLIGHT, len(samples)))
+            for number, why in zip(numbers, progress(pool.map(reason, numbers)), strict=True):
+                if why is not None:
+                    found[number] = why
+    return found
+
+
+def suspects() -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of what the readers of this process read last: where to look when a decoder has failed."""
+    for reader in list(_readers):
+        for number in list(reader.recent):
+            try:
+                yield reader.samples.name(number), checked_image(reader.samples.read(number))
+            except (OSError, ValueError):
+                continue

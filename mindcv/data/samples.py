@@ -1,0 +1,298 @@
+"""Where the samples of a dataset are: encoded images by number, with their labels and names. No MindSpore here.
+
+Each kind of storage is one class of one shape, so that shuffling, sharding, splitting and the treatment of bad files
+are the same for all.
+"""
+
+import contextlib
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from ..utils.cache import get_default_download_root
+from ..utils.fs import atomic_write
+
+__all__ = ["ArraySamples", "FileSamples", "Names", "Samples", "StoredSamples", "Subset", "scan_classes"]
+
+_logger = logging.getLogger(__name__)
+
+# Listing so many files takes a second or so; below it, a cache is not worth its file.
+CACHED_FROM = 20_000
+# A folder that was changed so lately may change again without its time stamp showing it.
+_SETTLED_S = 2.0
+_CACHE_VERSION = 1
+
+
+class Samples(Protocol):
+    """Encoded images with labels.
+
+    Attributes:
+        labels: int32 (N,), or float32 (N, `num_classes`) of zeros and ones where a sample has several.
+        num_classes: Number of classes.
+        class_names: Their names by label; None when there are none.
+    """
+
+    labels: np.ndarray
+    num_classes: int
+    class_names: list[str] | None
+
+    def __len__(self) -> int:
+        """Number of samples."""
+
+    def name(self, index: int) -> str:
+        """What to call a sample in a message: its path, or its place in a shard."""
+
+    def read(self, index: int) -> bytes:
+        """The bytes of an image file.
+
+        Raises:
+            OSError: They cannot be read.
+        """
+
+
+class Names:
+    """Many texts in two arrays, which take a quarter of the memory of a list and are loaded from a file at once."""
+
+    def __init__(self, text: np.ndarray, ends: np.ndarray) -> None:
+        self.text, self.ends = text, ends
+
+    @classmethod
+    def of(cls, names: Sequence[str]) -> "Names":
+        """Stores a list."""
+        encoded = [os.fsencode(name) for name in names]
+        ends = np.cumsum([len(name) for name in encoded], dtype=np.int64)
+        return cls(np.frombuffer(b"".join(encoded), np.uint8), ends)
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, index: int) -> str:
+        start = self.ends[index - 1] if index else 0
+        return os.fsdecode(self.text[start : self.ends[index]].tobytes())
+
+
+class FileSamples:
+    """Image files below a folder.
+
+    Args:
+        folder: The folder; empty when names are absolute.
+        names: Path of each file from there.
+        labels: See `Samples`.
+        num_classes: See `Samples`.
+        class_names: See `Samples`.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        names: Names,
+        labels: np.ndarray,
+        num_classes: int,
+        class_names: list[str] | None = None,
+    ) -> None:
+        self.folder = os.fspath(folder)
+        self.names = names
+        self.labels = labels
+        self.num_classes = num_classes
+        self.class_names = class_names
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def name(self, index: int) -> str:
+        """Path of the file."""
+        return os.path.join(self.folder, self.names[index])
+
+    def read(self, index: int) -> bytes:
+        """The file's bytes."""
+        with open(self.name(index), "rb", buffering=0) as file:
+            return file.read()
+
+
+class StoredSamples:
+    """Image files that lie in few large files, found by offset and size.
+
+    The large files stay open and are read at any place by any thread.
+
+    Args:
+        shards: Paths of the large files.
+        places: int64 (N, 3): number of the shard, offset and size in bytes.
+        labels: See `Samples`.
+        num_classes: See `Samples`.
+        class_names: See `Samples`.
+        names: What each image is called; without, its shard and number.
+    """
+
+    def __init__(
+        self,
+        shards: Sequence[str | os.PathLike[str]],
+        places: np.ndarray,
+        labels: np.ndarray,
+        num_classes: int,
+        class_names: list[str] | None = None,
+        names: Names | None = None,
+    ) -> None:
+        self.shards = [os.fspath(shard) for shard in shards]
+        self.places = places
+        self.labels = labels
+        self.num_classes = num_classes
+        self.class_names = class_names
+        self.names = names
+        self._files: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def name(self, index: int) -> str:
+        """Name of the image and of its shard."""
+        what = self.names[index] if self.names is not None else f"sample {index}"
+        return f"{self.shards[self.places[index, 0]]}:{what}"
+
+    def read(self, index: int) -> bytes:
+        """The image's bytes.
+
+        Raises:
+            OSError: The shard is not there or too short.
+        """
+        shard, offset, size = self.places[index].tolist()
+        file = self._files.get(shard)
+        if file is None:
+            opened = os.open(self.shards[shard], os.O_RDONLY)
+            file = self._files.setdefault(shard, opened)
+            if file != opened:  # another thread was first
+                os.close(opened)
+        data = os.pread(file, size, offset)
+        if len(data) < size:
+            raise OSError(f"{self.shards[shard]} ends at byte {offset + len(data)}; {offset + size} are needed")
+        return data
+
+    def __del__(self) -> None:
+        for file in self._files.values():
+            with contextlib.suppress(OSError):
+                os.close(file)
+
+
+class ArraySamples:
+    """Images that are held in memory as pixels.
+
+    Args:
+        images: uint8 (N, H, W, C).
+        columns: Name of each label column and its values (N,); the last one is what is learned.
+        num_classes: Number of classes.
+        class_names: Their names by label; None when there are none.
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        columns: dict[str, np.ndarray],
+        num_classes: int,
+        class_names: list[str] | None = None,
+    ) -> None:
+        self.images = images
+        self.columns = columns
+        self.labels = list(columns.values())[-1]
+        self.num_classes = num_classes
+        self.class_names = class_names
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def row(self, index: int) -> tuple[np.ndarray, ...]:
+        """The image and each of the labels."""
+        return (self.images[index], *(values[index] for values in self.columns.values()))
+
+    def subset(self, numbers: np.ndarray) -> "ArraySamples":
+        """Those with the given numbers."""
+        columns = {name: values[numbers] for name, values in self.columns.items()}
+        return ArraySamples(self.images[numbers], columns, self.num_classes, self.class_names)
+
+
+class Subset:
+    """Some of the samples of another set, numbered anew.
+
+    Args:
+        samples: The other set.
+        numbers: Their numbers there.
+    """
+
+    def __init__(self, samples: Samples, numbers: np.ndarray) -> None:
+        self.samples = samples
+        self.numbers = numbers
+        self.labels = samples.labels[numbers]
+        self.num_classes = samples.num_classes
+        self.class_names = samples.class_names
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def name(self, index: int) -> str:
+        """What the other set calls it."""
+        return self.samples.name(self.numbers[index])
+
+    def read(self, index: int) -> bytes:
+        """The bytes of the image file."""
+        return self.samples.read(self.numbers[index])
+
+
+def scan_classes(folder: Path, classes: Sequence[str], extensions: Sequence[str]) -> tuple[Names, np.ndarray]:
+    """Lists `folder/class/image` for the given classes, each sorted by name; links are followed.
+
+    The list of a large set is kept in a file below `get_default_download_root()` and read from there as long as no
+    class folder has changed.
+
+    Args:
+        folder: The folder of the classes.
+        classes: Their folders.
+        extensions: Endings of image files.
+
+    Returns:
+        Paths from `folder`, and how many each class has, int64.
+    """
+    changed = np.array([os.stat(folder / name).st_mtime_ns for name in classes], np.int64)
+    question = repr((_CACHE_VERSION, str(folder.resolve()), list(classes), sorted(extensions)))
+    key = hashlib.sha256(question.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+    path = Path(get_default_download_root()) / "index" / f"{key}.npz"
+    cached = _read_cache(path, changed)
+    if cached is not None:
+        return cached
+    wanted = tuple(extensions)
+    paths: list[str] = []
+    counts = np.zeros(len(classes), np.int64)
+    for number, name in enumerate(classes):
+        files = sorted(file for file in os.listdir(folder / name) if file.endswith(wanted))
+        counts[number] = len(files)
+        paths += [f"{name}/{file}" for file in files]
+    names = Names.of(paths)
+    if len(paths) >= CACHED_FROM and changed.max() < (time.time() - _SETTLED_S) * 1e9:
+        _write_cache(path, changed, names, counts)
+    return names, counts
+
+
+def _read_cache(path: Path, changed: np.ndarray) -> tuple[Names, np.ndarray] | None:
+    """What `_write_cache` wrote, unless a folder has changed since or the file is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not np.array_equal(file["changed"], changed):
+                return None
+            return Names(file["text"], file["ends"]), file["counts"]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        _logger.warning("the list of images in %s cannot be read (%s) and is made anew", path, error)
+        return None
+
+
+def _write_cache(path: Path, changed: np.ndarray, names: Names, counts: np.ndarray) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as file:
+            np.savez(file, changed=changed, text=names.text, ends=names.ends, counts=counts)
+    except OSError as error:
+        _logger.warning("the list of images cannot be kept for the next run: %s", error)
