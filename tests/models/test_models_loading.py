@@ -1,6 +1,7 @@
 """Weights into networks."""
 
 import logging
+import sys
 from pathlib import Path
 
 import mindspore as ms
@@ -193,6 +194,31 @@ def test_pretrained_weights_by_name(published, monkeypatch):
     np.testing.assert_array_equal(arrays_of(model)["conv1.weight"], published["conv1.weight"])
     assert model.default_cfg is cfg
     assert model.dropout.p == 0.25
+
+
+@pytest.mark.parametrize(
+    ("name", "pad", "first", "last"),
+    [
+        ("resnet18", "both", "conv1.weight", "fc.bias"),
+        ("seresnet50", "both", "conv1.weight", "fc.bias"),
+        ("seresnext26_32x4d", "both", "conv1.weight", "fc.bias"),
+        ("seresnext26_32x4d", "same", "layer0.conv1.weight", "last_linear.bias"),
+        ("senet154", "both", "conv1.0.weight", "fc.bias"),
+        ("senet154", "same", "layer0.conv1.weight", "last_linear.bias"),
+        # timm's legacy_seresnet18 and 50 are other networks, so the names are those of its seresnet18 and 50.
+        ("seresnet18", "same", "conv1.weight", "fc.bias"),
+        ("seresnet50", "same", "conv1.weight", "fc.bias"),
+    ],
+)
+def test_names_of_timm_and_back(name: str, pad: str, first: str, last: str):
+    model = create_model(name, num_classes=5, channels=(32, 32, 64, 64), layers=(1, 1, 1, 2), stem_pool_pad=pad)
+    family = sys.modules[type(model).__module__]
+    theirs = family.checkpoint_export_fn(arrays_of(model), model)
+    assert (next(iter(theirs)), next(reversed(theirs))) == (first, last)
+    back = family.checkpoint_filter_fn(theirs, model)
+    assert set(back) == set(arrays_of(model))
+    for key, array in arrays_of(model).items():
+        np.testing.assert_array_equal(back[key], array)
 
 
 def test_own_filter(published):

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from torch_writer import write_torch_file
 
+from mindcv.build import build_network
+from mindcv.config.parse import read_config
 from mindcv.models import _registry, create_model
 from mindcv.models._pretrained import published
 from mindcv.models.resnet import checkpoint_export_fn
@@ -174,6 +176,21 @@ def test_file_adapts_as_pretrained_and_has_to_fit_as_checkpoint(tmp_path: Path):
     assert_equal(model, arrays_of(source), but=("conv1.weight", "classifier.weight", "classifier.bias"))
     with pytest.raises(ValueError, match=r"w\.safetensors: does not fit resnet18; 3 of another shape: conv1\.weight"):
         tiny(checkpoint_path=path, num_classes=3, in_channels=4)
+
+
+def test_key_of_the_configuration(server: Server):
+    """`--pretrained` with an address, and a checkpoint into the network of a tag."""
+    source = create_model("resnet18", stem_pool_pad="both")
+    write_weights(server.folder / "full.safetensors", checkpoint_export_fn(arrays_of(source), source))
+    words = ["--model", "resnet18", "--pretrained", f"{server.address}/full.safetensors"]
+    model = build_network(read_config(words), num_classes=3)
+    assert_equal(model, arrays_of(source), but=("classifier.weight", "classifier.bias"))
+    path = str(server.folder / "ours.ckpt")
+    write_weights(path, arrays_of(source))
+    words = ["--model", "resnet18", "--pretrained", "tv_in1k", "--ckpt_path", path]
+    model = build_network(read_config(words), num_classes=1000)
+    assert_equal(model, arrays_of(source))
+    assert model.stem_pool_pad == "both"
 
 
 def test_missing_file_on_the_server(server: Server):
