@@ -99,7 +99,7 @@ class StateMonitor(Callback):
         self.log_interval = max(log_interval, 1)
         self.is_master = (rank() if rank_id is None else rank_id) == 0
         self.device_num = device_num or world_size()
-        self.state = self._earlier_state()
+        self.state, self._log_bytes = self._earlier_run()
         self._reporter: RunReporter
         self._at_exit = contextlib.ExitStack()
 
@@ -117,6 +117,7 @@ class StateMonitor(Callback):
             self.metric_name if self.dataset_val is not None else [],
             self.is_master,
             event_folder=self.summary_dir,
+            log_bytes=self._log_bytes,
         )
         self._at_exit.callback(self._reporter.close)
         self.state.global_step = self.last_epoch * params.batch_num
@@ -218,16 +219,21 @@ class StateMonitor(Callback):
         self.ckpt_manager.save_ckpoint(_train_cell(params), self.ckpt_keep_max, metric, os.fspath(path))
         self._reporter.event("checkpoint", path=os.fspath(path), epoch=self.state.epoch, step=0)
 
-    def _earlier_state(self) -> TrainState:
-        """History and best metric up to `last_epoch`, from the event log of the run that is gone on with."""
+    def _earlier_run(self) -> tuple[TrainState, int | None]:
+        """State after `last_epoch`, and how many bytes of the event log are of the run until then; None: a new log."""
+        state, kept, end = TrainState(epoch=self.last_epoch), None, 0
         path = self.summary_dir / EVENT_LOG
         if self.last_epoch == 0 or not path.is_file():
-            return TrainState(epoch=self.last_epoch)
-        events = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        rows = {event["epoch"]: event for event in events if event["event"] == "epoch"}
-        history = [rows[epoch] for epoch in sorted(rows) if epoch <= self.last_epoch]
-        best = {key: history[-1][key] for key in ("best_metric", "best_epoch")} if history else {}
-        return TrainState(epoch=self.last_epoch, history=history, **best)
+            return state, None
+        for line in path.read_bytes().splitlines(keepends=True):
+            end += len(line)
+            # Only the last line can be torn, and it is not of an epoch that is complete.
+            event = json.loads(line) if line.endswith(b"\n") else {"event": None}
+            if event["event"] == "epoch" and event["epoch"] <= self.last_epoch:
+                state.history.append(event)
+                state.best_metric, state.best_epoch = event["best_metric"], event["best_epoch"]
+                kept = end
+        return state, kept
 
 
 class ValCallback(Callback):
@@ -282,5 +288,7 @@ def _last_rate(optimizer: nn.Optimizer) -> float:
     rate = optimizer.learning_rate[0] if optimizer.is_group_lr else optimizer.learning_rate
     if isinstance(rate, nn.Cell):
         last_update = max(int(optimizer.global_step.asnumpy()[0]) - 1, 0)
+        if hasattr(optimizer, "last_rate"):  # ours stay at the last one
+            last_update = min(last_update, int(optimizer.last_rate.asnumpy()[0]))
         rate = rate(Tensor([last_update], mstype.int32))
     return float(rate.asnumpy().reshape(-1)[0])

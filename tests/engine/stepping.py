@@ -59,7 +59,7 @@ def run(step, data):
 
 def arrays(step, prefix=""):
     names = initial_weights("norm.gamma" in step.parameters_dict())
-    return {name: step.parameters_dict()[prefix + name].asnumpy() for name in names}
+    return {name: step.parameters_dict()[prefix + name].asnumpy().copy() for name in names}
 
 
 def assert_close(got, expected, tolerance):

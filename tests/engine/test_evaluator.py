@@ -1,0 +1,134 @@
+"""Evaluation against numpy, for sizes that do not divide."""
+
+import math
+
+import mindspore as ms
+import mindspore.dataset as ds
+import numpy as np
+import pytest
+from mindspore import nn
+
+from mindcv.engine import Evaluator, count_correct
+from mindcv.loss import create_loss
+
+BATCH, CLASSES, FEATURES = 4, 6, 5
+
+
+class Net(nn.Cell):
+    def __init__(self, outputs=1):
+        super().__init__()
+        random = np.random.RandomState(1)
+        self.dense = nn.Dense(FEATURES, CLASSES, bias_init="zeros")
+        self.dense.weight.set_data(ms.Tensor(random.standard_normal((CLASSES, FEATURES)).astype(np.float32)))
+        self.outputs = outputs
+        self.shapes = []
+
+    def construct(self, x):
+        self.shapes.append(x.shape)
+        logits = self.dense(x)
+        return logits if self.outputs == 1 else (logits,) + (logits * 0,) * (self.outputs - 1)
+
+
+def samples(count):
+    random = np.random.RandomState(2)
+    return random.standard_normal((count, FEATURES)).astype(np.float32), random.randint(0, CLASSES, count).astype(
+        np.int32
+    )
+
+
+def loader(x, y, batch=BATCH):
+    return ds.NumpySlicesDataset((x, y), ["image", "label"], shuffle=False).batch(batch)
+
+
+def evaluator(network, x, y, **loss):
+    return Evaluator(network, create_loss("CE", reduction="none", **loss), loader(x, y), CLASSES, BATCH)
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize("count", [1, 3, 4, 5, 8, 11])
+def test_every_sample_counts_once(count, outputs):
+    network = Net(outputs)
+    x, y = samples(count)
+    result = evaluator(network, x, y).run()
+    logits = network.dense(ms.Tensor(x)).asnumpy()
+    exact = logits.astype(np.float64)
+    losses = np.log(np.exp(exact).sum(1)) - exact[np.arange(count), y]
+    assert result["num_samples"] == count
+    assert result["Top_1_Accuracy"] == count_correct(logits, y, 1) / count
+    assert result["Top_5_Accuracy"] == count_correct(logits, y, 5) / count
+    assert result["loss"] == pytest.approx(losses.mean(), rel=1e-6)
+    assert result["images_per_s"] > 0
+
+
+def test_the_network_sees_one_shape_so_that_graph_mode_compiles_once():
+    network = Net()
+    evaluator(network, *samples(11)).run()
+    assert set(network.shapes) == {(BATCH, FEATURES)}
+
+
+def test_figures_do_not_depend_on_the_order_of_the_samples():
+    """To the last digit: losses are added without rounding."""
+    x, y = samples(50)
+    x *= 30
+    results = [evaluator(Net(), x[order], y[order]).run() for order in (slice(None), slice(None, None, -1))]
+    assert results[0]["loss"] == results[1]["loss"]
+
+
+def test_label_smoothing_is_the_losses():
+    x, y = samples(7)
+    plain, smooth = evaluator(Net(), x, y).run(), evaluator(Net(), x, y, label_smoothing=0.1).run()
+    assert plain["loss"] != smooth["loss"]
+    assert plain["Top_1_Accuracy"] == smooth["Top_1_Accuracy"]
+
+
+def test_half_precision_logits_are_counted_in_fp32():
+    class Half(Net):
+        def construct(self, x):
+            return self.dense(x).astype(ms.float16)
+
+    network = Half()
+    x, y = samples(9)
+    result = evaluator(network, x, y).run()
+    logits = network(ms.Tensor(x)).asnumpy().astype(np.float32)
+    assert result["Top_1_Accuracy"] == count_correct(logits, y, 1) / 9
+
+
+def test_a_loss_that_is_not_finite_is_told():
+    x, y = samples(6)
+    x[4] = np.nan
+    result = evaluator(Net(), x, y).run()
+    assert math.isnan(result["loss"])
+    assert result["num_samples"] == 6
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_network_is_evaluated_in_evaluation_mode_and_left_as_it_was(training):
+    network = nn.SequentialCell(Net(), nn.Dropout(p=0.9)).set_train(training)
+    x, y = samples(8)
+    results = [evaluator(network, x, y).run() for _ in range(2)]
+    assert results[0]["loss"] == results[1]["loss"] == evaluator(Net(), x, y).run()["loss"]
+    assert network.training is training
+
+
+def test_it_stops_when_asked():
+    asked = []
+    x, y = samples(20)
+    assert evaluator(Net(), x, y).run(should_stop=lambda: asked.append(0) or len(asked) == 2) is None
+    assert len(asked) == 2
+
+
+def test_nothing_to_evaluate_is_an_error():
+    class Empty:
+        def get_dataset_size(self):
+            return 0
+
+        def create_tuple_iterator(self, **options):
+            return iter(())
+
+    with pytest.raises(ValueError, match="there are no images to evaluate; look at val_split and data_dir"):
+        Evaluator(Net(), create_loss("CE", reduction="none"), Empty(), CLASSES, BATCH).run()
+
+
+def test_a_loss_that_is_a_mean_already_is_refused():
+    with pytest.raises(ValueError, match=r"the loss for 4 samples has shape \(\); .* reduction 'none'"):
+        Evaluator(Net(), create_loss("CE"), loader(*samples(8)), CLASSES, BATCH).run()
