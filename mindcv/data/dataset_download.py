@@ -1,14 +1,10 @@
 """Downloads of the small public datasets: checked against their sha256, unpacked without leaving their folder."""
 
-import gzip
 import logging
 import os
-import shutil
-import tarfile
-import tempfile
-from pathlib import Path
 
-from ..utils.fs import atomic_write, local_path, require_directory
+from ..utils.archive import extract_archive
+from ..utils.fs import local_path, require_directory
 
 __all__ = ["Cifar10Download", "Cifar100Download", "MnistDownload", "get_dataset_download_root"]
 
@@ -20,53 +16,6 @@ def get_dataset_download_root() -> str:
     from ..utils import get_default_download_root
 
     return os.path.join(get_default_download_root(), "datasets")
-
-
-def extract_tar(archive: str | os.PathLike[str], folder: str | os.PathLike[str]) -> None:
-    """Unpacks the regular files of a tar archive into `folder`.
-
-    Nothing is written when a member is refused. Each file appears whole: the archive is unpacked beside its place and
-    moved there.
-
-    Raises:
-        ValueError: The archive is damaged, or a member would land outside `folder`, or is a link or a device.
-    """
-    target = require_directory(folder, "root").resolve()
-    with tempfile.TemporaryDirectory(prefix=".unpack-", dir=target) as temporary:
-        staging = Path(temporary).resolve()
-        try:
-            with tarfile.open(archive) as tar:
-                files = [member for member in tar.getmembers() if not member.isdir()]
-                for member in files:
-                    if not member.isreg() or not (staging / member.name).resolve().is_relative_to(staging):
-                        raise ValueError(
-                            f"{archive}: refused to unpack the member {member.name!r}: it is a link or a device, or "
-                            f"would be written outside {target}; do not trust this archive"
-                        )
-                for member in files:
-                    place = staging / member.name
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                    with tar.extractfile(member) as source, place.open("wb") as copy:  # type: ignore[union-attr]
-                        shutil.copyfileobj(source, copy)
-        except (tarfile.TarError, EOFError, OSError) as error:
-            raise ValueError(f"{archive}: cannot be unpacked ({error}); delete it and download again") from error
-        for member in files:
-            place = target / member.name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(staging / member.name, place)
-
-
-def extract_gzip(archive: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
-    """Unpacks one gzip file to `path`.
-
-    Raises:
-        ValueError: The archive is damaged.
-    """
-    try:
-        with gzip.open(archive) as source, atomic_write(path) as copy:
-            shutil.copyfileobj(source, copy)
-    except (EOFError, gzip.BadGzipFile) as error:
-        raise ValueError(f"{archive}: cannot be unpacked ({error}); delete it and download again") from error
 
 
 class _Download:
@@ -106,10 +55,7 @@ class _Download:
         for file_name, sha256 in self.archives:
             archive = fetch(self.base_url + file_name, sha256, folder=folder)
             _logger.info("%s: unpacking %s to %s", self.name, archive, folder)
-            if file_name.endswith(".tar.gz"):
-                extract_tar(archive, folder)
-            else:
-                extract_gzip(archive, folder / file_name.removesuffix(".gz"))
+            extract_archive(archive, folder)
 
 
 class MnistDownload(_Download):

@@ -60,6 +60,7 @@ def extract_archive(archive: str | os.PathLike[str], folder: str | os.PathLike[s
 
     Raises:
         ValueError: The archive is damaged, or a member would land outside `folder`, or is a link or a device.
+        OSError: Reading or writing failed, a full disk for one.
     """
     suffix, kind, compression = detect_file_type(os.fspath(archive))
     target = require_directory(folder, "folder").resolve()
@@ -82,6 +83,8 @@ def extract_archive(archive: str | os.PathLike[str], folder: str | os.PathLike[s
                 (target / name).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(Path(staging, name), target / name)
     except _DAMAGE as error:
+        if getattr(error, "errno", None) is not None:  # the system's, a full disk for one, and no fault of the archive
+            raise
         raise ValueError(f"{archive}: cannot be unpacked ({error}); delete it and download again") from error
     return target
 
