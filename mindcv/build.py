@@ -11,14 +11,15 @@ from ._version import __version__
 from .config import Config, effective_workers
 from .data import (
     EvalPreprocess,
+    Part,
     check_num_classes,
     create_dataset,
     create_loader,
     create_transforms,
+    divide,
     epoch_batches,
     get_num_classes,
 )
-from .data.batch_sampler import BatchSampler
 from .loss import create_loss
 from .models import create_model
 from .optim import create_optimizer
@@ -26,6 +27,7 @@ from .scheduler import create_scheduler
 
 __all__ = [
     "build_eval_loader",
+    "build_evaluator",
     "build_feed",
     "build_learning_rates",
     "build_loss",
@@ -39,14 +41,17 @@ __all__ = [
 
 def build_train_loader(cfg: Config) -> tuple[Any, int]:
     """Returns the training loader (this rank's part) and the number of classes."""
+    split, part = _splits(cfg)[0]
     dataset, num_classes = _build_dataset(
         cfg,
-        cfg.train_split,
+        split,
+        part=part,
         shuffle=cfg.shuffle,
         num_samples=cfg.num_samples,
         num_aug_repeats=cfg.aug_repeats,
-        num_shards=engine.world_size(),
-        shard_id=engine.rank(),
+        sampler=cfg.sampler,
+        bad_samples=cfg.bad_samples or "replace",
+        bad_samples_file=Path(cfg.ckpt_save_dir) / "bad_samples.tsv",
     )
     separate = cfg.aug_splits > 0
     transforms = create_transforms(
@@ -69,24 +74,30 @@ def build_train_loader(cfg: Config) -> tuple[Any, int]:
     return loader, num_classes
 
 
-def build_eval_loader(cfg: Config) -> tuple[Any | None, int]:
-    """Returns the validation loader and the number of classes.
-
-    Of several ranks each has every n-th batch, each sample once, or no loader (None) where there are fewer batches.
-    """
-    dataset, num_classes = _build_dataset(cfg, cfg.val_split, shuffle=cfg.eval_shuffle)
-    if engine.world_size() > 1:
-        size = dataset.get_dataset_size()
-        if size <= engine.rank() * cfg.batch_size:
-            return None, num_classes
-        dataset.use_sampler(
-            BatchSampler(
-                size, cfg.batch_size, engine.world_size(), engine.rank(), shuffle=cfg.eval_shuffle, seed=cfg.seed
-            )
-        )
+def build_eval_loader(cfg: Config) -> tuple[Any, int]:
+    """Returns the validation loader (this rank's part of it, each sample once) and the number of classes."""
+    split, part = _splits(cfg)[1]
+    # A sample in another one's place would count twice.
+    bad_samples = "skip" if cfg.bad_samples == "replace" else cfg.bad_samples or "error"
+    dataset, num_classes = _build_dataset(
+        cfg, split, part=part, shuffle=cfg.eval_shuffle, shard_batch=cfg.batch_size, bad_samples=bad_samples
+    )
     transforms = create_transforms(cfg.dataset, is_training=False, **cfg.arguments("create_transforms"))
     workers = effective_workers(cfg)
-    return create_loader(dataset, cfg.batch_size, transform=transforms, num_parallel_workers=workers), num_classes
+    loader = create_loader(dataset, cfg.batch_size, transform=transforms, num_parallel_workers=workers)
+    loader.num_shards = dataset.num_shards
+    return loader, num_classes
+
+
+def build_evaluator(cfg: Config, network: nn.Cell, loader: Any, num_classes: int) -> engine.Evaluator:
+    """Returns what evaluates a network on the loader of `build_eval_loader`."""
+    loss = build_loss(cfg, reduction="none")
+    return engine.Evaluator(network, loss, loader, num_classes, cfg.batch_size, is_shared=loader.num_shards > 1)
+
+
+def _splits(cfg: Config) -> tuple[tuple[str, Part | None], tuple[str, Part | None]]:
+    """Returns the splits for training and for evaluation, with the part of them that is meant."""
+    return divide(cfg.train_split, cfg.val_split, cfg.folds, cfg.fold, cfg.seed)
 
 
 def _build_dataset(cfg: Config, split: str, **options: Any) -> tuple[Any, int]:
@@ -95,6 +106,8 @@ def _build_dataset(cfg: Config, split: str, **options: Any) -> tuple[Any, int]:
         cfg.dataset,
         root=cfg.data_dir,
         split=split,
+        num_shards=engine.world_size(),
+        shard_id=engine.rank(),
         num_parallel_workers=effective_workers(cfg),
         download=cfg.dataset_download,
         seed=cfg.seed,

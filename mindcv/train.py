@@ -8,16 +8,16 @@ from . import engine
 from ._version import __version__
 from .build import (
     build_eval_loader,
+    build_evaluator,
     build_feed,
     build_learning_rates,
-    build_loss,
     build_network,
     build_saver,
     build_step,
     build_train_loader,
 )
 from .config import Config, save_args, summary
-from .data import pipeline_errors
+from .data import pipeline_errors, save_class_names
 from .utils.fs import require_directory
 from .utils.log import set_logger
 
@@ -57,8 +57,7 @@ def train(cfg: Config) -> engine.TrainState:
     evaluator = None
     if cfg.val_while_train:
         eval_loader, _ = build_eval_loader(cfg)
-        loss = build_loss(cfg, reduction="none")
-        evaluator = engine.Evaluator(step.network.network, loss, eval_loader, num_classes, cfg.batch_size)
+        evaluator = build_evaluator(cfg, step.network.network, eval_loader, num_classes)
     reporter = engine.RunReporter(
         folder,
         cfg.epoch_size,
@@ -70,6 +69,7 @@ def train(cfg: Config) -> engine.TrainState:
     )
     if rank == 0:
         save_args(cfg, folder / "config.yaml")
+        save_class_names(loader, folder)
     schedule = engine.Schedule(
         cfg.epoch_size,
         cfg.val_interval,

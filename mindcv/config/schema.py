@@ -73,6 +73,14 @@ def _one_side(value: Any) -> Any:
     return value
 
 
+def _number_or_name(value: Any) -> Any:
+    """Turns text that is a number into one."""
+    try:
+        return float(value) if isinstance(value, (str, int)) else value
+    except ValueError:
+        return value
+
+
 def _jitter_strengths(value: Any) -> Any:
     if isinstance(value, tuple) and len(value) not in (3, 4):
         raise ValueError("wrong length")
@@ -98,6 +106,12 @@ Jitter = Annotated[
 ErasedValue = Annotated[
     PixelValue | tuple[PixelValue, PixelValue, PixelValue] | Literal["random"],
     Words("an integer from 0 to 255, 3 of them (R, G, B), or random"),
+]
+HeldOutShare = Annotated[float, Field(gt=0, lt=1)]
+ValSplit = Annotated[
+    str | HeldOutShare,
+    BeforeValidator(_number_or_name),
+    Words("text, or a number > 0 and < 1, the share of train_split that is held out"),
 ]
 AmpLevel = Literal["O0", "O1", "O2", "O3"]
 
@@ -202,7 +216,19 @@ class DataKeys(Section):
         "./", "Folder of the dataset, above its splits.", keyword="root", old=("data_path",), may_change=True
     )
     train_split: str = key("train", "Name of the training split.", keyword="split")
-    val_split: str = key("val", "Name of the evaluation split.", keyword="split", may_change=True)
+    val_split: ValSplit = key(
+        "val",
+        "Name of the evaluation split; or the share of the training split that is held out for it.",
+        keyword="split",
+        may_change=True,
+    )
+    folds: int | None = key(
+        None,
+        "Cross-validation: the training split is divided into so many parts, one of which is held out for evaluation.",
+        unit="parts",
+        ge=2,
+    )
+    fold: int = key(0, "Which of the folds is held out, from 0.", ge=0)
     dataset_download: bool = key(
         False, "Download the dataset where that is possible.", keyword="download", may_change=True
     )
@@ -216,6 +242,15 @@ class DataKeys(Section):
     )
     shuffle: bool = key(True, "Shuffle the training data.")
     eval_shuffle: bool = key(False, "Shuffle the evaluation data.", keyword="shuffle", may_change=True)
+    sampler: Literal["uniform", "balanced"] = key(
+        "uniform", "How training samples are drawn: each one once an epoch, or every class equally often."
+    )
+    bad_samples: Literal["error", "skip", "replace"] | None = key(
+        None,
+        "What to do about images that cannot be read: stop; look at all files first and leave the bad ones out; or use "
+        "another sample, which evaluation never does: it leaves out. None replaces in training, stops in evaluation.",
+        may_change=True,
+    )
     num_samples: int | None = key(None, "Use only so many training samples; None uses all.", unit="samples", ge=1)
     batch_size: int = key(128, "Images in a step on one device.", unit="images", ge=1, old=("per_batch_size",))
     drop_remainder: bool = key(True, "Leave out the last training batch when it is not full.")
@@ -553,6 +588,21 @@ def contradictions(config: Config) -> list[tuple[str, str]]:
             config.aug_splits > 0 and config.auto_augment is None,
             "aug_splits",
             "aug_splits needs the augmentation that makes the views differ; set auto_augment",
+        ),
+        (
+            config.folds is not None and config.fold >= config.folds,
+            "fold",
+            f"fold {config.fold} is not one of the {config.folds} folds, which are counted from 0",
+        ),
+        (
+            config.folds is not None and isinstance(config.val_split, float),
+            "folds",
+            "folds and a share as val_split both say what is held out; remove one of them",
+        ),
+        (
+            config.sampler == "balanced" and (not config.shuffle or config.aug_repeats > 1),
+            "sampler",
+            "sampler 'balanced' draws at random; set shuffle: True and aug_repeats: 0, or sampler: uniform",
         ),
         (
             len(config.mean) != len(config.std),

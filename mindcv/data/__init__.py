@@ -7,9 +7,17 @@ from .auto_augment import (
     trivial_augment_wide_transform,
 )
 from .dataset_download import Cifar10Download, Cifar100Download, MnistDownload, get_dataset_download_root
-from .dataset_factory import check_num_classes, create_dataset, get_class_names, get_num_classes, set_dataset_epoch
+from .dataset_factory import (
+    check_num_classes,
+    create_dataset,
+    get_class_names,
+    get_num_classes,
+    save_class_names,
+    set_dataset_epoch,
+)
 from .loader import create_loader, epoch_batches, explain_pipeline_error, pipeline_errors
 from .preprocess import EvalPreprocess
+from .splits import Part, divide
 from .transforms_factory import create_transforms
 
 __all__ = [
@@ -17,12 +25,14 @@ __all__ = [
     "Cifar100Download",
     "EvalPreprocess",
     "MnistDownload",
+    "Part",
     "aug_mix_transform",
     "auto_augment_transform",
     "check_num_classes",
     "create_dataset",
     "create_loader",
     "create_transforms",
+    "divide",
     "epoch_batches",
     "explain_pipeline_error",
     "get_class_names",
@@ -30,6 +40,7 @@ __all__ = [
     "get_num_classes",
     "pipeline_errors",
     "rand_augment_transform",
+    "save_class_names",
     "set_dataset_epoch",
     "trivial_augment_wide_transform",
 ]

@@ -10,6 +10,7 @@ import mindspore.dataset as ds
 import numpy as np
 from mindspore.dataset import vision
 
+from ..utils.fs import atomic_write
 from ..utils.registry import Registry, suggest, unknown_name_message
 from .array_files import find_cifar10, find_cifar100, find_digits, find_mnist
 from .dataset_download import Cifar10Download, Cifar100Download, MnistDownload, _Download, get_dataset_download_root
@@ -30,6 +31,7 @@ __all__ = [
     "get_num_classes",
     "is_encoded",
     "is_multi_label",
+    "save_class_names",
     "set_dataset_epoch",
 ]
 
@@ -89,6 +91,7 @@ def create_dataset(
     num_aug_repeats: int = 0,
     *,
     pad_shards: bool = True,
+    shard_batch: int | None = None,
     seed: int | None = None,
     part: Part | None = None,
     sampler: str = "uniform",
@@ -117,6 +120,9 @@ def create_dataset(
         num_aug_repeats: Repeated augmentation: how often each sample is repeated; 0 or 1: not at all.
         pad_shards: Training wants all shards equally long, so samples are read twice to fill up the last ones. False,
             for evaluation: every sample is read exactly once and shards differ by up to one sample.
+        shard_batch: For exact evaluation: ranks take turns with batches of so many samples, so that their batches are
+            those of one process, and each sample is read exactly once. Where there are fewer batches than ranks, all
+            ranks read all of them; the result's attribute `num_shards` is then 1.
         seed: Seed of the order, the same on all ranks. None: the seed of `mindspore.dataset`.
         part: Only the one or the other side of the split, see `Part`.
         sampler: `uniform`: every sample once an epoch; `balanced`: every class equally often, an epoch being as long.
@@ -149,6 +155,8 @@ def create_dataset(
         )
     if root is None and (spec is None or spec.needs_root):
         root = os.path.join(get_dataset_download_root(), name)
+    if sampler == "balanced" and repeats:
+        raise ValueError("sampler 'balanced' does not go together with repeated augmentation; use sampler: uniform")
     for option, value, allowed in (("sampler", sampler, SAMPLERS), ("bad_samples", bad_samples, BAD_SAMPLES)):
         if value not in allowed:
             raise ValueError(unknown_name_message(option, value, allowed))
@@ -176,6 +184,8 @@ def create_dataset(
     else:
         reader = ImageReader(samples, bad_samples, bad_samples_file)
         columns = ["image", "label"]
+    if shard_batch is not None and num_shards is not None and len(samples) <= shard_batch * (num_shards - 1):
+        num_shards = shard_id = None
     if repeats:
         order: Any = RepeatAugSampler(
             len(samples), num_shards, shard_id, shuffle=shuffle, num_repeats=repeats, selected_round=0, seed=seed
@@ -187,10 +197,11 @@ def create_dataset(
             num_shards,
             shard_id,
             shuffle=shuffle,
-            pad=pad_shards,
+            pad=pad_shards and shard_batch is None,
+            run=shard_batch or 1,
             num_samples=num_samples,
             seed=seed,
-            balance=_labels_to_balance(samples, repeats) if sampler == "balanced" else None,
+            balance=_labels_to_balance(samples) if sampler == "balanced" else None,
         )
     keys = ds.GeneratorDataset(EpochKeys(order, reader), ["key"], shuffle=False, num_parallel_workers=1)
     keys.epoch_sampler = order
@@ -199,6 +210,7 @@ def create_dataset(
     if decode:
         dataset = dataset.map(vision.Decode(), "image", num_parallel_workers=workers)
     dataset.num_classes = lambda: samples.num_classes
+    dataset.num_shards = num_shards or 1
     return dataset
 
 
@@ -223,10 +235,9 @@ def _without_bad_samples(samples: Samples, workers: int, file: str | os.PathLike
     return Subset(samples, np.setdiff1d(np.arange(len(samples)), list(bad)))
 
 
-def _labels_to_balance(samples: Samples | ArraySamples, repeats: int) -> np.ndarray:
-    if samples.labels.ndim != 1 or repeats:
-        what = "repeated augmentation" if repeats else "several labels a sample"
-        raise ValueError(f"sampler 'balanced' does not go together with {what}; use sampler: uniform")
+def _labels_to_balance(samples: Samples | ArraySamples) -> np.ndarray:
+    if samples.labels.ndim != 1:
+        raise ValueError("sampler 'balanced' does not go together with several labels a sample; use sampler: uniform")
     return samples.labels
 
 
@@ -258,6 +269,14 @@ def get_num_classes(dataset: ds.Dataset) -> int:
 def get_class_names(dataset: ds.Dataset) -> list[str] | None:
     """Returns the names of the classes by label, also after map and batch; None when there are none."""
     return getattr(_samples_of(dataset), "class_names", None)
+
+
+def save_class_names(dataset: ds.Dataset, folder: str | os.PathLike[str]) -> None:
+    """Writes `class_names.txt`, one name a line by label, into a folder; nothing when the classes have no names."""
+    names = get_class_names(dataset)
+    if names is not None:
+        with atomic_write(os.path.join(folder, "class_names.txt"), "w") as file:
+            file.write("".join(f"{name}\n" for name in names))
 
 
 def is_multi_label(dataset: ds.Dataset) -> bool:

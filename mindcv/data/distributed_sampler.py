@@ -51,7 +51,7 @@ def _balanced_order(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
 
 
 class ShardSampler(ds.Sampler):
-    """Every `num_shards`-th sample of an order that all ranks share.
+    """Every `num_shards`-th sample, or run of samples, of an order that all ranks share.
 
     The order of epoch e follows from (`seed`, e). Each pass of an iterator advances the epoch; an iterator starts from
     the epoch that the sampler has when the iterator is made.
@@ -67,6 +67,9 @@ class ShardSampler(ds.Sampler):
         seed: Seed of the order; must be the same on all ranks. None: the seed of `mindspore.dataset`.
         balance: Labels (N,) of all samples, to draw every class equally often; an epoch has as many samples as without.
             None: every sample once.
+        run: Ranks take turns with so many samples. A network's result for a sample depends, in its last digits, on the
+            other samples of the batch and on its place among them, so that ranks that evaluate give exactly what one
+            process gives only if they evaluate the same batches. Goes without `pad`.
 
     Raises:
         ValueError: The shard does not exist, or would be empty; or what is not shuffled is to be balanced.
@@ -83,10 +86,14 @@ class ShardSampler(ds.Sampler):
         num_samples: int | None = None,
         seed: int | None = None,
         balance: np.ndarray | None = None,
+        run: int = 1,
     ) -> None:
         if balance is not None and not shuffle:
             raise ValueError("balanced sampling is random; set shuffle: True, or sampler: uniform")
+        if run < 1 or (run > 1 and pad):
+            raise ValueError(f"run must be at least 1, and 1 with pad, got run={run} with pad={pad}")
         self.balance = balance
+        self.run = run
         self.num_shards, self.shard_id = _check_shard(num_shards, shard_id)
         if num_samples is not None and num_samples < 1:
             raise ValueError(f"num_samples must be at least 1, or None for all, got {num_samples}")
@@ -96,7 +103,8 @@ class ShardSampler(ds.Sampler):
         self.seed = dataset_seed() if seed is None else seed
         self.epoch = 0
         padding = -dataset_size % self.num_shards if pad else 0
-        own = len(range(self.shard_id, dataset_size + padding, self.num_shards))
+        rounds, rest = divmod(dataset_size + padding, run * self.num_shards)
+        own = rounds * run + min(max(rest - self.shard_id * run, 0), run)
         if own == 0:
             raise ValueError(
                 f"the dataset has {dataset_size} samples, fewer than the {self.num_shards} ranks it is divided among; "
@@ -120,7 +128,8 @@ class ShardSampler(ds.Sampler):
         self.epoch += 1
         if self.pad:
             order = np.resize(order, math.ceil(self.source_size / self.num_shards) * self.num_shards)
-        return iter(order[self.shard_id :: self.num_shards][: self.num_samples].tolist())
+        is_own = np.arange(len(order)) // self.run % self.num_shards == self.shard_id
+        return iter(order[is_own][: self.num_samples].tolist())
 
     def set_epoch(self, epoch: int) -> None:
         """Sets the epoch (from 0) that the next iterator starts with."""

@@ -86,7 +86,7 @@ class Mixup:
 
         Args:
             x: Images (N, C, H, W).
-            target: Labels, whole numbers (N,).
+            target: Labels, whole numbers (N,), or zeros and ones (N, `num_classes`), which are not smoothed.
 
         Returns:
             Images float32 (N, C, H, W) and labels float32 (N, `num_classes`).
@@ -101,7 +101,7 @@ class Mixup:
             if share < 1.0:
                 mixed[members] = share * mixed[members] + (1.0 - share) * mirrored[members]
             mixed[members, :, top:bottom, left:right] = mirrored[members, :, top:bottom, left:right]
-        labels = one_hot(target, self.num_classes, self.label_smoothing)
+        labels = target if target.ndim == 2 else one_hot(target, self.num_classes, self.label_smoothing)
         return mixed, shares * labels + (1.0 - shares) * labels[::-1]
 
     def draw(self, x: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -109,7 +109,7 @@ class Mixup:
 
         Args:
             x: Images (N, H, W, C).
-            target: Labels, whole numbers (N,).
+            target: Labels, (N,) or (N, `num_classes`).
 
         Returns:
             Images and labels as they are, and float32 (6,): the share that images and the share that labels keep of

@@ -150,8 +150,10 @@ def find_mindrecord(root: str, split: str) -> StoredSamples:
     folder = check_folder(root, "mindrecord")
     if is_packed(folder):
         return find_packed(folder, split)
-    within = folder / split if split and (folder / split).is_dir() else None
-    shards = sorted(within.glob("*.mindrecord")) if within else sorted(folder.glob(f"{split}*.mindrecord"))
+    # MindSpore numbers several files as train.mindrecord0, train.mindrecord1 and so on.
+    patterns = [f"{split}/*.mindrecord*", f"{split}*.mindrecord*"] if split else ["*.mindrecord*"]
+    found = (sorted(path for path in folder.glob(pattern) if path.suffix != ".db") for pattern in patterns)
+    shards = next((paths for paths in found if paths), [])
     if not shards:
         raise FileNotFoundError(f"split {split!r}: there are no files {folder / split}*.mindrecord")
     parts = [index_shard(shard) for shard in shards]

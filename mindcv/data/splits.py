@@ -1,6 +1,7 @@
 """Dividing one split into training and validation, by share or by fold, the same way in every process."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -51,25 +52,20 @@ class Part:
 
 
 def divide(
-    train_split: str, val_split: str, folds: int | None = None, fold: int = 0, seed: int = 42
+    train_split: str, val_split: str | float, folds: int | None = None, fold: int = 0, seed: int = 42
 ) -> tuple[tuple[str, Part | None], tuple[str, Part | None]]:
     """Returns the splits for training and validation, each with its part, None for the whole split.
 
     Args:
         train_split: Name of the training split.
-        val_split: Name of the validation split; or a number between 0 and 1, the share of the training split that is
-            held out for validation.
-        folds: Number of folds of the training split, one of which is held out; `val_split` then counts for nothing.
+        val_split: Name of the validation split; or the share of the training split that is held out for validation.
+        folds: Number of folds of the training split, one of which is held out in place of `val_split`.
         fold: Which one, from 0.
         seed: Seed of the division.
     """
-    if folds is not None:
-        options = {"folds": folds, "fold": fold}
-    else:
-        try:
-            options = {"share": float(val_split)}
-        except ValueError:
-            return (train_split, None), (val_split, None)
+    if folds is None and isinstance(val_split, str):
+        return (train_split, None), (val_split, None)
+    options: dict[str, Any] = {"share": val_split} if folds is None else {"folds": folds, "fold": fold}
     return (
         (train_split, Part(False, seed=seed, **options)),
         (train_split, Part(True, seed=seed, **options)),

@@ -48,7 +48,8 @@ class LossWithMixing(nn.Cell):
         loss: Called with logits and labels `(N, num_classes)`.
         num_classes: Number of classes.
 
-    Inputs: images uint8 `(N, H, W, C)`, labels int `(N,)` and what `Mixup.draw` drew, float32 `(6,)`. Output: the loss.
+    Inputs: images uint8 `(N, H, W, C)`, labels int `(N,)` or float32
+    `(N, num_classes)`, and what `Mixup.draw` drew, float32 `(6,)`. Output: the loss.
     """
 
     def __init__(self, network: nn.Cell, loss: nn.Cell, num_classes: int) -> None:
@@ -74,5 +75,6 @@ class LossWithMixing(nn.Cell):
         is_outside = 1.0 - ops.cast(ops.logical_and(is_row, is_column), ms.float32)
         share = mix[0] * is_outside
         image = share * image + (1.0 - share) * self.mirror(image)
-        label = ops.one_hot(label, self.num_classes, self.on, self.off)
+        if label.ndim == 1:
+            label = ops.one_hot(label, self.num_classes, self.on, self.off)
         return image, mix[1] * label + (1.0 - mix[1]) * self.mirror(label)
