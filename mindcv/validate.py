@@ -4,7 +4,7 @@ import logging
 import sys
 
 from . import engine
-from .build import build_eval_loader, build_loss, build_network, prepare_network
+from .build import build_eval_loader, build_evaluator, build_network, prepare_network
 from .config import Config
 from .data import pipeline_errors
 from .utils.log import set_logger
@@ -27,8 +27,7 @@ def validate(cfg: Config) -> dict[str, float]:
         _logger.warning("neither ckpt_path nor pretrained is set, so it is fresh, random weights that are evaluated")
     loader, num_classes = build_eval_loader(cfg)
     network = prepare_network(cfg, build_network(cfg, num_classes, cfg.ema), cfg.val_amp_level)
-    loss = build_loss(cfg, reduction="none")
-    evaluator = engine.Evaluator(network, loss, loader, num_classes, cfg.batch_size)
+    evaluator = build_evaluator(cfg, network, loader, num_classes)
     _logger.info("Evaluating %s on %s (%s, %s)", cfg.model, cfg.dataset, cfg.val_split, device)
     with pipeline_errors():
         result = evaluator.run(show_progress=sys.stderr.isatty())

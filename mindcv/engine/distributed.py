@@ -59,6 +59,8 @@ def init_distributed() -> None:
             "distribute is on, but this process was not started by a launcher; start it with "
             "`mindcv launch --nproc N train.py ...`, or pass --distribute False"
         )
+    # On the CPU, MindSpore's limit of 30 s is short for a rank that waits while another one compiles or saves.
+    os.environ.setdefault("MS_CPU_COMM_OP_TIMEOUT", "1800")
     init()
     _world.update(rank=get_rank(), size=get_group_size())
 

@@ -28,16 +28,26 @@ class Evaluator:
     Args:
         network: Images `(N, C, H, W)` to logits `(N, num_classes)`, or a tuple whose first entry they are.
         loss: Called with logits and labels; gives a loss for each sample (reduction "none").
-        loader: Dataset with the columns image and label. Of several ranks each gives its own part, None for none.
+        loader: Dataset with the columns image and label.
         num_classes: Number of classes.
         batch_size: Rows in a full batch.
+        is_shared: Whether each rank's loader gives its own part of the samples. When not, all give all of them.
     """
 
-    def __init__(self, network: nn.Cell, loss: nn.Cell, loader: Any, num_classes: int, batch_size: int) -> None:
+    def __init__(
+        self,
+        network: nn.Cell,
+        loss: nn.Cell,
+        loader: Any,
+        num_classes: int,
+        batch_size: int,
+        is_shared: bool = True,
+    ) -> None:
         self.network = network
         self.loss = loss
         self.loader = loader
         self.batch_size = batch_size
+        self.is_shared = is_shared
         self.accuracies = metric_names(num_classes)
 
     def run(
@@ -65,7 +75,7 @@ class Evaluator:
         self.network.set_train(was_training)
         if own is None:
             return None
-        count, terms, not_finite, loss, *correct = sum_integers(own)
+        count, terms, not_finite, loss, *correct = sum_integers(own) if self.is_shared else own
         if count == 0:
             raise ValueError("there are no images to evaluate; look at val_split and data_dir")
         values = {name: hits / count for name, hits in zip(self.accuracies, correct, strict=True)}
@@ -75,11 +85,9 @@ class Evaluator:
     def _sums(self, show_progress: bool, should_stop: Callable[[], bool]) -> list[int] | None:
         """This rank's part; see `_batch_sums`."""
         sums = [0] * (4 + len(self.accuracies))
-        batches, own_rounds = iter(()), 0
-        if self.loader is not None:
-            batches = self.loader.create_tuple_iterator(num_epochs=1, output_numpy=True)
-            own_rounds = self.loader.get_dataset_size()
-        rounds = int(gather_over_ranks([own_rounds]).max())  # some ranks may have one batch less
+        batches = self.loader.create_tuple_iterator(num_epochs=1, output_numpy=True)
+        # Some ranks may have one batch less than others.
+        rounds = int(gather_over_ranks([self.loader.get_dataset_size()]).max())
         for _ in tqdm(range(rounds), "Evaluating", leave=False, disable=not show_progress or rank() != 0):
             batch = next(batches, None)
             if batch is not None:
