@@ -118,8 +118,14 @@ def _load_onnx(path: Path, info: ExportInfo, key: bytes | None) -> Run:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # it raises classes of its own that share no base
         raise ValueError(f"{path}: onnxruntime cannot load it: {str(error).splitlines()[0]}") from error
-    name = session.get_inputs()[0].name
-    return lambda images: session.run(None, {name: images})[0]
+
+    def run(images: np.ndarray) -> np.ndarray:
+        try:
+            return session.run(None, {info.input_name: images})[0]
+        except Exception as error:
+            raise ValueError(f"{path}: onnxruntime cannot run it: {str(error).splitlines()[0]}") from error
+
+    return run
 
 
 def read_key(path: str | os.PathLike[str]) -> bytes:

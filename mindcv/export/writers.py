@@ -41,30 +41,25 @@ def write_onnx(network: nn.Cell, images: Tensor, path: str, output_name: str) ->
         network: A fresh network.
         images: The input, with None for an unknown batch size in its shape.
         path: The file to write.
-        output_name: Name of the output; the older function names it as it likes.
+        output_name: Name of the output.
 
     Raises:
         ValueError: A layer cannot be written to ONNX, or the batch size is unknown and MindSpore is too old for that.
     """
-    is_dynamic = -1 in images.shape
     export: Any = getattr(getattr(ms, "onnx", None), "export", None)
-    if export is None and is_dynamic:
-        raise ValueError(
-            f"MindSpore {ms.__version__} writes ONNX for a fixed batch size only; give a number, or use 2.7.2 or later"
-        )
     try:
         with _syntax_level_kept():
             if export is None:
-                ms.export(network, images, file_name=path, file_format="ONNX")
-            else:
-                export(
-                    network,
-                    images,
-                    file_name=path,
-                    input_names=[INPUT_NAME],
-                    output_names=[output_name],
-                    dynamic_axes={INPUT_NAME: {0: "batch"}} if is_dynamic else None,
-                )
+                _write_onnx_before_2_7_2(network, images, path, output_name)
+                return
+            export(
+                network,
+                images,
+                file_name=path,
+                input_names=[INPUT_NAME],
+                output_names=[output_name],
+                dynamic_axes={INPUT_NAME: {0: "batch"}} if -1 in images.shape else None,
+            )
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0]
         if "convert map" not in reason:
@@ -73,6 +68,26 @@ def write_onnx(network: nn.Cell, images: Tensor, path: str, output_name: str) ->
             f"a layer cannot be written to ONNX ({reason}); write it with other operators, or add an equal one to "
             "mindcv.export.swaps.SWAPS"
         ) from error
+
+
+def _write_onnx_before_2_7_2(network: nn.Cell, images: Tensor, path: str, output_name: str) -> None:
+    """The older function knows fixed shapes only and names of its own."""
+    if -1 in images.shape:
+        raise ValueError(
+            f"MindSpore {ms.__version__} writes ONNX for a fixed batch size only; give a number, or use 2.7.2 or later"
+        )
+    ms.export(network, images, file_name=path, file_format="ONNX")
+    import onnx
+
+    model = onnx.load(path)
+    names = {model.graph.input[0].name: INPUT_NAME, model.graph.output[0].name: output_name}
+    for value in (model.graph.input[0], model.graph.output[0]):
+        value.name = names[value.name]
+    for node in model.graph.node:
+        for ends in (node.input, node.output):
+            ends[:] = [names.get(name, name) for name in ends]
+    os.remove(path)  # MindSpore leaves it read-only
+    onnx.save(model, path)
 
 
 def require_onnx() -> None:
