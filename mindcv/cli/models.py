@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 HELP = "list the models, or with --pretrained their published weights"
 
 
+_COLUMNS = ("weights", "default", "top-1", "size", "input", "crop", "interpolation", "licence", "source")
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
     parser.add_argument("filter", nargs="?", default="", metavar="FILTER", help="glob, e.g. 'resnext*' (default: all)")
@@ -33,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.pretrained:
         print("\n".join(names))
         return 0
-    rows = [("weights", "default", "top-1", "size", "input", "crop", "interpolation", "licence", "source")]
+    rows: list[tuple[str, ...]] = [_COLUMNS]
     for name in names:
         default = get_pretrained_cfg(name)
         for weights in list_pretrained([name, f"{name}.*"]):

@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from mindspore import Tensor, nn
@@ -18,8 +18,6 @@ from mindcv.weights.sources import fetch
 from ._pretrained import PretrainedCfg, as_pretrained_cfg
 
 _logger = logging.getLogger(__name__)
-
-Array = TypeVar("Array")
 
 
 def load_model_checkpoint(
@@ -184,7 +182,7 @@ def family_function(model: nn.Cell, name: str) -> Callable[..., Any] | None:
     return next((getattr(module, name) for module in modules if hasattr(module, name)), None)
 
 
-def auto_map(model: nn.Cell, param_dict: Mapping[str, Array]) -> dict[str, Array]:
+def auto_map(model: nn.Cell, param_dict: Mapping[str, Any]) -> dict[str, Any]:
     """Renames entries so that every parameter of a model has one: each missing name takes the closest unused one.
 
     Only entries with the parameter's shape are considered. The mapping is logged; look at it before you trust it.
