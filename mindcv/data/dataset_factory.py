@@ -27,6 +27,7 @@ from .workers import cap_workers, usable_cores
 __all__ = [
     "check_num_classes",
     "create_dataset",
+    "find_samples",
     "get_class_names",
     "get_num_classes",
     "is_encoded",
@@ -76,6 +77,13 @@ def _name_hint(name: str) -> str:
         return ""
     choices = ", ".join(DATASETS)
     return f"; {name!r} is read as a folder of images, built-in datasets are {choices}{suggest(name, DATASETS)}"
+
+
+def find_samples(name: str, root: str, split: str, **options: Any) -> Samples | ArraySamples:
+    """Finds the samples of one split; arguments and errors are those of `create_dataset`."""
+    if name in DATASETS:
+        return DATASETS.get(name).find(root, split)
+    return find_image_folder(name, root, split, _name_hint(name), **options)
 
 
 def create_dataset(
@@ -167,12 +175,9 @@ def create_dataset(
         raise ValueError(unknown_name_message(f"option of dataset {name!r}", next(iter(kwargs)), allowed))
     workers = cap_workers(num_parallel_workers)
 
-    if spec is None:
-        samples: Samples | ArraySamples = find_image_folder(name, str(root), split, _name_hint(name), **options)
-    else:
-        if download:
-            spec.download(str(root)).download()
-        samples = spec.find(str(root), split)
+    if download and spec is not None:
+        spec.download(str(root)).download()
+    samples = find_samples(name, str(root), split, **options)
     if part is not None:
         samples = _subset(samples, part.numbers(samples.labels))
     if bad_samples == "skip" and not isinstance(samples, ArraySamples):

@@ -12,7 +12,7 @@ import zlib
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-__all__ = ["MAX_PIXELS", "checked_image", "refuse_broken_jpeg"]
+__all__ = ["MAX_PIXELS", "checked_image", "refuse_broken_jpeg", "to_rgb"]
 
 # Of a picture that claims more, decoding takes over half a gigabyte; Pillow's limit too.
 MAX_PIXELS = 178_956_970
@@ -213,11 +213,20 @@ def _is_turned(exif: bytes) -> bool:
     return False
 
 
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Decodes an image and returns it upright, in 8 bits and RGB."""
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I"):
+        # Pillow would cut 16 bits off at 255.
+        upright = Image.fromarray((np.asarray(upright).astype(np.uint32) // 257).astype(np.uint8))
+    return upright.convert("RGB")
+
+
 def _converted(data: bytes) -> bytes:
     """The first picture, upright and in RGB, as a BMP."""
     try:
         with Image.open(io.BytesIO(data)) as image:
-            upright = ImageOps.exif_transpose(image).convert("RGB")
+            upright = to_rgb(image)
     except UnidentifiedImageError as error:
         raise ValueError("the image cannot be decoded: its header is damaged") from error
     except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:

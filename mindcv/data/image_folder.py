@@ -12,7 +12,7 @@ from ..utils.registry import suggest
 from .packed import find_packed, is_packed
 from .samples import FileSamples, Samples, scan_classes
 
-__all__ = ["IMAGE_EXTENSIONS", "check_folder", "choose_split", "find_image_folder", "listing"]
+__all__ = ["IMAGE_EXTENSIONS", "check_folder", "choose_split", "find_image_folder", "find_splits", "listing"]
 
 # Each in the spellings that occur.
 _SUFFIXES = ("jpg", "jpeg", "png", "bmp", "webp", "tif", "tiff", "gif")
@@ -126,3 +126,21 @@ def find_image_folder(
     labels = np.repeat(np.array([indexing[c] for c in classes], np.int32), counts)
     class_names = sorted(indexing, key=indexing.__getitem__)
     return FileSamples(folder, names, labels, max(indexing.values()) + 1, class_names)
+
+
+def find_splits(root: str) -> list[str]:
+    """Returns the folders in `root` that hold class folders; `root`'s own name when it holds them itself.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+        ValueError: There are no class folders.
+    """
+    folder = check_folder(root, "imagenet")
+    splits = [name for name in folder_names(folder) if folder_names(folder / name)]
+    if splits:
+        return splits
+    if not folder_names(folder):
+        raise ValueError(
+            f"{str(folder)!r} has no folders <split>/<class> or <class>; name other datasets with --dataset"
+        )
+    return [folder.resolve().name]
