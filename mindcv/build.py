@@ -21,7 +21,7 @@ from .data import (
     get_num_classes,
 )
 from .loss import create_loss
-from .models import create_model
+from .models import create_model, get_pretrained_cfg
 from .optim import create_optimizer
 from .scheduler import create_scheduler
 
@@ -120,8 +120,13 @@ def _build_dataset(cfg: Config, split: str, **options: Any) -> tuple[Any, int]:
 
 def build_network(cfg: Config, num_classes: int, ema: bool = False) -> nn.Cell:
     """Returns the model with its weights: those of `ckpt_path` (with `ema` their average), pretrained or fresh ones."""
+    name = cfg.model
+    if cfg.ckpt_path and cfg.pretrained is True:
+        # What was trained from published weights keeps their network's quirks (the padding of the stem's pool).
+        published = get_pretrained_cfg(name)
+        name = f"{published.architecture}.{published.tag}" if published.tag else name
     return create_model(
-        cfg.model,
+        name,
         num_classes=num_classes,
         pretrained=not cfg.ckpt_path and cfg.pretrained,
         in_channels=cfg.in_channels,
@@ -164,11 +169,10 @@ def build_step(cfg: Config, network: nn.Cell, num_classes: int, learning_rates: 
     optimizer = create_optimizer(network, **{**cfg.arguments("create_optimizer"), "lr": learning_rates})
     network, loss = prepare_network(cfg, network, cfg.amp_level), build_loss(cfg)
     mixes = cfg.normalize_on_device and cfg.cutmix_prob > 0 and (cfg.mixup > 0 or cfg.cutmix > 0)
-    is_dynamic = cfg.loss_scale_type == "dynamic"
     return engine.TrainStep(
         engine.LossWithMixing(network, loss, num_classes) if mixes else engine.LossWithNetwork(network, loss),
         optimizer,
-        engine.LossScale(cfg.loss_scale, dynamic=is_dynamic, drop_overflow=cfg.drop_overflow_update or is_dynamic),
+        engine.LossScale.of_type(cfg.loss_scale_type, cfg.loss_scale, cfg.drop_overflow_update, cfg.amp_level),
         ema=cfg.ema,
         ema_decay=cfg.ema_decay,
         clip_grad=cfg.clip_grad,

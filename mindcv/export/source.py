@@ -107,7 +107,9 @@ def _classes_of(cfg: Config) -> int:
 
 def _class_names(cfg: Config, num_classes: int) -> list[str] | None:
     try:
-        names = get_class_names(create_dataset(cfg.dataset, root=cfg.data_dir, split=cfg.val_split, shuffle=False))
+        # A share as val_split is held out of the training split.
+        split = cfg.val_split if isinstance(cfg.val_split, str) else cfg.train_split
+        names = get_class_names(create_dataset(cfg.dataset, root=cfg.data_dir, split=split, shuffle=False))
     except (ValueError, FileNotFoundError) as error:
         _logger.info("classes are called by their numbers, since the dataset that names them is not there: %s", error)
         return None

@@ -10,6 +10,7 @@ import numpy as np
 from mindspore import nn
 
 from mindcv.utils.fs import is_remote, local_path
+from mindcv.utils.runtime import prepare_cpu_runtime
 from mindcv.weights import read_weights
 from mindcv.weights.sources import fetch
 
@@ -59,6 +60,7 @@ def create_model(
         FileNotFoundError: There is no such file.
         OSError: The weights cannot be downloaded.
     """
+    prepare_cpu_runtime()
     if checkpoint_path and pretrained:
         raise ValueError(f"pretrained and checkpoint_path ({checkpoint_path}) exclude each other; give one of them")
     create_fn = model_entrypoint(model_name)
