@@ -5,6 +5,7 @@ end of each is seen at once and the others need not wait for MindSpore's heartbe
 """
 
 import contextlib
+import ctypes
 import datetime
 import functools
 import os
@@ -22,6 +23,7 @@ __all__ = ["Job", "share_of_cores"]
 
 _POLL_S = 0.2
 _LAST_LINES = 15
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # How MindSpore's own log lines begin, of which it writes dozens while a job starts and ends.
 _NOISE = ("[WARNING]", "[INFO]")
 # Codes with which a worker ends that was asked to stop and has saved.
@@ -193,7 +195,7 @@ class Job:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    preexec_fn=functools.partial(os.sched_setaffinity, 0, share) if share else None,
+                    preexec_fn=functools.partial(_prepare_worker, share),
                 )
             device = self.devices[index] if self.devices else index
             self.workers.append(Worker(rank, device, log_path, alive, process))
@@ -309,6 +311,14 @@ class Job:
             if worker.code is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(worker.process.pid, number)
+
+
+def _prepare_worker(cores: list[int]) -> None:
+    """Runs in a worker before its program: takes its cores, and asks for SIGTERM when the launcher is gone."""
+    if cores:
+        os.sched_setaffinity(0, cores)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _exit_code(code: int) -> int:

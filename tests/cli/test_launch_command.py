@@ -53,6 +53,11 @@ def workers_of(folder):
     return found
 
 
+def environment(pid):
+    text = Path(f"/proc/{pid}/environ").read_text(encoding="utf-8", errors="replace")
+    return dict(entry.partition("=")[::2] for entry in text.split("\0"))
+
+
 def wait_for(folder, words, nproc=2):
     """Returns when all workers have printed the words."""
     deadline = time.monotonic() + 30
@@ -151,6 +156,22 @@ def test_workers_that_do_not_stop_are_killed(tmp_path):
     assert process.returncode == 143
     assert "each of ranks 0, 1 did not stop within 0.5 s and was killed" in err
     assert not workers_of(tmp_path)
+
+
+def test_workers_of_a_launcher_that_is_killed_save_and_end(tmp_path):
+    process = start(tmp_path, "saves")
+    wait_for(tmp_path, "waiting")
+    process.kill()
+    process.communicate(timeout=30)
+    wait_for(tmp_path, "saving after SIGTERM")
+    deadline = time.monotonic() + 30
+    while len(workers_of(tmp_path)) > 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    # The scheduler ends when all workers have joined and left, and these never joined.
+    for pid in workers_of(tmp_path):
+        assert environment(pid)["MS_ROLE"] == "MS_SCHED"
+        os.kill(int(pid), signal.SIGKILL)
 
 
 def test_a_second_ctrl_c_kills_at_once(tmp_path):
