@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: No model matches, or there is no such module.
     """
-    from mindcv.models import get_pretrained_cfg, list_models, list_pretrained
+    from mindcv.models import get_pretrained_cfg, list_models
 
     names = list_models(args.filter, args.module, args.pretrained, args.exclude)
     if not names:
@@ -38,9 +38,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     rows: list[tuple[str, ...]] = [_COLUMNS]
     for name in names:
-        default = get_pretrained_cfg(name)
-        for weights in list_pretrained([name, f"{name}.*"]):
-            rows.append(_describe(get_pretrained_cfg(weights), default))
+        cfg = get_pretrained_cfg(name)
+        rows.append(_describe(cfg, get_pretrained_cfg(cfg.architecture)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -13,7 +13,6 @@ from ._registry import (
     is_model_pretrained,
     list_models,
     list_modules,
-    list_pretrained,
     model_entrypoint,
     register_model,
 )
@@ -31,7 +30,6 @@ __all__ = [
     "is_model_pretrained",
     "list_models",
     "list_modules",
-    "list_pretrained",
     "load_model_checkpoint",
     "load_pretrained",
     "model_entrypoint",

@@ -42,7 +42,7 @@ def create_model(
     other arguments (`stem_pool_pad` of torchvision's and timm's ResNet), that network is created.
 
     Args:
-        model_name: A name of `list_models()`, or `name.tag` of `list_pretrained()` for the network those weights need.
+        model_name: A name of `list_models()`, or `name.tag` of `list_models(pretrained=True)`.
         num_classes: Number of classes; 0 gives a network that ends in its pooled features (N, num_features).
         pretrained: Whether to load published weights: those of the name's tag, or the model's default ones. Or which:
             a tag, an address (`https://`, `s3://` ..., downloaded once), or a file.
@@ -70,7 +70,7 @@ def create_model(
     is_published = bool(pretrained) and not weights_file
     if is_published and not is_model_pretrained(model_name):
         raise ValueError(
-            f"no weights are published for {model_name!r}; list_models(pretrained=True) lists the models that have some"
+            f"no weights are published for {model_name!r}; list_models(pretrained=True) lists what there is"
         )
     arguments = {"num_classes": num_classes, "in_channels": in_channels, **kwargs}
     arguments = {key: value for key, value in arguments.items() if value is not None}

@@ -76,12 +76,13 @@ def list_models(
     pretrained: bool = False,
     exclude_filters: str | Sequence[str] = "",
 ) -> list[str]:
-    """Lists model names in natural order (`resnet18` before `resnet101`).
+    """Lists models, or published weights, in natural order (`resnet18` before `resnet101`).
 
     Args:
-        filter: Glob or globs (`"resnext*"`), of which one has to match.
+        filter: Glob or globs (`"resnext*"`), of which one has to match the model's name or, of weights, `name.tag`.
         module: Only models of that family's module (`"senet"`).
-        pretrained: Only models with published weights.
+        pretrained: List published weights instead, as `name.tag`. `create_model(name_with_tag, pretrained=True)` makes
+            the network with them, and `get_pretrained_cfg(name_with_tag)` says what is known of them.
         exclude_filters: Glob or globs, of which none may match.
 
     Raises:
@@ -90,13 +91,8 @@ def list_models(
     if module and module not in list_modules():
         raise ValueError(unknown_name_message("model module", module, list_modules()))
     names = [name for name in _entrypoints if not module or _module_of[name] == module]
-    names = _select(names, filter, exclude_filters)
-    return [name for name in names if not pretrained or is_model_pretrained(name)]
-
-
-def list_pretrained(filter: str | Sequence[str] = "", exclude_filters: str | Sequence[str] = "") -> list[str]:
-    """Lists published weights as `name.tag`, for `create_model(name_with_tag, pretrained=True)`."""
-    names = [f"{name}.{tag}".rstrip(".") for name, cfgs in _weights.items() for tag, cfg in cfgs.items() if cfg.url]
+    if pretrained:
+        names = [f"{name}.{tag}".rstrip(".") for name in names for tag, cfg in _weights[name].items() if cfg.url]
     return _select(names, filter, exclude_filters)
 
 
@@ -149,13 +145,11 @@ def has_pretrained_cfg_key(model_name: str, cfg_key: str) -> bool:
 
 
 def _select(names: Sequence[str], include: str | Sequence[str], exclude: str | Sequence[str]) -> list[str]:
+    def matches(name: str, globs: Sequence[str]) -> bool:
+        return any(fnmatch.fnmatchcase(part, glob) for part in {name, split_tag(name)[0]} for glob in globs)
+
     includes, excludes = _globs(include), _globs(exclude)
-    kept = [
-        name
-        for name in names
-        if (not includes or any(fnmatch.fnmatchcase(name, glob) for glob in includes))
-        and not any(fnmatch.fnmatchcase(name, glob) for glob in excludes)
-    ]
+    kept = [name for name in names if (not includes or matches(name, includes)) and not matches(name, excludes)]
     return sorted(kept, key=_natural_key)
 
 

@@ -5,7 +5,7 @@ import argparse
 import pytest
 
 from mindcv.cli import models
-from mindcv.models import list_models, list_pretrained
+from mindcv.models import list_models
 
 
 def run(*args: str) -> int:
@@ -46,7 +46,7 @@ def test_pretrained_table(capsys):
         "licence",
         "source",
     ]
-    assert sorted(row.split()[0] for row in rows) == sorted(list_pretrained(["resnet*"]))
+    assert [row.split()[0] for row in rows] == list_models("resnet*", pretrained=True)
     cells = {row.split()[0]: row.split()[1:] for row in rows}
     tv2 = ["80.86", "102MB", "3x224x224", "0.966", "bilinear", "BSD-3-Clause", "torchvision"]
     assert cells["resnet50.tv2_in1k"] == tv2
