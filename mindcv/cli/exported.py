@@ -24,7 +24,7 @@ def main(cfg: Config) -> None:
     import numpy as np
     from tqdm import tqdm
 
-    from mindcv.data import check_num_classes, create_dataset, create_loader, pipeline_errors
+    from mindcv.data import check_num_classes, create_dataset, create_loader, divide, pipeline_errors
     from mindcv.data.dataset_factory import is_encoded
     from mindcv.engine import count_correct, setup_run
     from mindcv.engine.distributed import is_launched
@@ -38,8 +38,15 @@ def main(cfg: Config) -> None:
     name = cfg.dataset if "dataset" in cfg.model_fields_set else info.dataset or cfg.dataset
     _check_preprocess(cfg.model_copy(update={"dataset": name}), info.preprocess)
     workers = effective_workers(cfg)
+    split, part = divide(cfg.train_split, cfg.val_split, cfg.folds, cfg.fold, cfg.seed)[1]
     dataset = create_dataset(
-        name, cfg.data_dir, cfg.val_split, shuffle=False, num_parallel_workers=workers, download=cfg.dataset_download
+        name,
+        cfg.data_dir,
+        split,
+        shuffle=False,
+        num_parallel_workers=workers,
+        download=cfg.dataset_download,
+        part=part,
     )
     check_num_classes(dataset, info.num_classes)
     operations = info.preprocess.operations(is_encoded(name), normalise=info.normalisation == "outside")
