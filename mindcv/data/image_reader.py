@@ -182,13 +182,12 @@ def append_bad_sample(listing: str | os.PathLike[str], name: str, reason: str) -
         _logger.warning("the bad image %s cannot be noted in %s: %s", name, listing, error)
 
 
-def find_bad_samples(samples: Samples, workers: int, progress: Any = iter) -> dict[int, str]:
+def find_bad_samples(samples: Samples, workers: int) -> dict[int, str]:
     """Reads and checks all samples.
 
     Args:
         samples: The samples.
         workers: Threads.
-        progress: Wraps the iterator over the results, such as a progress bar.
 
     Returns:
         Number of each bad sample and the reason.
@@ -205,7 +204,7 @@ def find_bad_samples(samples: Samples, workers: int, progress: Any = iter) -> di
         found = {}
         for start in range(0, len(samples), _MOST_IN_FLIGHT):
             numbers = range(start, min(start + _MOST_IN_FLIGHT, len(samples)))
-            for number, why in zip(numbers, progress(pool.map(reason, numbers)), strict=True):
+            for number, why in zip(numbers, pool.map(reason, numbers), strict=True):
                 if why is not None:
                     found[number] = why
     return found

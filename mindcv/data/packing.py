@@ -11,7 +11,7 @@ import os
 import shutil
 import signal
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -253,7 +253,9 @@ def _write_in_worker(shard: _Shard) -> tuple[_Shard, dict[str, Any]]:
     return shard, _write_shard(shard, _worker["splits"][shard.split], _worker["target"], _worker["packing"])
 
 
-def _write_all(shards: list[_Shard], splits: dict[str, Samples], target: Path, packing: Packing, workers: int):
+def _write_all(
+    shards: list[_Shard], splits: dict[str, Samples], target: Path, packing: Packing, workers: int
+) -> Iterator[tuple[_Shard, dict[str, Any]]]:
     """Gives each shard and what is known of it as soon as it is written."""
     if workers == 1 or len(shards) < 2:
         for shard in shards:
