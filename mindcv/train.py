@@ -42,6 +42,7 @@ def train(cfg: Config) -> engine.TrainState:
 
     loader, num_classes = build_train_loader(cfg)
     steps_per_epoch = loader.get_dataset_size()
+    engine.require_same_on_ranks(steps_per_epoch, "the number of steps in an epoch", "look at data_dir on all hosts")
     network = build_network(cfg, num_classes)
     engine.broadcast_parameters(network.get_parameters())
     learning_rates = build_learning_rates(cfg, steps_per_epoch)
@@ -53,6 +54,8 @@ def train(cfg: Config) -> engine.TrainState:
         state = engine.resume_run(step, where, cfg.model_dump(), cfg.free_keys(), cfg.resume_force)
     elif cfg.resume_opt:
         state = engine.resume_weights(step, cfg.ckpt_path, folder / f"optim_{cfg.model}.ckpt", steps_per_epoch)
+    done = state.global_step if state else 0
+    engine.require_same_on_ranks(done, "the step to go on from", "do all hosts see the same ckpt_save_dir?")
 
     evaluator = None
     if cfg.val_while_train:

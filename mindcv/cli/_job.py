@@ -10,12 +10,13 @@ import datetime
 import functools
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -131,6 +132,8 @@ class Job:
             finally:
                 for worker in self.workers:
                     worker.end()
+                for worker in self.workers:
+                    worker.process.wait()
                 if self.scheduler:
                     self.scheduler.kill()
                     self.scheduler.wait()
@@ -246,16 +249,19 @@ class Job:
         """Returns the exit code when something is wrong that no worker's end shows: a job that hangs, a host gone."""
         running = [worker for worker in self.workers if worker.code is None]
         if self._deadline is not None and time.monotonic() > self._deadline:
-            _say(f"{_ranks(running)} did not stop within {self.stop_timeout_s:g} s and was killed")
+            names = _ranks([worker.rank for worker in running])
+            _say(f"{names} did not stop within {self.stop_timeout_s:g} s and was killed")
             return 128 + (self._signal or signal.SIGTERM)
         if self.scheduler and self.scheduler.poll():
-            stopped = [worker for worker in running if _is_suspended(worker.process.pid)]
+            stopped = [worker.rank for worker in running if _is_suspended(worker.process.pid)]
             if stopped:
                 _say(f"{_ranks(stopped)} is suspended (SIGSTOP) and no longer answers; the job was ended")
             else:
+                log = self.folder / "scheduler.log"
+                lost = re.findall(r"The node: (\d+) is timed out", log.read_text(encoding="utf-8", errors="replace"))
                 _say(
-                    f"the scheduler ended with code {self.scheduler.returncode}, as a rank no longer answers; "
-                    f"look at the logs of the other hosts and at {self.folder / 'scheduler.log'}; the job was ended"
+                    f"{_ranks(lost)} no longer answers the scheduler; look at the logs of all hosts, and at {log}; "
+                    "the job was ended"
                 )
             return 1
         steps = [worker.last_step for worker in running]
@@ -334,9 +340,9 @@ def _is_suspended(pid: int) -> bool:
     return state in ("T", "t")
 
 
-def _ranks(workers: list[Worker]) -> str:
-    numbers = ", ".join(str(worker.rank) for worker in workers)
-    return f"rank {numbers}" if len(workers) == 1 else f"each of ranks {numbers}"
+def _ranks(ranks: Sequence[int | str]) -> str:
+    numbers = ", ".join(map(str, ranks))
+    return f"rank {numbers}" if len(ranks) == 1 else f"each of ranks {numbers}" if ranks else "a rank"
 
 
 def _say(text: str, stream: TextIO | None = None) -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "is_launched",
     "rank",
     "report_alive",
+    "require_same_on_ranks",
     "sum_integers",
     "sum_over_ranks",
     "wait_for_ranks",
@@ -110,6 +111,17 @@ def sum_integers(values: Sequence[int]) -> list[int]:
     # The pieces of a negative number are those of its two's complement.
     modulus = 1 << _PIECE_BITS * _PIECES
     return [(total + modulus // 2) % modulus - modulus // 2 for total in totals]
+
+
+def require_same_on_ranks(value: int, what: str, hint: str) -> None:
+    """Makes sure that all ranks have the same number, without which they would wait for each other in vain.
+
+    Raises:
+        ValueError: They have not; raised on all ranks, with `what` it is and the `hint` what to look at.
+    """
+    values = gather_over_ranks([value])[:, 0].astype(int).tolist()
+    if len(set(values)) > 1:
+        raise ValueError(f"{what} must be the same on all ranks, but is {values}; {hint}")
 
 
 def wait_for_ranks() -> None:

@@ -127,6 +127,21 @@ def test_a_job_without_progress_is_ended_with_the_stacks_of_its_workers(tmp_path
 
 
 @pytest.mark.parametrize(
+    ("scheduler", "words"),
+    [
+        ("print('... The node: 3 is timed out. It may exit'); raise SystemExit(1)", "rank 3 no longer answers"),
+        ("raise SystemExit(1)", "a rank no longer answers the scheduler; look at the logs of all hosts"),
+    ],
+)
+def test_a_host_that_is_gone_is_known_from_the_scheduler(tmp_path, monkeypatch, capsys, scheduler, words):
+    monkeypatch.setattr("mindcv.cli._job._SCHEDULER", scheduler)
+    hosts = ["--nnodes", "2", "--master_addr", "localhost"]
+    assert main(["launch", "--nproc", "2", *hosts, "--log_dir", str(tmp_path), str(SCRIPT), "saves"]) == 1
+    assert words in capsys.readouterr().err
+    assert not workers_of(tmp_path)
+
+
+@pytest.mark.parametrize(
     ("number", "code"),
     [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 143)],
     ids=lambda value: str(value),

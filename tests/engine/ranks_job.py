@@ -13,6 +13,7 @@ from mindcv.engine import (
     average_batch_norm,
     broadcast_parameters,
     rank,
+    require_same_on_ranks,
     setup_run,
     synchronize_batch_norm,
     wait_for_ranks,
@@ -132,6 +133,11 @@ def main(folder):
     big = 3**230
     arrays["integers"] = np.array([str(n) for n in sum_integers([rank(), big + rank(), -big, -7])])
     arrays["gathered"] = gather_over_ranks([0.1 + rank(), 1 / 3])
+    require_same_on_ranks(7, "the number of steps", "look at data_dir")
+    try:
+        require_same_on_ranks(rank(), "the number of steps", "look at data_dir")
+    except ValueError as error:
+        arrays["differs"] = np.array(str(error))
     with StopSignal().watching() as stop:
         agreed = [stop.agree()]
         if rank() == 1:

@@ -97,6 +97,11 @@ def test_sums_over_ranks_are_exact(ranks):
     np.testing.assert_array_equal(gather_over_ranks([0.1, 2.0]), [[0.1, 2.0]])
 
 
+def test_ranks_that_differ_all_say_so(ranks):
+    for arrays in ranks:
+        assert arrays["differs"] == "the number of steps must be the same on all ranks, but is [0, 1]; look at data_dir"
+
+
 def test_a_signal_of_one_rank_is_known_to_all_after_the_same_call(ranks):
     for arrays in ranks:
         assert arrays["agreed"].tolist() == [0, 15, 15]
