@@ -7,9 +7,9 @@ import threading
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from ..data.image_check import refuse_broken_jpeg
+from ..data.image_check import checked_image, to_rgb
 from ..data.loader import explain_pipeline_error
 from ..data.preprocess import EvalPreprocess
 from ..utils.fs import open_file
@@ -19,8 +19,6 @@ __all__ = ["IMAGE_SUFFIXES", "ImageReader", "name_of"]
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
-# What MindSpore decodes and validation therefore reads: JPEG, PNG, BMP, TIFF. Other formats are left to Pillow.
-_SIGNATURES = (b"\xff\xd8", b"\x89PNG", b"BM", b"II*\0", b"MM\0*")
 _NOT_THE_REASON = re.compile(r"^the data pipeline failed: |\.?\s*Dump the abnormal image.*")
 
 
@@ -50,21 +48,16 @@ class ImageReader:
             with open_file(image) as file:
                 image = file.read()
         if isinstance(image, (bytes, bytearray)):
-            if not image:
-                raise ValueError("the file is empty (0 bytes)")
-            if self.channels == 3 and image.startswith(_SIGNATURES):
-                return self._run(refuse_broken_jpeg(np.frombuffer(image, np.uint8)), encoded=True)
+            data = checked_image(bytes(image))
+            if self.channels == 3:
+                return self._run(np.frombuffer(data, np.uint8), encoded=True)
+            image = Image.open(io.BytesIO(data))
         return self._run(self._pixels(image), encoded=False)
 
     def _pixels(self, image: Any) -> np.ndarray:
         """Returns uint8 (H, W, channels)."""
-        if isinstance(image, (bytes, bytearray)):
-            try:
-                image = Image.open(io.BytesIO(image))
-            except UnidentifiedImageError as error:
-                raise ValueError("this is not an image, or of a format that is not known") from error
         if isinstance(image, Image.Image):
-            image = np.asarray(image.convert("RGB" if self.channels == 3 else "L"))
+            image = np.asarray(to_rgb(image) if self.channels == 3 else to_rgb(image).convert("L"))
         if not isinstance(image, np.ndarray):
             kinds = "a path, bytes of an image file, a Pillow image or a numpy array"
             raise ValueError(f"an image is {kinds}, got {type(image).__name__}")

@@ -47,10 +47,15 @@ def source_from_config(cfg: Config) -> Source:
     num_classes = cfg.num_classes
     if num_classes is None:
         num_classes = _classes_of(cfg) if cfg.ckpt_path else get_pretrained_cfg(cfg.model).num_classes
+    name = cfg.model
+    if cfg.ckpt_path and cfg.pretrained is True:
+        # What was trained from published weights keeps their network's quirks, as in a training.
+        published = get_pretrained_cfg(name)
+        name = f"{published.architecture}.{published.tag}" if published.tag else name
     network = create_model(
-        cfg.model,
+        name,
         num_classes=num_classes,
-        pretrained=cfg.pretrained and not cfg.ckpt_path,
+        pretrained=not cfg.ckpt_path and cfg.pretrained,
         in_channels=cfg.in_channels,
         checkpoint_path=cfg.ckpt_path,
         ema=cfg.ema and bool(cfg.ckpt_path),
@@ -79,7 +84,7 @@ def source_from_checkpoint(path: str | os.PathLike[str], recipe: str = "") -> So
             raise ValueError(f"{path}: a checkpoint needs the recipe that it was trained with{hint}; give -c RECIPE")
         recipe = str(beside)
         _logger.info("recipe: %s", recipe)
-    return source_from_config(read_config(["-c", recipe, "--ckpt_path", os.fspath(path), "--pretrained", "False"]))
+    return source_from_config(read_config(["-c", recipe, "--ckpt_path", os.fspath(path)]))
 
 
 def source_from_name(name: str) -> Source:

@@ -46,12 +46,15 @@ def test_pixels_are_those_of_validation(normalise, tmp_path, preprocess):
         (tmp_path / "val" / str(index)).mkdir(parents=True)
         (tmp_path / "val" / str(index) / "a.jpg").write_bytes(Path(path).read_bytes())
         (tmp_path / "val" / str(index) / "b.png").write_bytes(encoded(path, "PNG"))
+        turned = Image.Exif()
+        turned[0x0112] = 6
+        Image.open(path).save(tmp_path / "val" / str(index) / "c.jpg", exif=turned, progressive=bool(index))
     dataset = create_dataset("imagenet", str(tmp_path), "val", shuffle=False)
-    loader = create_loader(dataset, 4, transform=preprocess.operations(normalise=normalise))
+    loader = create_loader(dataset, 6, transform=preprocess.operations(normalise=normalise))
     ((images, labels),) = loader.create_tuple_iterator(num_epochs=1, output_numpy=True)
-    assert labels.tolist() == [0, 0, 1, 1]
+    assert labels.tolist() == [0, 0, 0, 1, 1, 1]
     reader = ImageReader(preprocess, normalise)
-    paths = [tmp_path / "val" / str(i) / name for i in (0, 1) for name in ("a.jpg", "b.png")]
+    paths = [tmp_path / "val" / str(i) / name for i in (0, 1) for name in ("a.jpg", "b.png", "c.jpg")]
     for path, expected in zip(paths, images, strict=True):
         for image in (path, str(path), path.read_bytes()):
             result = reader(image)
@@ -97,8 +100,9 @@ BAD = {
     "missing": ("no.jpg", "there is no such file"),
     "a folder": (os.fspath(PHOTOS), "Is a directory"),
     "empty": (b"", "the file is empty"),
-    "noise": (b"hello world", "this is not an image"),
-    "truncated": (Path(CHINA).read_bytes()[:300], "ends, or is damaged, before its picture begins"),
+    "noise": (b"hello world", "this is no image file"),
+    "headless": (Path(CHINA).read_bytes()[:300], "ends, or is damaged, before its picture begins"),
+    "cut off": (Path(CHINA).read_bytes()[:90_000], "this JPEG is cut off"),
     "another type": (7, "an image is a path, bytes"),
     "floats": (np.zeros((4, 4, 3), np.float32), r"has to be uint8 \(height, width, 3\), RGB, got float32"),
     "channels first": (np.zeros((3, 4, 5), np.uint8), r"has to be uint8 .* got uint8 \(3, 4, 5\)"),
