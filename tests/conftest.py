@@ -19,3 +19,8 @@ def _fresh_state(request: pytest.FixtureRequest):
     ms.set_seed(0)
     yield
     ms.set_context(mode=ms.PYNATIVE_MODE)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Starts with the tests that take longest, so that none of them is left alone on one worker at the end."""
+    items.sort(key=lambda item: "slow" not in item.keywords)

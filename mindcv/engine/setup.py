@@ -74,6 +74,9 @@ def _try_device(device: str) -> str | None:
     try:
         ms.set_device(device)
     except (RuntimeError, ValueError) as error:
+        # A notebook that has computed something already is on its device for good.
+        if "initialized" in str(error) and ms.get_context("device_target") == device:
+            return None
         return str(error).splitlines()[0].strip().rstrip(".")
     return None
 

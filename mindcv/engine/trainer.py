@@ -10,7 +10,7 @@ from typing import Any
 
 from ..utils.errors import RunError, RunStopped
 from .checkpoint import CheckpointSaver, TrainState
-from .distributed import average_batch_norm, world_size
+from .distributed import average_batch_norm, wait_for_ranks, world_size
 from .ema import averaged_weights
 from .evaluator import Evaluator
 from .report import RunReporter
@@ -207,6 +207,8 @@ class Trainer:
             self._save(state, None)
         if self.saver:
             self.saver.finish()
+        # A launcher that sees one rank end kills the others, also one that is still saving.
+        wait_for_ranks()
         self.reporter.close_bar()
         where = f"epoch {state.epoch + 1}, step {state.step}" if state.step else f"the end of epoch {state.epoch}"
         kept = f"; saved {self.saver.last_path}" if self.saver else ""

@@ -9,10 +9,10 @@ from mindcv.weights import write_ckpt
 
 @pytest.mark.parametrize(("pretrained", "padding"), [(True, "both"), (False, "same")])
 def test_a_run_from_published_weights_keeps_their_padding_in_its_checkpoints(pretrained, padding, tmp_path):
-    trained = build_network(Config(model="senet154"), 2)
+    trained = build_network(Config(model="seresnext101_32x4d"), 2)
     path = tmp_path / "a.ckpt"
     write_ckpt(path, {name: parameter.asnumpy() for name, parameter in trained.parameters_dict().items()})
-    network = build_network(Config(model="senet154", pretrained=pretrained, ckpt_path=str(path)), 2)
+    network = build_network(Config(model="seresnext101_32x4d", pretrained=pretrained, ckpt_path=str(path)), 2)
     assert network.stem_pool_pad == padding
 
 

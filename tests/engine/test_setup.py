@@ -1,0 +1,63 @@
+"""Device, mode and jit level: what is accepted and what is refused, and how."""
+
+import random
+
+import mindspore as ms
+import numpy as np
+import pytest
+
+from mindcv.engine.setup import choose_device, set_execution_mode, set_seed
+
+
+@pytest.mark.parametrize("wanted", ["CPU", "auto"])
+def test_a_device_that_is_in_use_already_is_accepted(wanted):
+    assert float((ms.Tensor([1.0]) + 1).asnumpy()[0]) == 2.0
+    assert choose_device(wanted) == "CPU"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ("Ascend", r"device_target 'Ascend' is not available here \(.+\); pass --device_target CPU, or auto"),
+        ("NPU", r"unknown device_target 'NPU'.* Allowed: Ascend, CPU, GPU, auto"),
+    ],
+)
+def test_a_device_that_is_not_there(wanted, message):
+    with pytest.raises(ValueError, match=message):
+        choose_device(wanted)
+
+
+@pytest.mark.parametrize(
+    ("mode", "jit_level", "device", "message"),
+    [
+        (2, None, "CPU", r"mode is 2; allowed: 0 \(graph mode\), 1 \(PyNative\)"),
+        (0, "O3", "CPU", r"unknown jit_level 'O3'.* Allowed: O0, O1, O2"),
+        (0, "O2", "CPU", r"jit_level 'O2' compiles with GE, which only Ascend has; on CPU use O0 or O1"),
+    ],
+)
+def test_what_is_refused(mode, jit_level, device, message):
+    with pytest.raises(ValueError, match=message):
+        set_execution_mode(mode, jit_level, device)
+
+
+def test_what_is_set():
+    set_execution_mode(0, "O0", "CPU")
+    assert ms.get_context("mode") == ms.GRAPH_MODE
+    set_execution_mode(1, "O1", "CPU")
+    assert ms.get_context("mode") == ms.PYNATIVE_MODE
+
+
+def test_what_ascend_is_asked_for(monkeypatch):
+    calls = []
+    monkeypatch.setattr(ms, "set_context", lambda **values: calls.append(values))
+    set_execution_mode(0, "O2", "Ascend")
+    assert calls == [{"mode": 0}, {"jit_level": "O2"}]
+
+
+def test_ranks_get_seeds_of_their_own():
+    numbers = {}
+    for rank in (0, 1, 0):
+        set_seed(5, rank)
+        numbers.setdefault(rank, []).append((random.random(), np.random.rand(), ms.get_seed()))
+    assert numbers[0][0] == numbers[0][1]
+    assert numbers[0][0] != numbers[1][0]
