@@ -23,12 +23,6 @@ RECIPE = "resnet/resnet18_cpu.yaml"
 PHOTOS = Path(__file__).parents[1] / "data" / "photos"
 
 
-@pytest.fixture(autouse=True)
-def _device_is_set(monkeypatch):
-    """A process sets its device once, and this one has done so; the commands are processes of their own in use."""
-    monkeypatch.setattr("mindcv.engine.setup._try_device", lambda device: None)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """A checkpoint of digits, two exports of it, and digits as image files."""
