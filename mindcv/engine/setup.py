@@ -2,6 +2,7 @@
 
 import logging
 import random
+from pathlib import Path
 
 import mindspore as ms
 import numpy as np
@@ -14,6 +15,7 @@ _logger = logging.getLogger(__name__)
 
 __all__ = ["choose_device", "set_execution_mode", "set_seed", "setup_run"]
 
+_NVIDIA_DRIVER = Path("/dev/nvidiactl")
 DEVICE_TARGETS = ("Ascend", "GPU", "CPU")
 JIT_LEVELS = ("O0", "O1", "O2")
 
@@ -53,7 +55,9 @@ def choose_device(device_target: str) -> str:
     """
     if device_target == "auto":
         for candidate in DEVICE_TARGETS[:-1]:
-            if _try_device(candidate) is None:
+            # Without NVIDIA's driver MindSpore prints errors about its libraries before it says no.
+            is_driven = candidate != "GPU" or _NVIDIA_DRIVER.exists()
+            if is_driven and _try_device(candidate) is None:
                 return candidate
         candidates: tuple[str, ...] = ("CPU",)
     elif device_target in DEVICE_TARGETS:

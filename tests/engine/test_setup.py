@@ -6,6 +6,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 
+from mindcv.engine import setup
 from mindcv.engine.setup import choose_device, set_execution_mode, set_seed
 
 
@@ -13,6 +14,29 @@ from mindcv.engine.setup import choose_device, set_execution_mode, set_seed
 def test_a_device_that_is_in_use_already_is_accepted(wanted):
     assert float((ms.Tensor([1.0]) + 1).asnumpy()[0]) == 2.0
     assert choose_device(wanted) == "CPU"
+
+
+@pytest.mark.parametrize(
+    ("there", "has_driver", "chosen", "asked"),
+    [
+        ({"Ascend", "GPU", "CPU"}, True, "Ascend", ["Ascend"]),
+        ({"GPU", "CPU"}, True, "GPU", ["Ascend", "GPU"]),
+        ({"CPU"}, True, "CPU", ["Ascend", "GPU", "CPU"]),
+        ({"CPU"}, False, "CPU", ["Ascend", "CPU"]),
+    ],
+)
+def test_auto_takes_the_first_there_is(there, has_driver, chosen, asked, monkeypatch, tmp_path):
+    calls = []
+
+    def set_device(device):
+        calls.append(device)
+        if device not in there:
+            raise RuntimeError(f"Unsupported device target {device}.")
+
+    monkeypatch.setattr(ms, "set_device", set_device)
+    monkeypatch.setattr(setup, "_NVIDIA_DRIVER", tmp_path if has_driver else tmp_path / "none")
+    assert choose_device("auto") == chosen
+    assert calls == asked
 
 
 @pytest.mark.parametrize(
