@@ -220,7 +220,6 @@ class DataKeys(Section):
         "val",
         "Name of the evaluation split; or the share of the training split that is held out for it.",
         keyword="split",
-        may_change=True,
     )
     folds: int | None = key(
         None,
@@ -249,7 +248,6 @@ class DataKeys(Section):
         None,
         "What to do about images that cannot be read: stop; look at all files first and leave the bad ones out; or use "
         "another sample, which evaluation never does: it leaves out. None replaces in training, stops in evaluation.",
-        may_change=True,
     )
     num_samples: int | None = key(None, "Use only so many training samples; None uses all.", unit="samples", ge=1)
     batch_size: int = key(128, "Images in a step on one device.", unit="images", ge=1, old=("per_batch_size",))

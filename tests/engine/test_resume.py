@@ -188,6 +188,7 @@ def as_saved(**values):
         ),
         ({"scale": (0.5, 1.0)}, {"scale": (0.5, 1.0)}, (1, 1), None),
         ({"seed": 1}, {"seed": 2}, (1, 1), r"seed 1 -> 2"),
+        ({"val_split": 0.1}, {"val_split": 0.2}, (1, 1), r"val_split 0\.1 -> 0\.2"),
     ],
 )
 def test_what_may_change(old, new, worlds, refused, caplog):
