@@ -5,12 +5,15 @@
 
 import logging
 import os
+import re
+import sys
 from pathlib import Path
 
 _logger = logging.getLogger(__name__)
 
 ONEDNN_ISA_VARIABLE = "ONEDNN_MAX_CPU_ISA"
 _CPUINFO = Path("/proc/cpuinfo")
+_STATUS = Path("/proc/self/status")
 _done: list[str] = []
 _state = {"environment": False, "blocking": False, "logged": False}
 
@@ -65,3 +68,31 @@ def cpu_runtime_state() -> dict[str, object]:
         ONEDNN_ISA_VARIABLE: os.environ.get(ONEDNN_ISA_VARIABLE),
         "set_by_mindcv": list(_done),
     }
+
+
+def peak_memory_mb() -> dict[str, float]:
+    """Returns the most memory that this process has used so far, in MiB.
+
+    `host_peak_mb` is the resident set. `device_peak_mb` is what tensors took on an Ascend or GPU, and is not there on a
+    CPU, where MindSpore counts nothing. With several ranks each has its own figures.
+    """
+    peak = {"host_peak_mb": _host_peak_bytes() / 2**20}
+    if "mindspore" in sys.modules:
+        import mindspore as ms
+
+        if ms.get_context("device_target") != "CPU":
+            peak["device_peak_mb"] = ms.runtime.max_memory_allocated() / 2**20
+    return peak
+
+
+def _host_peak_bytes() -> int:
+    """The largest resident set of this process."""
+    if _STATUS.exists():
+        # Not getrusage: on Linux a new process starts there from the peak of the one that started it.
+        found = re.search(r"VmHWM:\s+(\d+) kB", _STATUS.read_text(encoding="utf-8"))
+        if found:
+            return 1024 * int(found.group(1))
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from mindcv.utils.runtime import peak_memory_mb
+
 pytestmark = pytest.mark.no_mindspore
 
 # The processor of the test machine is replaced, so that the tests say the same everywhere.
@@ -63,3 +65,34 @@ def test_a_run_leaves_everything_alone_when_told_to():
     state, lines = report("avx512f", "run", MINDCV_CPU_RUNTIME="0")
     assert state["set_by_mindcv"] == []
     assert lines == []
+
+
+_PEAK = """
+import sys
+from mindcv.utils.runtime import peak_memory_mb
+before = peak_memory_mb()
+block = b"x" * (200 * 2**20)
+del block
+print(sorted(before), before["host_peak_mb"], peak_memory_mb()["host_peak_mb"], "mindspore" in sys.modules)
+"""
+
+
+def test_peak_memory_is_this_process_s_own_and_stays():
+    of_the_parent = bytearray(300 * 2**20)
+    of_the_parent[:: 2**12] = b"x" * len(of_the_parent[:: 2**12])
+    done = subprocess.run([sys.executable, "-c", _PEAK], capture_output=True, text=True, check=True)
+    names, before, after, has_mindspore = done.stdout.rsplit(maxsplit=3)
+    assert names == "['host_peak_mb']"
+    assert float(before) < 200
+    assert float(after) - float(before) == pytest.approx(200, abs=10)
+    assert has_mindspore == "False"
+
+
+def test_peak_memory_of_a_device(monkeypatch):
+    import mindspore as ms
+
+    monkeypatch.setattr(ms, "get_context", lambda name: "Ascend")
+    monkeypatch.setattr(ms.runtime, "max_memory_allocated", lambda: 3 * 2**20)
+    assert peak_memory_mb()["device_peak_mb"] == 3
+    monkeypatch.setattr(ms, "get_context", lambda name: "CPU")
+    assert list(peak_memory_mb()) == ["host_peak_mb"]
