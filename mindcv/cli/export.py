@@ -1,27 +1,15 @@
 """`mindcv export`: a checkpoint to MINDIR, ONNX, AIR or safetensors, verified."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+from ._renamed import Renamed
 
 HELP = "export a checkpoint to mindir, onnx, air or safetensors, and verify it"
 
 # Keys of the recipe that are options here too; None is left to the recipe.
 _RECIPE_KEYS = ("model", "ckpt_path", "num_classes", "image_resize", "dataset", "data_dir", "ema", "pretrained")
-
-
-class _Renamed(argparse.Action):
-    """An option that other scripts spell otherwise; the old spelling works and one line names the new one."""
-
-    def __call__(
-        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
-    ) -> None:
-        new = self.option_strings[0]
-        if option != new:
-            print(f"{option} is called {new} here", file=sys.stderr)
-        setattr(namespace, self.dest, values)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-c", "--config", default="", metavar="RECIPE", help="recipe that the checkpoint was trained with"
     )
     source.add_argument(
-        "--ckpt_path", "--checkpoint_file_path", action=_Renamed, metavar="FILE", help="checkpoint of any format"
+        "--ckpt_path", "--checkpoint_file_path", action=Renamed, metavar="FILE", help="checkpoint of any format"
     )
     source.add_argument("--model", metavar="NAME", help="name of the model")
     source.add_argument("--num_classes", metavar="N", help="classes (default: the recipe's, else the checkpoint's)")
@@ -45,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     target.add_argument(
         "--format",
         "--file_format",
-        action=_Renamed,
+        action=Renamed,
         type=str.lower,
         metavar="FORMAT",
         help="mindir, onnx, air or safetensors (default: by the suffix of --out)",
@@ -53,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     target.add_argument(
         "--out",
         "--file_name",
-        action=_Renamed,
+        action=Renamed,
         metavar="FILE",
         help="the file (default: MODEL.FORMAT); a JSON comes beside it",
     )

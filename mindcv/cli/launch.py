@@ -8,20 +8,43 @@ from pathlib import Path
 
 from ..utils.fs import require_directory
 from ._job import Job
+from ._renamed import Renamed, Without
 
 HELP = "run train.py, validate.py or a script of your own on several devices and hosts"
 
-_SCRIPTS = ("train", "validate")
+# Commands of `mindcv` that can be launched; they need no file.
+_SCRIPTS = ("train", "validate", "benchmark")
 _MASTER_PORT = 8118
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
-    parser.add_argument("--nproc", type=int, metavar="N", help="workers on this host; default: one for each device")
-    parser.add_argument("--devices", metavar="0,1", help="this host's cards to use, 0,1,2,3 or 0-3; default: all")
+    parser.add_argument(
+        "--nproc",
+        "--nproc_per_node",
+        action=Renamed,
+        type=int,
+        metavar="N",
+        help="workers on this host; default: one for each device",
+    )
+    parser.add_argument(
+        "--devices",
+        "--visible_devices",
+        "--device-list",
+        action=Renamed,
+        metavar="0,1",
+        help="this host's cards to use, 0,1,2,3 or 0-3; default: all",
+    )
     parser.add_argument("--nnodes", type=int, default=1, metavar="N", help="how many hosts; default: 1")
     parser.add_argument("--node_rank", type=int, default=0, metavar="I", help="this host's number, from 0; default: 0")
-    parser.add_argument("--master_addr", metavar="HOST", help="address of host 0; needed with several hosts")
+    parser.add_argument(
+        "--master_addr",
+        "--server_id",
+        "--addr",
+        action=Renamed,
+        metavar="HOST",
+        help="address of host 0; needed with several hosts",
+    )
     parser.add_argument(
         "--master_port", type=int, metavar="PORT", help=f"default: a free one, {_MASTER_PORT} with several hosts"
     )
@@ -41,7 +64,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="how long workers may take to save after Ctrl-C or SIGTERM; default: 120",
     )
-    parser.add_argument("script", metavar="SCRIPT", help="train.py, validate.py, ...; train and validate need no file")
+    parser.add_argument("--env_sh", action=Without, help="source it in the shell that starts this command")
+    parser.add_argument("--mode", action=Without, help="name train.py or validate.py")
+    parser.add_argument(
+        "script", metavar="SCRIPT", help="train.py, validate.py, ...; train, validate and benchmark need no file"
+    )
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="the script's own options")
 
 
@@ -107,7 +134,8 @@ def worker_command(script: str, arguments: list[str]) -> list[str]:
     if script in _SCRIPTS:
         return [sys.executable, "-m", "mindcv", script, *arguments]
     if not Path(script).is_file():
-        raise FileNotFoundError(f"{script}: no such script; give a file, train or validate, after the options")
+        names = ", ".join(_SCRIPTS)
+        raise FileNotFoundError(f"{script}: no such script; give a file or one of {names} after the options")
     return [sys.executable, script, *arguments]
 
 

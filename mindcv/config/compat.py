@@ -21,7 +21,7 @@ UNUSED: dict[str, str] = {
     "ckpt_url": "set ckpt_path",
     "checkpoint_url": "set ckpt_path",
     "train_url": "set ckpt_save_dir",
-    "config_path": "give the recipe with -c",
+    "config_path": "a recipe cannot name another one; give it with -c",
     "log_path": "logs are written into ckpt_save_dir",
     "save_checkpoint": "checkpoints are always saved, every ckpt_save_interval epochs",
     "rank_save_ckpt_flag": "set ckpt_save_on: master or all",
@@ -43,7 +43,8 @@ _LEFTOVERS = ("filter_bias_and_bn", "dynamic_loss_scale", "smooth_factor", "use_
 _STRONGER = ("per_batch_size",)
 
 _SCHEDULERS = {"cosine_annealing": "cosine_decay", "cosineannealing": "cosine_decay"}
-_MODELS = {"resnext50": "resnext50_32x4d"}
+# The model zoo's names of networks, in small letters.
+_MODELS = {"resnext50": "resnext50_32x4d", "se_resnext50": "seresnext50_32x4d"}
 _SWITCH_WORDS = {
     "true": True,
     "yes": True,
@@ -56,6 +57,8 @@ _SWITCH_WORDS = {
 }
 # Old keys that are switched on by standing alone on the command line.
 SWITCHES = ("amp", "label_smooth", "is_dynamic_loss_scale", "dynamic_loss_scale", "filter_bias_and_bn")
+# What apex starts a dynamic loss scale from.
+_FIRST_DYNAMIC_SCALE = 65536.0
 # The strength that scripts with `label_smooth: 1` used when they were given none.
 _USUAL_SMOOTHING = 0.1
 
@@ -91,13 +94,18 @@ def _switch(setting: Setting) -> bool:
     return _SWITCH_WORDS[word]
 
 
+def current_model_name(name: str) -> str:
+    """Returns today's name of a network of the model zoo; any other name as it is."""
+    return _MODELS.get(name.lower().replace("-", "_"), name)
+
+
 # Old keys whose value means something else than the new key's.
 _VALUES: dict[str, Callable[[Setting], Any]] = {
     "filter_bias_and_bn": lambda setting: "norm_and_bias" if _switch(setting) else "disable",
     "dynamic_loss_scale": lambda setting: "dynamic" if _switch(setting) else "fixed",
     "is_save_on_master": lambda setting: "master" if _switch(setting) else "all",
     "is_dynamic_loss_scale": lambda setting: "dynamic" if _switch(setting) else "fixed",
-    "backbone": lambda setting: _MODELS.get(str(setting.value), setting.value),
+    **dict.fromkeys(("backbone", "arch", "network"), lambda setting: current_model_name(str(setting.value))),
 }
 
 NEW_KEYS: dict[str, str] = {old: name for name, key in KEYS.items() for old in key.old}
@@ -126,6 +134,17 @@ def _mixed_precision(given: dict[str, Setting]) -> None:
         given["amp"] = replace(switch, value="O0")
     elif not any(level.rank >= switch.rank for level in levels):
         given["amp"] = replace(switch, value="O2")
+
+
+def _loss_scale(given: dict[str, Setting]) -> None:
+    """A `loss_scale` that is `dynamic`, as apex has it, names the type."""
+    setting = given.get("loss_scale")
+    if setting is None or str(setting.value).strip().lower() != "dynamic":
+        return
+    given["loss_scale"] = replace(setting, value=_FIRST_DYNAMIC_SCALE)
+    kind = given.get("loss_scale_type")
+    if kind is None or kind.rank <= setting.rank:
+        given["loss_scale_type"] = replace(setting, key="loss_scale_type", value="dynamic")
 
 
 def _schedule(given: dict[str, Setting]) -> None:
@@ -228,7 +247,7 @@ def translate(settings: Iterable[Setting]) -> tuple[dict[str, Setting], list[str
     originals = {setting.written: setting.value for setting in given.values()}
     notes: list[str] = []
     problems: list[str] = []
-    for rule in (_smoothing, _mixed_precision, _schedule, _weights):
+    for rule in (_smoothing, _mixed_precision, _loss_scale, _schedule, _weights):
         try:
             rule(given)
         except ValueError as error:

@@ -150,8 +150,10 @@ def _read_command_line(words: Sequence[str]) -> _Request:
             request.help = True
         elif plain == "print_config" and not values:
             request.print_config = True
-        elif name in ("config", "-c"):
+        elif name in ("config", "-c") or plain == "config_path":
             request.recipe = " ".join(values)
+            if plain == "config_path":
+                _logger.warning("%s: %s: %s is read as config", COMMAND_LINE, name, request.recipe)
             if len(values) != 1:
                 request.problems.append(f"{COMMAND_LINE}: {name}: got {request.recipe!r}; allowed: one recipe")
         else:

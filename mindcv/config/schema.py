@@ -81,6 +81,11 @@ def _number_or_name(value: Any) -> Any:
         return value
 
 
+def _first_and_last(value: Any) -> Any:
+    """Reads `10:20`."""
+    return value.split(":") if isinstance(value, str) else value
+
+
 def _jitter_strengths(value: Any) -> Any:
     if isinstance(value, tuple) and len(value) not in (3, 4):
         raise ValueError("wrong length")
@@ -97,6 +102,11 @@ Range = Annotated[tuple[Positive, Positive], AfterValidator(_ascending), Words("
 Channels = Annotated[tuple[float, ...], Field(min_length=1), Words("a number for each channel")]
 Deviations = Annotated[tuple[Positive, ...], Field(min_length=1), Words("a number > 0 for each channel")]
 Milestones = Annotated[tuple[Count, ...], AfterValidator(_strictly_ascending), Words("integers >= 1, ascending")]
+Steps = Annotated[
+    tuple[Count, Count],
+    BeforeValidator(_first_and_last),
+    AfterValidator(_ascending),
+]
 Side = Annotated[int, Field(ge=1), BeforeValidator(_one_side), Words("an integer >= 1 (or twice the same one)")]
 Jitter = Annotated[
     NotNegative | tuple[NotNegative, ...] | None,
@@ -202,8 +212,19 @@ class RunKeys(Section):
     sync_bn: bool = key(False, "BatchNorm over the images of all workers, in place of each worker's own.")
     seed: int = key(42, "Seed of weights, data order and augmentation.", ge=0)
     log_interval: int = key(100, "How often the loss is logged.", unit="steps", ge=1, may_change=True)
-    val_while_train: bool = key(False, "Evaluate during training.", may_change=True)
-    val_interval: int = key(1, "How often to evaluate during training.", unit="epochs", ge=1, may_change=True)
+    val_while_train: bool = key(False, "Evaluate during training.", old=("run_eval",), may_change=True)
+    val_interval: int = key(
+        1, "How often to evaluate during training.", unit="epochs", ge=1, old=("eval_interval",), may_change=True
+    )
+    tensorboard: bool = key(
+        False, "Write loss, learning rate, speed, metrics and memory for TensorBoard too.", may_change=True
+    )
+    profile: Annotated[Steps | None, Words("two integers >= 1, first:last (in a recipe [first, last]), or None")] = key(
+        None,
+        "Record these steps of the run, from the first to the last, as a trace that a browser shows.",
+        unit="steps",
+        may_change=True,
+    )
 
 
 class DataKeys(Section):
@@ -306,7 +327,9 @@ class MixingKeys(Section):
 class ModelKeys(Section):
     title = "Model"
 
-    model: str = key("mobilenet_v2_035_224", "Name of the model.", keyword="model_name", old=("backbone", "arch"))
+    model: str = key(
+        "mobilenet_v2_035_224", "Name of the model.", keyword="model_name", old=("backbone", "arch", "network")
+    )
     num_classes: int | None = key(None, "Classes; None takes the dataset's.", ge=1)
     in_channels: int = key(3, "Channels of the input.", ge=1)
     drop_rate: Rate | None = key(None, "Dropout before the classifier; None is the model's own.")

@@ -229,3 +229,16 @@ def test_parts():
     script = str(SCRIPT)
     assert worker_command("python", [script, "a"]) == worker_command(script, ["a"]) == [sys.executable, script, "a"]
     assert free_port() > 1023
+
+
+def test_options_of_other_launchers(capsys):
+    words = ["--nproc_per_node=2", "--visible_devices=0,1", "--env_sh=env.sh", "--server_id=127.0.0.1", "--mode=test"]
+    assert main(["launch", *words, "nothing.py", "--mode=0"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "--nproc_per_node is called --nproc here",
+        "--visible_devices is called --devices here",
+        "--env_sh has no effect: source it in the shell that starts this command",
+        "--server_id is called --master_addr here",
+        "--mode has no effect: name train.py or validate.py",
+        "mindcv: error: nothing.py: no such script; give a file or one of train, validate, benchmark after the options",
+    ]

@@ -6,6 +6,7 @@ import pytest
 
 from mindcv.config import ConfigError, read_config
 from mindcv.config.compat import NEW_KEYS, UNUSED
+from mindcv.config.schema import KEYS
 
 pytestmark = pytest.mark.no_mindspore
 
@@ -67,6 +68,8 @@ SEED_FRAGMENTS = [
     ("image_size: 32", {"image_resize": 32}, 1),
     ("backbone: resnext50", {"model": "resnext50_32x4d"}, 1),
     ("arch: resnet34", {"model": "resnet34"}, 1),
+    ("network: se_resnext50", {"model": "seresnext50_32x4d"}, 1),
+    ("run_eval: True\neval_interval: 5", {"val_while_train": True, "val_interval": 5}, 2),
     ("data_path: /data", {"data_dir": "/data"}, 1),
     ("is_distributed: 1", {"distribute": True}, 1),
     ("run_distribute: 0", {"distribute": False}, 1),
@@ -76,6 +79,8 @@ SEED_FRAGMENTS = [
     ("is_dynamic_loss_scale: 1", {"loss_scale_type": "dynamic"}, 1),
     ("is_dynamic_loss_scale: 0\nloss_scale: 1024", {"loss_scale_type": "fixed", "loss_scale": 1024.0}, 1),
     ("loss-scale: 128", {"loss_scale": 128.0}, 1),
+    ("loss-scale: dynamic", {"loss_scale_type": "dynamic", "loss_scale": 65536.0}, 2),
+    ("loss-scale: dynamic\nloss_scale_type: fixed", {"loss_scale_type": "dynamic"}, 2),
     ("opt-level: O2", {"amp_level": "O2"}, 1),
     ("amp: true\nopt-level: O1", {"amp_level": "O1"}, 1),
     ("amp: true", {"amp_level": "O2"}, 1),
@@ -191,6 +196,65 @@ def test_the_command_of_document_000_works():
     config = read_config(words.split())
     assert (config.batch_size, config.distribute, config.scheduler) == (128, True, "cosine_decay")
     assert (config.lr, config.decay_epochs, config.epoch_size, config.label_smoothing) == (0.4, 150, 150, 0.1)
+
+
+# document, its flag with a value, today's key with the value that it then has
+FLAGS = [
+    ("000", "--data_dir /data", "data_dir", "/data"),
+    ("000", "--num_classes 10", "num_classes", 10),
+    ("000", "--image_size 224,224", "image_resize", 224),
+    ("000", "--per_batch_size=64", "batch_size", 64),
+    ("000", "--backbone=resnext50", "model", "resnext50_32x4d"),
+    ("000", "--pretrained=/x.ckpt", "ckpt_path", "/x.ckpt"),
+    ("000", "--lr_scheduler=cosine_annealing", "scheduler", "cosine_decay"),
+    ("000", "--lr_scheduler=exponential", "scheduler", "exponential_decay"),
+    ("000", "--lr_scheduler=exponential --lr_epochs=30,60", "scheduler", "multi_step_decay"),
+    ("000", "--lr=0.4", "lr", 0.4),
+    ("000", "--lr_epochs=30,60,90,120", "multi_step_decay_milestones", (30, 60, 90, 120)),
+    ("000", "--lr_gamma=0.1", "decay_rate", 0.1),
+    ("000", "--eta_min=0", "min_lr", 0.0),
+    ("000", "--T_max=150", "decay_epochs", 150),
+    ("000", "--max_epoch=150", "epoch_size", 150),
+    ("000", "--warmup_epochs=5", "warmup_epochs", 5),
+    ("000", "--weight_decay=0.0001", "weight_decay", 0.0001),
+    ("000", "--momentum=0.9", "momentum", 0.9),
+    ("000", "--label_smooth=1", "label_smoothing", 0.1),
+    ("000", "--label_smooth=1 --label_smooth_factor=0.2", "label_smoothing", 0.2),
+    ("000", "--log_interval=100", "log_interval", 100),
+    ("000", "--ckpt_interval=2000", "ckpt_save_steps", 2000),
+    ("000", "--is_save_on_master=1", "ckpt_save_on", "master"),
+    ("000", "--is_save_on_master=0", "ckpt_save_on", "all"),
+    ("000", "--is_distributed=1", "distribute", True),
+    ("001", "--data_path=/data", "data_dir", "/data"),
+    ("001", "--arch resnext50_32x4d", "model", "resnext50_32x4d"),
+    ("001", "--workers 4", "num_parallel_workers", 4),
+    ("001", "--epochs 90", "epoch_size", 90),
+    ("001", "--batch-size 256", "batch_size", 256),
+    ("001", "--amp", "amp_level", "O2"),
+    ("001", "--loss-scale 128", "loss_scale", 128.0),
+    ("001", "--loss-scale dynamic", "loss_scale_type", "dynamic"),
+    ("001", "--opt-level O2", "amp_level", "O2"),
+    ("001", "--multiprocessing-distributed", "distribute", True),
+    ("002", "--config resnext/resnext50_32x4d_cpu.yaml", "model", "resnext50_32x4d"),
+    ("002", "--distribute False", "distribute", False),
+    ("002", "--ckpt_path /x.ckpt", "ckpt_path", "/x.ckpt"),
+    ("003", "--run_distribute 0", "distribute", False),
+    ("003", "--device_target Ascend", "device_target", "Ascend"),
+    ("003", "--checkpoint_file_path se.ckpt", "ckpt_path", "se.ckpt"),
+    ("003", "--is_dynamic_loss_scale 1", "loss_scale_type", "dynamic"),
+    ("003", "--is_dynamic_loss_scale 1", "drop_overflow_update", True),
+    ("003", "--ckpt_save_max 5", "keep_checkpoint_max", 5),
+    ("003", "--outputs_dir /out", "ckpt_save_dir", "/out"),
+    ("003", "--config_path resnext/resnext50_32x4d_cpu.yaml", "model", "resnext50_32x4d"),
+]
+
+
+@pytest.mark.parametrize(("document", "words", "key", "value"), FLAGS, ids=lambda item: str(item)[:60])
+def test_flag_of_a_document(document, words, key, value, caplog):
+    config = read_config(words.split())
+    assert getattr(config, key) == value
+    flag = words.split()[0].partition("=")[0].removeprefix("--")
+    assert flag in KEYS or any(f"{flag}: " in line and " is read as " in line for line in caplog.messages)
 
 
 def test_the_flags_of_document_001_work():
