@@ -4,14 +4,13 @@ Each kind of storage is one class of one shape, so that shuffling, sharding, spl
 are the same for all.
 """
 
-import contextlib
 import hashlib
 import logging
 import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 
@@ -77,7 +76,17 @@ class Names:
         return os.fsdecode(self.text[start : self.ends[index]].tobytes())
 
 
-class FileSamples:
+class Shared:
+    """What copies of a dataset have in common: MindSpore copies the whole tree of operations for every iterator.
+
+    A copy of many samples would cost memory in each epoch, and copies of open files would close each other's.
+    """
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Shared":
+        return self
+
+
+class FileSamples(Shared):
     """Image files below a folder.
 
     Args:
@@ -115,7 +124,7 @@ class FileSamples:
             return file.read()
 
 
-class StoredSamples:
+class StoredSamples(Shared):
     """Image files that lie in few large files, found by offset and size.
 
     The large files stay open and are read at any place by any thread.
@@ -144,7 +153,11 @@ class StoredSamples:
         self.num_classes = num_classes
         self.class_names = class_names
         self.names = names
-        self._files: dict[int, int] = {}
+        self._files: dict[int, IO[bytes]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Other processes open the large files for themselves."""
+        return {**self.__dict__, "_files": {}}
 
     def __len__(self) -> int:
         return len(self.places)
@@ -163,22 +176,15 @@ class StoredSamples:
         shard, offset, size = self.places[index].tolist()
         file = self._files.get(shard)
         if file is None:
-            opened = os.open(self.shards[shard], os.O_RDONLY)
-            file = self._files.setdefault(shard, opened)
-            if file != opened:  # another thread was first
-                os.close(opened)
-        data = os.pread(file, size, offset)
+            # Of two threads the first one's stays; the other's is closed with its last use.
+            file = self._files.setdefault(shard, open(self.shards[shard], "rb", buffering=0))  # noqa: SIM115
+        data = os.pread(file.fileno(), size, offset)
         if len(data) < size:
             raise OSError(f"{self.shards[shard]} ends at byte {offset + len(data)}; {offset + size} are needed")
         return data
 
-    def __del__(self) -> None:
-        for file in self._files.values():
-            with contextlib.suppress(OSError):
-                os.close(file)
 
-
-class ArraySamples:
+class ArraySamples(Shared):
     """Images that are held in memory as pixels.
 
     Args:
@@ -214,7 +220,7 @@ class ArraySamples:
         return ArraySamples(self.images[numbers], columns, self.num_classes, self.class_names)
 
 
-class Subset:
+class Subset(Shared):
     """Some of the samples of another set, numbered anew.
 
     Args:

@@ -1,8 +1,11 @@
 """mindcv prepare and what reads its result; a kill at any time; mindcv data check and show."""
 
+import copy
+import gc
 import io
 import json
 import os
+import pickle
 import signal
 import struct
 import subprocess
@@ -301,3 +304,30 @@ def test_what_only_a_decoder_finds_is_found_by_decoding(tmp_path):
     assert list(examine(samples, 1, decode=True).bad) == [0]
     with pytest.raises(ValueError, match="cannot be decoded"):
         repacked(samples.read(0), Packing())
+
+
+def test_iterators_share_the_open_shards(image_folder, tmp_path):
+    """MindSpore copies a dataset for each iterator; a copy that goes must not close the files of those that stay."""
+    target = packed(image_folder, tmp_path)
+    dataset = create_dataset("", str(target), shuffle=False)
+    expected = [data for _, data in contents(target)]
+    staying = dataset.create_tuple_iterator(num_epochs=1, output_numpy=True)
+    first = next(staying)[0].tobytes()
+    for _ in range(3):
+        images = [row[0].tobytes() for row in dataset.create_tuple_iterator(num_epochs=1, output_numpy=True)]
+        assert sorted(images) == sorted(expected)
+        gc.collect()
+        others = [(tmp_path / "other").open("a+b") for _ in range(20)]  # these would take the numbers of closed files
+    assert sorted([first, *(row[0].tobytes() for row in staying)]) == sorted(expected)
+    del others
+
+
+def test_samples_go_to_other_processes_and_copies_are_the_samples_themselves(image_folder, tmp_path):
+    samples = find_samples("", str(packed(image_folder, tmp_path)), "train")
+    data = samples.read(3)
+    assert copy.deepcopy(samples) is samples
+    other = pickle.loads(pickle.dumps(samples))
+    assert other.read(3) == data
+    del other
+    gc.collect()
+    assert samples.read(3) == data
