@@ -5,32 +5,29 @@ import sys
 import mindspore as ms
 import mindspore.dataset as ds
 import numpy as np
+from feature_cases import CALLS, CASES, settings_of_case
 from reference import BATCH, CLASSES, Settings, batches
-from stepping import Net, arrays, run, step_of
+from stepping import Net, run, state_of, step_of
 
 from mindcv.engine import rank, setup_run, sum_over_ranks, world_size
 from mindcv.loss import create_loss
 from mindcv.optim import create_optimizer
 from mindcv.utils import AllReduceSum, StateMonitor, create_trainer, get_metrics
 
-CALLS = 6
 GLOBAL_BATCH = 2 * BATCH
-# The infinite pixel is in rank 0's part of the batch; rank 1 must skip the update all the same.
-CASES = {
-    "accumulate": Settings(clip_value=0.3, accumulation=2, ema=True, smoothing=0.1, mixup=True),
-    "overflow": Settings(opt="adamw", loss_scale=64.0, dynamic=True, ema=True, overflow_at=(2,)),
-}
 # 3 + 5 samples: the mean of the ranks' accuracies would be wrong.
 EVAL_PARTS = ((0, 3), (3, 8))
 
 
 def train(case, rows):
-    """Trains on these rows of each global batch; gives weights, averages and losses by name."""
-    step = step_of(CASES[case])
-    data = [(x[rows], y[rows]) for x, y in batches(CALLS, CASES[case], GLOBAL_BATCH)]
-    losses = run(step, data)
-    averages = {f"ema.{name}": value for name, value in arrays(step, "ema.").items()}
-    return {**arrays(step), **averages, "losses": np.array(losses)}
+    """Trains on these rows of each global batch; gives the state of the step and the losses by name.
+
+    The infinite pixel of an overflow is in rank 0's rows; rank 1 must skip the update all the same.
+    """
+    settings = settings_of_case(case)
+    step = step_of(settings)
+    losses = run(step, [(x[rows], y[rows]) for x, y in batches(CALLS, settings, GLOBAL_BATCH)])
+    return {**state_of(step), "losses": np.array(losses)}
 
 
 def train_as_upstream(folder, rows, eval_rows):

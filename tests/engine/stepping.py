@@ -62,6 +62,28 @@ def arrays(step, prefix=""):
     return {name: step.parameters_dict()[prefix + name].asnumpy().copy() for name in names}
 
 
+def state_of(step):
+    """Weights, averages (`ema.*`), optimizer slots and counters of a step, by name."""
+    parameters = step.parameters_dict().items()
+    return {name: p.asnumpy().copy() for name, p in parameters if not name.startswith("learning_rate")}
+
+
+def assert_state(state, losses, reference, tolerance):
+    """Compares what `state_of` gave, and the losses, with the reference that saw the same batches."""
+    settings, names = reference.settings, reference.weights
+    np.testing.assert_allclose(losses, reference.losses, rtol=tolerance, atol=tolerance)
+    assert_close({name: state[name] for name in names}, reference.weights, tolerance)
+    assert int(state["global_step"][0]) == reference.updates
+    if settings.ema:
+        assert_close({name: state[f"ema.{name}"] for name in names}, reference.ema, tolerance)
+        assert int(state["ema_updates"]) == reference.ema_updates
+    if settings.dynamic or settings.drop_overflow:
+        assert int(state["skipped_updates"]) == reference.skipped == len(settings.overflow_at)
+    if settings.dynamic:
+        assert float(state["loss_scale"]) == reference.loss_scale
+        assert int(state["good_updates"]) == reference.good_updates
+
+
 def assert_close(got, expected, tolerance):
     """Compares weights: errors as a part of the longest way that a weight of the tensor went."""
     start = initial_weights("norm.gamma" in got)

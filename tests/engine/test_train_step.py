@@ -1,73 +1,24 @@
-"""The step against numpy: each feature, each pair of features, in graph mode and in PyNative.
-
-Tolerances. In fp32 the step agrees with float64 to 2e-5 of the distance that a weight goes: some ten roundings of 6e-8
-in a gradient, which adamw and lamb divide by its own size. In fp16 (O2, O3) every product rounds by up to 5e-4, so that
-a gradient is off by some 2e-3, and where it is near zero adamw may turn it: 3e-2 of the distance. A factor that is
-forgotten or applied twice (scale, accumulation, clip, momentum) is off by far more.
-"""
+"""The step against numpy: each feature, each pair of features, in graph mode and in PyNative."""
 
 import itertools
 
 import mindspore as ms
 import numpy as np
 import pytest
+from feature_cases import CALLS, CASES, FEATURES_OF_A_STEP, TOLERANCE, settings_of, settings_of_case
 from mindspore import nn
 from reference import BATCH, Reference, Settings, batches, initial_weights
-from stepping import Net, arrays, assert_close, run, step_of
+from stepping import Net, arrays, assert_close, assert_state, run, state_of, step_of
 
 from mindcv.engine import GradientAccumulation, LossScale, LossWithNetwork, TrainStep, auto_mixed_precision
 from mindcv.loss import create_loss
 from mindcv.optim import create_optimizer
 
-CALLS = 8
 GRAPH, PYNATIVE = ms.GRAPH_MODE, ms.PYNATIVE_MODE
-TOLERANCE = {"O0": 2e-5, "O1": 3e-2, "O2": 3e-2, "O3": 3e-2, "auto": 3e-2}
-SCALES = {
-    "none": {},
-    "fixed": {"loss_scale": 64.0},
-    "drop": {"loss_scale": 64.0, "drop_overflow": True, "overflow_at": (3,)},
-    "dynamic": {"loss_scale": 64.0, "dynamic": True, "overflow_at": (3,)},
-}
-
-FEATURES_OF_A_STEP = {
-    "amp_level": ("O0", "O2", "O3"),
-    "scale": ("none", "fixed", "drop", "dynamic"),
-    "clip_value": (None, 0.3),
-    "accumulation": (1, 2, 4),
-    "ema": (False, True),
-    "opt": ("momentum", "adamw", "lamb"),
-    "mixup": (False, True),
-    "smoothing": (0.0, 0.1),
-}
-# Each pair of values of two features is in one of these at least.
-CASES = [
-    ("O0", "none", None, 1, False, "momentum", False, 0.0),
-    ("O0", "fixed", 0.3, 2, True, "adamw", True, 0.1),
-    ("O2", "drop", None, 4, False, "lamb", True, 0.1),
-    ("O3", "dynamic", 0.3, 4, True, "lamb", False, 0.0),
-    ("O2", "none", 0.3, 1, True, "momentum", True, 0.1),
-    ("O2", "fixed", None, 2, False, "adamw", False, 0.0),
-    ("O3", "dynamic", None, 1, False, "adamw", True, 0.1),
-    ("O3", "drop", 0.3, 2, True, "momentum", False, 0.0),
-    ("O0", "drop", 0.3, 1, True, "lamb", False, 0.1),
-    ("O0", "none", None, 4, True, "adamw", True, 0.0),
-    ("O3", "none", None, 2, True, "lamb", True, 0.0),
-    ("O3", "fixed", 0.3, 4, False, "momentum", True, 0.1),
-    ("O0", "dynamic", 0.3, 2, True, "momentum", False, 0.1),
-    ("O0", "fixed", None, 1, True, "lamb", False, 0.0),
-    ("O0", "drop", 0.3, 1, True, "adamw", True, 0.0),
-    ("O2", "dynamic", None, 1, True, "momentum", True, 0.0),
-]
 # One feature at a time, so that a failure above can be told.
 SINGLE = [
     {feature: value} for feature, values in FEATURES_OF_A_STEP.items() for value in values[1:] if feature != "scale"
 ] + [{"scale": "fixed"}, {"scale": "drop"}, {"scale": "dynamic"}, {"amp_level": "O1"}, {"amp_level": "auto"}]
-
-
-def settings_of(values):
-    values = dict(values)
-    scale = SCALES[values.pop("scale", "none")]
-    return Settings(**values, **scale)
 
 
 def check(settings, optimizer_scale=1.0):
@@ -76,18 +27,7 @@ def check(settings, optimizer_scale=1.0):
     losses = run(step, data)
     for x, y in data:
         reference.call(x, y)
-    tolerance = TOLERANCE[settings.amp_level]
-    np.testing.assert_allclose(losses, reference.losses, rtol=tolerance, atol=tolerance)
-    assert_close(arrays(step), reference.weights, tolerance)
-    assert int(step.optimizer.global_step.asnumpy()[0]) == reference.updates
-    if settings.ema:
-        assert_close(arrays(step, "ema."), reference.ema, tolerance)
-        assert int(step.ema_updates.asnumpy()) == reference.ema_updates
-    if settings.dynamic or settings.drop_overflow:
-        assert int(step.skipped_updates.asnumpy()) == reference.skipped == len(settings.overflow_at)
-    if settings.dynamic:
-        assert float(step.loss_scale.asnumpy()) == reference.loss_scale
-        assert int(step.good_updates.asnumpy()) == reference.good_updates
+    assert_state(state_of(step), losses, reference, TOLERANCE[settings.amp_level])
     if settings.accumulation > 1:
         assert all(not buffer.asnumpy().any() for buffer in step.accumulated)
 
@@ -108,7 +48,7 @@ def test_each_feature(values):
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_each_pair_of_features(case, mode):
     ms.set_context(mode=mode)
-    check(settings_of(zip(FEATURES_OF_A_STEP, case, strict=True)))
+    check(settings_of_case(case))
 
 
 @pytest.mark.parametrize("mode", [PYNATIVE, GRAPH], ids=["pynative", "graph"])
