@@ -18,7 +18,7 @@ _SCRIPTS = {
 }
 # `validate --model FILE` with a file of `mindcv export` goes to mindcv.cli.exported.
 _EXPORTED_SUFFIXES = (".mindir", ".onnx")
-_COMMANDS = ("models", "doctor", "data", "prepare", "convert", "weights", "export", "infer", "launch")
+_COMMANDS = ("models", "doctor", "data", "prepare", "convert", "weights", "export", "infer", "launch", "config")
 
 __all__ = ["main", "run_script"]
 

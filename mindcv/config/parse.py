@@ -66,8 +66,12 @@ def find_recipe(name: str) -> str:
     raise ConfigError([f"recipe {name!r} does not exist{hint}"])
 
 
-def _read_settings(path: str) -> list[Setting]:
+def read_settings(path: str, documents: bool = False) -> list[Setting]:
     """Reads a recipe's keys with the lines that they are on.
+
+    Args:
+        path: A path or address.
+        documents: Take the first of several YAML documents; more than one is an error otherwise.
 
     Raises:
         ConfigError: It cannot be read, is no YAML mapping, or has a key twice.
@@ -76,7 +80,7 @@ def _read_settings(path: str) -> list[Setting]:
         with open_file(path) as file:
             text = file.read().decode("utf-8-sig")
         loader = yaml.SafeLoader(text)
-        node = loader.get_single_node()
+        node = _first_document(loader) if documents else loader.get_single_node()
     except IsADirectoryError:
         raise ConfigError([f"{path}: is a folder; a recipe is a YAML file"]) from None
     except OSError as error:
@@ -85,7 +89,8 @@ def _read_settings(path: str) -> list[Setting]:
         raise ConfigError([f"{path}: is not a text file; a recipe is a YAML file"]) from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError([f"{path}:{line}: is not valid YAML: {error.problem}"]) from None
+        hint = "; mindcv config import reads the model zoo's" if "another document" in str(error.problem) else ""
+        raise ConfigError([f"{path}:{line}: is not valid YAML: {error.problem}{hint}"]) from None
     except (ImportError, ValueError) as error:  # an address whose scheme is unknown or needs a package
         raise ConfigError([f"{path}: cannot be read ({error})"]) from None
     if node is None:
@@ -115,6 +120,14 @@ def _read_settings(path: str) -> list[Setting]:
     if problems:
         raise ConfigError(problems)
     return list(settings.values())
+
+
+def _first_document(loader: yaml.SafeLoader) -> yaml.Node | None:
+    """Returns the first of several YAML documents; the others must be well-formed too."""
+    first = loader.get_node() if loader.check_node() else None
+    while loader.check_node():
+        loader.get_node()
+    return first
 
 
 @dataclass
@@ -201,8 +214,16 @@ def _problem_lines(error: ValidationError, found: dict[str, Setting], recipe: st
     return list(lines.values())
 
 
-def _build(settings: Sequence[Setting], problems: Sequence[str], recipe: str) -> Config:
-    """Checks settings together and logs what was read from old spellings.
+def build_config(settings: Sequence[Setting], problems: Sequence[str], recipe: str) -> tuple[Config, list[str]]:
+    """Checks settings together.
+
+    Args:
+        settings: What was given.
+        problems: What was found wrong before, to be told with the rest.
+        recipe: The recipe that they come from.
+
+    Returns:
+        The configuration, and one line for each old spelling.
 
     Raises:
         ConfigError: Something is wrong.
@@ -216,6 +237,16 @@ def _build(settings: Sequence[Setting], problems: Sequence[str], recipe: str) ->
         lines += _problem_lines(error, found, recipe)
     if lines:
         raise ConfigError(lines)
+    return config, notes
+
+
+def _build(settings: Sequence[Setting], problems: Sequence[str], recipe: str) -> Config:
+    """Checks settings together and logs what was read from old spellings.
+
+    Raises:
+        ConfigError: Something is wrong.
+    """
+    config, notes = build_config(settings, problems, recipe)
     for note in notes:
         _logger.warning("%s", note)
     return config
@@ -231,7 +262,7 @@ def load_recipe(path: str) -> Config:
         ConfigError: It does not exist, cannot be read, or has wrong keys or values; all of them are in the message.
     """
     path = find_recipe(path)
-    return _build(_read_settings(path), [], path)
+    return _build(read_settings(path), [], path)
 
 
 def _resolve(request: _Request) -> Config:
@@ -241,7 +272,7 @@ def _resolve(request: _Request) -> Config:
     if request.recipe:
         try:
             path = find_recipe(request.recipe)
-            settings = _read_settings(path)
+            settings = read_settings(path)
         except ConfigError as error:
             problems = error.problems
     return _build([*settings, *request.settings], [*problems, *request.problems], path)

@@ -3,6 +3,7 @@
 import logging
 import os
 import textwrap
+from collections.abc import Collection
 from typing import Any
 
 import yaml
@@ -46,11 +47,13 @@ def format_value(value: Any) -> str:
     return str(value) if value != "" else "''"
 
 
-def to_yaml(config: Config) -> str:
-    """Returns all keys as YAML in sections. Read as a recipe, it gives an equal configuration."""
+def to_yaml(config: Config, keys: Collection[str] | None = None) -> str:
+    """Returns all keys, or some, as YAML in sections. Read as a recipe, it gives an equal configuration."""
     parts = []
     for section in SECTIONS:
-        values = {name: getattr(config, name) for name in section.model_fields}
+        values = {name: getattr(config, name) for name in section.model_fields if keys is None or name in keys}
+        if not values:
+            continue
         body = yaml.dump(
             values, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=10**6, allow_unicode=True
         )

@@ -1,0 +1,183 @@
+"""`mindcv config import`: the model zoo's YAML, with the keys of document 003, becomes a recipe."""
+
+import pytest
+
+from mindcv.cli import main
+from mindcv.config import ConfigError, load_recipe
+from mindcv.config.zoo import import_recipe
+
+pytestmark = pytest.mark.no_mindspore
+
+ZOO = """\
+# Builtin configurations
+enable_modelarts: False
+data_url: ""
+checkpoint_url: ""
+run_distribute: False
+enable_profiling: False
+data_path: "/cache/data"
+output_path: "/cache/train"
+device_target: "Ascend"
+checkpoint_file_path: ""
+
+# ==============================================================================
+# Training options
+image_size: [224,224]
+num_classes: 1000
+batch_size: 1
+lr: 0.05
+lr_scheduler: "cosine_annealing"
+lr_epochs: [30,60,90,120]
+lr_gamma: 0.1
+eta_min: 0
+T_max: 150
+max_epoch: 150
+warmup_epochs: 1
+weight_decay: 0.0001
+momentum: 0.9
+is_dynamic_loss_scale: 0
+loss_scale: 1024
+label_smooth: 1
+label_smooth_factor: 0.
+per_batch_size: 128
+ckpt_interval: 2000
+ckpt_save_max: 5
+is_save_on_master: 1
+rank_save_ckpt_flag: 0
+outputs_dir: ""
+log_path: "./output_log"
+
+# Export options
+file_name: "SE_ResNeXt50"
+file_format: "MINDIR"
+
+---
+# Help
+enable_modelarts: "Whether training on modelarts, default: False"
+device_target: "Target device type"
+
+---
+file_format: ["AIR", "MINDIR"]
+"""
+EXPECTED = {
+    "model": "seresnext50_32x4d",
+    "distribute": False,
+    "data_dir": "/cache/data",
+    "device_target": "Ascend",
+    "image_resize": 224,
+    "num_classes": 1000,
+    "batch_size": 128,
+    "lr": 0.05,
+    "scheduler": "cosine_decay",
+    "multi_step_decay_milestones": (30, 60, 90, 120),
+    "decay_rate": 0.1,
+    "min_lr": 0.0,
+    "decay_epochs": 150,
+    "epoch_size": 150,
+    "warmup_epochs": 1,
+    "weight_decay": 0.0001,
+    "momentum": 0.9,
+    "loss_scale_type": "fixed",
+    "loss_scale": 1024.0,
+    "label_smoothing": 0.0,
+    "ckpt_save_steps": 2000,
+    "keep_checkpoint_max": 5,
+    "ckpt_save_on": "master",
+    "opt": "momentum",
+    "weight_decay_filter": "norm_and_bias",
+    "amp_level": "O2",
+}
+
+
+@pytest.fixture
+def zoo(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "default_config.yaml"
+    path.write_text(ZOO)
+    return path
+
+
+def test_recipe_and_what_is_said(zoo, capsys, caplog):
+    assert main(["config", "import", "default_config.yaml", "-o", "recipe.yaml"]) == 0
+    config = load_recipe("recipe.yaml")
+    assert {key: getattr(config, key) for key in EXPECTED} == EXPECTED
+    assert config.model_fields_set - {"enable_modelarts"} == {*EXPECTED, "config"}
+    assert caplog.messages == []  # nothing in the recipe is an old spelling
+    lines = capsys.readouterr().out.splitlines()
+    keys = [line for line in ZOO.partition("---")[0].splitlines() if line and not line.startswith("#")]
+    plain = {"device_target", "num_classes", "lr", "warmup_epochs", "weight_decay", "momentum", "loss_scale"}
+    told = {line.partition(": ")[2].partition(" ")[0].rstrip(":") for line in lines}
+    assert {key.partition(":")[0] for key in keys} - told - {"enable_modelarts"} == plain | {"label_smooth_factor"}
+    assert "default_config.yaml:21: eta_min: 0 is read as min_lr: 0" in lines
+    assert "default_config.yaml:6: enable_profiling has no effect: set profile to the steps to record" in lines
+    assert "default_config.yaml:16: batch_size: 1 has no effect beside per_batch_size" in lines
+    assert lines[-1].startswith("default_config.yaml: model: seresnext50_32x4d is added: it names no network")
+    with open("recipe.yaml", encoding="utf-8") as file:
+        assert file.read().count("\n# default_config.yaml:") == len(lines)
+
+
+def test_recipe_on_stdout_is_a_recipe(zoo, capsys):
+    assert main(["config", "import", str(zoo), "--model", "resnet18"]) == 0
+    out, err = capsys.readouterr()
+    zoo.with_name("recipe.yaml").write_text(out)
+    assert load_recipe("recipe.yaml").model == "resnet18"
+    assert "is read as" in err
+    assert "--model" not in err
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "value"),
+    [
+        ("network: se_resnext50", "model", "seresnext50_32x4d"),
+        ("network: resnet50", "model", "resnet50"),
+        ("is_dynamic_loss_scale: 1", "loss_scale_type", "dynamic"),
+        ("label_smooth_factor: 0.1", "label_smoothing", 0.1),
+        ("lr_scheduler: exponential", "scheduler", "multi_step_decay"),
+        ("opt: sgd", "opt", "sgd"),
+        ("is_save_on_master: 0", "ckpt_save_on", "all"),
+    ],
+)
+def test_line_of_the_zoo(zoo, line, key, value):
+    kept = [old for old in ZOO.splitlines() if not old.startswith(line.partition(":")[0] + ":")]
+    zoo.write_text("\n".join([line, *kept]))
+    recipe, _ = import_recipe(str(zoo))
+    zoo.write_text(recipe)
+    assert getattr(load_recipe(str(zoo)), key) == value
+
+
+def test_an_unknown_key_is_told_and_left_out(zoo):
+    zoo.write_text("lable_smooth: 1\nmystery: 2\n")
+    recipe, notes = import_recipe("default_config.yaml")
+    assert notes[0] == (
+        "default_config.yaml:1: lable_smooth has no effect: there is no such key here; did you mean 'label_smooth'?"
+    )
+    assert notes[1] == "default_config.yaml:2: mystery has no effect: there is no such key here"
+    assert "\nmystery" not in recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lr: fast\nmomentum: 2\n", r"2 problems:\n(.*: (lr|momentum): got .*\n?){2}"),
+        ("data: !!python/object/apply:os.system ['true']\n", "could not determine a constructor"),
+        ("lr: 1\n---\n[: 2\n", "is not valid YAML"),
+        ("", "is empty"),
+        ("- 1\n", "is a list"),
+    ],
+)
+def test_refused(zoo, text, message):
+    zoo.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        import_recipe(str(zoo))
+
+
+def test_errors_of_the_command(zoo, capsys):
+    assert main(["config", "import", "nothing.yaml"]) == 2
+    err = capsys.readouterr().err
+    assert "nothing.yaml: cannot be read" in err
+    assert "Traceback" not in err
+
+
+def test_the_zoos_file_as_a_recipe_names_the_command(zoo):
+    with pytest.raises(ConfigError, match="but found another document; mindcv config import reads the model zoo's"):
+        load_recipe("default_config.yaml")
