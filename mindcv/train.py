@@ -69,6 +69,7 @@ def train(cfg: Config) -> engine.TrainState:
         metrics=list(evaluator.accuracies) if evaluator else [],
         is_master=rank == 0,
         log_bytes=state.log_bytes if state else None,
+        tensorboard=cfg.tensorboard,
     )
     if rank == 0:
         save_args(cfg, folder / "config.yaml")
@@ -83,7 +84,10 @@ def train(cfg: Config) -> engine.TrainState:
     )
     feed = build_feed(cfg, step, loader, device, state.global_step if state else 0)
     saver = build_saver(cfg, folder)
-    trainer = engine.Trainer(step, feed, steps_per_epoch, learning_rates, schedule, reporter, saver, evaluator)
+    profiler = engine.StepProfiler(folder / "profile", *cfg.profile) if cfg.profile and rank == 0 else None
+    trainer = engine.Trainer(
+        step, feed, steps_per_epoch, learning_rates, schedule, reporter, saver, evaluator, profiler=profiler
+    )
 
     reporter.event("run_begin", steps_per_epoch=steps_per_epoch, num_classes=num_classes, world_size=world_size)
     with pipeline_errors():

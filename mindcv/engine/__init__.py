@@ -22,6 +22,7 @@ from .ema import averaged_weights
 from .evaluator import Evaluator
 from .feed import HostFeed, SinkFeed, can_sink
 from .metrics import count_correct, get_metrics, metric_names
+from .profile import StepProfiler
 from .report import RunReporter
 from .resume import resume_run, resume_weights
 from .setup import set_seed, setup_run
@@ -43,6 +44,7 @@ __all__ = [
     "RunReporter",
     "Schedule",
     "SinkFeed",
+    "StepProfiler",
     "TrainState",
     "TrainStep",
     "Trainer",

@@ -1,4 +1,4 @@
-"""What a run tells: progress bar, log lines, `log.jsonl` and `result.log`, all from the same figures."""
+"""What a run tells: progress bar, log lines, `log.jsonl`, TensorBoard and `result.log`, all from the same figures."""
 
 import collections
 import logging
@@ -11,7 +11,10 @@ from tqdm import tqdm
 
 from ..utils.fs import atomic_write
 from ..utils.log import EventLog
+from ..utils.runtime import peak_memory_mb
 from .checkpoint import CheckpointSaver, TrainState
+from .distributed import world_size
+from .tensorboard import TensorBoardLog
 
 _logger = logging.getLogger(__name__)
 
@@ -20,6 +23,7 @@ __all__ = ["RunReporter"]
 RESULT_LOG = "result.log"
 EVENT_LOG = "log.jsonl"
 RUN_CONFIG = "config.yaml"
+TENSORBOARD = "tensorboard"
 _COLUMN = 20
 
 
@@ -36,6 +40,10 @@ class RunReporter:
         event_folder: Folder of `log.jsonl`; None: the run's.
         log_bytes: How much of an earlier `log.jsonl` to keep when the run goes on; None starts it anew, and what was
             there moves to `log.jsonl.old`.
+        tensorboard: Write the events for TensorBoard too, into the run's folder.
+
+    Raises:
+        ImportError: TensorBoard's events cannot be written, as tensorboardX is not installed.
     """
 
     def __init__(
@@ -48,6 +56,7 @@ class RunReporter:
         is_master: bool = True,
         event_folder: Path | None = None,
         log_bytes: int | None = None,
+        tensorboard: bool = False,
     ) -> None:
         self.folder = folder
         self.epochs = epochs
@@ -57,6 +66,9 @@ class RunReporter:
         self.is_master = is_master
         self.show_progress = is_master and sys.stderr.isatty()
         self._events = EventLog((event_folder or folder) / EVENT_LOG, log_bytes) if is_master else None
+        self._board: TensorBoardLog | None = None
+        if self._events and tensorboard:
+            self._board = TensorBoardLog(folder / TENSORBOARD, self._events.records())
         self._bar: tqdm | None = None
         self._epoch = 0
         # (time, steps of the run) of the last readings, for the speed of now instead of the average with compilation.
@@ -64,9 +76,11 @@ class RunReporter:
         self._compiled = False
 
     def event(self, name: str, **values: Any) -> None:
-        """Writes one event to `log.jsonl`."""
+        """Writes one event to `log.jsonl`, and to TensorBoard."""
         if self._events:
-            self._events.write(name, **values)
+            record = self._events.write(name, **values)
+            if self._board:
+                self._board.write(record)
 
     def log_bytes(self) -> int:
         """How long `log.jsonl` is."""
@@ -86,18 +100,19 @@ class RunReporter:
     def step(self, state: TrainState, losses: list[float], lr: float, data_wait_s: float) -> None:
         """The losses of the last `len(losses)` steps are known."""
         now = time.perf_counter()
-        if not self._compiled:
-            self._compiled = True
-            self.event("first_step", seconds=now - self._epoch_begin)
-            _logger.info("First step: %.1f s, with graph compilation", now - self._epoch_begin)
-            self._readings.clear()
         self._readings.append((now, state.global_step))
         begin, first = self._readings[0]
         steps_per_s = (state.global_step - first) / max(now - begin, 1e-9)
         speed = steps_per_s * self.images_per_step
         wait_share = data_wait_s / max(now - self._epoch_begin, 1e-9)
         left = self.epochs * self._steps - state.global_step
-        eta = _clock(left / steps_per_s) if steps_per_s else "?"
+        eta = _clock(left / steps_per_s) if self._compiled else "?"
+        if not self._compiled:
+            self._compiled = True
+            self.event("first_step", seconds=now - self._epoch_begin)
+            _logger.info("First step: %.1f s, with graph compilation", now - self._epoch_begin)
+            self._readings.clear()
+            self._readings.append((now, state.global_step))
         shown = f"loss={losses[-1]:.4f}, lr={lr:.3g}, {speed:.1f} img/s, "
         shown += f"data wait {wait_share:.0%}, ETA {eta}"
         if self._bar is not None:
@@ -107,7 +122,8 @@ class RunReporter:
         if not crossed and state.step != self._steps:
             return
         where = {"epoch": self._epoch, "step": state.step, "global_step": state.global_step}
-        self.event("train", **where, loss=losses[-1], lr=lr, images_per_s=speed, data_wait_s=data_wait_s)
+        wait = {"data_wait_s": data_wait_s, "data_wait_share": wait_share}
+        self.event("train", **where, loss=losses[-1], lr=lr, images_per_s=speed, **wait)
         if self.is_master and self._bar is None:
             _logger.info("Epoch: [%d/%d], step: [%d/%d], %s", self._epoch, self.epochs, state.step, self._steps, shown)
 
@@ -116,7 +132,8 @@ class RunReporter:
         self.close_bar()
         if not self.is_master:
             return
-        self.event("epoch", **row, best_metric=state.best_metric, best_epoch=state.best_epoch)
+        best = {"best_metric": state.best_metric, "best_epoch": state.best_epoch}
+        self.event("epoch", **row, global_step=state.global_step, **peak_memory_mb(), **best)
         parts = [f"loss={row['loss']:.4f}"]
         parts += [f"{name}={row[name]:.2%}" for name in self.metrics if name in row]
         parts += [f"lr={row['lr']:.3g}", f"{row['images_per_s']:.1f} img/s", f"data wait {row['data_wait_s']:.1f} s"]
@@ -146,13 +163,19 @@ class RunReporter:
         """The run is complete: says where everything is and how to evaluate it."""
         if not self.is_master or saver is None:
             return
-        self.event("run_end", best_metric=state.best_metric, best_epoch=state.best_epoch)
+        peak = peak_memory_mb()
+        self.event("run_end", best_metric=state.best_metric, best_epoch=state.best_epoch, **peak)
         best = saver.last_path
         if state.best_metric is not None:
             best = saver.best_path
             _logger.info("Best top-1 accuracy: %.2f %% in epoch %d", 100 * state.best_metric, state.best_epoch)
         _logger.info("Checkpoints: %s, last: %s", best, saver.last_path)
         _logger.info("Logs: %s, %s", self.folder / RESULT_LOG, self.folder / EVENT_LOG)
+        if self._board:
+            _logger.info("TensorBoard: tensorboard --logdir %s", self.folder / TENSORBOARD)
+        of_whom = " of rank 0" if world_size() > 1 else ""
+        figures = ", ".join(f"{name.removesuffix('_peak_mb')} {value:.0f} MB" for name, value in peak.items())
+        _logger.info("Peak memory%s: %s", of_whom, figures)
         _logger.info("Resolved config: %s", self.folder / RUN_CONFIG)
         script = "python validate.py" if Path(sys.argv[0]).name == "train.py" else "mindcv validate"
         _logger.info("Evaluate with: %s -c %s --ckpt_path %s", script, self.folder / RUN_CONFIG, best)
@@ -160,6 +183,8 @@ class RunReporter:
     def close(self) -> None:
         """Nothing more will be told."""
         self.close_bar()
+        if self._board:
+            self._board.close()
         if self._events:
             self._events.close()
 

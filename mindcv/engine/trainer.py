@@ -13,6 +13,7 @@ from .checkpoint import CheckpointSaver, TrainState
 from .distributed import average_batch_norm, wait_for_ranks, world_size
 from .ema import averaged_weights
 from .evaluator import Evaluator
+from .profile import StepProfiler
 from .report import RunReporter
 from .signals import StopSignal, keep_handlers
 from .train_step import TrainStep
@@ -61,6 +62,7 @@ class Trainer:
         saver: Writes checkpoints; None on ranks that write none.
         evaluator: Evaluates; None for none.
         metric: Name of the metric that decides which checkpoint is best.
+        profiler: Records some steps; None for none.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Trainer:
         saver: CheckpointSaver | None = None,
         evaluator: Evaluator | None = None,
         metric: str = "Top_1_Accuracy",
+        profiler: StepProfiler | None = None,
     ) -> None:
         self.step = step
         self.feed = feed
@@ -84,6 +87,8 @@ class Trainer:
         self.saver = saver
         self.evaluator = evaluator
         self.metric = metric
+        self.profiler = profiler
+        self._has_run_a_step = False
         self._overflows_in_a_row = 0
 
     def fit(self, state: TrainState | None = None) -> TrainState:
@@ -107,8 +112,7 @@ class Trainer:
                     self._save(state, row.get(self.metric))
                 if state.epoch < self.schedule.epochs:
                     self._stop_if_asked(stop.agree(), state, is_saved)
-        if self.saver:
-            self.saver.finish()
+        self._finish(state)
         return state
 
     def _train_epoch(self, state: TrainState, stop: StopSignal) -> dict[str, float]:
@@ -121,15 +125,22 @@ class Trainer:
         begin = time.perf_counter()
         pending = []
         while state.step < self.steps_per_epoch:
+            if self.profiler:
+                self.profiler.begin_step(state.global_step + 1)
             pending.append(self.feed.run_step())
-            keep_handlers()
             state.step += 1
             state.global_step += 1
+            if self.profiler:
+                self.profiler.end_step(state.global_step, pending[-1])
+            keep_handlers()
             is_last = state.step == self.steps_per_epoch
             is_saved = bool(self.schedule.save_steps) and state.global_step % self.schedule.save_steps == 0
             # Ranks must stop at the same step, so with several a signal waits until all of them look for one.
             is_asked = stop.number is not None and world_size() == 1
-            if is_last or is_saved or is_asked or state.step % self.schedule.read_interval == 0:
+            # The first one is read at once, so that its time, with the compilation, is known.
+            is_due = not self._has_run_a_step or state.step % self.schedule.read_interval == 0
+            self._has_run_a_step = True
+            if is_last or is_saved or is_asked or is_due:
                 losses = self._read_losses(pending, state)
                 keep_handlers()
                 pending.clear()
@@ -199,14 +210,20 @@ class Trainer:
         state.log_bytes = self.reporter.log_bytes()
         self.saver.save(self.step, state, metric)
 
+    def _finish(self, state: TrainState) -> None:
+        """Waits for the checkpoint that is being written and closes the profile."""
+        if self.saver:
+            self.saver.finish()
+        if self.profiler:
+            self.profiler.close(state.global_step)
+
     def _stop_if_asked(self, number: int | None, state: TrainState, is_saved: bool = False) -> None:
         """Ends the run after a signal, saved at this very step."""
         if number is None:
             return
         if not is_saved:
             self._save(state, None)
-        if self.saver:
-            self.saver.finish()
+        self._finish(state)
         # A launcher that sees one rank end kills the others, also one that is still saving.
         wait_for_ranks()
         self.reporter.close_bar()

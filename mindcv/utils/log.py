@@ -85,14 +85,21 @@ class EventLog:
     def __init__(self, path: Path, keep_bytes: int | None = None) -> None:
         if keep_bytes is None and path.exists():
             os.replace(path, path.with_name(f"{path.name}.old"))
+        self.path = path
         self._file = path.open("a", encoding="utf-8", buffering=1)
         if keep_bytes is not None:
             self._file.truncate(min(keep_bytes, path.stat().st_size))
 
-    def write(self, event: str, **values: Any) -> None:
-        """Adds a line; a value that JSON does not know is written as a float."""
+    def write(self, event: str, **values: Any) -> dict[str, Any]:
+        """Adds a line and returns what it says; a value that JSON does not know is written as a float."""
         record = {"event": event, "time": round(time.time(), 3), **values}
         self._file.write(json.dumps(record, default=float) + "\n")
+        return record
+
+    def records(self) -> list[dict[str, Any]]:
+        """Returns the events that are in the file; a last line that a power cut tore is none."""
+        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def size(self) -> int:
         """How many bytes there are in the file."""

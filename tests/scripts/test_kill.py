@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from event_files import assert_equals_log
 
 HERE = Path(__file__).parent
 KILLS = 20
@@ -49,6 +51,7 @@ RECIPE = {
     "dataset_sink_mode": False,
     "num_classes": 10,
     "resume": "auto",
+    "tensorboard": True,
 }
 
 
@@ -71,6 +74,7 @@ def figures(folder: Path) -> dict:
         for e in events
         if e["event"] == "epoch"
     ]
+    assert_equals_log(folder)
     rows = [line.split()[:4] for line in (folder / "result.log").read_text().splitlines()]
     arrays, _ = read_checkpoint(folder / f"tiny_net-{EPOCHS}_{STEPS}.ckpt")
     return {"steps": steps, "epochs": epochs, "rows": rows, "arrays": arrays}
@@ -85,11 +89,12 @@ def recipe(tmp_path_factory) -> Path:
 
 @pytest.mark.slow
 def test_killed_runs_equal_one_that_was_not(tmp_path, recipe):
-    whole = start(tmp_path / "whole", recipe)
+    whole = start(tmp_path / "whole", recipe, "--profile", "3:6")
     out, _ = whole.communicate(timeout=180)
     assert whole.returncode == 0, out
     expected = figures(tmp_path / "whole")
     assert len(expected["steps"]) == EPOCHS * STEPS
+    assert_is_trace_of(out, "the steps 3 to 6")
 
     dice = random.Random(7)
     kills, runs = 0, 0
@@ -107,6 +112,14 @@ def test_killed_runs_equal_one_that_was_not(tmp_path, recipe):
             np.testing.assert_array_equal(got["arrays"][name], array, err_msg=name)
         assert not list(folder.glob("*.damaged"))
     assert runs >= 2
+
+
+def assert_is_trace_of(out: str, steps: str) -> None:
+    """The trace that the log names is there, and its events are operators of the network."""
+    path = re.search(rf"Profile of {steps}: (\S+); open it in", out).group(1)
+    spans = [event["name"] for event in json.loads(Path(path).read_text()) if event["ph"] == "X"]
+    assert sum(name.endswith("conv-Conv2d/Conv2D-op0") for name in spans) == 4
+    assert any(name.endswith("Conv2DBackpropFilter-op0") for name in spans)
 
 
 def _is_killed(process: subprocess.Popen, dice: random.Random) -> bool:

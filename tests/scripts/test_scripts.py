@@ -43,7 +43,9 @@ def test_training_leaves_what_it_says(trained):
     assert [event["step"] for event in events if event["event"] == "train"] == [1, 2, 3, 1, 2, 3]
     assert [event["val_samples"] for event in events if event["event"] == "epoch"] == [10, 10]
     step = next(event for event in events if event["event"] == "train")
-    assert {"loss", "lr", "images_per_s", "data_wait_s"} <= set(step)
+    assert {"loss", "lr", "images_per_s", "data_wait_s", "data_wait_share"} <= set(step)
+    assert 100 < next(event for event in events if event["event"] == "epoch")["host_peak_mb"] < 20_000
+    assert re.search(r"Peak memory: host \d+ MB\n", out)
     assert "img/s" in out
     assert "data wait" in out
     assert "ETA" in out
