@@ -8,6 +8,7 @@ import logging
 from mindspore import dtype as mstype
 from mindspore import nn, ops
 
+from .cells import replace_cells
 from .distributed import world_size
 
 _logger = logging.getLogger(__name__)
@@ -75,25 +76,13 @@ def synchronize_batch_norm(network: nn.Cell) -> int:
     if world_size() == 1:
         _logger.info("sync_bn has no effect with one worker")
         return 0
-    parameters = list(network.get_parameters())
-    names = [parameter.name for parameter in parameters]
-    count = _replace(network)
-    # Putting a cell into another one prefixes its parameters' names once more.
-    for parameter, name in zip(parameters, names, strict=True):
-        parameter.name = name
+    count = replace_cells(network, _synchronized)
     _logger.info("sync_bn: %d BatchNorm cells work on the images of all %d workers", count, world_size())
     return count
 
 
-def _replace(parent: nn.Cell) -> int:
-    count = 0
-    for index, (name, child) in enumerate(list(parent.name_cells().items())):
-        if type(child) not in (nn.BatchNorm1d, nn.BatchNorm2d) or child.use_batch_statistics is not None:
-            count += _replace(child)
-            continue
-        count += 1
-        if isinstance(parent, (nn.SequentialCell, nn.CellList)):
-            parent[index] = SyncBatchNorm(child)
-        else:
-            setattr(parent, name, SyncBatchNorm(child))
-    return count
+def _synchronized(cell: nn.Cell) -> nn.Cell | None:
+    """What takes the place of a cell, or None."""
+    if type(cell) not in (nn.BatchNorm1d, nn.BatchNorm2d) or cell.use_batch_statistics is not None:
+        return None
+    return SyncBatchNorm(cell)

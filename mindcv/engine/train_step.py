@@ -5,6 +5,7 @@ moving average advance once per update, so neither moves on an overflow or betwe
 """
 
 import dataclasses
+import logging
 from typing import Any
 
 import mindspore as ms
@@ -13,6 +14,9 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from ..utils.registry import unknown_name_message
 from .distributed import world_size
+from .dropout import follow_steps
+
+_logger = logging.getLogger(__name__)
 
 __all__ = ["GradientAccumulation", "LossScale", "LossWithNetwork", "TrainStep"]
 
@@ -77,14 +81,25 @@ class LossScale:
         return self.dynamic or self.drop_overflow
 
     @classmethod
-    def of_type(cls, kind: str, value: float = 1.0, drop_overflow: bool = False, amp_level: str = "O0") -> "LossScale":
-        """Makes it from the config keys `loss_scale_type`, `loss_scale`, `drop_overflow_update` and `amp_level`.
+    def of_type(
+        cls,
+        kind: str,
+        value: float = 1.0,
+        drop_overflow: bool = False,
+        amp_level: str = "O0",
+        amp_dtype: str = "float16",
+    ) -> "LossScale":
+        """Makes it from the config keys `loss_scale_type`, `loss_scale`, `drop_overflow_update` and those of precision.
+
+        bfloat16 has the exponents of fp32, so that nothing needs to be scaled. A scale that is asked for is used all
+        the same, and a line says so.
 
         Args:
-            kind: fixed; dynamic; or auto, MindSpore's choice: dynamic from 2^24 at amp_level O2, else none.
+            kind: fixed; dynamic; or auto, MindSpore's choice: dynamic from 2^24 at amp_level O2 in float16, else none.
             value: The (initial) scale.
             drop_overflow: Skip updates whose gradients are not finite; a dynamic scale always does.
             amp_level: Level of mixed precision.
+            amp_dtype: float16 or bfloat16.
 
         Raises:
             ValueError: The kind is unknown, or the scale is below 1.
@@ -92,7 +107,10 @@ class LossScale:
         if kind not in LOSS_SCALE_TYPES:
             raise ValueError(unknown_name_message("loss_scale_type", kind, LOSS_SCALE_TYPES))
         if kind == "auto":
-            return cls(_AUTO_SCALE, True, True) if amp_level == "O2" else cls(drop_overflow=drop_overflow)
+            is_scaled = amp_level == "O2" and amp_dtype == "float16"
+            return cls(_AUTO_SCALE, True, True) if is_scaled else cls(drop_overflow=drop_overflow)
+        if amp_dtype == "bfloat16" and (kind == "dynamic" or value != 1.0):
+            _logger.info("bfloat16 needs no loss scale; loss_scale_type: fixed with loss_scale: 1 would do")
         return cls(float(value), kind == "dynamic", drop_overflow or kind == "dynamic")
 
     @classmethod
@@ -158,8 +176,9 @@ def _state(value: float | int, dtype: Any, name: str) -> Parameter:
 class TrainStep(nn.Cell):
     """Runs forward, backward and, every `gradient_accumulation_steps` calls, one update of the weights.
 
-    All state lives in parameters of this cell (weights, optimizer slots, EMA, loss scale, accumulated gradients), so
-    that `parameters_dict()` is what a checkpoint has to hold.
+    All state lives in parameters of this cell (weights, optimizer slots, EMA, loss scale, accumulated gradients, the
+    step that dropout draws for), so that `parameters_dict()` is what a checkpoint has to hold. For that, the network's
+    `nn.Dropout` cells are replaced by `StepDropout`, in place.
 
     Args:
         network: Gives the loss for a batch; see `LossWithNetwork`.
@@ -196,6 +215,11 @@ class TrainStep(nn.Cell):
         if not 0.0 <= ema_decay <= 1.0:
             raise ValueError(f"ema_decay is {ema_decay}; it must lie between 0 and 1")
         self.network = network
+        dropout_step = _state(0, ms.int32, "dropout_step")
+        seed = ms.get_seed()
+        self.has_dropout = follow_steps(network, np.random.randint(1 << 31) if seed is None else seed, dropout_step) > 0
+        if self.has_dropout:
+            self.dropout_step = dropout_step
         self.network.set_grad()
         self.optimizer = optimizer
         self.weights = optimizer.parameters
@@ -247,6 +271,9 @@ class TrainStep(nn.Cell):
             gradients = self.hyper_map(ops.partial(_multiply, 1.0 / self.loss_scale), gradients)
         else:
             loss, gradients = self.value_and_grad(*inputs)
+        if self.has_dropout:
+            # Only when the backward pass has read the old number too.
+            loss = ops.depend(loss, ops.assign_add(self.dropout_step, ops.depend(Tensor(1, ms.int32), gradients)))
         if self.accumulation_steps > 1:
             return self._accumulate(loss, gradients)
         return ops.depend(loss, self._update(gradients))

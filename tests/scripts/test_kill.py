@@ -30,6 +30,8 @@ RECIPE = {
     "scale": [0.5, 1.0],
     "auto_augment": "randaug-m7-mstd0.5",
     "re_prob": 0.3,
+    "drop_rate": 0.2,
+    "drop_path_rate": 0.3,
     "mixup": 0.4,
     "cutmix": 0.4,
     "opt": "adamw",
