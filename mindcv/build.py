@@ -191,7 +191,7 @@ def build_feed(
     return engine.HostFeed(step, lambda epoch, first_step: epoch_batches(loader, epoch, first_step, seed))
 
 
-def build_saver(cfg: Config, folder: Path) -> engine.CheckpointSaver | None:
+def build_saver(cfg: Config, folder: Path, steps_per_epoch: int) -> engine.CheckpointSaver | None:
     """Returns what saves checkpoints on this rank, or None where it saves none."""
     if engine.rank() > 0:
         if cfg.ckpt_save_on == "master":
@@ -199,6 +199,7 @@ def build_saver(cfg: Config, folder: Path) -> engine.CheckpointSaver | None:
         folder = folder / f"rank_{engine.rank()}"
     versions = {"mindcv": __version__, "mindspore": ms.__version__}
     run_info = {"config": cfg.model_dump(), "versions": versions, "world_size": engine.world_size()}
+    run_info["steps_per_epoch"] = steps_per_epoch
     stop_on_error = cfg.ckpt_on_error == "stop"
     return engine.CheckpointSaver(
         folder, cfg.model, cfg.ckpt_save_policy, cfg.keep_checkpoint_max, run_info, cfg.ckpt_async, stop_on_error

@@ -51,7 +51,9 @@ def train(cfg: Config) -> engine.TrainState:
     state = None
     if cfg.resume != "none":
         where = folder if cfg.resume == "auto" else cfg.resume
-        state = engine.resume_run(step, where, cfg.model_dump(), cfg.free_keys(), cfg.resume_force)
+        state = engine.resume_run(
+            step, where, cfg.model_dump(), cfg.free_keys(), steps_per_epoch, cfg.resume_force
+        )
     elif cfg.resume_opt:
         state = engine.resume_weights(step, cfg.ckpt_path, folder / f"optim_{cfg.model}.ckpt", steps_per_epoch)
     done = state.global_step if state else 0
@@ -83,7 +85,7 @@ def train(cfg: Config) -> engine.TrainState:
         read_interval=1 if device == "CPU" else cfg.log_interval,
     )
     feed = build_feed(cfg, step, loader, device, state.global_step if state else 0)
-    saver = build_saver(cfg, folder)
+    saver = build_saver(cfg, folder, steps_per_epoch)
     profiler = engine.StepProfiler(folder / "profile", *cfg.profile) if cfg.profile and rank == 0 else None
     trainer = engine.Trainer(
         step, feed, steps_per_epoch, learning_rates, schedule, reporter, saver, evaluator, profiler=profiler

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Sequence
 
 import mindspore as ms
 import numpy as np
-from mindspore import nn, ops
+from mindspore import Parameter, nn, ops
 from mindspore.communication import GlobalComm, get_group_size, get_rank, init
 
 __all__ = [
     "AllReduceSum",
     "average_batch_norm",
+    "average_gradients",
     "broadcast_parameters",
     "gather_over_ranks",
     "init_distributed",
@@ -151,14 +152,24 @@ def average_batch_norm(cell: nn.Cell) -> None:
     Called before evaluation and saving, since each rank's statistics are those of its own images. Nothing changes with
     `sync_bn`, where they are the same on all ranks.
     """
-    if world_size() == 1:
+    _average([parameter for parameter in cell.get_parameters() if parameter.name.endswith(_STATISTICS)])
+
+
+def average_gradients(gradients: Iterable[Parameter]) -> None:
+    """Gives all ranks the mean over ranks of the gradients that a step has added up but not yet used.
+
+    Called before saving: the file of rank 0, with which all ranks go on, then says what all of them have seen, and the
+    next update is the same one, since it takes the mean over ranks anyway.
+    """
+    _average(list(gradients))
+
+
+def _average(parameters: Sequence[Parameter]) -> None:
+    if world_size() == 1 or not parameters:
         return
-    statistics = [parameter for parameter in cell.get_parameters() if parameter.name.endswith(_STATISTICS)]
-    if not statistics:
-        return
-    own = np.concatenate([parameter.asnumpy().reshape(-1) for parameter in statistics]).astype(np.float32)
+    own = np.concatenate([parameter.asnumpy().reshape(-1) for parameter in parameters]).astype(np.float32)
     means = ops.AllReduce()(ms.Tensor(own)).asnumpy() / np.float32(world_size())
-    for parameter, mean in zip(statistics, np.split(means, np.cumsum([p.size for p in statistics])[:-1]), strict=True):
+    for parameter, mean in zip(parameters, np.split(means, np.cumsum([p.size for p in parameters])[:-1]), strict=True):
         # In place: after set_data, a step that has run once would go on with the old memory.
         ops.assign(parameter, ms.Tensor(mean.reshape(parameter.shape), parameter.dtype))
 

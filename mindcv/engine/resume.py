@@ -18,6 +18,10 @@ _logger = logging.getLogger(__name__)
 
 __all__ = ["check_same_run", "find_checkpoint", "resume_run", "resume_weights"]
 
+_STEPS = "steps in an epoch"
+# Keys that count for each rank, and what they say of all ranks together: that must stay, with any number of ranks.
+_PER_RANK = {"batch_size": "global batch", "num_samples": "samples of all ranks"}
+
 
 def find_checkpoint(where: Path, is_master: bool) -> tuple[Path, dict[str, np.ndarray], dict[str, Any]] | None:
     """Returns the newest whole checkpoint of a folder, or the one file that is named; None for a folder without any.
@@ -67,7 +71,8 @@ def check_same_run(
     Args:
         saved: Config of the checkpoint.
         current: Config of this run.
-        free_keys: Keys that may differ; those that do are named in one line.
+        free_keys: Keys that may differ; those that do are named in one line. `batch_size` and `num_samples`, which are
+            those of one rank, may differ as the number of ranks does.
         saved_world_size: Ranks of the checkpoint's run.
         world_size: Ranks of this run.
         force: Let all keys differ.
@@ -80,13 +85,14 @@ def check_same_run(
         for key, value in current.items()
         if _plain(saved.get(key)) != _plain(value)
     }
-    refused = [words for key, words in changes.items() if key not in free_keys and key != "batch_size"]
-    old_batch, new_batch = saved["batch_size"] * saved_world_size, current["batch_size"] * world_size
-    if old_batch != new_batch:
-        refused.append(
-            f"global batch {old_batch} -> {new_batch} (batch_size {saved['batch_size']} on {saved_world_size} ranks -> "
-            f"{current['batch_size']} on {world_size})"
-        )
+    refused = [words for key, words in changes.items() if key not in free_keys and key not in _PER_RANK]
+    for key, total in _PER_RANK.items():
+        old, new = saved[key], current[key]
+        old_total, new_total = old and old * saved_world_size, new and new * world_size
+        if old_total != new_total:
+            refused.append(
+                f"{total} {old_total} -> {new_total} ({key} {old} on {saved_world_size} ranks -> {new} on {world_size})"
+            )
     if refused and not force:
         raise ValueError(
             f"resume: the run was started with other settings: {', '.join(refused)}; "
@@ -94,6 +100,8 @@ def check_same_run(
         )
     if saved_world_size != world_size:
         changes["ranks"] = f"ranks {saved_world_size} -> {world_size}"
+        if not refused:
+            changes["ranks"] += f" (the global batch is {current['batch_size'] * world_size} as before)"
     if changes:
         _logger.info("resume with other settings: %s", ", ".join(changes.values()))
 
@@ -104,9 +112,23 @@ def _plain(value: Any) -> Any:
 
 
 def resume_run(
-    step: TrainStep, where: str | os.PathLike[str], config: dict[str, Any], free_keys: Set[str], force: bool = False
+    step: TrainStep,
+    where: str | os.PathLike[str],
+    config: dict[str, Any],
+    free_keys: Set[str],
+    steps_per_epoch: int,
+    force: bool = False,
 ) -> TrainState | None:
     """Restores weights, optimizer, EMA, loss scale and random state; returns where the run stands, None when it is new.
+
+    Args:
+        step: The training step, which is restored.
+        where: A run's folder or a checkpoint.
+        config: Config of this run.
+        free_keys: See `check_same_run`.
+        steps_per_epoch: Batches in an epoch, which must be those of the checkpoint's run: a position is a step of an
+            epoch, and the schedule follows from their number.
+        force: Go on whatever has changed.
 
     Raises:
         FileNotFoundError: There is no such file or folder.
@@ -117,7 +139,8 @@ def resume_run(
         _logger.info("resume: there is no checkpoint in %s yet, the run starts from the beginning", where)
         return None
     path, arrays, saved = found
-    check_same_run(saved["config"], config, free_keys, saved["world_size"], world_size(), force)
+    old = {**saved["config"], _STEPS: saved["steps_per_epoch"]}
+    check_same_run(old, {**config, _STEPS: steps_per_epoch}, free_keys, saved["world_size"], world_size(), force)
     load_state(step, arrays, str(path))
     restore_random_state(saved["random"])
     state = TrainState.of(saved)

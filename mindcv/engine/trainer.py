@@ -10,7 +10,7 @@ from typing import Any
 
 from ..utils.errors import RunError, RunStopped
 from .checkpoint import CheckpointSaver, TrainState
-from .distributed import average_batch_norm, wait_for_ranks, world_size
+from .distributed import average_batch_norm, average_gradients, wait_for_ranks, world_size
 from .ema import averaged_weights
 from .evaluator import Evaluator
 from .profile import StepProfiler
@@ -203,6 +203,8 @@ class Trainer:
 
     def _save(self, state: TrainState, metric: float | None) -> None:
         average_batch_norm(self.step)
+        if state.global_step % self.step.accumulation_steps:
+            average_gradients(self.step.accumulated)
         if self.saver is None:
             return
         self.reporter.event("checkpoint", file=self.saver.path_of(state).name, epoch=state.epoch, step=state.step)

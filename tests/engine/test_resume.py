@@ -10,7 +10,7 @@ from mindspore import nn
 
 from mindcv.config import Config
 from mindcv.engine import CheckpointSaver, TrainState, checkpoint, read_checkpoint
-from mindcv.engine.resume import check_same_run, find_checkpoint
+from mindcv.engine.resume import check_same_run, find_checkpoint, resume_run
 from mindcv.utils.errors import RunError
 
 
@@ -179,6 +179,14 @@ def as_saved(**values):
             r"global batch 64 -> 32 \(batch_size 64 on 1 ranks -> 32 on 1\)",
         ),
         ({}, {}, (1, 2), r"global batch 128 -> 256"),
+        ({"batch_size": 8, "num_samples": 48}, {"batch_size": 4, "num_samples": 24}, (1, 2), None),
+        (
+            {"batch_size": 8, "num_samples": 48},
+            {"batch_size": 4, "num_samples": 48},
+            (1, 2),
+            r"samples of all ranks 48 -> 96 \(num_samples 48 on 1 ranks -> 48 on 2\)",
+        ),
+        ({}, {"num_samples": 48}, (1, 1), r"samples of all ranks None -> 48"),
         ({"lr": 0.1}, {"lr": 0.2}, (1, 1), r"lr 0\.1 -> 0\.2"),
         (
             {"model": "resnet18", "opt": "sgd"},
@@ -198,8 +206,23 @@ def test_what_may_change(old, new, worlds, refused, caplog):
         check_same_run(saved, current, Config.free_keys(), *worlds)
         changed = {key for key in {**old, **new} if old.get(key) != new.get(key) or worlds[0] != worlds[1]}
         assert len(caplog.records) == bool(changed)
+        if worlds[0] != worlds[1]:
+            batch = new["batch_size"] * worlds[1]
+            assert f"ranks {worlds[0]} -> {worlds[1]} (the global batch is {batch} as before)" in caplog.text
     else:
         with pytest.raises(ValueError, match=refused):
             check_same_run(saved, current, Config.free_keys(), *worlds)
         check_same_run(saved, current, Config.free_keys(), *worlds, force=True)
         assert "resume with other settings" in caplog.text
+
+
+def test_a_run_whose_epochs_have_other_lengths_is_not_gone_on_with(tmp_path, cell):
+    """As when images were added, or when the last samples make a batch on two ranks but not on one."""
+    config = as_saved()
+    saver = CheckpointSaver(tmp_path, "net", "none", 5, {"config": config, "world_size": 1, "steps_per_epoch": 5})
+    save(saver, cell, [1])
+    free = Config.free_keys()
+    with pytest.raises(ValueError, match=r"started with other settings: steps in an epoch 5 -> 4; take them back"):
+        resume_run(cell, tmp_path, config, free, 4)
+    assert resume_run(cell, tmp_path, config, free, 4, force=True).epoch == 1
+    assert resume_run(cell, tmp_path, config, free, 5).epoch == 1
