@@ -18,7 +18,19 @@ _SCRIPTS = {
 }
 # `validate --model FILE` with a file of `mindcv export` goes to mindcv.cli.exported.
 _EXPORTED_SUFFIXES = (".mindir", ".onnx")
-_COMMANDS = ("models", "doctor", "data", "prepare", "convert", "weights", "export", "infer", "launch", "config")
+_COMMANDS = (
+    "models",
+    "doctor",
+    "data",
+    "prepare",
+    "convert",
+    "weights",
+    "export",
+    "infer",
+    "launch",
+    "config",
+    "benchmark",
+)
 
 __all__ = ["main", "run_script"]
 
@@ -32,7 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = importlib.import_module(f"mindcv.cli.{arguments[0]}")
         parser = argparse.ArgumentParser(prog=f"mindcv {arguments[0]}", description=command.HELP)
         command.add_arguments(parser)
-        options = parser.parse_args(arguments[1:])
+        options, options.keys = parser.parse_known_args(arguments[1:])
+        if options.keys and not getattr(options, "takes_keys", False):
+            parser.error(f"unrecognized arguments: {' '.join(options.keys)}")
         return run_command(lambda: command.run(options))
     if arguments in (["-V"], ["--version"]):
         print(f"mindcv {__version__}")

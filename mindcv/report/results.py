@@ -7,8 +7,9 @@ per source; a figure that the source does not give is a dash.
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -78,13 +79,21 @@ def render_results(data: dict[str, Any]) -> str:
         publisher = f"[{source['publisher']}]({source['url']})"
         measured_here = source["measured_here"]
         origin = f"Measured here, {publisher}" if measured_here else f"Published by {publisher}, not measured here"
-        parts += [f"**{origin}**: {source['setup']}, {source['dataset']}.", _table(rows)]
+        parts += [f"**{origin}**: {source['setup']}, {source['dataset']}.", render_table(rows)]
     return "\n\n".join(parts)
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> str:
+def render_table(rows: Sequence[dict[str, Any]], missing: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Returns a Markdown table with a line for each row.
+
+    Args:
+        rows: Figures by the keys of `COLUMNS`.
+        missing: What stands where a row has no figure, by key; a dash for other keys.
+    """
     lines = [[title for _, title, _ in COLUMNS], ["---"] * len(COLUMNS)]
-    lines += [[form.format(row[key]) if key in row else "-" for key, _, form in COLUMNS] for row in rows]
+    lines += [
+        [form.format(row[key]) if key in row else missing.get(key, "-") for key, _, form in COLUMNS] for row in rows
+    ]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
