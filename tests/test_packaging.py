@@ -1,5 +1,6 @@
 """The packaging table matches the tree; what a wheel must hold is where the table says."""
 
+import ast
 import importlib.metadata
 import shutil
 import subprocess
@@ -36,7 +37,7 @@ def test_packages_are_those_of_the_tree():
 def test_data_files_are_in_the_table():
     packaged = set().union(*map(files_of, SETUPTOOLS["package-data"]))
     wanted = {path for folder in ("mindcv", "configs") for path in (ROOT / folder).rglob("*") if path.is_file()}
-    wanted = {path for path in wanted if path.suffix not in (".py", ".pyc")}
+    wanted = {path for path in wanted if path.suffix not in (".py", ".pyc", ".c", ".so")}
     assert packaged == wanted
     assert {ROOT / "mindcv/py.typed", ROOT / "mindcv/data/assets/digits.npz"} <= packaged
     assert ROOT / "mindcv/config/config.schema.json" in packaged
@@ -51,9 +52,29 @@ def test_metadata():
     assert (ROOT / project["readme"]).is_file()
 
 
-def test_setup_py_only_calls_setup():
-    code = [line for line in (ROOT / "setup.py").read_text(encoding="utf-8").splitlines() if line]
-    assert code[1:] == ["from setuptools import setup", "setup()"]
+def test_setup_py_only_names_the_extension():
+    _, imports, call = ast.parse((ROOT / "setup.py").read_text(encoding="utf-8")).body
+    assert ast.unparse(imports) == "from setuptools import Extension, setup"
+    assert [keyword.arg for keyword in call.value.keywords] == ["ext_modules"]
+
+
+def can_compile_for_libjpeg(folder: Path) -> bool:
+    """Whether there are a C compiler and libjpeg-turbo with its headers."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    source = folder / "try.c"
+    source.write_text(
+        "#include <stdio.h>\n#include <jpeglib.h>\nint main(void) { return !LIBJPEG_TURBO_VERSION_NUMBER; }\n"
+    )
+    command = [compiler, str(source), "-ljpeg", "-o", str(folder / "try")]
+    return compiler is not None and subprocess.run(command, capture_output=True, timeout=60).returncode == 0
+
+
+def test_the_jpeg_extension_is_built_where_it_can_be(tmp_path):
+    if not can_compile_for_libjpeg(tmp_path):
+        pytest.skip("there is no C compiler or no libjpeg-turbo")
+    from mindcv.data.decoding import is_jpeg_extension_built
+
+    assert is_jpeg_extension_built(), "install the package again, or run: python setup.py build_ext --inplace"
 
 
 def test_changelog_has_the_version():
@@ -93,7 +114,7 @@ def has_setuptools_77() -> bool:
 def test_wheel(tmp_path):
     tree = tmp_path / "tree"
     for name in ("mindcv", "configs"):
-        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tree)
     options = ["--no-build-isolation", "--no-deps", "-q", "-w", str(tmp_path), str(tree)]
@@ -102,3 +123,5 @@ def test_wheel(tmp_path):
     names = set(zipfile.ZipFile(wheel).namelist())
     assert "mindcv/configs/resnext/resnext50_32x4d_cpu.yaml" in names
     assert {"mindcv/py.typed", "mindcv/config/config.schema.json", "mindcv/data/assets/digits.npz"} <= names
+    is_built = any(name.startswith("mindcv/data/_jpeg.") and name.endswith(".so") for name in names)
+    assert is_built == can_compile_for_libjpeg(tmp_path)

@@ -208,15 +208,33 @@ def create_dataset(
             seed=seed,
             balance=_labels_to_balance(samples) if sampler == "balanced" else None,
         )
-    keys = ds.GeneratorDataset(EpochKeys(order, reader), ["key"], shuffle=False, num_parallel_workers=1)
-    keys.epoch_sampler = order
-    keys.samples = samples
-    dataset = keys.map(reader, ["key"], columns, num_parallel_workers=workers)
+    dataset = _read_by(reader, order, columns, num_parallel_workers=workers)
     if decode:
         dataset = dataset.map(vision.Decode(), "image", num_parallel_workers=workers)
     dataset.num_classes = lambda: samples.num_classes
     dataset.num_shards = num_shards or 1
+    if isinstance(reader, ImageReader) and not decode:
+        # For a loader, which can let images be decoded as they are read.
+        dataset.decoded_by = lambda decode, *batch, **stage: _read_by(
+            reader.decoding(decode), order, columns, *batch, **stage
+        )
     return dataset
+
+
+def _read_by(
+    reader: ImageReader | ArrayReader,
+    order: Any,
+    columns: list[str],
+    batch_size: int | None = None,
+    drop_remainder: bool = False,
+    **stage: Any,
+) -> ds.Dataset:
+    """A dataset of the samples, or of batches of them, in a sampler's order."""
+    source = EpochKeys(order, reader, batch_size, drop_remainder)
+    keys = ds.GeneratorDataset(source, ["key"], shuffle=False, num_parallel_workers=1)
+    keys.epoch_sampler = order
+    keys.samples = reader.samples
+    return keys.map(reader, ["key"], columns, **stage)
 
 
 def _subset(samples: Samples | ArraySamples, numbers: np.ndarray) -> Samples | ArraySamples:

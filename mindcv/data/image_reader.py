@@ -1,11 +1,13 @@
 """Reads and checks the images of a dataset by number, and treats those that cannot be used."""
 
+import copy
 import logging
 import os
+import random
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import numpy as np
 
 from ..utils.registry import unknown_name_message
 from .image_check import checked_image
+from .randomness import dataset_seed
 from .samples import ArraySamples, Samples
 
 __all__ = ["BAD_SAMPLES", "ArrayReader", "EpochKeys", "ImageReader", "find_bad_samples", "suspects"]
@@ -32,13 +35,17 @@ _readers: "weakref.WeakSet[ImageReader]" = weakref.WeakSet()
 
 
 class ImageReader:
-    """A map operation: the number of a sample to its encoded image and label.
+    """A map operation: the key of a sample to its image, encoded unless there is a `decode`, and label.
 
     Args:
         samples: The samples.
         bad_samples: error: raise; replace: take the next good sample, by number, in its place. (`skip` has been done
             before: what is skipped is no sample.)
         listing: File to which bad samples are added, one a line with the reason after a tab. None: no file.
+
+    Attributes:
+        decode: Makes pixels of an encoded image, with random numbers that follow from the seed, the epoch and the
+            sample's place in it alone. None: images stay encoded.
     """
 
     def __init__(self, samples: Samples, bad_samples: str = "error", listing: str | os.PathLike[str] | None = None):
@@ -50,42 +57,63 @@ class ImageReader:
         self.bad: dict[int, str] = {}
         self.recent: deque[int] = deque(maxlen=_MOST_IN_FLIGHT)
         self.epoch_size = 0
+        self.decode: Callable[[bytes, random.Random], np.ndarray] | None = None
         self._lock = threading.Lock()
         self._counts: dict[int, list[int]] = {}
         _readers.add(self)
 
+    def decoding(self, decode: Callable[[bytes, random.Random], np.ndarray]) -> "ImageReader":
+        """Returns a reader of the same samples, bad ones and counts that gives pixels."""
+        reader = copy.copy(self)
+        reader.decode = decode
+        _readers.add(reader)
+        return reader
+
     def __call__(self, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Reads a sample.
+        """Reads a sample, or a batch of them.
 
         Args:
-            key: Number of the pass over the data and of the sample, int64 (2,).
+            key: Seed, epoch, place in the epoch and number of the sample, int64 (4,); or an array of them, (N, 4).
 
         Returns:
-            The bytes of the image file, uint8 (size,), and the label.
+            The bytes of the image file, uint8 (size,), or what `decode` made of them; and the label. Of a batch, both
+            stacked.
 
         Raises:
             ValueError: The image cannot be used; the message names it.
         """
-        epoch, wanted = key.tolist()
+        if key.ndim == 2:
+            return self._batch(key)
+        seed, epoch, place, wanted = key.tolist()
         number = wanted
         for _ in range(_MOST_REPLACEMENTS):
-            data = self._read(number)
-            if data is not None:
+            image = self._read(number, seed << 96 | epoch << 64 | place)
+            if image is not None:
                 self.recent.append(number)
                 if self.replaces:
                     self._count(epoch, number != wanted)
-                return np.frombuffer(data, np.uint8), self.samples.labels[number]
+                return image, self.samples.labels[number]
             number = (number + 1) % len(self.samples)
         raise ValueError(
             f"{_MOST_REPLACEMENTS} images in a row cannot be read, the last one {self.samples.name(number)}; "
             "look at them with: mindcv data check"
         )
 
-    def _read(self, number: int) -> bytes | None:
+    def _batch(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        image, label = self(keys[0])
+        images = np.empty((len(keys), *image.shape), image.dtype)
+        labels = np.empty((len(keys), *label.shape), label.dtype)
+        images[0], labels[0] = image, label
+        for row in range(1, len(keys)):
+            images[row], labels[row] = self(keys[row])
+        return images, labels
+
+    def _read(self, number: int, seed: int) -> np.ndarray | None:
         """The checked image; None when it is bad and another one may take its place."""
         if number not in self.bad:
             try:
-                return checked_image(self.samples.read(number))
+                data = checked_image(self.samples.read(number))
+                return np.frombuffer(data, np.uint8) if self.decode is None else self.decode(data, random.Random(seed))
             except (OSError, ValueError) as error:
                 if not self.replaces:
                     raise ValueError(bad_sample_message(self.samples.name(number), error)) from error
@@ -126,22 +154,36 @@ class EpochKeys:
     Args:
         sampler: Its iterator gives the numbers of one epoch, and each new one those of the next.
         reader: What the keys are for.
+        batch_size: Keys come in arrays of so many, int64 (N, 4). None: one by one, int64 (4,).
+        drop_remainder: Whether a last array that is not full is left out.
     """
 
-    def __init__(self, sampler: Any, reader: "ImageReader | ArrayReader") -> None:
+    def __init__(
+        self,
+        sampler: Any,
+        reader: "ImageReader | ArrayReader",
+        batch_size: int | None = None,
+        drop_remainder: bool = False,
+    ) -> None:
         self.sampler = sampler
-        self.passes = 0
-        self._size = sampler.num_samples if hasattr(sampler, "num_samples") else len(sampler)
-        reader.epoch_size = self._size
+        self.batch_size = batch_size
+        size = sampler.num_samples if hasattr(sampler, "num_samples") else len(sampler)
+        if batch_size is not None and drop_remainder:
+            size -= size % batch_size
+        reader.epoch_size = self._num_keys = size
 
     def __len__(self) -> int:
-        return self._size
+        return -(-self._num_keys // (self.batch_size or 1))
 
     def __iter__(self) -> Iterator[tuple[np.ndarray]]:
-        epoch = self.passes
-        self.passes += 1
-        for number in iter(self.sampler):
-            yield (np.array([epoch, number], np.int64),)
+        seed, epoch = dataset_seed(), self.sampler.epoch
+        numbers = np.fromiter(self.sampler, np.int64)[: self._num_keys]
+        places = np.arange(len(numbers))
+        keys = np.stack([np.full_like(places, seed), np.full_like(places, epoch), places, numbers], axis=1)
+        if self.batch_size is None:
+            yield from ((key,) for key in keys)
+        else:
+            yield from ((keys[start : start + self.batch_size],) for start in range(0, len(keys), self.batch_size))
 
 
 class ArrayReader:
@@ -157,7 +199,7 @@ class ArrayReader:
 
     def __call__(self, key: np.ndarray) -> tuple[np.ndarray, ...]:
         """Returns the image, uint8 (H, W, C), and each of the labels."""
-        return self.samples.row(int(key[1]))
+        return self.samples.row(int(key[-1]))
 
 
 def reason_of(error: Exception) -> str:

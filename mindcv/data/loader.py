@@ -2,17 +2,22 @@
 
 import contextlib
 import copy
+import functools
 import logging
+import random
 import re
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import mindspore as ms
 import mindspore.dataset as ds
 import numpy as np
 from mindspore.dataset import transforms, vision
+from mindspore.dataset.transforms.transforms import TensorOperation
 
 from .auto_augment import _PolicyTransform
 from .dataset_factory import _source_of, set_dataset_epoch
+from .decoding import decoder_of, is_jpeg_extension_built
 from .image_check import refuse_broken_jpeg
 from .image_reader import suspects
 from .mixup import Mixup
@@ -91,15 +96,23 @@ def create_loader(
     if label_column != "label":
         dataset = dataset.rename(label_column, "label")
     is_ours = hasattr(_source_of(dataset), "samples")
+    is_batched = False
+    if not separate and hasattr(dataset, "decoded_by"):
+        whole = batch_size if isinstance(batch_size, int) and target_transform is None else None
+        dataset, transform, is_batched = _decode_as_read(dataset, transform, whole, drop_remainder, stage)
     if target_transform is not None or not is_ours:
         dataset = dataset.map(target_transform or transforms.TypeCast(ms.int32), "label", **stage)
     if _decodes(transform) and not is_ours:
         # A stage of its own: MindSpore names the file only when the first operation of a stage fails.
         dataset = dataset.map(refuse_broken_jpeg, "image", num_parallel_workers=1)
-    dataset = _map_splits(dataset, transform, stage) if separate else dataset.map(transform, "image", **stage)
+    if separate:
+        dataset = _map_splits(dataset, transform, stage)
+    elif transform:
+        dataset = dataset.map(transform, "image", **stage)
     # Only now: after a projection MindSpore no longer names the file that an operation failed on.
     dataset = dataset.project([*_SPLIT_COLUMNS, "label"] if separate else ["image", "label"])
-    dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
+    if not is_batched:
+        dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
     if separate:
         dataset = dataset.map(_join_splits, [*_SPLIT_COLUMNS, "label"], ["image", "label"], **stage)
     if mixes and cutmix_prob > 0:
@@ -109,6 +122,8 @@ def create_loader(
             dataset = dataset.map(mix.draw, columns, [*columns, "mix"], **stage)
         else:
             dataset = dataset.map(mix, columns, **stage)
+    if is_batched:
+        dataset.get_batch_size = lambda: batch_size  # MindSpore asks a `batch` operation, and there is none
     return dataset
 
 
@@ -136,6 +151,33 @@ def _check(
         raise ValueError("augmentation splits and mixup or cutmix exclude each other; set one of them")
     if separate and (not isinstance(transform, tuple | list) or len(transform) != 3):
         raise ValueError("separate needs the three lists of create_transforms(..., separate=True) as transform")
+
+
+def _decode_as_read(
+    dataset: ds.Dataset,
+    transform: Callable | Sequence,
+    batch_size: int | None,
+    drop_remainder: bool,
+    stage: dict[str, Any],
+) -> tuple[ds.Dataset, Callable | Sequence, bool]:
+    """Lets the reader of a dataset of `create_dataset` decode, and where it can do all the rest, make whole batches.
+
+    Returns:
+        The dataset, the operations that are left, and whether it is in batches.
+    """
+    found = decoder_of(transform) if isinstance(transform, list) else None
+    if found is None:
+        if not is_jpeg_extension_built():
+            _logger.info("MindSpore decodes the images, about half as fast as the JPEG extension: see mindcv doctor")
+        return dataset, transform, False
+    decode, rest = found
+    if batch_size is None or any(isinstance(operation, TensorOperation) for operation in rest):
+        return dataset.decoded_by(decode, **stage), rest, False
+
+    def read(data: bytes, rng: random.Random) -> np.ndarray:
+        return functools.reduce(lambda image, operation: operation(image), rest, decode(data, rng))
+
+    return dataset.decoded_by(read, batch_size, drop_remainder, **stage), [], True
 
 
 def _decodes(transform: Callable | Sequence) -> bool:

@@ -1,0 +1,147 @@
+"""Makes pixels of encoded images by libjpeg-turbo, no more of them than a training crop needs.
+
+Uses the C extension `_jpeg`. The pixels equal those of MindSpore's Decode, and crops are drawn from the distribution of
+its RandomCropDecodeResize; these take the place of this module's classes where the extension was not built.
+"""
+
+import io
+import math
+import random
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from mindspore.dataset import vision
+from PIL import Image
+
+from .image_check import to_rgb
+
+try:
+    from . import _jpeg
+except ImportError:
+    _jpeg = None
+
+__all__ = ["RandomCrop", "WholeImage", "decoder_of", "is_jpeg_extension_built"]
+
+_JPEG = b"\xff\xd8"
+_ATTEMPTS = 10
+_REDUCTIONS = (8, 4, 2)
+
+Box = tuple[int, int, int, int]
+
+
+def is_jpeg_extension_built() -> bool:
+    """Whether images are decoded by the C extension; else MindSpore does it, more slowly."""
+    return _jpeg is not None
+
+
+def _other_pixels(data: bytes) -> np.ndarray:
+    """The pixels of an image that is no JPEG."""
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(to_rgb(image))
+
+
+class WholeImage:
+    """Decodes an encoded image as a whole."""
+
+    def __call__(self, data: bytes, rng: random.Random) -> np.ndarray:
+        """Decodes an image that `checked_image` has passed into uint8 (H, W, 3), RGB.
+
+        Raises:
+            ValueError: The image cannot be decoded.
+        """
+        if not data.startswith(_JPEG):
+            return _other_pixels(data)
+        height, width = _jpeg.size(data)
+        pixels = np.empty((height, width, 3), np.uint8)
+        _jpeg.decode(data, 0, 0, height, width, 1, pixels)
+        return pixels
+
+
+class RandomCrop:
+    """Random crop, resize and mirroring of an encoded image (https://arxiv.org/abs/1409.4842).
+
+    Args:
+        size: (height, width) of the result, in pixels.
+        scale: Least and greatest area of the crop, as shares of the image.
+        ratio: Least and greatest width of the crop in heights, evenly drawn on a logarithmic scale.
+        hflip: Share of images that are mirrored left to right.
+    """
+
+    def __init__(
+        self, size: tuple[int, int], scale: tuple[float, float], ratio: tuple[float, float], hflip: float = 0.0
+    ) -> None:
+        self.size = size
+        self.scale = scale
+        self.ratio = ratio
+        self.hflip = hflip
+
+    def __call__(self, data: bytes, rng: random.Random) -> np.ndarray:
+        """Crops an image.
+
+        Args:
+            data: An image file that `checked_image` has passed.
+            rng: Where the random numbers come from.
+
+        Returns:
+            uint8 (height, width, 3), RGB.
+
+        Raises:
+            ValueError: The image cannot be decoded.
+        """
+        if data.startswith(_JPEG):
+            box = self.box(*_jpeg.size(data), rng)
+            reduction = self._reduction(box)
+            top, left, height, width = (value // reduction for value in box)
+            cut = np.empty((height, width, 3), np.uint8)
+            _jpeg.decode(data, top, left, height, width, reduction, cut)
+        else:
+            pixels = _other_pixels(data)
+            top, left, height, width = self.box(*pixels.shape[:2], rng)
+            cut = np.ascontiguousarray(pixels[top : top + height, left : left + width])
+        resized = np.empty((*self.size, 3), np.uint8)
+        _jpeg.resize(cut, height, width, resized, *self.size, rng.random() < self.hflip)
+        return resized
+
+    def _reduction(self, box: Box) -> int:
+        """How often the sides can be halved while decoding without the crop becoming smaller than the result."""
+        height, width = self.size
+        return next((by for by in _REDUCTIONS if box[2] >= by * height and box[3] >= by * width), 1)
+
+    def box(self, height: int, width: int, rng: random.Random) -> Box:
+        """Draws top, left, height and width of a crop in an image of the given size."""
+        least, greatest = math.log(self.ratio[0]), math.log(self.ratio[1])
+        for _ in range(_ATTEMPTS):
+            area = rng.uniform(*self.scale) * height * width
+            ratio = math.exp(rng.uniform(least, greatest))
+            columns, rows = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+            if 0 < rows <= height and 0 < columns <= width:
+                return rng.randint(0, height - rows), rng.randint(0, width - columns), rows, columns
+        # An image far from the wanted ratios: the largest part of its middle that has one of them.
+        rows = min(height, max(1, round(width / self.ratio[0])))
+        columns = min(width, max(1, round(height * self.ratio[1])))
+        return (height - rows) // 2, (width - columns) // 2, rows, columns
+
+
+Decoder = Callable[[bytes, random.Random], np.ndarray]
+
+
+def decoder_of(transform: Sequence[Callable]) -> tuple[Decoder, list[Callable]] | None:
+    """Splits a list of operations into a decoder of this module and the operations behind it.
+
+    Args:
+        transform: Operations that may begin with MindSpore's Decode, or RandomCropDecodeResize and
+            RandomHorizontalFlip.
+
+    Returns:
+        The decoder that does the same and the other operations; None when they begin otherwise, when the interpolation
+        is not bilinear, or when the extension was not built.
+    """
+    if _jpeg is None or not transform:
+        return None
+    first, rest = transform[0], list(transform[1:])
+    if type(first) is vision.Decode:
+        return WholeImage(), rest
+    if type(first) is not vision.RandomCropDecodeResize or first.interpolation != vision.Inter.BILINEAR:
+        return None
+    hflip = rest.pop(0).prob if rest and type(rest[0]) is vision.RandomHorizontalFlip else 0.0
+    return RandomCrop(first.size, first.scale, first.ratio, hflip), rest
