@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import datetime
 import functools
+import math
 import os
 import queue
 import re
@@ -24,6 +25,8 @@ __all__ = ["Job", "share_of_cores"]
 
 _POLL_S = 0.2
 _LAST_LINES = 15
+# So long may a worker be suspended. MindSpore's scheduler, which can't say why it is silent, gives up after 30 s.
+_SUSPENDED_S = 20
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # How MindSpore's own log lines begin, of which it writes dozens while a job starts and ends.
 _NOISE = ("[WARNING]", "[INFO]")
@@ -47,6 +50,7 @@ class Worker:
         log: What it prints.
         alive: A file that it touches at each step, see `mindcv.engine.report_alive`.
         code: Its exit code; negative for a signal; None while it runs.
+        suspended_since: When it was first seen suspended (`time.monotonic`), or None when it is not.
     """
 
     def __init__(self, rank: int, device: int, log: Path, alive: Path, process: subprocess.Popen) -> None:
@@ -57,12 +61,21 @@ class Worker:
         self.process = process
         self.started = alive.stat().st_mtime
         self.code: int | None = None
+        self.suspended_since: float | None = None
 
     @property
     def last_step(self) -> float | None:
         """When it made its last step (seconds since 1970), or None before the first."""
         time_of_step = self.alive.stat().st_mtime
         return time_of_step if time_of_step > self.started else None
+
+    def suspended_s(self) -> float:
+        """For how long it has been suspended (SIGSTOP, a debugger), in seconds; must be asked again and again."""
+        if not _is_suspended(self.process.pid):
+            self.suspended_since = None
+            return 0.0
+        self.suspended_since = self.suspended_since or time.monotonic()
+        return time.monotonic() - self.suspended_since
 
     def last_lines(self) -> list[str]:
         """The end of its log, without MindSpore's own lines below errors."""
@@ -144,6 +157,8 @@ class Job:
         environment = {
             "GLOG_v": "3",  # errors only
             "MS_TOPO_TIMEOUT": "600",
+            # Longer than this launcher waits: it knows who hangs, a rank that waits for that one in vain does not.
+            "MS_CPU_COMM_OP_TIMEOUT": str(math.ceil(self.hang_timeout_s) + 300),
             **os.environ,
             **self._cluster(),
             "MS_ROLE": "MS_WORKER",
@@ -252,27 +267,33 @@ class Job:
             names = _ranks([worker.rank for worker in running])
             _say(f"{names} did not stop within {self.stop_timeout_s:g} s and was killed")
             return 128 + (self._signal or signal.SIGTERM)
-        if self.scheduler and self.scheduler.poll():
-            stopped = [worker.rank for worker in running if _is_suspended(worker.process.pid)]
-            if stopped:
-                _say(f"{_ranks(stopped)} is suspended (SIGSTOP) and no longer answers; the job was ended")
-            else:
-                log = self.folder / "scheduler.log"
-                lost = re.findall(r"The node: (\d+) is timed out", log.read_text(encoding="utf-8", errors="replace"))
-                _say(
-                    f"{_ranks(lost)} no longer answers the scheduler; look at the logs of all hosts, and at {log}; "
-                    "the job was ended"
-                )
+        suspended = [worker for worker in running if worker.suspended_s() > _SUSPENDED_S]
+        if suspended:
+            _say(
+                f"{_ranks([worker.rank for worker in suspended])} has been suspended (SIGSTOP) for {_SUSPENDED_S:g} s "
+                "and holds up all others; the job was ended"
+            )
             return 1
-        steps = [worker.last_step for worker in running]
-        times = [step for step in steps if step is not None]
-        if not times or len(times) < len(steps) or time.time() - max(times) < self.hang_timeout_s:
+        ended = [worker.rank for worker in self.workers if worker.code == 0]
+        before = f"; {_ranks(ended)} had ended before, with exit code 0" if ended else ""
+        if self.scheduler and self.scheduler.poll():
+            log = self.folder / "scheduler.log"
+            lost = re.findall(r"The node: (\d+) is timed out", log.read_text(encoding="utf-8", errors="replace"))
+            _say(
+                f"{_ranks(lost)} no longer answers the scheduler{before}; look at the logs of all hosts, and at {log}; "
+                "the job was ended"
+            )
+            return 1
+        times = [worker.last_step for worker in running if worker.last_step is not None]
+        if not times or time.time() - max(times) < self.hang_timeout_s:
             return None
         hung = min(running, key=lambda worker: worker.last_step or 0.0)
+        last = "has made none yet"
+        if hung.last_step is not None:
+            last = f"stopped first, at {datetime.datetime.fromtimestamp(hung.last_step):%H:%M:%S}"
         self._send(signal.SIGABRT)  # leaves the stacks of all threads in the logs
         time.sleep(1)
-        since = datetime.datetime.fromtimestamp(min(times)).strftime("%H:%M:%S")
-        _say(f"no rank has made a step for {self.hang_timeout_s:g} s; rank {hung.rank} stopped first, at {since}")
+        _say(f"no rank has made a step for {self.hang_timeout_s:g} s; rank {hung.rank} {last}{before}")
         self._show_log(hung)
         return 1
 

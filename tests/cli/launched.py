@@ -12,8 +12,8 @@ def say(text):
 
 
 rank, how = int(os.environ["RANK_ID"]), sys.argv[1]
-shown = ["MS_ROLE", "MS_WORKER_NUM", "MS_NODE_ID", "MS_SCHED_HOST", "RANK_SIZE", "DEVICE_ID"]
-shown += ["ASCEND_RT_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES", "PATH"]
+shown = ["MS_ROLE", "MS_WORKER_NUM", "MS_NODE_ID", "MS_SCHED_HOST", "MS_SCHED_PORT", "RANK_SIZE", "DEVICE_ID"]
+shown += ["ASCEND_RT_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES", "MS_CPU_COMM_OP_TIMEOUT", "PATH"]
 facts = {name: os.environ.get(name) for name in shown}
 facts.update(cores=sorted(os.sched_getaffinity(0)), python=sys.executable, arguments=sys.argv[2:])
 say(json.dumps(facts))
@@ -24,6 +24,12 @@ def finish_the_step(number, frame):
     say(f"saving after {signal.Signals(number).name}")
     time.sleep(0.3 * (1 + rank))
     sys.exit(128 + number)
+
+
+def make_steps(count):
+    for _ in range(count):
+        time.sleep(0.1)
+        os.utime(os.environ["MINDCV_ALIVE_FILE"])
 
 
 def wait():
@@ -43,9 +49,20 @@ if how == "does not stop":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     wait()
 if how == "hangs":
-    for _ in range(5 + (rank == 0)):
-        time.sleep(0.1)
-        os.utime(os.environ["MINDCV_ALIVE_FILE"])
+    make_steps(5 + (rank == 0))
+    wait()
+if how == "hangs before its first step":
+    make_steps(5 * (rank == 0))
+    wait()
+if how == "leaves":
+    make_steps(5)
+    if rank == 1:
+        sys.exit()
+    wait()
+if how == "is suspended":
+    make_steps(2)
+    if rank == 1:
+        os.kill(os.getpid(), signal.SIGSTOP)
     wait()
 if rank == 1:
     time.sleep(0.3)

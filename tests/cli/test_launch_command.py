@@ -87,6 +87,22 @@ def test_workers_get_their_rank_and_devices_and_the_python_that_runs_this(tmp_pa
         assert own["arguments"] == ["--lr", "0.1"]
 
 
+def test_eight_workers_choose_port_and_log_folder_themselves(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    command = [sys.executable, "-m", "mindcv", "launch", "--nproc", "8", "--devices", "0,1,2,3,4,5,6,7"]
+    done = subprocess.run([*command, str(SCRIPT), "well"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    (folder,) = (tmp_path / "launch_logs").iterdir()
+    assert re.fullmatch(r"\d{8}-\d{6}", folder.name)
+    workers = [json.loads((folder / f"worker_{rank}.log").read_text().splitlines()[0]) for rank in range(8)]
+    assert [worker["DEVICE_ID"] for worker in workers] == list("01234567")
+    assert {worker["ASCEND_RT_VISIBLE_DEVICES"] for worker in workers} == {"0,1,2,3,4,5,6,7"}
+    (port,) = {worker["MS_SCHED_PORT"] for worker in workers}
+    assert int(port) > 1023
+    # Collectives wait longer than the launcher, which can say who hangs.
+    assert {worker["MS_CPU_COMM_OP_TIMEOUT"] for worker in workers} == {"2100"}
+
+
 def test_the_second_host_counts_on_from_the_first(tmp_path):
     hosts = ["--nnodes", "3", "--node_rank", "1", "--master_addr", "localhost", "--no_bind_core"]
     code, out, _ = run(tmp_path, "well", *hosts)
@@ -117,13 +133,29 @@ def test_a_rank_that_ends_badly_is_named_and_ends_the_job(tmp_path, how, code, w
     assert "MindSpore's own" not in err
 
 
-def test_a_job_without_progress_is_ended_with_the_stacks_of_its_workers(tmp_path):
-    code, _, err = run(tmp_path, "hangs", "--hang_timeout_s", "1")
+@pytest.mark.parametrize(
+    ("how", "words", "ranks"),
+    [
+        ("hangs", r"rank 1 stopped first, at \d\d:\d\d:\d\d\n", (0, 1)),
+        ("hangs before its first step", r"rank 1 has made none yet\n", (0, 1)),
+        ("leaves", r"rank 0 stopped first, at .*; rank 1 had ended before, with exit code 0\n", (0,)),
+    ],
+)
+def test_a_job_without_progress_is_ended_with_the_stacks_of_its_workers(tmp_path, how, words, ranks):
+    code, _, err = run(tmp_path, how, "--hang_timeout_s", "2")
     assert code == 1
-    assert "no rank has made a step for 1 s; rank 1 stopped first" in err
-    for rank in (0, 1):
+    assert re.search("no rank has made a step for 2 s; " + words, err)
+    for rank in ranks:
         log = (tmp_path / f"worker_{rank}.log").read_text()
         assert re.search(r"launched\.py\", line \d+ in wait", log)
+
+
+def test_a_suspended_worker_ends_the_job(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("mindcv.cli._job._SUSPENDED_S", 1)
+    command = ["launch", "--nproc", "2", "--log_dir", str(tmp_path), str(SCRIPT), "is suspended"]
+    assert main(command) == 1
+    assert "rank 1 has been suspended (SIGSTOP) for 1 s and holds up all others" in capsys.readouterr().err
+    assert not workers_of(tmp_path)
 
 
 @pytest.mark.parametrize(
