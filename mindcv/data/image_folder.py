@@ -14,6 +14,7 @@ from .samples import FileSamples, Samples, scan_classes
 
 __all__ = ["IMAGE_EXTENSIONS", "check_folder", "choose_split", "find_image_folder", "find_splits", "listing"]
 
+_SPLITS = ("train", "val", "test")
 # Each in the spellings that occur.
 _SUFFIXES = ("jpg", "jpeg", "png", "bmp", "webp", "tif", "tiff", "gif")
 IMAGE_EXTENSIONS = [f".{spelling}" for s in _SUFFIXES for spelling in (s, s.upper(), s.capitalize())]
@@ -63,7 +64,7 @@ def choose_split(name: str, split: str, splits: dict[str, Any]) -> Any:
 
 
 def _split_folder(root: Path, split: str, hint: str) -> Path:
-    """The folder of a split: `root/split`, or `root` itself when it is named like the split and holds no such folder.
+    """The folder of a split: `root/split`; `root` itself when it is named so, or its neighbour when it is another split.
 
     Raises:
         FileNotFoundError: There is none.
@@ -73,6 +74,9 @@ def _split_folder(root: Path, split: str, hint: str) -> Path:
         return folder
     if root.resolve().name == split:
         return root
+    beside = root.resolve().with_name(split) if split else folder
+    if root.resolve().name in _SPLITS and beside.is_dir():
+        return beside
     there = folder_names(root)
     raise FileNotFoundError(
         f"split {split!r}: there is no folder {str(folder)!r}{suggest(split, there) or '.'} "
@@ -92,7 +96,7 @@ def find_image_folder(
 
     Args:
         name: Name of the dataset, for messages.
-        root: The folder above the splits; the split's own folder will do.
+        root: The folder above the splits; the split's own folder, or that of `train`, `val` or `test` beside it, will do.
         split: Folder of the split; '' when `root` holds the classes.
         hint: What to add to a message about a missing folder.
         class_indexing: Class folders and their labels. None: all folders, numbered in the order of their names.

@@ -31,6 +31,13 @@ def test_image_folder_without_split(image_folder, one_epoch):
     assert len(one_epoch(create_dataset("", str(image_folder / "val"), ""))) == 5
 
 
+@pytest.mark.parametrize(
+    ("named", "split", "count"), [("train", "train", 13), ("train", "val", 5), ("val", "train", 13)]
+)
+def test_the_folder_of_a_split_will_do(image_folder, one_epoch, named, split, count):
+    assert len(one_epoch(create_dataset("", str(image_folder / named), split))) == count
+
+
 def test_image_folder_leaves_out_what_is_no_class_and_no_image(image_folder, one_epoch):
     train = image_folder / "train"
     (train / ".cache").mkdir()
