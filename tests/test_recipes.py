@@ -39,6 +39,7 @@ def test_recipe(path):
     assert cfg.num_classes == (10 if device == "cpu" else 1000)
     assert cfg.warmup_epochs + cfg.decay_epochs == cfg.epoch_size
     assert cfg.dataset_sink_mode == cfg.distribute == (device != "cpu")
+    assert cfg.normalize_on_device
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=name_of)

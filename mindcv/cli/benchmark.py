@@ -3,9 +3,9 @@
 import argparse
 import importlib
 
-HELP = "measure the speed of training on this machine"
+HELP = "measure the speed of training, or of its data pipeline, on this machine"
 
-_ACTIONS = ("train", "table")
+_ACTIONS = ("train", "data", "table")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,6 +12,7 @@ from .dataset_factory import (
     create_dataset,
     get_class_names,
     get_num_classes,
+    get_samples,
     save_class_names,
     set_dataset_epoch,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "get_class_names",
     "get_dataset_download_root",
     "get_num_classes",
+    "get_samples",
     "pipeline_errors",
     "rand_augment_transform",
     "save_class_names",

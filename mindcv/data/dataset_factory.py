@@ -30,6 +30,7 @@ __all__ = [
     "find_samples",
     "get_class_names",
     "get_num_classes",
+    "get_samples",
     "is_encoded",
     "is_multi_label",
     "save_class_names",
@@ -271,8 +272,8 @@ def _source_of(dataset: ds.Dataset) -> ds.Dataset:
     return dataset
 
 
-def _samples_of(dataset: ds.Dataset) -> Samples | ArraySamples | None:
-    """The samples of a dataset of `create_dataset`, None for others."""
+def get_samples(dataset: ds.Dataset) -> Samples | ArraySamples | None:
+    """Returns the samples of a dataset of `create_dataset`, also after map and batch; None for others."""
     return getattr(_source_of(dataset), "samples", None)
 
 
@@ -282,7 +283,7 @@ def get_num_classes(dataset: ds.Dataset) -> int:
     Raises:
         ValueError: The dataset does not say (one that `create_dataset` did not make).
     """
-    samples = _samples_of(dataset)
+    samples = get_samples(dataset)
     number = samples.num_classes if samples is not None else _source_of(dataset).num_classes()
     if number is None or number < 1:
         raise ValueError(f"{type(_source_of(dataset)).__name__} does not say its number of classes; set num_classes")
@@ -291,7 +292,7 @@ def get_num_classes(dataset: ds.Dataset) -> int:
 
 def get_class_names(dataset: ds.Dataset) -> list[str] | None:
     """Returns the names of the classes by label, also after map and batch; None when there are none."""
-    return getattr(_samples_of(dataset), "class_names", None)
+    return getattr(get_samples(dataset), "class_names", None)
 
 
 def save_class_names(dataset: ds.Dataset, folder: str | os.PathLike[str]) -> None:
@@ -304,7 +305,7 @@ def save_class_names(dataset: ds.Dataset, folder: str | os.PathLike[str]) -> Non
 
 def is_multi_label(dataset: ds.Dataset) -> bool:
     """Whether a sample has several labels, as zeros and ones, also after map and batch."""
-    samples = _samples_of(dataset)
+    samples = get_samples(dataset)
     return samples is not None and samples.labels.ndim == 2
 
 
