@@ -27,6 +27,27 @@ def test_exact_shards(size, world, shuffle):
         assert shards == [list(range(rank, size, world)) for rank in range(world)]
 
 
+@pytest.mark.parametrize("world", [2, 3])
+@pytest.mark.parametrize(
+    ("sampler", "options"),
+    [
+        (ShardSampler, {}),
+        (ShardSampler, {"shuffle": False}),
+        (ShardSampler, {"balance": np.arange(48) % 5}),
+        (RepeatAugSampler, {"num_repeats": 3, "selected_round": 0}),
+    ],
+)
+def test_step_k_has_the_same_samples_on_any_number_of_ranks(sampler, options, world):
+    """So a run can be resumed on another number of workers, with the same global batch."""
+    whole = list(sampler(48, 1, 0, seed=4, **options))
+    shards = [list(sampler(48, world, rank, seed=4, **options)) for rank in range(world)]
+    batch = 4
+    for step in range(48 // (batch * world)):
+        parts = [shard[step * batch : (step + 1) * batch] for shard in shards]
+        expected = whole[step * batch * world : (step + 1) * batch * world]
+        assert sorted(np.concatenate(parts)) == sorted(expected)
+
+
 def test_sampler_advances_and_can_be_set():
     sampler = ShardSampler(50, seed=9)
     epochs = [list(sampler) for _ in range(3)]

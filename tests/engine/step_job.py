@@ -5,6 +5,7 @@ import sys
 import mindspore as ms
 import mindspore.dataset as ds
 import numpy as np
+import seeds_job
 from feature_cases import CALLS, CASES, settings_of_case
 from reference import BATCH, CLASSES, Settings, batches
 from stepping import Net, run, state_of, step_of
@@ -57,9 +58,9 @@ def train_as_upstream(folder, rows, eval_rows):
 
 
 def main(folder):
-    setup_run("CPU", ms.GRAPH_MODE, None, True, 0)
+    setup_run("CPU", ms.GRAPH_MODE, None, True, seeds_job.SEED)
     rows = slice(rank() * BATCH, (rank() + 1) * BATCH)
-    results = {"size": world_size()}
+    results = {"size": world_size(), **seeds_job.results(f"{folder}/copies")}
     for mode in (ms.GRAPH_MODE, ms.PYNATIVE_MODE):
         ms.set_context(mode=mode)
         for case in CASES:

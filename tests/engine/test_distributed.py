@@ -9,6 +9,7 @@ from pathlib import Path
 import mindspore as ms
 import numpy as np
 import pytest
+import seeds_job
 from feature_cases import CALLS, CASES, TOLERANCE, settings_of_case
 from reference import Reference, Settings, batches
 from step_job import GLOBAL_BATCH, train
@@ -27,7 +28,9 @@ MODES = [pytest.param(ms.GRAPH_MODE, id="graph"), pytest.param(ms.PYNATIVE_MODE,
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("msrun")
+    path = tmp_path_factory.mktemp("msrun")
+    seeds_job.make_copies(path / "copies")
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +80,24 @@ def test_two_ranks_give_the_weights_of_one_process_for_each_pair_of_features(ran
     for name in [*reference.weights, *(f"ema.{name}" for name in reference.weights if settings.ema)]:
         distance = np.abs(states[0][name] - one_process[case][name]).max()
         assert distance <= LIKE_ONE_PROCESS[settings.amp_level], name
+
+
+def test_ranks_shuffle_alike(ranks):
+    """Step k of an epoch has the samples of one process's step k, half of them on each rank; epochs differ."""
+    whole = [seeds_job.order(epoch, 2 * seeds_job.BATCH) for epoch in (0, 1)]
+    for epoch, expected in enumerate(whole):
+        parts = [results[f"order/{epoch}"] for results in ranks]
+        np.testing.assert_array_equal(np.sort(np.concatenate(parts, 1), 1), np.sort(expected, 1))
+    assert (np.sort(whole[0], 1) != np.sort(whole[1], 1)).any(1).all()
+
+
+@pytest.mark.parametrize("name", seeds_job.AUGMENTATIONS)
+def test_ranks_augment_differently(ranks, name):
+    """Of one and the same picture no two ranks make the same images, and mixup draws other shares."""
+    first, second = (set(results[f"augmented/{name}"].tolist()) - {1.0} for results in ranks)
+    assert first
+    assert second
+    assert not first & second
 
 
 @pytest.mark.parametrize("mode", MODES)
