@@ -90,9 +90,8 @@ def main() -> int:
         first = start(folder, cache, 0)
         print(f"first start   {first['seconds']:6.2f} s, the index takes {first['index_mb']} MiB", flush=True)
         second = start(folder, cache, args.epochs)
-    print(
-        f"second start  {second['seconds']:6.2f} s, the index takes {second['index_mb']} MiB; wanted: {GOAL_S} s at most"
-    )
+    took = f"{second['seconds']:6.2f} s, the index takes {second['index_mb']} MiB"
+    print(f"second start  {took}; wanted: {GOAL_S} s or less")
     print(f"memory at the end of each epoch: {', '.join(map(str, second['epochs_mb']))} MiB")
     grown = max(second["epochs_mb"][1:], default=0) - second["epochs_mb"][0] if second["epochs_mb"] else 0
     return int(second["seconds"] > GOAL_S or grown > GROWTH_MB)
