@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from mindspore import nn
 
-from mindcv.engine import Evaluator, count_correct
+from mindcv.build import build_eval_loader, build_evaluator
+from mindcv.config import Config
+from mindcv.engine import Evaluator, count_correct, distributed
+from mindcv.engine import evaluator as evaluator_module
 from mindcv.loss import create_loss
 
 BATCH, CLASSES, FEATURES = 4, 6, 5
@@ -132,3 +135,45 @@ def test_nothing_to_evaluate_is_an_error():
 def test_a_loss_that_is_a_mean_already_is_refused():
     with pytest.raises(ValueError, match=r"the loss for 4 samples has shape \(\); .* reduction 'none'"):
         Evaluator(Net(), create_loss("CE"), loader(*samples(8)), CLASSES, BATCH).run()
+
+
+class Pixels(nn.Cell):
+    """Scores ten classes by the pixels."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = nn.Dense(3 * 8 * 8, 10, bias_init="zeros")
+        weights = np.random.RandomState(1).standard_normal(self.dense.weight.shape)
+        self.dense.weight.set_data(ms.Tensor(weights.astype(np.float32)))
+
+    def construct(self, x):
+        return self.dense(x.reshape(x.shape[0], -1))
+
+
+# Of 360 images: 52 batches, 40, 4, 2 and 1. Where there are fewer batches than ranks, each evaluates all of them.
+@pytest.mark.parametrize(
+    ("batch", "shared_by"), [(7, (2, 3)), (9, (2, 3)), (100, (2, 3)), (200, (2,)), (360, ())], ids=str
+)
+def test_figures_are_the_same_to_the_last_digit_on_any_number_of_ranks(batch, shared_by, monkeypatch):
+    """The ranks one after the other, their sums added by the test; real processes are in tests/scripts."""
+    cfg = Config(dataset="digits", batch_size=batch, image_resize=8, num_parallel_workers=1, num_classes=10)
+    network, figures = Pixels(), {}
+    for world in (1, 2, 3):
+        loaders = []
+        for rank in range(world):
+            monkeypatch.setattr(distributed, "_world", {"rank": rank, "size": world})
+            loaders.append(build_eval_loader(cfg)[0])
+        sizes = [[loader.get_dataset_size()] for loader in loaders]
+        own_sums = []
+        monkeypatch.setattr(evaluator_module, "gather_over_ranks", lambda own, sizes=sizes: np.array(sizes))
+        monkeypatch.setattr(evaluator_module, "sum_integers", lambda own, into=own_sums: into.append(own) or own)
+        results = [build_evaluator(cfg, network, loader, 10).run() for loader in loaders]
+        assert bool(own_sums) == (world in shared_by)
+        if world in shared_by:
+            totals = np.array(own_sums, dtype=object).sum(0)
+            monkeypatch.setattr(evaluator_module, "sum_integers", lambda own, totals=totals: list(totals))
+            results = [build_evaluator(cfg, network, loaders[0], 10).run()]
+        for result in results:
+            assert result.pop("images_per_s") > 0
+            assert figures.setdefault("one process", result) == result
+    assert figures["one process"]["num_samples"] == 360
