@@ -5,6 +5,8 @@ import pytest
 
 from mindcv.utils.runtime import prepare_cpu_runtime
 
+pytest_plugins = ["s3_server"]
+
 
 @pytest.fixture(autouse=True)
 def _fresh_state(request: pytest.FixtureRequest):

@@ -4,12 +4,15 @@ A path with a scheme (`s3://`, `obs://`, `memory://` ...) goes through fsspec; e
 """
 
 import contextlib
+import logging
 import os
 import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
+
+_logger = logging.getLogger(__name__)
 
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 
@@ -31,15 +34,13 @@ def open_file(path: str | os.PathLike[str], mode: str = "rb") -> IO[Any]:
     Raises:
         FileNotFoundError: There is no such file.
         ImportError: The scheme needs a package; the message has the install command.
+        RemoteError: A remote place fails again and again.
     """
     if not is_remote(path):
         return local_path(path).open(mode, encoding=None if "b" in mode else "utf-8")
-    import fsspec
+    from .remote import open_remote
 
-    try:
-        return fsspec.open(os.fspath(path), mode).open()
-    except ImportError as error:
-        raise ImportError(f"{path}: {error}. Install it with: pip install 'mindcv[remote]'") from error
+    return open_remote(os.fspath(path), mode)
 
 
 def require_directory(path: str | os.PathLike[str], purpose: str) -> Path:
@@ -80,6 +81,27 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
             os.unlink(temporary)
         raise
     _sync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def locked(path: str | os.PathLike[str], waiting_for: str) -> Iterator[None]:
+    """Lets one process of this host at a time, and one thread of it, do something.
+
+    The system frees the lock of a process that dies.
+
+    Args:
+        path: The file that is the lock; it stays.
+        waiting_for: What another one is doing, logged when it has to be waited for.
+    """
+    import fcntl
+
+    with local_path(path).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _logger.info("another process is %s; waiting for it", waiting_for)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _umask() -> int:

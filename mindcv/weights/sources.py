@@ -29,7 +29,9 @@ from tqdm import tqdm
 
 from .._version import __version__
 from ..utils.cache import ROOT_VARIABLE, get_default_download_root
-from ..utils.fs import is_remote, local_path, open_file, require_directory
+from ..utils.fs import is_remote, local_path, locked, require_directory
+from ..utils.remote import RemoteError
+from ..utils.transfer import download
 
 _logger = logging.getLogger(__name__)
 
@@ -133,7 +135,7 @@ def fetch(
             f"place the file by hand as {job.target}"
         )
     require_directory(job.target.parent, ROOT_VARIABLE)
-    with _lock(job):
+    with locked(job.target.with_name(job.target.name + ".lock"), f"downloading {job.target.name}"):
         if not _is_in_cache(job):
             with _explained(job):
                 _download(job)
@@ -203,21 +205,6 @@ def _sha256(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _lock(job: _Job) -> Iterator[None]:
-    """Lets one process of this host at a time download the file. The system frees the lock of a process that dies."""
-    import fcntl
-
-    path = job.target.with_name(job.target.name + ".lock")
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _logger.info("another process is downloading %s; waiting for it", job.target.name)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-@contextlib.contextmanager
 def _explained(job: _Job) -> Iterator[None]:
     """Turns a failure into an error that says what can be done."""
     try:
@@ -240,7 +227,13 @@ def _download(job: _Job) -> None:
             _forget_part(job)
             _download_with_retries(job)
     else:
-        _copy_remote(job)
+        # Whole and compared with the store's checksum, where it has one.
+        try:
+            download(job.url, job.part)
+        except FileNotFoundError:
+            raise job.error("there is no such file") from None
+        except RemoteError as error:
+            raise job.error(str(error)) from error
     if not _has_digest(job.part, job.sha256_prefix):
         got = _sha256(job.part)[: max(len(job.sha256_prefix), 8)]
         _forget_part(job)
@@ -254,16 +247,6 @@ def _download(job: _Job) -> None:
 def _forget_part(job: _Job) -> None:
     job.part.unlink(missing_ok=True)
     job.validator.unlink(missing_ok=True)
-
-
-def _copy_remote(job: _Job) -> None:
-    """Copies from a store that fsspec knows."""
-    try:
-        with open_file(job.url) as source, job.part.open("wb") as part:
-            shutil.copyfileobj(source, part, _BLOCK_BYTES)
-            _flush(part)
-    except FileNotFoundError:
-        raise job.error("there is no such file") from None
 
 
 def _download_with_retries(job: _Job) -> bool:
