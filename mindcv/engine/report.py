@@ -2,6 +2,7 @@
 
 import collections
 import logging
+import os
 import sys
 import time
 from pathlib import Path
@@ -64,7 +65,7 @@ class RunReporter:
         self.log_interval = max(log_interval, 1)
         self.metrics = metrics
         self.is_master = is_master
-        self.show_progress = is_master and sys.stderr.isatty()
+        self.show_progress = is_master and _has_terminal()
         self._events = EventLog((event_folder or folder) / EVENT_LOG, log_bytes) if is_master else None
         self._board: TensorBoardLog | None = None
         if self._events and tensorboard:
@@ -187,6 +188,11 @@ class RunReporter:
             self._board.close()
         if self._events:
             self._events.close()
+
+
+def _has_terminal() -> bool:
+    """Whether stderr is a terminal that a bar can be drawn on; one that a container gives may be of size 0."""
+    return sys.stderr.isatty() and os.get_terminal_size(sys.stderr.fileno()).columns > 0
 
 
 def _clock(seconds: float) -> str:

@@ -1,7 +1,13 @@
 """What a run tells: the same figures in log, `log.jsonl` and TensorBoard."""
 
+import fcntl
 import json
+import os
+import pty
+import struct
 import sys
+import termios
+import time
 
 import pytest
 from event_files import assert_equals_log, read_points
@@ -128,3 +134,22 @@ def test_the_end_tells_the_most_memory_used(tmp_path, monkeypatch, caplog, ranks
     assert text in caplog.messages
     last = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
     assert {name: last[name] for name in peak} == peak
+
+
+@pytest.mark.parametrize("columns", [120, 0])
+def test_a_bar_on_a_terminal_and_lines_where_none_can_be_drawn(tmp_path, monkeypatch, caplog, columns):
+    caplog.set_level("INFO")
+    ours, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", columns // 4, columns, 0, 0))
+    with open(terminal, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        story = Story(tmp_path, tensorboard=False)
+        time.sleep(0.15)  # a bar is drawn ten times a second at most
+        story.steps(1)
+        drawn = os.read(ours, 10_000).decode() if columns else ""
+        story.reporter.close()
+    os.close(ours)
+    lines = "\n".join(message for message in caplog.messages if message.startswith("Epoch: "))
+    for text in ("loss=2.3000, lr=1e-06, ", " img/s, data wait ", "ETA ?"):
+        assert (text in drawn, text in lines) == (columns > 0, columns == 0)
+    assert ("Epoch 1/3:" in drawn, "[1/3], step: [1/4]" in lines) == (columns > 0, columns == 0)
