@@ -57,5 +57,6 @@ def drop_classifier(
     given = {len(arrays[name]) for name in names}
     if not names or given == {num_classes}:
         return dict(arrays), set()
-    _logger.info("%s: left out, since it is for %s classes, not %d", classifier, *given, num_classes)
+    classes = " and ".join(map(str, sorted(given)))
+    _logger.info("%s: left out, since it is for %s classes, not %d", classifier, classes, num_classes)
     return {name: array for name, array in arrays.items() if name not in names}, names

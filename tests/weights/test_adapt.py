@@ -54,5 +54,12 @@ def test_classifier(num_classes: int, dropped: set[str], caplog) -> None:
     assert ("left out, since it is for 10 classes, not 7" in caplog.text) == bool(dropped)
 
 
+def test_classifier_whose_weight_and_bias_differ(caplog) -> None:
+    caplog.set_level(logging.INFO)
+    given = {"classifier.weight": np.ones((10, 4)), "classifier.bias": np.ones(9)}
+    assert drop_classifier(given, "classifier", 10) == ({}, set(given))
+    assert "classifier: left out, since it is for 9 and 10 classes, not 10" in caplog.messages
+
+
 def test_classifier_that_is_not_there() -> None:
     assert drop_classifier({"a": np.ones(2)}, "classifier", 7) == ({"a": pytest.approx(np.ones(2))}, set())
