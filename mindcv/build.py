@@ -1,5 +1,6 @@
 """The parts of a run, each built by its factory from the config: data, model, loss, optimizer, feed, checkpoints."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ __all__ = [
     "build_train_loader",
     "prepare_network",
 ]
+
+_logger = logging.getLogger(__name__)
 
 
 def build_train_loader(cfg: Config) -> tuple[Any, int]:
@@ -139,7 +142,7 @@ def build_network(cfg: Config, num_classes: int, ema: bool = False) -> nn.Cell:
 
 def prepare_network(cfg: Config, network: nn.Cell, amp_level: str) -> nn.Cell:
     """Returns the network in mixed precision, with normalisation in front of it where the host leaves that to it."""
-    network = engine.auto_mixed_precision(network, amp_level, cfg.amp_cast_list)
+    network = engine.auto_mixed_precision(network, amp_level, cfg.amp_cast_list, amp_dtype=cfg.amp_dtype)
     if not cfg.normalize_on_device:
         return network
     preprocess = EvalPreprocess.from_config(cfg)
@@ -153,7 +156,16 @@ def build_loss(cfg: Config, **options: Any) -> nn.Cell:
 
 def build_learning_rates(cfg: Config, steps_per_epoch: int) -> list[float]:
     """Returns one learning rate for each update; with gradient accumulation that is every n-th step's."""
-    rates = create_scheduler(steps_per_epoch, num_epochs=cfg.epoch_size, **cfg.arguments("create_scheduler"))
+    arguments = cfg.arguments("create_scheduler")
+    if cfg.lr_base_batch_size:
+        images = cfg.batch_size * engine.world_size() * cfg.gradient_accumulation_steps
+        factor = images / cfg.lr_base_batch_size
+        arguments |= {"lr": cfg.lr * factor, "min_lr": cfg.min_lr * factor}
+        _logger.info(
+            "lr %g -> %g, min_lr %g -> %g: an update has %d images, lr_base_batch_size is %d",
+            *(cfg.lr, arguments["lr"], cfg.min_lr, arguments["min_lr"], images, cfg.lr_base_batch_size),
+        )
+    rates = create_scheduler(steps_per_epoch, num_epochs=cfg.epoch_size, **arguments)
     updates = rates[cfg.gradient_accumulation_steps - 1 :: cfg.gradient_accumulation_steps]
     if not updates:
         raise ValueError(
@@ -164,15 +176,22 @@ def build_learning_rates(cfg: Config, steps_per_epoch: int) -> list[float]:
 
 def build_step(cfg: Config, network: nn.Cell, num_classes: int, learning_rates: list[float]) -> engine.TrainStep:
     """Returns the training step with its optimizer."""
+    if cfg.freeze:
+        engine.freeze(network, cfg.freeze)
     if cfg.sync_bn:
         engine.synchronize_batch_norm(network)
     optimizer = create_optimizer(network, **{**cfg.arguments("create_optimizer"), "lr": learning_rates})
-    network, loss = prepare_network(cfg, network, cfg.amp_level), build_loss(cfg)
+    model = network
+    network, loss = prepare_network(cfg, model, cfg.amp_level), build_loss(cfg)
+    if cfg.recompute:
+        engine.recompute_blocks(model)
     mixes = cfg.normalize_on_device and cfg.cutmix_prob > 0 and (cfg.mixup > 0 or cfg.cutmix > 0)
     return engine.TrainStep(
         engine.LossWithMixing(network, loss, num_classes) if mixes else engine.LossWithNetwork(network, loss),
         optimizer,
-        engine.LossScale.of_type(cfg.loss_scale_type, cfg.loss_scale, cfg.drop_overflow_update, cfg.amp_level),
+        engine.LossScale.of_type(
+            cfg.loss_scale_type, cfg.loss_scale, cfg.drop_overflow_update, cfg.amp_level, cfg.amp_dtype
+        ),
         ema=cfg.ema,
         ema_decay=cfg.ema_decay,
         clip_grad=cfg.clip_grad,

@@ -17,7 +17,7 @@ from .build import (
     build_train_loader,
 )
 from .config import Config, save_args, summary
-from .data import pipeline_errors, save_class_names
+from .data import batch_names, pipeline_errors, save_class_names
 from .utils.fs import require_directory
 from .utils.log import set_logger
 
@@ -44,7 +44,10 @@ def train(cfg: Config) -> engine.TrainState:
     steps_per_epoch = loader.get_dataset_size()
     engine.require_same_on_ranks(steps_per_epoch, "the number of steps in an epoch", "look at data_dir on all hosts")
     network = build_network(cfg, num_classes)
-    engine.broadcast_parameters(network.get_parameters())
+    if cfg.parameter_broadcast:
+        engine.broadcast_parameters(network.get_parameters())
+    else:
+        engine.require_same_parameters(network.get_parameters())
     learning_rates = build_learning_rates(cfg, steps_per_epoch)
     step = build_step(cfg, network, num_classes, learning_rates)
 
@@ -88,7 +91,9 @@ def train(cfg: Config) -> engine.TrainState:
     saver = build_saver(cfg, folder, steps_per_epoch)
     profiler = engine.StepProfiler(folder / "profile", *cfg.profile) if cfg.profile and rank == 0 else None
     trainer = engine.Trainer(
-        step, feed, steps_per_epoch, learning_rates, schedule, reporter, saver, evaluator, profiler=profiler
+        *(step, feed, steps_per_epoch, learning_rates, schedule, reporter, saver, evaluator),
+        batch_names=lambda epoch, step: batch_names(loader, epoch, step, cfg.batch_size),
+        profiler=profiler,
     )
 
     reporter.event("run_begin", steps_per_epoch=steps_per_epoch, num_classes=num_classes, world_size=world_size)

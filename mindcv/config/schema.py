@@ -408,6 +408,28 @@ class TrainingKeys(Section):
         True, "Feed the device by queue, where the device can (Ascend and GPU).", may_change=True
     )
     gradient_accumulation_steps: int = key(1, "Batches whose gradients make one update.", unit="batches", ge=1)
+    lr_base_batch_size: int | None = key(
+        None,
+        "Scale lr and min_lr linearly: they are meant for updates of so many images, and multiplied by what an update "
+        "has (batch_size x workers x gradient_accumulation_steps) over this. None takes them as they are.",
+        unit="images",
+        ge=1,
+    )
+    freeze: str | None = key(
+        None,
+        "What is not trained: patterns of names of parameters or cells with commas between them, such as "
+        "'conv1,bn1,layer1*'. Frozen BatchNorm normalises with its running statistics and leaves them.",
+    )
+    recompute: bool = key(
+        False,
+        "Compute the network's blocks once more in the backward pass, which takes time and saves memory; graph mode.",
+        may_change=True,
+    )
+    parameter_broadcast: bool = key(
+        True,
+        "Start all workers from the first one's weights; without, they must have the same weights already.",
+        may_change=True,
+    )
     clip_grad: bool = key(False, "Clip the gradient by its global norm.", old=("use_clip_grad",))
     clip_value: Positive = key(15.0, "Largest global norm of the gradient.")
     ema: bool = key(False, "Keep a moving average of the weights, and evaluate it.", old=("use_ema",))
@@ -487,8 +509,12 @@ class PrecisionKeys(Section):
 
     amp_level: AmpLevel = key(
         "O0",
-        "Mixed precision: O0 none, O1 a list of cells in fp16, O2 all but a list of cells, O3 all.",
+        "Mixed precision: O0 none, O1 a list of cells in half precision, O2 all but a list of cells, O3 all.",
         old=("opt_level", "amp"),
+    )
+    amp_dtype: Literal["float16", "bfloat16"] = key(
+        "float16",
+        "What half precision is. bfloat16 needs no loss scale; Ascend 910B and later and GPUs from Ampere on have it.",
     )
     val_amp_level: AmpLevel = key("O0", "Mixed precision of the evaluation.", may_change=True)
     amp_cast_list: str | None = key(
@@ -584,6 +610,17 @@ def contradictions(config: Config) -> list[tuple[str, str]]:
             config.resume_opt and not config.ckpt_path,
             "resume_opt",
             "resume_opt needs the checkpoint to resume from; set ckpt_path",
+        ),
+        (
+            config.amp_dtype == "bfloat16" and config.amp_level == "O0" == config.val_amp_level,
+            "amp_dtype",
+            "amp_dtype 'bfloat16' has no effect at amp_level O0; set amp_level: O1, O2 or O3",
+        ),
+        (
+            config.mode == 1 and config.recompute,
+            "recompute",
+            "recompute works in graph mode only: in PyNative mode MindSpore would move BatchNorm's statistics twice a "
+            "step; set mode: 0 or recompute: False",
         ),
         (
             config.loss_scale_type == "dynamic" and not config.drop_overflow_update,

@@ -6,6 +6,7 @@ from .auto_augment import (
     rand_augment_transform,
     trivial_augment_wide_transform,
 )
+from .batch_names import batch_names
 from .dataset_download import Cifar10Download, Cifar100Download, MnistDownload, get_dataset_download_root
 from .dataset_factory import (
     check_num_classes,
@@ -29,6 +30,7 @@ __all__ = [
     "Part",
     "aug_mix_transform",
     "auto_augment_transform",
+    "batch_names",
     "check_num_classes",
     "create_dataset",
     "create_loader",

@@ -19,7 +19,7 @@ from .image_check import checked_image
 from .randomness import dataset_seed
 from .samples import ArraySamples, Samples
 
-__all__ = ["BAD_SAMPLES", "ArrayReader", "EpochKeys", "ImageReader", "find_bad_samples", "suspects"]
+__all__ = ["BAD_SAMPLES", "ArrayReader", "EpochKeys", "ImageReader", "find_bad_samples", "number_read", "suspects"]
 
 _logger = logging.getLogger(__name__)
 
@@ -250,6 +250,14 @@ def find_bad_samples(samples: Samples, workers: int) -> dict[int, str]:
                 if why is not None:
                     found[number] = why
     return found
+
+
+def number_read(samples: Samples | ArraySamples, number: int) -> int:
+    """Returns the number of the sample that was read for this one: another one where it is bad and was replaced."""
+    for reader in list(_readers):
+        while reader.samples is samples and reader.replaces and number in reader.bad:
+            number = (number + 1) % len(samples)
+    return number
 
 
 def suspects() -> Iterator[tuple[str, bytes]]:

@@ -14,6 +14,7 @@ from .distributed import (
     rank,
     report_alive,
     require_same_on_ranks,
+    require_same_parameters,
     sum_over_ranks,
     wait_for_ranks,
     world_size,
@@ -21,8 +22,10 @@ from .distributed import (
 from .ema import averaged_weights
 from .evaluator import Evaluator
 from .feed import HostFeed, SinkFeed, can_sink
+from .freeze import freeze
 from .metrics import count_correct, get_metrics, metric_names
 from .profile import StepProfiler
+from .recompute import recompute_blocks
 from .report import RunReporter
 from .resume import resume_run, resume_weights
 from .setup import set_seed, setup_run
@@ -54,14 +57,17 @@ __all__ = [
     "broadcast_parameters",
     "can_sink",
     "count_correct",
+    "freeze",
     "get_metrics",
     "is_launched",
     "load_state",
     "metric_names",
     "rank",
     "read_checkpoint",
+    "recompute_blocks",
     "report_alive",
     "require_same_on_ranks",
+    "require_same_parameters",
     "resume_run",
     "resume_weights",
     "set_seed",

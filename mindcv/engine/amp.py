@@ -1,62 +1,100 @@
 """Mixed precision by level, on MindSpore's own implementation but for O1."""
 
+from typing import Any
+
 import mindspore as ms
+import numpy as np
 from mindspore import nn, ops
 
 from ..utils.registry import suggest, unknown_name_message
 
-__all__ = ["AMP_LEVELS", "auto_mixed_precision"]
+__all__ = ["AMP_DTYPES", "AMP_LEVELS", "auto_mixed_precision"]
 
 AMP_LEVELS = ("O0", "O1", "O2", "O3", "auto")
+AMP_DTYPES = {"float16": ms.float16, "bfloat16": ms.bfloat16}
 
 
 def auto_mixed_precision(
-    network: nn.Cell, amp_level: str = "O0", amp_cast_list: str | list[str] | None = None
+    network: nn.Cell,
+    amp_level: str = "O0",
+    amp_cast_list: str | list[str] | None = None,
+    *,
+    amp_dtype: str = "float16",
 ) -> nn.Cell:
     """Returns the network in mixed precision; the parameters stay fp32 and the output is fp32 in O1, O2 and O3.
 
     Args:
         network: The network; it is changed, and the cell that is returned must be used in its place.
-        amp_level: O0 nothing, O1 convolutions, dense layers and recurrent cells in fp16, O2 all but BatchNorm and
-            LayerNorm in fp16, O3 everything, auto by operator.
+        amp_level: O0 nothing, O1 convolutions, dense layers and recurrent cells in half precision, O2 all but BatchNorm
+            and LayerNorm, O3 everything, auto by operator.
         amp_cast_list: Classes of `mindspore.nn` that take the place of the level's own list: those that O1 casts, or
             that O2 leaves in fp32. A list of names, or text such as `[nn.Dense, nn.Conv2d]`.
+        amp_dtype: What half precision is: float16 or bfloat16, which not every device has.
 
     Raises:
-        ValueError: The level or a class is unknown, or the level has no list.
+        ValueError: The level, a class or the type is unknown, the level has no list, or the device has no bfloat16.
     """
     if amp_level not in AMP_LEVELS:
         raise ValueError(unknown_name_message("amp_level", amp_level, AMP_LEVELS))
     if amp_cast_list and amp_level not in ("O1", "O2"):
         raise ValueError(f"amp_cast_list is {amp_cast_list!r}, but amp_level {amp_level} has no list; use O1 or O2")
+    if amp_dtype not in AMP_DTYPES:
+        raise ValueError(unknown_name_message("amp_dtype", amp_dtype, AMP_DTYPES))
+    if amp_level == "O0":
+        return network
+    if amp_dtype == "bfloat16":
+        _require_bfloat16()
+    dtype = AMP_DTYPES[amp_dtype]
     if amp_level == "O1":
         classes = _cell_classes(amp_cast_list) if amp_cast_list else ms.amp.get_white_list()
-        return _cast_cells(network, tuple(entry for entry in classes if issubclass(entry, nn.Cell)))
+        return _cast_cells(network, tuple(entry for entry in classes if issubclass(entry, nn.Cell)), dtype)
     if amp_cast_list:
-        return ms.amp.custom_mixed_precision(network, black_list=_cell_classes(amp_cast_list))
-    return ms.amp.auto_mixed_precision(network, amp_level)
+        return ms.amp.custom_mixed_precision(network, black_list=_cell_classes(amp_cast_list), dtype=dtype)
+    return ms.amp.auto_mixed_precision(network, amp_level, dtype)
+
+
+def _require_bfloat16() -> None:
+    """Raises ValueError where the device cannot compute in bfloat16."""
+    device = ms.get_context("device_target")
+    reason = "MindSpore's CPU operators know no bfloat16" if device == "CPU" else _why_no_bfloat16()
+    if reason is not None:
+        raise ValueError(
+            f"amp_dtype 'bfloat16' is not available on this {device} ({reason}); Ascend 910B and later and GPUs from "
+            "Ampere on have it; use amp_dtype: float16"
+        )
+
+
+def _why_no_bfloat16() -> str | None:
+    """Tries a convolution, as device names and versions do not say what their operators can do."""
+    cell = nn.Conv2d(16, 16, 1, weight_init="ones").to_float(ms.bfloat16)
+    try:
+        output = cell(ms.Tensor(np.ones((1, 16, 4, 4)), ms.float32))
+        value = float(ops.cast(output, ms.float32).asnumpy().max())
+    except (RuntimeError, TypeError, ValueError) as error:
+        return str(error).strip().splitlines()[0].rstrip(".")
+    return None if value == 16.0 else f"a convolution gave {value}, not 16"
 
 
 class _HalfCell(nn.Cell):
-    """Computes a cell in fp16 and gives its output in fp32."""
+    """Computes a cell in half precision and gives its output in fp32."""
 
-    def __init__(self, cell: nn.Cell) -> None:
+    def __init__(self, cell: nn.Cell, dtype: Any) -> None:
         super().__init__(auto_prefix=False)
-        self.cell = cell.to_float(ms.float16)
+        self.cell = cell.to_float(dtype)
 
     def construct(self, *inputs):
         return ops.cast(self.cell(*inputs), ms.float32)
 
 
-def _cast_cells(cell: nn.Cell, classes: tuple[type[nn.Cell], ...]) -> nn.Cell:
-    """Puts the cells of these classes below `cell`, or itself, in fp16.
+def _cast_cells(cell: nn.Cell, classes: tuple[type[nn.Cell], ...], dtype: Any) -> nn.Cell:
+    """Puts the cells of these classes below `cell`, or itself, in half precision.
 
     MindSpore's own O1 writes the network's source anew, and fails on names of the modules that it came from.
     """
     if isinstance(cell, classes):
-        return _HalfCell(cell)
+        return _HalfCell(cell, dtype)
     for name, child in cell.name_cells().items():
-        cell._cells[name] = _cast_cells(child, classes)
+        cell._cells[name] = _cast_cells(child, classes, dtype)
     if isinstance(cell, nn.SequentialCell):
         cell.cell_list = list(cell.cells())
     return cell

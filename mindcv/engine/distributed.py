@@ -5,6 +5,7 @@ ones give is undefined. So no collective stands in a try block that catches.
 """
 
 import os
+import zlib
 from collections.abc import Iterable, Sequence
 
 import mindspore as ms
@@ -23,6 +24,7 @@ __all__ = [
     "rank",
     "report_alive",
     "require_same_on_ranks",
+    "require_same_parameters",
     "sum_integers",
     "sum_over_ranks",
     "wait_for_ranks",
@@ -123,6 +125,19 @@ def require_same_on_ranks(value: int, what: str, hint: str) -> None:
     values = gather_over_ranks([value])[:, 0].astype(int).tolist()
     if len(set(values)) > 1:
         raise ValueError(f"{what} must be the same on all ranks, but is {values}; {hint}")
+
+
+def require_same_parameters(parameters: Iterable) -> None:
+    """Makes sure that all ranks have the same weights, where they are not given those of rank 0.
+
+    Raises:
+        ValueError: They have not; raised on all ranks.
+    """
+    if world_size() > 1:
+        checksum = 0
+        for parameter in parameters:
+            checksum = zlib.crc32(np.ascontiguousarray(parameter.asnumpy()), checksum)
+        require_same_on_ranks(checksum, "the checksum of the weights", "set parameter_broadcast: True")
 
 
 def wait_for_ranks() -> None:

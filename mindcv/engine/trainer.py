@@ -5,12 +5,13 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..utils.errors import RunError, RunStopped
+from ..utils.fs import atomic_write
 from .checkpoint import CheckpointSaver, TrainState
-from .distributed import average_batch_norm, average_gradients, wait_for_ranks, world_size
+from .distributed import average_batch_norm, average_gradients, rank, wait_for_ranks, world_size
 from .ema import averaged_weights
 from .evaluator import Evaluator
 from .profile import StepProfiler
@@ -24,6 +25,9 @@ __all__ = ["Schedule", "Trainer"]
 
 # So many losses in a row may overflow before a step that drops overflows is called broken.
 _MAX_OVERFLOWS_IN_A_ROW = 50
+
+NON_FINITE_BATCH = "non_finite_batch.txt"
+_MOST_NAMED = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +66,8 @@ class Trainer:
         saver: Writes checkpoints; None on ranks that write none.
         evaluator: Evaluates; None for none.
         metric: Name of the metric that decides which checkpoint is best.
+        batch_names: Called with an epoch and a step of it, both from 0; returns what the samples of that batch are
+            called, for when its loss is not finite. None: nothing is said of them.
         profiler: Records some steps; None for none.
     """
 
@@ -76,6 +82,7 @@ class Trainer:
         saver: CheckpointSaver | None = None,
         evaluator: Evaluator | None = None,
         metric: str = "Top_1_Accuracy",
+        batch_names: Callable[[int, int], list[str]] | None = None,
         profiler: StepProfiler | None = None,
     ) -> None:
         self.step = step
@@ -87,6 +94,7 @@ class Trainer:
         self.saver = saver
         self.evaluator = evaluator
         self.metric = metric
+        self.batch_names = batch_names
         self.profiler = profiler
         self._has_run_a_step = False
         self._overflows_in_a_row = 0
@@ -161,14 +169,15 @@ class Trainer:
             "images_per_s": self.steps_per_epoch * self.reporter.images_per_step / state.train_s,
         }
 
-    def _learning_rate(self, state: TrainState) -> float:
-        update = (state.global_step - 1) // self.step.accumulation_steps
+    def _learning_rate(self, state: TrainState, back: int = 0) -> float:
+        """The learning rate of the last step, or of so many steps before."""
+        update = (state.global_step - back - 1) // self.step.accumulation_steps
         return self.learning_rates[min(max(update, 0), len(self.learning_rates) - 1)]
 
     def _read_losses(self, pending: list[Any], state: TrainState) -> list[float]:
         """Waits for the losses. One that is not finite ends the run, unless the step drops overflows and few came."""
         losses = [float(loss.asnumpy()) for loss in pending]
-        for back, loss in enumerate(reversed(losses)):
+        for back, loss in zip(range(len(losses) - 1, -1, -1), losses, strict=True):
             if math.isfinite(loss):
                 self._overflows_in_a_row = 0
                 continue
@@ -176,11 +185,23 @@ class Trainer:
             if self.step.checks_overflow and self._overflows_in_a_row < _MAX_OVERFLOWS_IN_A_ROW:
                 continue
             scale = float(self.step.loss_scale.asnumpy()) if self.step.is_scaled else 1.0
+            step, rate = state.step - back, self._learning_rate(state, back)
             raise RunError(
-                f"the loss is {loss} at epoch {state.epoch + 1}, step {state.step - back} (learning rate "
-                f"{self._learning_rate(state):.3g}, loss scale {scale:g}); lower lr or set clip_grad"
+                f"the loss is {loss} at epoch {state.epoch + 1}, step {step} (learning rate {rate:.3g}, "
+                f"loss scale {scale:g}){self._batch(state.epoch, step)}; lower lr or set clip_grad"
             )
         return losses
+
+    def _batch(self, epoch: int, step: int) -> str:
+        """Says which samples a batch (from 1) has, and writes all of them into a file."""
+        if self.batch_names is None:
+            return ""
+        names = self.batch_names(epoch, step - 1)
+        path = self.reporter.folder / (NON_FINITE_BATCH if rank() == 0 else f"rank_{rank()}_{NON_FINITE_BATCH}")
+        with atomic_write(path, "w") as file:
+            file.write("".join(f"{name}\n" for name in names))
+        more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+        return f" with the batch {', '.join(names[:_MOST_NAMED])}{more}, listed in {path}"
 
     def _evaluate(self, state: TrainState, row: dict[str, float], stop: StopSignal) -> None:
         """Adds the validation figures to the epoch's row and notes whether it is the best."""

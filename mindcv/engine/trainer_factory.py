@@ -53,6 +53,8 @@ def create_trainer(
     clip_grad: bool = False,
     clip_value: float = 15.0,
     gradient_accumulation_steps: int = 1,
+    *,
+    amp_dtype: str = "float16",
 ) -> train.Model:
     """Returns a MindSpore `Model` that trains with `TrainStep` and evaluates with the metrics.
 
@@ -73,13 +75,14 @@ def create_trainer(
         clip_grad: Clip the gradients by their global norm.
         clip_value: The largest global norm.
         gradient_accumulation_steps: Batches per update.
+        amp_dtype: See `auto_mixed_precision`.
 
     Raises:
         ValueError: A value is out of its range or unknown.
     """
-    scale = LossScale.of_type(loss_scale_type, loss_scale, drop_overflow_update, amp_level)
+    scale = LossScale.of_type(loss_scale_type, loss_scale, drop_overflow_update, amp_level, amp_dtype)
     broadcast_parameters(network.get_parameters())
-    network = auto_mixed_precision(network, amp_level, amp_cast_list)
+    network = auto_mixed_precision(network, amp_level, amp_cast_list, amp_dtype=amp_dtype)
     step = TrainStep(
         LossWithNetwork(network, loss),
         optimizer,

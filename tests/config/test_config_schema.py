@@ -170,6 +170,8 @@ def test_unknown_key_is_refused():
     [
         ({"ckpt_save_policy": "top_k"}, "ckpt_save_policy"),
         ({"resume_opt": True}, "resume_opt"),
+        ({"amp_dtype": "bfloat16"}, "amp_dtype"),
+        ({"mode": 1, "recompute": True}, "recompute"),
         ({"loss_scale_type": "dynamic", "drop_overflow_update": False}, "drop_overflow_update"),
         ({"lr": 1e-7}, "min_lr"),
         ({"scheduler": "cyclic", "min_lr": 1.0}, "min_lr"),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from mindspore import nn
 
-from mindcv.engine import auto_mixed_precision
+from mindcv.engine import amp, auto_mixed_precision
 
 OUTPUT_TYPES = {}
 
@@ -100,3 +100,41 @@ def test_o1_of_a_single_cell():
 def test_what_is_refused(level, names, message):
     with pytest.raises(ValueError, match=message):
         auto_mixed_precision(Net(), level, names)
+
+
+class SpyingHead(nn.Dense):
+    """Tells what it computes in; the CPU can add in bfloat16, but not multiply."""
+
+    def construct(self, x):
+        x = x + x
+        OUTPUT_TYPES["head"] = x.dtype
+        return x
+
+
+@pytest.mark.parametrize(
+    ("level", "names"), [("O1", None), ("O1", "[nn.Dense]"), ("O2", None), ("O2", "nn.Conv2d"), ("O3", None)]
+)
+def test_half_precision_may_be_bfloat16(level, names, monkeypatch):
+    monkeypatch.setattr(amp, "_require_bfloat16", lambda: None)
+    network = nn.SequentialCell(SpyingHead(4, 4))
+    mixed = auto_mixed_precision(network, level, names, amp_dtype="bfloat16")
+    output = mixed(ms.Tensor(np.ones((2, 4), np.float32)))
+    assert OUTPUT_TYPES["head"] == ms.bfloat16
+    assert output.dtype == ms.float32
+    assert {parameter.dtype for parameter in network.get_parameters()} == {ms.float32}
+
+
+def test_bfloat16_is_refused_where_it_does_not_work(monkeypatch):
+    message = r"^amp_dtype 'bfloat16' is not available on this CPU \(.+\); Ascend 910B .*; use amp_dtype: float16$"
+    with pytest.raises(ValueError, match=message):
+        auto_mixed_precision(Net(), "O2", amp_dtype="bfloat16")
+    assert auto_mixed_precision(Net(), "O0", amp_dtype="bfloat16")(image()).dtype == ms.float32
+    with pytest.raises(ValueError, match="unknown amp_dtype 'bf16'"):
+        auto_mixed_precision(Net(), "O2", amp_dtype="bf16")
+    # Elsewhere it is tried, which on this device shows what a device without it says.
+    monkeypatch.setattr(amp.ms, "get_context", lambda name: "Ascend")
+    with pytest.raises(ValueError, match=r"not available on this Ascend \([^\n]+\); ") as refused:
+        auto_mixed_precision(Net(), "O1", amp_dtype="bfloat16")
+    assert "\n" not in str(refused.value)
+    monkeypatch.setattr(amp.nn.Conv2d, "construct", lambda self, x: ms.ops.ones((1, 16, 4, 4)) * 16)
+    auto_mixed_precision(Net(), "O1", amp_dtype="bfloat16")

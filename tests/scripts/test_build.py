@@ -1,10 +1,13 @@
 """How a run's parts follow from the config, where two keys meet."""
 
+import numpy as np
 import pytest
 
-from mindcv.build import build_network, build_step
+from mindcv.build import build_learning_rates, build_network, build_step
 from mindcv.config import Config
 from mindcv.weights import write_ckpt
+
+BFLOAT16 = {"amp_dtype": "bfloat16"}
 
 
 @pytest.mark.parametrize(("pretrained", "padding"), [(True, "both"), (False, "same")])
@@ -24,9 +27,38 @@ def test_a_run_from_published_weights_keeps_their_padding_in_its_checkpoints(pre
         ({"loss_scale_type": "dynamic", "loss_scale": 1024}, (1024.0, True, True)),
         ({"loss_scale_type": "auto", "loss_scale": 64}, (1.0, False, False)),
         ({"loss_scale_type": "auto", "amp_level": "O2"}, (2.0**24, True, True)),
+        ({"loss_scale_type": "auto", "amp_level": "O2", **BFLOAT16}, (1.0, False, False)),
+        ({"loss_scale_type": "dynamic", "loss_scale": 64, "amp_level": "O3", **BFLOAT16}, (64.0, True, True)),
+        ({"amp_level": "O1", **BFLOAT16}, (1.0, False, False)),
     ],
 )
-def test_loss_scale_follows_from_four_keys(values, expected):
+def test_loss_scale_follows_from_five_keys(values, expected, monkeypatch, caplog):
+    monkeypatch.setattr("mindcv.engine.amp._require_bfloat16", lambda: None)
+    caplog.set_level("INFO")
     cfg = Config(model="resnet18", **values)
     step = build_step(cfg, build_network(cfg, 2), 2, [0.1])
     assert (step.scale.value, step.scale.dynamic, step.scale.drop_overflow) == expected
+    assert ("bfloat16 needs no loss scale" in caplog.text) is (values.get("loss_scale") == 64 and "amp_dtype" in values)
+
+
+@pytest.mark.parametrize("scheduler", ["cosine_decay", "polynomial_decay", "multi_step_decay"])
+def test_rates_grow_with_the_images_of_an_update(scheduler, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    keys = {"scheduler": scheduler, "lr": 0.1, "min_lr": 0.001, "warmup_epochs": 2, "warmup_factor": 0.1}
+    keys |= {"epoch_size": 6, "batch_size": 32, "gradient_accumulation_steps": 3, "multi_step_decay_milestones": [4]}
+    plain = build_learning_rates(Config(**keys), 9)
+    assert "lr_base_batch_size" not in caplog.text
+    monkeypatch.setattr("mindcv.engine.world_size", lambda: 4)
+    scaled = build_learning_rates(Config(**keys, lr_base_batch_size=256), 9)
+    np.testing.assert_allclose(scaled, np.array(plain) * 1.5, rtol=1e-9)
+    assert "lr 0.1 -> 0.15, min_lr 0.001 -> 0.0015: an update has 384 images, lr_base_batch_size is 256" in caplog.text
+
+
+def test_parts_of_a_step_are_frozen_and_recomputed_by_config(caplog):
+    caplog.set_level("INFO")
+    cfg = Config(model="resnet18", freeze="conv1,bn1,layer1", recompute=True, opt="momentum", amp_level="O1")
+    step = build_step(cfg, build_network(cfg, 2), 2, [0.1])
+    assert not [p.name for p in step.optimizer.parameters if p.name.startswith(("conv1", "bn1", "layer1."))]
+    assert "freeze: 15 of 62 parameters" in caplog.text
+    assert "5 BatchNorm cells keep their statistics" in caplog.text
+    assert "recompute: 8 blocks" in caplog.text

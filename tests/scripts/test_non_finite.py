@@ -1,0 +1,62 @@
+"""A whole run on files, one of which makes the loss infinite."""
+
+import numpy as np
+import pytest
+from mindspore import nn, ops
+from PIL import Image
+
+from mindcv.config import Config
+from mindcv.models import register_model
+from mindcv.train import train
+from mindcv.utils.errors import RunError
+
+
+class Logarithm(nn.Cell):
+    """Not defined for white."""
+
+    def __init__(self):
+        super().__init__()
+        self.classifier = nn.Dense(1, 3, weight_init="ones")
+
+    def construct(self, x):
+        return self.classifier(ops.log(255.0 - x.mean((1, 2, 3), keep_dims=True).reshape((-1, 1))))
+
+
+@register_model
+def logarithm(pretrained: bool = False, num_classes: int = 3, in_channels: int = 3, **kwargs) -> Logarithm:
+    """The network above."""
+    return Logarithm()
+
+
+def test_the_error_names_the_files_of_the_very_batch(tmp_path):
+    """The labels of the batches before tell which files they had, so the rest of the epoch is where white is."""
+    random = np.random.RandomState(0)
+    for number in range(24):
+        pixels = random.randint(0, 200, (20, 20, 3), dtype=np.uint8) if number != 17 else np.full((20, 20, 3), 255)
+        folder = tmp_path / "data" / "train" / f"class{number % 3}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number:02d}.png")
+    cfg = Config(
+        model="logarithm",
+        dataset="imagenet",
+        data_dir=str(tmp_path / "data"),
+        ckpt_save_dir=str(tmp_path / "run"),
+        device_target="CPU",
+        mode=1,
+        batch_size=4,
+        image_resize=16,
+        color_jitter=None,
+        mean=(0, 0, 0),
+        std=(1, 1, 1),
+        epoch_size=2,
+        warmup_epochs=0,
+        seed=3,
+    )
+    with pytest.raises(
+        RunError, match=r"the loss is (nan|inf) at epoch 1, step \d .* with the batch (.+), listed in"
+    ) as error:
+        train(cfg)
+    names = (tmp_path / "run" / "non_finite_batch.txt").read_text().splitlines()
+    assert len(names) == 4
+    assert f"with the batch {', '.join(names)}, listed in" in str(error.value)
+    assert [name.endswith("class2/17.png") for name in names].count(True) == 1
