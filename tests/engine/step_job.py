@@ -11,6 +11,7 @@ from reference import BATCH, CLASSES, Settings, batches
 from stepping import Net, run, state_of, step_of
 
 from mindcv.engine import rank, setup_run, sum_over_ranks, world_size
+from mindcv.engine.distributed import gather_over_ranks, mean_over_ranks
 from mindcv.loss import create_loss
 from mindcv.optim import create_optimizer
 from mindcv.utils import AllReduceSum, StateMonitor, create_trainer, get_metrics
@@ -70,6 +71,8 @@ def main(folder):
             results[f"{mode}/sum/{np.dtype(dtype)}"] = AllReduceSum()(ms.Tensor(values)).asnumpy()
     upstream = train_as_upstream(folder, rows, slice(*EVAL_PARTS[rank()]))
     results |= {f"upstream/{name}": np.asarray(value) for name, value in upstream.items()}
+    results["not_finite"] = gather_over_ranks([np.inf if rank() else np.nan, 1e30, 1.0])
+    results["mean_over_ranks"] = mean_over_ranks([0.1 + rank(), 1.0])
     results["sum_over_ranks"] = sum_over_ranks([0.1 + rank(), 1e16, 1.0 / 3])
     np.savez(f"{folder}/rank{rank()}.npz", **results)
     sum_over_ranks([0.0])  # neither ends before the other has written

@@ -113,6 +113,12 @@ def test_sum_over_ranks_is_exact_in_float64(ranks):
         np.testing.assert_array_equal(results["sum_over_ranks"], [0.1 + 1.1, 2e16, 2.0 / 3])
 
 
+def test_what_is_not_finite_stays_in_its_place(ranks):
+    for results in ranks:
+        np.testing.assert_array_equal(results["not_finite"], [[np.nan, 1e30, 1.0], [np.inf, 1e30, 1.0]])
+        np.testing.assert_array_equal(results["mean_over_ranks"], [(0.1 + 1.1) / 2, 1.0])
+
+
 def test_a_script_of_upstreams(ranks, folder, tmp_path):
     """Equal starts, accuracy over uneven parts, averaged BatchNorm statistics, files from rank 0 only."""
     weights = {name.removeprefix("upstream/") for name in ranks[0] if name.startswith("upstream/")} - {"accuracy"}

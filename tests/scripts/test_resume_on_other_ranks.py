@@ -84,7 +84,7 @@ def train(log_folder, workers, options):
 
 @pytest.mark.parametrize("name", ["two", "back", "forth"])
 def test_it_ends_as_the_run_of_one_worker_does(runs, folder, name):
-    """Weights, average, momentum, and the figures of the epochs' evaluations."""
+    """Weights, average, momentum, the loss of each step, and the figures of the epochs' evaluations."""
     last = f"tiny_net-{EPOCHS}_{STEPS}.ckpt"
     arrays, state = read_checkpoint(folder / name / last)
     expected, whole = read_checkpoint(folder / "whole" / last)
@@ -97,7 +97,17 @@ def test_it_ends_as_the_run_of_one_worker_does(runs, folder, name):
         assert row["epoch"] == other["epoch"]
         assert row["lr"] == other["lr"]
         assert row["val_samples"] == other["val_samples"]
-        assert row["val_loss"] == pytest.approx(other["val_loss"], rel=1e-5)
+        for key in ("loss", "val_loss"):
+            assert row[key] == pytest.approx(other[key], rel=TOLERANCE)
+    losses = steps(folder / "whole")
+    for step, loss in steps(folder / name).items():
+        assert loss == pytest.approx(losses[step], rel=TOLERANCE)
+
+
+def steps(folder):
+    """The losses that a run has logged, by step."""
+    events = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return {event["global_step"]: event["loss"] for event in events if event["event"] == "train"}
 
 
 def test_what_changed_is_told(runs):
@@ -112,9 +122,7 @@ def test_what_changed_is_told(runs):
 
 def test_all_steps_are_logged_once(runs, folder):
     for name, first in (("whole", 1), ("two", 1), ("back", 6), ("forth", 16)):
-        events = [json.loads(line) for line in (folder / name / "log.jsonl").read_text().splitlines()]
-        steps = [event["global_step"] for event in events if event["event"] == "train"]
-        assert steps == list(range(first, EPOCHS * STEPS + 1))
+        assert list(steps(folder / name)) == list(range(first, EPOCHS * STEPS + 1))
 
 
 @pytest.mark.parametrize("name", ["two", "forth"])
