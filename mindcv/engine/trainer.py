@@ -11,7 +11,7 @@ from typing import Any
 from ..utils.errors import RunError, RunStopped
 from ..utils.fs import atomic_write
 from .checkpoint import CheckpointSaver, TrainState
-from .distributed import average_batch_norm, average_gradients, rank, wait_for_ranks, world_size
+from .distributed import average_batch_norm, average_gradients, mean_over_ranks, rank, wait_for_ranks, world_size
 from .ema import averaged_weights
 from .evaluator import Evaluator
 from .profile import StepProfiler
@@ -51,6 +51,10 @@ class Schedule:
     def is_due(self, interval: int, epoch: int) -> bool:
         """Whether something with that interval is due after `epoch` (from 1)."""
         return epoch % interval == 0 or epoch == self.epochs
+
+    def is_save_step(self, global_step: int) -> bool:
+        """Whether a checkpoint is due after that step of the run (from 1)."""
+        return bool(self.save_steps) and global_step % self.save_steps == 0
 
 
 class Trainer:
@@ -116,6 +120,7 @@ class Trainer:
                 state.finish_epoch(row)
                 self.reporter.end_epoch(row, state)
                 is_saved = self.schedule.is_due(self.schedule.save_interval, state.epoch)
+                is_saved = is_saved or self.schedule.is_save_step(state.global_step)
                 if is_saved:
                     self._save(state, row.get(self.metric))
                 if state.epoch < self.schedule.epochs:
@@ -142,14 +147,14 @@ class Trainer:
                 self.profiler.end_step(state.global_step, pending[-1])
             keep_handlers()
             is_last = state.step == self.steps_per_epoch
-            is_saved = bool(self.schedule.save_steps) and state.global_step % self.schedule.save_steps == 0
+            is_saved = self.schedule.is_save_step(state.global_step)
             # Ranks must stop at the same step, so with several a signal waits until all of them look for one.
             is_asked = stop.number is not None and world_size() == 1
             # The first one is read at once, so that its time, with the compilation, is known.
             is_due = not self._has_run_a_step or state.step % self.schedule.read_interval == 0
             self._has_run_a_step = True
             if is_last or is_saved or is_asked or is_due:
-                losses = self._read_losses(pending, state)
+                losses = mean_over_ranks(self._read_losses(pending, state))
                 keep_handlers()
                 pending.clear()
                 for loss in losses:
@@ -175,7 +180,7 @@ class Trainer:
         return self.learning_rates[min(max(update, 0), len(self.learning_rates) - 1)]
 
     def _read_losses(self, pending: list[Any], state: TrainState) -> list[float]:
-        """Waits for the losses. One that is not finite ends the run, unless the step drops overflows and few came."""
+        """Waits for this rank's losses. One that is not finite ends the run, but for a few if overflows are dropped."""
         losses = [float(loss.asnumpy()) for loss in pending]
         for back, loss in zip(range(len(losses) - 1, -1, -1), losses, strict=True):
             if math.isfinite(loss):

@@ -135,6 +135,11 @@ def test_steps_between_checkpoints(tmp_path):
     assert names == ["net-1_3", "net-1_5", "net-2_1", "net-2_4", "net-2_5"]
 
 
+def test_a_step_that_ends_an_epoch_is_saved_too(tmp_path):
+    Run(tmp_path, epochs=4, save_steps=10, save_interval=4).fit()
+    assert sorted(path.stem for path in tmp_path.glob("net-*.ckpt")) == ["net-2_5", "net-4_5"]
+
+
 def test_the_checkpoint_holds_everything_and_mindspore_reads_it(tmp_path):
     run = Run(tmp_path, epochs=1, ema=True, scale=LossScale(8.0, dynamic=True))
     run.fit()
