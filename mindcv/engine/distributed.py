@@ -21,6 +21,7 @@ __all__ = [
     "gather_over_ranks",
     "init_distributed",
     "is_launched",
+    "mean_over_ranks",
     "rank",
     "report_alive",
     "require_same_on_ranks",
@@ -90,8 +91,10 @@ def gather_over_ranks(values: Iterable[float]) -> np.ndarray:
     if world_size() == 1:
         return numbers[None]
     high = numbers.astype(np.float32)
-    middle = (numbers - high).astype(np.float32)
-    low = (numbers - high - middle).astype(np.float32)
+    # Of inf and nan the first part says all.
+    rest = np.where(np.isfinite(high), numbers - np.where(np.isfinite(high), high, 0), 0)
+    middle = rest.astype(np.float32)
+    low = (rest - middle).astype(np.float32)
     own = np.zeros((world_size(), 3, numbers.size), np.float32)
     own[rank()] = high, middle, low
     # Each rank fills its own row, so that the reduction adds zeros only.
@@ -101,6 +104,11 @@ def gather_over_ranks(values: Iterable[float]) -> np.ndarray:
 def sum_over_ranks(values: Iterable[float]) -> np.ndarray:
     """Sums float64 numbers over all ranks, in the order of the ranks. All ranks get the same result."""
     return gather_over_ranks(values).sum(axis=0)
+
+
+def mean_over_ranks(values: Sequence[float]) -> list[float]:
+    """Returns the means of float64 numbers over all ranks, the same on all ranks."""
+    return list(values) if world_size() == 1 else (sum_over_ranks(values) / world_size()).tolist()
 
 
 def sum_integers(values: Sequence[int]) -> list[int]:
