@@ -10,6 +10,7 @@ from mindspore import Tensor, nn
 
 from ..utils.fs import local_path
 from ..utils.runtime import prepare_cpu_runtime
+from ._groups import with_whole_blocks
 from .info import ExportInfo, read_info
 
 __all__ = ["KEY_FILE_VARIABLE", "ExportedModel", "Run", "is_exported_file", "live_run", "load_run", "read_key"]
@@ -115,7 +116,7 @@ def _load_onnx(path: Path, info: ExportInfo, key: bytes | None) -> Run:
     if hasattr(os, "sched_getaffinity"):  # its own default counts cores that this process may not use
         options.intra_op_num_threads = len(os.sched_getaffinity(0))
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(with_whole_blocks(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # it raises classes of its own that share no base
         raise ValueError(f"{path}: onnxruntime cannot load it: {str(error).splitlines()[0]}") from error
 
