@@ -155,6 +155,42 @@ class OptimizerBase(nn.Optimizer):
         return decay if self.is_group else (decay,) * self.param_length
 
 
+class AdamBase(OptimizerBase):
+    """The base of Adam and its kin: two moments `moments1` and `moments2`, their decay rates, and `eps`.
+
+    Args:
+        params: Parameters or groups, see `OptimizerBase`.
+        learning_rate: A number, or one for every step.
+        betas: Decay rates of the first and of the second moment.
+        eps: Added to the denominator.
+        weight_decay: See `OptimizerBase`.
+        loss_scale: What gradients are divided by.
+        slots: What the moments' states are named by, see `OptimizerBase.slot`.
+        clip: Whether to clip the gradients to a global norm of 5.
+
+    Raises:
+        ValueError: A value is out of its range.
+    """
+
+    def __init__(
+        self,
+        params: Sequence[Parameter] | Sequence[dict[str, Any]],
+        learning_rate: LearningRate,
+        betas: tuple[float, float],
+        eps: float,
+        weight_decay: float,
+        loss_scale: float,
+        slots: tuple[str, str],
+        clip: bool = False,
+    ) -> None:
+        super().__init__(params, learning_rate, weight_decay, loss_scale, clip)
+        self.beta1 = require_rate("beta1", betas[0])
+        self.beta2 = require_rate("beta2", betas[1])
+        self.eps = require_positive("eps", eps)
+        self.moments1 = self.slot(slots[0])
+        self.moments2 = self.slot(slots[1])
+
+
 def bias_correction(beta: float, step: Tensor) -> Tensor:
     """Returns `1 - beta ** step`, which as such would lose most of float32's digits in the first steps."""
     return -ops.expm1(step * math.log(max(beta, _TINY)))

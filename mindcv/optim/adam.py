@@ -3,14 +3,14 @@
 from mindspore import Tensor, ops
 from mindspore import dtype as mstype
 
-from ._base import OptimizerBase, require_positive, require_rate
+from ._base import AdamBase
 
 
 def _update(apply, beta1, beta2, eps, beta1_power, beta2_power, lr, param, moment1, moment2, gradient):
     return apply(param, moment1, moment2, beta1_power, beta2_power, lr, beta1, beta2, eps, gradient)
 
 
-class Adam(OptimizerBase):
+class Adam(AdamBase):
     """Adam in the form of its paper's section 2, last paragraph, which MindSpore and upstream use.
 
     `m = beta1 * m + (1 - beta1) * g`, `v = beta2 * v + (1 - beta2) * g^2`,
@@ -43,12 +43,12 @@ class Adam(OptimizerBase):
         weight_decay=0.0,
         loss_scale=1.0,
     ):
-        super().__init__(params, learning_rate, weight_decay, loss_scale)
-        self.beta1 = Tensor(require_rate("beta1", beta1), mstype.float32)
-        self.beta2 = Tensor(require_rate("beta2", beta2), mstype.float32)
-        self.eps = Tensor(require_positive("eps", eps), mstype.float32)
-        self.moment1 = self.slot("moment1")
-        self.moment2 = self.slot("moment2")
+        slots = ("moment1", "moment2")
+        super().__init__(params, learning_rate, (beta1, beta2), eps, weight_decay, loss_scale, slots)
+        # The operator's inputs.
+        self.beta1 = Tensor(self.beta1, mstype.float32)
+        self.beta2 = Tensor(self.beta2, mstype.float32)
+        self.eps = Tensor(self.eps, mstype.float32)
         self.apply = ops.Adam(use_nesterov=use_nesterov)
 
     def construct(self, gradients):
@@ -64,4 +64,4 @@ class Adam(OptimizerBase):
             ops.pow(self.beta1, step),
             ops.pow(self.beta2, step),
         )
-        return self.hyper_map_reverse(update, lr, self.parameters, self.moment1, self.moment2, gradients)
+        return self.hyper_map_reverse(update, lr, self.parameters, self.moments1, self.moments2, gradients)

@@ -3,7 +3,7 @@
 from mindspore import Tensor, ops
 from mindspore import dtype as mstype
 
-from ._base import OptimizerBase, require_positive, require_rate
+from ._base import AdamBase
 
 
 def _update(apply, beta1, beta2, eps, beta1_power, beta2_power, lr, decay, decays, param, moment1, moment2, gradient):
@@ -12,7 +12,7 @@ def _update(apply, beta1, beta2, eps, beta1_power, beta2_power, lr, decay, decay
     return apply(param, moment1, moment2, beta1_power, beta2_power, lr, beta1, beta2, eps, gradient)
 
 
-class AdamW(OptimizerBase):
+class AdamW(AdamBase):
     """AdamW, as `torch.optim.AdamW`.
 
     `m = beta1 * m + (1 - beta1) * g`, `v = beta2 * v + (1 - beta2) * g^2`,
@@ -34,22 +34,13 @@ class AdamW(OptimizerBase):
     """
 
     def __init__(
-        self,
-        params,
-        learning_rate=1e-3,
-        beta1=0.9,
-        beta2=0.999,
-        eps=1e-8,
-        weight_decay=0.0,
-        loss_scale=1.0,
-        clip=False,
+        self, params, learning_rate=1e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, loss_scale=1.0, clip=False
     ):
-        super().__init__(params, learning_rate, weight_decay, loss_scale, clip)
-        self.beta1 = Tensor(require_rate("beta1", beta1), mstype.float32)
-        self.beta2 = Tensor(require_rate("beta2", beta2), mstype.float32)
-        self.eps = require_positive("eps", eps)
-        self.moments1 = self.slot("adam_m")
-        self.moments2 = self.slot("adam_v")
+        slots = ("adam_m", "adam_v")
+        super().__init__(params, learning_rate, (beta1, beta2), eps, weight_decay, loss_scale, slots, clip)
+        # The operator's inputs.
+        self.beta1 = Tensor(self.beta1, mstype.float32)
+        self.beta2 = Tensor(self.beta2, mstype.float32)
         self.apply = ops.Adam()
 
     def construct(self, gradients):

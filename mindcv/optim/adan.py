@@ -3,7 +3,7 @@
 from mindspore import dtype as mstype
 from mindspore import ops
 
-from ._base import OptimizerBase, bias_correction, require_positive, require_rate
+from ._base import AdamBase, bias_correction, require_rate
 
 
 def _update(
@@ -40,7 +40,7 @@ def _update(
     return ops.assign(param, new_param)
 
 
-class Adan(OptimizerBase):
+class Adan(AdamBase):
     """Adan as in its authors' code: the betas are decay rates (1 minus the paper's), and moments are corrected for
     bias.
 
@@ -77,14 +77,10 @@ class Adan(OptimizerBase):
         weight_decay=0.0,
         loss_scale=1.0,
     ):
-        super().__init__(params, learning_rate, weight_decay, loss_scale)
-        self.beta1 = require_rate("beta1", beta1)
-        self.beta2 = require_rate("beta2", beta2)
+        slots = ("moment1", "moment2")
+        super().__init__(params, learning_rate, (beta1, beta2), eps, weight_decay, loss_scale, slots)
         self.beta3 = require_rate("beta3", beta3)
-        self.eps = require_positive("eps", eps)
-        self.moment1 = self.slot("moment1")
-        self.moment2 = self.slot("moment2")
-        self.moment3 = self.slot("moment3")
+        self.moments3 = self.slot("moment3")
         self.prev_gradient = self.slot("prev_gradient")
 
     def construct(self, gradients):
@@ -109,9 +105,9 @@ class Adan(OptimizerBase):
             decay,
             self.decay_flags,
             self.parameters,
-            self.moment1,
-            self.moment2,
-            self.moment3,
+            self.moments1,
+            self.moments2,
+            self.moments3,
             self.prev_gradient,
             gradients,
         )

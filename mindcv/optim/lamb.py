@@ -2,7 +2,7 @@
 
 from mindspore import ops
 
-from ._base import OptimizerBase, bias_correction, require_positive, require_rate
+from ._base import AdamBase, bias_correction
 
 
 def _norm(x):
@@ -24,7 +24,7 @@ def _update(beta1, beta2, eps, correction1, correction2, lr, decay, decays, para
     return ops.assign(param, param - lr * trust * direction)
 
 
-class Lamb(OptimizerBase):
+class Lamb(AdamBase):
     """LAMB, algorithm 2 of its paper with phi the identity.
 
     With m and v as in Adam: `r = m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps) + weight_decay * p`,
@@ -45,12 +45,8 @@ class Lamb(OptimizerBase):
     """
 
     def __init__(self, params, learning_rate=1e-3, beta1=0.9, beta2=0.999, eps=1e-6, weight_decay=0.0, loss_scale=1.0):
-        super().__init__(params, learning_rate, weight_decay, loss_scale)
-        self.beta1 = require_rate("beta1", beta1)
-        self.beta2 = require_rate("beta2", beta2)
-        self.eps = require_positive("eps", eps)
-        self.moments1 = self.slot("lamb_m")
-        self.moments2 = self.slot("lamb_v")
+        slots = ("lamb_m", "lamb_v")
+        super().__init__(params, learning_rate, (beta1, beta2), eps, weight_decay, loss_scale, slots)
 
     def construct(self, gradients):
         gradients = self.prepare(gradients)

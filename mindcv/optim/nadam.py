@@ -3,7 +3,7 @@
 from mindspore import Parameter, Tensor, ops
 from mindspore import dtype as mstype
 
-from ._base import OptimizerBase, bias_correction, require_non_negative, require_positive, require_rate
+from ._base import AdamBase, bias_correction, require_non_negative
 
 
 def _update(
@@ -19,7 +19,7 @@ def _update(
     return ops.assign(param, param - lr * direction)
 
 
-class NAdam(OptimizerBase):
+class NAdam(AdamBase):
     """NAdam with the paper's schedule of momentum, as `torch.optim.NAdam(decoupled_weight_decay=True)`.
 
     `mu_t = beta1 * (1 - 0.5 * 0.96^(t * schedule_decay))`, `M_t = mu_1 * ... * mu_t`, m and v as in Adam,
@@ -52,13 +52,9 @@ class NAdam(OptimizerBase):
         loss_scale=1.0,
         schedule_decay=4e-3,
     ):
-        super().__init__(params, learning_rate, weight_decay, loss_scale)
-        self.beta1 = require_rate("beta1", beta1)
-        self.beta2 = require_rate("beta2", beta2)
-        self.eps = require_positive("eps", eps)
+        slots = ("nadam_m", "nadam_v")
+        super().__init__(params, learning_rate, (beta1, beta2), eps, weight_decay, loss_scale, slots)
         self.schedule_decay = require_non_negative("schedule_decay", schedule_decay)
-        self.moments1 = self.slot("nadam_m")
-        self.moments2 = self.slot("nadam_v")
         self.mu_schedule = Parameter(Tensor([1.0], mstype.float32), name="mu_schedule")
 
     def _mu(self, step):
