@@ -8,7 +8,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from .cells import replace_cells
+from ..utils.cells import replace_cells
 
 __all__ = ["StepDropout", "follow_steps"]
 
@@ -56,7 +56,7 @@ class StepDropout(nn.Cell):
         """Returns whole numbers from 0 to 2**16 - 1 for this step, int32 (samples, places)."""
         sample = Tensor(np.arange(samples).reshape(-1, 1), ms.int32)
         left = ops.bitwise_and(self.step, _LOW)
-        right = ops.bitwise_right_shift(self.step, 16)
+        right = ops.floor_divide(self.step, _LOW + 1)
         left, right = self._mix(left, ops.bitwise_xor(right, sample))
         if places > 1:
             place = np.arange(places).reshape(1, -1)
@@ -68,7 +68,8 @@ class StepDropout(nn.Cell):
     def _mix(self, left, right):
         """Six rounds of the cipher on the two halves, numbers of 16 bits."""
         for factor, summand in zip(self.factors, self.summands):  # noqa: B905 (the graph compiler knows no `strict`)
-            middle = ops.bitwise_and(ops.bitwise_right_shift(right * factor + summand, 8), _LOW)
+            # Not a shift, which on Ascend is an operator of its slow scalar cores (AICPU).
+            middle = ops.bitwise_and(ops.floor_divide(right * factor + summand, 256), _LOW)
             left, right = right, ops.bitwise_xor(left, middle)
         return left, right
 
