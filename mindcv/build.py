@@ -1,6 +1,7 @@
 """The parts of a run, each built by its factory from the config: data, model, loss, optimizer, feed, checkpoints."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -210,8 +211,10 @@ def build_feed(
     return engine.HostFeed(step, lambda epoch, first_step: epoch_batches(loader, epoch, first_step, seed))
 
 
-def build_saver(cfg: Config, folder: Path, steps_per_epoch: int) -> engine.CheckpointSaver | None:
-    """Returns what saves checkpoints on this rank, or None where it saves none."""
+def build_saver(
+    cfg: Config, folder: Path, steps_per_epoch: int, on_saved: Callable[[], None] | None = None
+) -> engine.CheckpointSaver | None:
+    """Returns what saves checkpoints on this rank, and calls `on_saved` then, or None where it saves none."""
     if engine.rank() > 0:
         if cfg.ckpt_save_on == "master":
             return None
@@ -221,5 +224,6 @@ def build_saver(cfg: Config, folder: Path, steps_per_epoch: int) -> engine.Check
     run_info["steps_per_epoch"] = steps_per_epoch
     stop_on_error = cfg.ckpt_on_error == "stop"
     return engine.CheckpointSaver(
-        folder, cfg.model, cfg.ckpt_save_policy, cfg.keep_checkpoint_max, run_info, cfg.ckpt_async, stop_on_error
+        *(folder, cfg.model, cfg.ckpt_save_policy, cfg.keep_checkpoint_max, run_info, cfg.ckpt_async, stop_on_error),
+        on_saved=on_saved,
     )

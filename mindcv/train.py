@@ -1,6 +1,7 @@
 """Trains a model: config -> data -> model -> schedule -> optimizer and loss -> resume -> trainer."""
 
 import logging
+from collections.abc import Callable
 
 import mindspore as ms
 
@@ -20,6 +21,7 @@ from .config import Config, save_args, summary
 from .data import batch_names, pipeline_errors, save_class_names
 from .utils.fs import require_directory
 from .utils.log import set_logger
+from .utils.modelarts import copy_inputs, outputs_copied
 
 __all__ = ["main", "train"]
 
@@ -35,6 +37,13 @@ def train(cfg: Config) -> engine.TrainState:
         RunStopped: Ctrl-C or SIGTERM; a checkpoint has been saved.
     """
     device = engine.setup_run(cfg.device_target, cfg.mode, cfg.jit_level, cfg.distribute, cfg.seed)
+    cfg = copy_inputs(cfg)
+    with outputs_copied(cfg, engine.rank(), engine.wait_for_ranks) as on_saved:
+        return _train(cfg, device, on_saved)
+
+
+def _train(cfg: Config, device: str, on_saved: Callable[[], None] | None) -> engine.TrainState:
+    """Trains on a device that is set up; `on_saved` is called when a checkpoint has been written."""
     rank, world_size = engine.rank(), engine.world_size()
     folder = require_directory(cfg.ckpt_save_dir, "ckpt_save_dir")
     set_logger("mindcv", output_dir=str(folder), rank=rank)
@@ -88,7 +97,7 @@ def train(cfg: Config) -> engine.TrainState:
         read_interval=1 if device == "CPU" else cfg.log_interval,
     )
     feed = build_feed(cfg, step, loader, device, state.global_step if state else 0)
-    saver = build_saver(cfg, folder, steps_per_epoch)
+    saver = build_saver(cfg, folder, steps_per_epoch, on_saved)
     profiler = engine.StepProfiler(folder / "profile", *cfg.profile) if cfg.profile and rank == 0 else None
     trainer = engine.Trainer(
         *(step, feed, steps_per_epoch, learning_rates, schedule, reporter, saver, evaluator),

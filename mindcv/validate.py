@@ -8,6 +8,7 @@ from .build import build_eval_loader, build_evaluator, build_network, prepare_ne
 from .config import Config
 from .data import pipeline_errors
 from .utils.log import set_logger
+from .utils.modelarts import copy_inputs
 
 __all__ = ["main", "validate"]
 
@@ -23,6 +24,7 @@ def validate(cfg: Config) -> dict[str, float]:
     # Recipes for many devices say `distribute`, but one can evaluate alone, so only a launcher decides.
     device = engine.setup_run(cfg.device_target, cfg.mode, cfg.jit_level, engine.is_launched(), cfg.seed)
     set_logger("mindcv", rank=engine.rank())
+    cfg = copy_inputs(cfg)
     if not (cfg.ckpt_path or cfg.pretrained):
         _logger.warning("neither ckpt_path nor pretrained is set, so it is fresh, random weights that are evaluated")
     loader, num_classes = build_eval_loader(cfg)

@@ -15,12 +15,7 @@ from .schema import KEYS
 
 # Accepted without effect, with what to know instead.
 UNUSED: dict[str, str] = {
-    "enable_modelarts": "no switch is needed; set data_dir, ckpt_path and ckpt_save_dir to the job's folders",
-    "data_url": "set data_dir",
-    "multi_data_url": "set data_dir",
-    "ckpt_url": "set ckpt_path",
-    "checkpoint_url": "set ckpt_path",
-    "train_url": "set ckpt_save_dir",
+    "multi_data_url": "set data_url",
     "config_path": "a recipe cannot name another one; give it with -c",
     "log_path": "logs are written into ckpt_save_dir",
     "save_checkpoint": "checkpoints are always saved, every ckpt_save_interval epochs",

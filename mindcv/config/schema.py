@@ -528,6 +528,24 @@ class PrecisionKeys(Section):
     drop_overflow_update: bool = key(False, "Leave out updates whose gradients overflow; dynamic scaling always does.")
 
 
+class ModelArtsKeys(Section):
+    title = "ModelArts"
+
+    enable_modelarts: bool = key(
+        False, "Copy data and weights in from the addresses below, and outputs out to them.", may_change=True
+    )
+    data_url: str = key("", "Address of the dataset (obs://, s3:// ...), which is copied to data_dir.", may_change=True)
+    ckpt_url: str = key(
+        "",
+        "Address of the weights to start from or to evaluate, or of a folder with ckpt_path in it.",
+        old=("checkpoint_url",),
+        may_change=True,
+    )
+    train_url: str = key(
+        "", "Address that ckpt_save_dir is copied to, with each checkpoint and at the end.", may_change=True
+    )
+
+
 SECTIONS: tuple[type[Section], ...] = (
     RunKeys,
     DataKeys,
@@ -540,11 +558,13 @@ SECTIONS: tuple[type[Section], ...] = (
     ScheduleKeys,
     LossKeys,
     PrecisionKeys,
+    ModelArtsKeys,
 )
 
 
 # pydantic collects fields from the last base to the first, so this is the order of `SECTIONS` reversed.
 class Config(
+    ModelArtsKeys,
     PrecisionKeys,
     LossKeys,
     ScheduleKeys,

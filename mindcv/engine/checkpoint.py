@@ -15,6 +15,7 @@ import os
 import random
 import threading
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,7 @@ class CheckpointSaver:
         run_info: Config and versions, saved with each.
         is_async: Write in the background while training goes on; the values are those at the time of the call.
         stop_on_error: Whether a file that cannot be written (a full disk) ends the run, or is only reported.
+        on_saved: Called when a file has been written, in the background with `is_async`. None: nothing is.
 
     Raises:
         ValueError: The folder cannot be written to, or the policy is unknown.
@@ -118,6 +120,7 @@ class CheckpointSaver:
         run_info: dict[str, Any],
         is_async: bool = False,
         stop_on_error: bool = True,
+        on_saved: Callable[[], None] | None = None,
     ) -> None:
         self.folder = require_directory(folder, "ckpt_save_dir")
         self.model_name = model_name
@@ -128,6 +131,7 @@ class CheckpointSaver:
         self.run_info = run_info
         self.is_async = is_async
         self.stop_on_error = stop_on_error
+        self.on_saved = on_saved
         self.entries: list[dict[str, Any]] = []
         self._thread: threading.Thread | None = None
         self._failure: OSError | None = None
@@ -201,6 +205,9 @@ class CheckpointSaver:
                 write()
             except OSError as error:
                 self._failure = error
+            else:
+                if self.on_saved is not None:
+                    self.on_saved()
 
         if self.is_async:
             # Not a daemon, so that the interpreter waits for it at the end.

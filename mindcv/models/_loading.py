@@ -178,7 +178,7 @@ def to_our_names(
 
 def family_function(model: nn.Cell, name: str) -> Callable[..., Any] | None:
     """Returns a function of the module of the model's class, or of its nearest parent that has one."""
-    modules = (sys.modules[network_class.__module__] for network_class in type(model).__mro__)
+    modules = (sys.modules.get(network_class.__module__) for network_class in type(model).__mro__)
     return next((getattr(module, name) for module in modules if hasattr(module, name)), None)
 
 

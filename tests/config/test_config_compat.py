@@ -44,7 +44,11 @@ UPSTREAM_FRAGMENTS = [
     ("use_ema: False\nuse_clip_grad: True\nclip_value: 1.0", {"ema": False, "clip_grad": True}, 2),
     ("label_smoothing: 0.1\nsmooth_factor: 0.1", {"label_smoothing": 0.1}, 1),
     ("mixup_prob: 1.0\nmixup_mode: batch\nmixup_off_epoch: 0.0\nswitch_prob: 0.5", {}, 4),
-    ("enable_modelarts: True\ndata_url: /cache/data/\nsave_checkpoint: True", {"data_dir": "./"}, 3),
+    (
+        "enable_modelarts: True\ndata_url: /cache/data/\ncheckpoint_url: obs://b/w\nsave_checkpoint: True",
+        {"enable_modelarts": True, "data_url": "/cache/data/", "ckpt_url": "obs://b/w"},
+        2,
+    ),
 ]
 
 # The documents' scripts (seeds 000, 001 and 003).
@@ -126,9 +130,6 @@ def test_every_old_spelling_is_shown_above():
     # Documented on the reference page only: same reason as a shown one.
     assert set(UNUSED) - shown == {
         "multi_data_url",
-        "ckpt_url",
-        "checkpoint_url",
-        "train_url",
         "config_path",
         "file_name",
         "file_format",

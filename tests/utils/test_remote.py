@@ -97,7 +97,7 @@ def test_reading_from_s3_through_cut_connections(bucket, caplog):
     assert find_file(f"{bucket.url}/a") is None
     assert files_below(f"{bucket.url}/none") == {}
     remove_file(f"{bucket.url}/new.txt")
-    assert bucket.keys() == ["a/b.bin", "a/c.txt"]
+    assert bucket.names() == ["a/b.bin", "a/c.txt"]
 
 
 def test_errors_of_s3_name_the_address(bucket, monkeypatch):

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import sys
 import textwrap
 import threading
@@ -110,13 +111,13 @@ def test_an_upload_that_was_given_up_goes_on(bucket, tmp_path, monkeypatch, capl
     bucket.proxy.down_after = 900_000
     with pytest.raises(RemoteError, match=f"{url}: failed 2 times"):
         upload(tmp_path / "big", url)
-    assert bucket.keys() == []
+    assert bucket.names() == []
     bucket.proxy.is_down, bucket.proxy.down_after = False, None
     bucket.proxy.forget()
     upload(tmp_path / "big", url)
     assert bucket.get("big") == BIG
-    assert "going on with an upload, of which 3 of 6 parts are there" in caplog.text
-    assert bucket.proxy.passed[0] < 3 * (1 << 18) + 40_000
+    there = re.search(r"going on with an upload, of which ([1-5]) of 6 parts are there", caplog.text)
+    assert bucket.proxy.passed[0] < len(BIG) - int(there[1]) * (1 << 18) + 40_000
     assert bucket.client.list_multipart_uploads(Bucket=bucket.name).get("Uploads", []) == []
 
 
@@ -159,7 +160,7 @@ def test_a_mirror_follows_a_folder(bucket, tmp_path):
     mirror = Mirror(folder, f"{bucket.url}/job", last=("checkpoints.json",))
     mirror.changed()
     deadline = time.time() + 20
-    while len(bucket.keys()) < 2 and time.time() < deadline:
+    while len(bucket.names()) < 2 and time.time() < deadline:
         time.sleep(0.02)
     (folder / "old.ckpt").unlink()
     (folder / "new.ckpt").write_bytes(OTHER)
@@ -171,7 +172,7 @@ def test_a_mirror_follows_a_folder(bucket, tmp_path):
     bucket.proxy.forget()
     mirror.finish()
     expected = ["checkpoints.json", "new.ckpt", "of-someone-else", "rank_0/log"]
-    assert bucket.keys() == [f"job/{name}" for name in expected]
+    assert bucket.names() == [f"job/{name}" for name in expected]
     for name, data in contents(folder).items():
         if name != ".tmp":
             assert bucket.get(f"job/{name}") == data
