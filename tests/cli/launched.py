@@ -49,13 +49,13 @@ if how == "does not stop":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     wait()
 if how == "hangs":
-    make_steps(5 + (rank == 0))
+    make_steps(5 if rank == 1 else 25)
     wait()
 if how == "hangs before its first step":
-    make_steps(5 * (rank == 0))
+    make_steps(0 if rank == 1 else 5)
     wait()
 if how == "leaves":
-    make_steps(5)
+    make_steps(5 if rank == 1 else 25)
     if rank == 1:
         sys.exit()
     wait()

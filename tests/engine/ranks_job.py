@@ -14,6 +14,7 @@ from mindcv.engine import (
     broadcast_parameters,
     rank,
     require_same_on_ranks,
+    require_same_parameters,
     setup_run,
     synchronize_batch_norm,
     wait_for_ranks,
@@ -109,7 +110,12 @@ def main(folder):
         # All ranks start from rank 0's weights, also where a step has run already.
         network = fill(Net(), seed=100 * rank())
         network(ms.Tensor(images))
+        try:
+            require_same_parameters(network.get_parameters())
+        except ValueError as error:
+            arrays[f"{mode}/unlike"] = np.array(str(error))
         broadcast_parameters(network.get_parameters())
+        require_same_parameters(network.get_parameters())
         arrays[f"{mode}/broadcast"] = network.set_train(False)(ms.Tensor(batch()[0])).asnumpy()
         arrays.update({f"{mode}/weights/{name}": p.asnumpy() for name, p in network.parameters_dict().items()})
 

@@ -50,7 +50,7 @@ def ranks(folder):
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=480,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return [dict(np.load(folder / f"rank{rank}.npz")) for rank in range(2)]

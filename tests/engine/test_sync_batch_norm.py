@@ -1,5 +1,6 @@
 """Two ranks against one process: synchronised BatchNorm, averaged statistics, equal starts, exact sums."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,9 @@ def test_without_it_the_ranks_statistics_are_averaged(ranks, mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_all_ranks_start_from_the_weights_of_rank_0(ranks, mode):
+    for arrays in ranks:  # parameter_broadcast: False
+        words = r"the checksum of the weights must be the same on all ranks, but is \[\d+, \d+\]; set parameter_"
+        assert re.match(words, str(arrays[f"{mode}/unlike"]))
     expected = fill(Net())
     for name, parameter in expected.parameters_dict().items():
         if "moving" not in name:
