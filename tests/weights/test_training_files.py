@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from mindspore import nn
 
+from mindcv.engine import LossScale, LossWithNetwork, TrainStep
+from mindcv.engine.checkpoint import save_cell
 from mindcv.optim import create_optimizer
 from mindcv.optim.optim_factory import list_optimizers
 from mindcv.weights import read_weights, write_ckpt
@@ -24,3 +26,15 @@ def test_slots_of_every_optimizer_are_left_out(tmp_path: Path, name: str) -> Non
     for key, array in weights.items():
         np.testing.assert_array_equal(raw[key], array)
         assert ema[key].any() == (key.endswith("moving_variance"))
+
+
+def test_all_that_the_training_step_adds_is_left_out(tmp_path: Path) -> None:
+    net = nn.SequentialCell(nn.Dense(3, 2), nn.BatchNorm1d(2), nn.Dropout(p=0.5))
+    weights = set(net.parameters_dict())
+    options = {"ema": True, "gradient_accumulation_steps": 2}
+    loss = LossWithNetwork(net, nn.CrossEntropyLoss())
+    step = TrainStep(loss, create_optimizer(net, "adamw"), LossScale(8.0, dynamic=True), **options)
+    assert "dropout_step" in step.parameters_dict()
+    save_cell(step, tmp_path / "a.ckpt")
+    assert set(read_weights(tmp_path / "a.ckpt")) == weights
+    assert set(read_weights(tmp_path / "a.ckpt", ema=True)) == weights
