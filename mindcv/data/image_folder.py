@@ -64,7 +64,7 @@ def choose_split(name: str, split: str, splits: dict[str, Any]) -> Any:
 
 
 def _split_folder(root: Path, split: str, hint: str) -> Path:
-    """The folder of a split: `root/split`; `root` itself when it is named so, or its neighbour when it is another split.
+    """The folder of a split: `root/split`; `root` itself when it is named so; its neighbour when it is another split.
 
     Raises:
         FileNotFoundError: There is none.
@@ -96,7 +96,7 @@ def find_image_folder(
 
     Args:
         name: Name of the dataset, for messages.
-        root: The folder above the splits; the split's own folder, or that of `train`, `val` or `test` beside it, will do.
+        root: The folder above the splits; the folder of one of them (`train`, `val`, `test`) will do.
         split: Folder of the split; '' when `root` holds the classes.
         hint: What to add to a message about a missing folder.
         class_indexing: Class folders and their labels. None: all folders, numbered in the order of their names.

@@ -1,4 +1,4 @@
-"""Writes what `torch.save(state_dict, path)` writes, without torch: raw storages, and the pickle that shapes them."""
+"""Writes what `torch.save` writes, without torch: raw storages, and the pickle that shapes them."""
 
 import struct
 import zipfile
@@ -11,8 +11,8 @@ _STORAGES = {"float32": "FloatStorage", "float16": "HalfStorage", "int64": "Long
 _EMPTY_DICT = b"ccollections\nOrderedDict\n)R"
 
 
-def write_torch_file(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes arrays as a `.pth` of PyTorch 1.6 and later."""
+def write_torch_file(path: Path, arrays: Mapping[str, np.ndarray], epoch: int | None = None) -> None:
+    """Writes arrays as a `.pth` of PyTorch 1.6 and later: alone, or with an epoch as a training's `state_dict`."""
     entries = []
     with zipfile.ZipFile(path, "w") as archive:
         for key, (name, array) in enumerate(arrays.items()):
@@ -23,7 +23,10 @@ def write_torch_file(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
             tensor = _tuple(storage, _number(0), shape, strides, b"\x89", _EMPTY_DICT)
             entries.append(_text(name) + b"ctorch._utils\n_rebuild_tensor_v2\n" + tensor + b"R")
             archive.writestr(f"archive/data/{key}", array.tobytes())
-        archive.writestr("archive/data.pkl", b"\x80\x02" + _EMPTY_DICT + b"(" + b"".join(entries) + b"u.")
+        pickled = _EMPTY_DICT + b"(" + b"".join(entries) + b"u"
+        if epoch is not None:
+            pickled = b"}(" + _text("epoch") + _number(epoch) + _text("state_dict") + pickled + b"u"
+        archive.writestr("archive/data.pkl", b"\x80\x02" + pickled + b".")
         archive.writestr("archive/byteorder", "little")
         archive.writestr("archive/version", "3\n")
 
