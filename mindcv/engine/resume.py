@@ -142,7 +142,9 @@ def resume_run(
     old = {**saved["config"], _STEPS: saved["steps_per_epoch"]}
     check_same_run(old, {**config, _STEPS: steps_per_epoch}, free_keys, saved["world_size"], world_size(), force)
     load_state(step, arrays, str(path))
-    restore_random_state(saved["random"])
+    if rank() == 0:
+        # The file has rank 0's; with it the others would draw what rank 0 draws, and they have seeds of their own.
+        restore_random_state(saved["random"])
     state = TrainState.of(saved)
     _logger.info(
         "resume: %s, epoch %d, step %d (%d steps in all)", path, state.epoch + 1, state.step, state.global_step

@@ -160,6 +160,19 @@ def test_random_state_comes_back(saver, cell):
     assert (random.random(), np.random.rand()) == expected
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_other_ranks_keep_the_random_state_of_their_own_seeds(saver, cell, tmp_path, monkeypatch, rank):
+    config = as_saved()
+    saver.run_info = {"config": config, "world_size": 1, "steps_per_epoch": 5}
+    np.random.seed(6)
+    save(saver, cell, [1])
+    saved, own = np.random.get_state()[1], np.random.RandomState(7).get_state()[1]
+    np.random.seed(7)
+    monkeypatch.setattr("mindcv.engine.resume.rank", lambda: rank)
+    resume_run(cell, tmp_path, config, Config.free_keys(), 5)
+    np.testing.assert_array_equal(np.random.get_state()[1], own if rank else saved)
+
+
 def as_saved(**values):
     """A config as it comes back from a checkpoint's JSON."""
     return json.loads(json.dumps(Config(**values).model_dump()))
