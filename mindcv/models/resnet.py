@@ -17,14 +17,12 @@ from mindcv.weights.naming import NameTable, from_torch, to_torch
 
 from . import _weights_resnet
 from ._builder import build_model_with_cfg
+from ._classifier import ImageClassifier
 from ._registry import get_pretrained_cfg, register_model, register_renamed
 from .layers import (
     DropPath,
-    GlobalAvgPooling,
     StemMaxPool,
     batch_norm2d,
-    check_rate,
-    classifier_head,
     conv2d,
     drop_path_rates,
 )
@@ -144,7 +142,7 @@ class Bottleneck(nn.Cell):
         return self.relu(self.drop_path(out) + self.down_sample(x))
 
 
-class ResNet(nn.Cell):
+class ResNet(ImageClassifier):
     """Residual network: (N, in_channels, H, W) to (N, num_classes), with H and W at least 32.
 
     Args:
@@ -184,8 +182,6 @@ class ResNet(nn.Cell):
             raise ValueError(f"ResNet has 4 stages; got layers {list(layers)} and channels {list(channels)}")
         norm = norm or batch_norm2d
         rates = drop_path_rates(drop_path_rate, layers)
-        self.num_classes = num_classes
-        self.num_features = channels[3] * block.expansion
         self.stem_pool_pad = stem_pool_pad
 
         self.conv1 = conv2d(in_channels, channels[0], 7, stride=2, padding=3)
@@ -201,35 +197,12 @@ class ResNet(nn.Cell):
             previous = width * block.expansion
             self.feature_info.append({"name": f"layer{index + 1}", "chs": previous, "reduction": 4 * 2**index})
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
-        self.pool = GlobalAvgPooling()
-        self.dropout = nn.Dropout(p=check_rate("drop_rate", drop_rate))
-        self.classifier = classifier_head(self.num_features, num_classes)
+        self.add_head(previous, num_classes, drop_rate)
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Returns the last feature map: (N, in_channels, H, W) to (N, num_features, H / 32, W / 32)."""
         x = self.max_pool(self.relu(self.bn1(self.conv1(x))))
         return self.layer4(self.layer3(self.layer2(self.layer1(x))))
-
-    def forward_head(self, x: Tensor) -> Tensor:
-        """Returns the logits of a feature map: (N, num_features, h, w) to (N, num_classes)."""
-        return self.classifier(self.dropout(self.pool(x)))
-
-    def construct(self, x: Tensor) -> Tensor:
-        return self.forward_head(self.forward_features(x))
-
-    def get_classifier(self) -> nn.Cell:
-        """Returns the last layer."""
-        return self.classifier
-
-    def reset_classifier(self, num_classes: int) -> None:
-        """Replaces the last layer by a fresh one for `num_classes`; 0 leaves it out."""
-        self.classifier = classifier_head(self.num_features, num_classes)
-        self.num_classes = num_classes
-        self.compile_cache.clear()  # graph mode would run the old head
-
-    def no_weight_decay(self) -> set[str]:
-        """Returns names of parameters that must not decay, beyond norms and biases."""
-        return set()
 
     def group_matcher(self, coarse: bool = False) -> dict[str, str]:
         """Returns regular expressions that sort parameters by depth: a stage is a group if `coarse`, else a block."""
