@@ -8,7 +8,7 @@ import logging
 from mindspore import dtype as mstype
 from mindspore import nn, ops
 
-from .cells import replace_cells
+from ..utils.cells import replace_cells
 from .distributed import world_size
 
 _logger = logging.getLogger(__name__)

@@ -24,7 +24,6 @@ from ..utils.errors import RunError
 from ..utils.fs import atomic_write, local_path, require_directory
 from ..utils.registry import unknown_name_message
 from ..weights import write_weights
-from ._cells import name_parameters
 from .info import ExportInfo, file_sha256, info_path, weights_sha256
 from .runtime import Run, live_run, load_run
 from .swaps import swap_layers
@@ -245,7 +244,8 @@ def _prepare(
         halve_weights(fresh)
     mean, std = (preprocess.mean, preprocess.std) if options.uint8_input else (None, None)
     deployed = Deployed(fresh, mean, std, options.softmax).set_train(False)
-    name_parameters(deployed)
+    for name, parameter in deployed.parameters_and_names():
+        parameter.name = name  # by its place, which makes names unique
     return deployed
 
 

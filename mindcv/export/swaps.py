@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from mindspore import Parameter, Tensor, nn, ops
 
-from ._cells import replace_cells
+from ..utils.cells import replace_cells
 
 __all__ = ["SWAPS", "swap_layers"]
 

@@ -9,7 +9,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from ._cells import replace_cells
+from ..utils.cells import replace_cells
 
 __all__ = ["Deployed", "fold_batch_norm", "half_weight_names", "halve_weights"]
 

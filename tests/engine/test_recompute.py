@@ -58,7 +58,7 @@ def count(folder, operator):
 
 def synchronize(network):
     """SyncBatchNorm without other ranks."""
-    from mindcv.engine.cells import replace_cells
+    from mindcv.utils.cells import replace_cells
 
     class OneRank(nn.Cell):
         def construct(self, x):
