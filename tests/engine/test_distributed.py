@@ -17,6 +17,9 @@ from stepping import Net, assert_state
 
 from mindcv.engine.distributed import broadcast_parameters, init_distributed, sum_over_ranks
 
+# First, so that the two processes that run the suite do not share this module and start its job twice.
+pytestmark = pytest.mark.slow
+
 # How far weights may be from those of one process with the whole batch. In fp16 the gradient of a weight is a sum over
 # samples that is rounded to 11 bits, once for the whole batch or once for each half of it.
 LIKE_ONE_PROCESS = {"O0": 1e-5, "O2": 5e-4, "O3": 5e-4}

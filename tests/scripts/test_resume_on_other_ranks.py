@@ -11,6 +11,9 @@ from script_runner import ROOT, run
 
 from mindcv.engine import read_checkpoint
 
+# First, so that the two processes that run the suite do not share this module and start its runs twice.
+pytestmark = pytest.mark.slow
+
 EPOCHS, STEPS, GLOBAL_BATCH = 3, 6, 8
 # The ends of fp32 sums over 8 images or twice 4, in 18 steps; the weights go some 0.1.
 TOLERANCE = 1e-5
