@@ -10,7 +10,7 @@ from mindspore import nn
 
 from . import engine
 from ._version import __version__
-from .config import Config, effective_workers
+from .config import Config
 from .data import (
     EvalPreprocess,
     Part,
@@ -71,7 +71,7 @@ def build_train_loader(cfg: Config) -> tuple[Any, int]:
         cutmix_prob=cfg.cutmix_prob,
         num_classes=num_classes,
         transform=transforms,
-        num_parallel_workers=effective_workers(cfg),
+        num_parallel_workers=cfg.num_parallel_workers,
         separate=separate,
         mix_on_device=cfg.normalize_on_device,
     )
@@ -87,8 +87,7 @@ def build_eval_loader(cfg: Config) -> tuple[Any, int]:
         cfg, split, part=part, shuffle=cfg.eval_shuffle, shard_batch=cfg.batch_size, bad_samples=bad_samples
     )
     transforms = create_transforms(cfg.dataset, is_training=False, **cfg.arguments("create_transforms"))
-    workers = effective_workers(cfg)
-    loader = create_loader(dataset, cfg.batch_size, transform=transforms, num_parallel_workers=workers)
+    loader = create_loader(dataset, cfg.batch_size, transform=transforms, num_parallel_workers=cfg.num_parallel_workers)
     loader.num_shards = dataset.num_shards
     return loader, num_classes
 
@@ -112,7 +111,7 @@ def _build_dataset(cfg: Config, split: str, **options: Any) -> tuple[Any, int]:
         split=split,
         num_shards=engine.world_size(),
         shard_id=engine.rank(),
-        num_parallel_workers=effective_workers(cfg),
+        num_parallel_workers=cfg.num_parallel_workers,
         download=cfg.dataset_download,
         seed=cfg.seed,
         **options,

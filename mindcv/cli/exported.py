@@ -3,7 +3,7 @@
 import sys
 from typing import TYPE_CHECKING
 
-from mindcv.config import Config, effective_workers
+from mindcv.config import Config
 
 if TYPE_CHECKING:
     from mindcv.data import EvalPreprocess
@@ -37,21 +37,20 @@ def main(cfg: Config) -> None:
     info = model.info
     name = cfg.dataset if "dataset" in cfg.model_fields_set else info.dataset or cfg.dataset
     _check_preprocess(cfg.model_copy(update={"dataset": name}), info.preprocess)
-    workers = effective_workers(cfg)
     split, part = divide(cfg.train_split, cfg.val_split, cfg.folds, cfg.fold, cfg.seed)[1]
     dataset = create_dataset(
         name,
         cfg.data_dir,
         split,
         shuffle=False,
-        num_parallel_workers=workers,
+        num_parallel_workers=cfg.num_parallel_workers,
         download=cfg.dataset_download,
         part=part,
     )
     check_num_classes(dataset, info.num_classes)
     operations = info.preprocess.operations(is_encoded(name), normalise=info.normalisation == "outside")
     loader = create_loader(
-        dataset, info.batch_size or cfg.batch_size, transform=operations, num_parallel_workers=workers
+        dataset, info.batch_size or cfg.batch_size, transform=operations, num_parallel_workers=cfg.num_parallel_workers
     )
     count = top1 = top5 = 0
     with pipeline_errors():

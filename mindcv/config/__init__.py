@@ -2,13 +2,12 @@
 
 from .parse import ConfigError, create_parser, find_recipe, load_recipe, parse_args, read_config, recipe_folders
 from .render import save_args, summary, to_yaml
-from .schema import Config, effective_workers
+from .schema import Config
 
 __all__ = [
     "Config",
     "ConfigError",
     "create_parser",
-    "effective_workers",
     "find_recipe",
     "load_recipe",
     "parse_args",

@@ -6,10 +6,7 @@ where that differs, and its old spellings. The YAML check, the command line, `do
 """
 
 import contextlib
-import functools
 import itertools
-import logging
-import os
 import re
 import types
 from collections.abc import Mapping
@@ -30,8 +27,6 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
-
-_logger = logging.getLogger(__name__)
 
 _NONE_WORDS = ("", "none", "null", "~")
 _BRACKETS = "[]() \t"
@@ -790,24 +785,3 @@ def _describe(name: str, field: FieldInfo) -> Key:
 KEYS: dict[str, Key] = {
     name: _describe(name, field) for section in SECTIONS for name, field in section.model_fields.items()
 }
-
-
-@functools.cache
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-@functools.cache
-def _cap_workers(wanted: int, cores: int) -> int:
-    """Cached so that the line is logged once, however many loaders ask."""
-    if wanted > cores:
-        _logger.info("num_parallel_workers: %d asked for, %d used, the number of cores", wanted, cores)
-    return min(wanted, cores)
-
-
-def effective_workers(config: Config) -> int:
-    """Returns `num_parallel_workers`, at most the cores there are; logs one line when it is less than asked for."""
-    return _cap_workers(config.num_parallel_workers, _cores())

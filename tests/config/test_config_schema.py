@@ -1,12 +1,11 @@
 """The schema: every key, default and choice of the compatibility contract, and what it refuses."""
 
-import logging
 
 import pydantic
 import pytest
 
-from mindcv.config import Config, ConfigError, effective_workers, read_config
-from mindcv.config.schema import KEYS, SECTIONS, _cap_workers, contradictions
+from mindcv.config import Config, ConfigError, read_config
+from mindcv.config.schema import KEYS, SECTIONS, contradictions
 
 pytestmark = pytest.mark.no_mindspore
 
@@ -223,16 +222,6 @@ def test_arguments_have_the_factorys_names(factory, values, expected):
     arguments = Config(**values).arguments(factory)
     assert {name: arguments[name] for name in expected} == expected
     assert "use_nesterov" not in arguments
-
-
-def test_workers_are_capped_with_one_line(monkeypatch, caplog):
-    caplog.set_level(logging.INFO)
-    monkeypatch.setattr("mindcv.config.schema._cores", lambda: 2)
-    _cap_workers.cache_clear()
-    assert [effective_workers(Config(num_parallel_workers=wanted)) for wanted in (8, 8, 2, 1)] == [2, 2, 2, 1]
-    assert [record.getMessage() for record in caplog.records] == [
-        "num_parallel_workers: 8 asked for, 2 used, the number of cores"
-    ]
 
 
 def test_report_names_the_closest_choice():
