@@ -63,9 +63,7 @@ def _train(cfg: Config, device: str, on_saved: Callable[[], None] | None) -> eng
     state = None
     if cfg.resume != "none":
         where = folder if cfg.resume == "auto" else cfg.resume
-        state = engine.resume_run(
-            step, where, cfg.model_dump(), cfg.free_keys(), steps_per_epoch, cfg.resume_force
-        )
+        state = engine.resume_run(step, where, cfg.model_dump(), cfg.free_keys(), steps_per_epoch, cfg.resume_force)
     elif cfg.resume_opt:
         state = engine.resume_weights(step, cfg.ckpt_path, folder / f"optim_{cfg.model}.ckpt", steps_per_epoch)
     done = state.global_step if state else 0
