@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mindcv.data import batch_names, create_dataset, create_loader, create_transforms, epoch_batches
+from mindcv.data import batch_names, create_dataset, create_loader, create_transforms, epoch_batches, get_samples
 
 FILES, BATCH = 13, 4
 
@@ -53,6 +53,4 @@ def test_samples_without_files_have_numbers():
     names = [batch_names(loader, 1, step, 4) for step in range(2)]
     numbers = [int(name.removeprefix("sample ")) for batch in names for name in batch]
     labels = [label for _, batch in epoch_batches(loader, 1) for label in batch.asnumpy().tolist()]
-    from mindcv.data import get_samples
-
     assert [int(get_samples(loader).labels[number]) for number in numbers] == labels

@@ -8,6 +8,7 @@ import pytest
 from mindspore import nn
 
 from mindcv.engine import LossWithNetwork, TrainStep, auto_mixed_precision, recompute_blocks
+from mindcv.engine.cells import replace_cells
 from mindcv.engine.checkpoint import cell_arrays
 from mindcv.engine.sync_batch_norm import SyncBatchNorm
 from mindcv.models import create_model
