@@ -83,9 +83,11 @@ def measure(cfg: "Config", steps: int, warmup_steps: int, synthetic: bool) -> di
 
     from mindcv import __version__, build, engine
     from mindcv.data import pipeline_errors
+    from mindcv.utils.modelarts import copy_inputs
     from mindcv.utils.runtime import peak_memory_mb
 
     device = engine.setup_run(cfg.device_target, cfg.mode, cfg.jit_level, engine.is_launched(), cfg.seed)
+    cfg = copy_inputs(cfg)
     total_steps = warmup_steps + steps
     if synthetic:
         loader, num_classes, steps_per_epoch = None, cfg.num_classes or _NUM_CLASSES, total_steps

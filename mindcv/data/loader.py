@@ -195,7 +195,8 @@ def _map_splits(dataset: ds.Dataset, transform: Sequence, stage: dict) -> ds.Dat
     dataset = dataset.map(_copy_image, "image", _SPLIT_COLUMNS, **stage)
     for number, column in enumerate(_SPLIT_COLUMNS):
         operations = [*(_salted(policy, number) if number else []), *last]
-        dataset = dataset.map(operations, column, **stage)
+        if operations:  # none are left for the clean image when the device normalises
+            dataset = dataset.map(operations, column, **stage)
     return dataset
 
 

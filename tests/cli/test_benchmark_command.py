@@ -50,15 +50,15 @@ def test_table_of_figures_and_file(capsys, tmp_path):
     [
         (),
         ("--mixup=0.8",),
-        ("--normalize_on_device",),
-        ("--normalize_on_device", "--cutmix=1"),
+        ("--cutmix=1",),
         ("--loss=jsd", "--aug_splits=3", "--auto_augment=augmix"),
         ("--mixup=0.8", "--cutmix_prob=0"),
     ],
     ids=" ".join,
 )
-def test_made_up_data_has_the_form_of_the_real(keys):
-    cfg = read_config(["-c", "resnet/resnet18_cpu.yaml", *SMALL, *keys])
+@pytest.mark.parametrize("on_device", [False, True], ids=["host", "device"])
+def test_made_up_data_has_the_form_of_the_real(keys, on_device):
+    cfg = read_config(["-c", "resnet/resnet18_cpu.yaml", *SMALL, *keys, f"--normalize_on_device={on_device}"])
     loader, num_classes = build.build_train_loader(cfg)
     real = next(epoch_batches(loader, 0))
     made_up = _made_up_batch(cfg, num_classes)
