@@ -8,12 +8,12 @@ import pytest
 from mindspore import nn
 
 from mindcv.engine import LossWithNetwork, TrainStep, auto_mixed_precision, recompute_blocks
-from mindcv.engine.cells import replace_cells
 from mindcv.engine.checkpoint import cell_arrays
 from mindcv.engine.sync_batch_norm import SyncBatchNorm
 from mindcv.models import create_model
 from mindcv.models.resnet import BasicBlock
 from mindcv.optim import create_optimizer
+from mindcv.utils.cells import replace_cells
 
 
 class Net(nn.Cell):
@@ -59,7 +59,6 @@ def count(folder, operator):
 
 def synchronize(network):
     """SyncBatchNorm without other ranks."""
-    from mindcv.utils.cells import replace_cells
 
     class OneRank(nn.Cell):
         def construct(self, x):
