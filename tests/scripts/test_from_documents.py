@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -159,11 +160,22 @@ class Desk:
 
     def _run_process(self, command: list[str]) -> None:
         path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-        done = subprocess.run(
-            command, env={**os.environ, "PATH": path}, cwd=self.folder, capture_output=True, text=True, timeout=300
+        job = subprocess.Popen(
+            command,
+            env={**os.environ, "PATH": path},
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
         )
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        sys.stdout.write(done.stdout)
+        try:
+            out, _ = job.communicate(timeout=240)
+        finally:
+            if job.returncode is None:  # nothing of it is left behind
+                os.killpg(job.pid, signal.SIGKILL)
+        assert job.returncode == 0, out[-3000:]
+        sys.stdout.write(out)
 
     def events(self, name: str) -> list[dict]:
         lines = (self.out / "log.jsonl").read_text().splitlines()
