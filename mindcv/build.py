@@ -23,7 +23,8 @@ from .data import (
     get_num_classes,
 )
 from .loss import create_loss
-from .models import create_model, get_pretrained_cfg
+from .models._from_config import build_network
+from .models._loading import checkpoint_marks
 from .optim import create_optimizer
 from .scheduler import create_scheduler
 
@@ -84,7 +85,14 @@ def build_eval_loader(cfg: Config) -> tuple[Any, int]:
     # A sample in another one's place would count twice.
     bad_samples = "skip" if cfg.bad_samples == "replace" else cfg.bad_samples or "error"
     dataset, num_classes = _build_dataset(
-        cfg, split, part=part, shuffle=cfg.eval_shuffle, shard_batch=cfg.batch_size, bad_samples=bad_samples
+        cfg,
+        split,
+        part=part,
+        shuffle=cfg.eval_shuffle,
+        shard_batch=cfg.batch_size,
+        bad_samples=bad_samples,
+        # A split that lacks a class of the training split must not number the others anew.
+        class_split=cfg.train_split,
     )
     transforms = create_transforms(cfg.dataset, is_training=False, **cfg.arguments("create_transforms"))
     loader = create_loader(dataset, cfg.batch_size, transform=transforms, num_parallel_workers=cfg.num_parallel_workers)
@@ -119,25 +127,6 @@ def _build_dataset(cfg: Config, split: str, **options: Any) -> tuple[Any, int]:
     num_classes = cfg.num_classes or get_num_classes(dataset)
     check_num_classes(dataset, num_classes)
     return dataset, num_classes
-
-
-def build_network(cfg: Config, num_classes: int, ema: bool = False) -> nn.Cell:
-    """Returns the model with its weights: those of `ckpt_path` (with `ema` their average), pretrained or fresh ones."""
-    name = cfg.model
-    if cfg.ckpt_path and cfg.pretrained is True:
-        # What was trained from published weights keeps their network's quirks (the padding of the stem's pool).
-        published = get_pretrained_cfg(name)
-        name = f"{published.architecture}.{published.tag}" if published.tag else name
-    return create_model(
-        name,
-        num_classes=num_classes,
-        pretrained=not cfg.ckpt_path and cfg.pretrained,
-        in_channels=cfg.in_channels,
-        checkpoint_path=cfg.ckpt_path,
-        ema=ema,
-        drop_rate=cfg.drop_rate,
-        drop_path_rate=cfg.drop_path_rate,
-    )
 
 
 def prepare_network(cfg: Config, network: nn.Cell, amp_level: str) -> nn.Cell:
@@ -211,7 +200,7 @@ def build_feed(
 
 
 def build_saver(
-    cfg: Config, folder: Path, steps_per_epoch: int, on_saved: Callable[[], None] | None = None
+    cfg: Config, network: nn.Cell, folder: Path, steps_per_epoch: int, on_saved: Callable[[], None] | None = None
 ) -> engine.CheckpointSaver | None:
     """Returns what saves checkpoints on this rank, and calls `on_saved` then, or None where it saves none."""
     if engine.rank() > 0:
@@ -225,4 +214,5 @@ def build_saver(
     return engine.CheckpointSaver(
         *(folder, cfg.model, cfg.ckpt_save_policy, cfg.keep_checkpoint_max, run_info, cfg.ckpt_async, stop_on_error),
         on_saved=on_saved,
+        marks=checkpoint_marks(network),
     )

@@ -95,7 +95,7 @@ def _train(cfg: Config, device: str, on_saved: Callable[[], None] | None) -> eng
         read_interval=1 if device == "CPU" else cfg.log_interval,
     )
     feed = build_feed(cfg, step, loader, device, state.global_step if state else 0)
-    saver = build_saver(cfg, folder, steps_per_epoch, on_saved)
+    saver = build_saver(cfg, network, folder, steps_per_epoch, on_saved)
     profiler = engine.StepProfiler(folder / "profile", *cfg.profile) if cfg.profile and rank == 0 else None
     trainer = engine.Trainer(
         *(step, feed, steps_per_epoch, learning_rates, schedule, reporter, saver, evaluator),

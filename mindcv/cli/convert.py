@@ -1,6 +1,7 @@
 """`mindcv convert`: a weight file to another format, or to the names of MindCV or timm."""
 
 import argparse
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -47,16 +48,20 @@ def run(args: argparse.Namespace) -> int:
 
 def _convert_names(args: argparse.Namespace, arrays: "Mapping[str, np.ndarray]") -> "Mapping[str, np.ndarray]":
     """Returns the arrays by the names of `args.to`, having checked that they are the model's, all of them."""
+    from mindcv.models._loading import checkpoint_marks
+
     from .weights import compare
 
     model, ours = _fit(args.model, arrays, args.input)
     compare(model, ours).raise_if_incomplete(args.model, args.input)
-    if args.to != "timm" and not args.verify:
-        return ours
-    theirs = _to_timm(model, ours)
-    if args.verify:
-        _verify(args.model, model, ours, theirs)
-    return theirs if args.to == "timm" else ours
+    if args.to == "timm" or args.verify:
+        theirs = _to_timm(model, ours)
+        if args.verify:
+            _verify(args.model, model, ours, theirs)
+        if args.to == "timm":
+            _warn_of_other_network(args.model, model, theirs)
+            return theirs
+    return {**ours, **checkpoint_marks(model)}
 
 
 def _fit(
@@ -84,6 +89,21 @@ def _to_timm(model: "nn.Cell", ours: "Mapping[str, np.ndarray]") -> "Mapping[str
     if export_fn is None:
         raise ValueError(f"timm's names for {type(model).__name__} are not known; convert with --to mindcv")
     return export_fn(ours, model)
+
+
+def _warn_of_other_network(model_name: str, model: "nn.Cell", theirs: "Mapping[str, np.ndarray]") -> None:
+    """Says that timm computes something else, where the file's names stand for a network with other arguments."""
+    from mindcv.models._loading import family_function
+
+    args_fn = family_function(model, "checkpoint_model_args")
+    for argument, value in args_fn(theirs).items() if args_fn else ():
+        if getattr(model, argument) != value:
+            print(
+                f"warning: {model_name} has {argument}={getattr(model, argument)!r} here, timm's network is one of "
+                f"{value!r} and gives other logits; if these weights were trained from published ones, name them: "
+                f"--model {model_name.partition('.')[0]}.TAG, else train on in timm, or with {argument}={value!r}",
+                file=sys.stderr,
+            )
 
 
 def _verify(

@@ -15,7 +15,7 @@ import os
 import random
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +106,7 @@ class CheckpointSaver:
         is_async: Write in the background while training goes on; the values are those at the time of the call.
         stop_on_error: Whether a file that cannot be written (a full disk) ends the run, or is only reported.
         on_saved: Called when a file has been written, in the background with `is_async`. None: nothing is.
+        marks: Entries that each file has besides, which tell what network the weights are of.
 
     Raises:
         ValueError: The folder cannot be written to, or the policy is unknown.
@@ -121,6 +122,7 @@ class CheckpointSaver:
         is_async: bool = False,
         stop_on_error: bool = True,
         on_saved: Callable[[], None] | None = None,
+        marks: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         self.folder = require_directory(folder, "ckpt_save_dir")
         self.model_name = model_name
@@ -132,6 +134,7 @@ class CheckpointSaver:
         self.is_async = is_async
         self.stop_on_error = stop_on_error
         self.on_saved = on_saved
+        self.marks = dict(marks or {})
         self.entries: list[dict[str, Any]] = []
         self._thread: threading.Thread | None = None
         self._failure: OSError | None = None
@@ -158,7 +161,7 @@ class CheckpointSaver:
             RunError: It, or the one before it in the background, could not be written; earlier files are untouched.
         """
         path = self.path_of(state)
-        arrays = self._values(step_cell)
+        arrays = {**self._values(step_cell), **self.marks}
         saved = {**dataclasses.asdict(state), **self.run_info, "random": _random_state()}
         entry = {"file": path.name, "epoch": state.epoch, "step": state.step, "global_step": state.global_step}
         self._start(lambda: self._write(path, arrays, saved, {**entry, "metric": metric}))
@@ -172,7 +175,7 @@ class CheckpointSaver:
         """
         names = set(network.parameters_dict())
         arrays = {n: a for n, a in self._values(step_cell).items() if n in names or n.startswith("ema.")}
-        self._start(lambda: write_ckpt(self.best_path, arrays))
+        self._start(lambda: write_ckpt(self.best_path, {**arrays, **self.marks}))
         return self.best_path
 
     def finish(self) -> None:

@@ -20,6 +20,7 @@ from mindspore import Tensor, nn
 from .._version import __version__
 from ..data.preprocess import EvalPreprocess
 from ..models import load_model_checkpoint
+from ..models._loading import checkpoint_marks
 from ..utils.errors import RunError
 from ..utils.fs import atomic_write, local_path, require_directory
 from ..utils.registry import unknown_name_message
@@ -274,7 +275,7 @@ def _write_safetensors(network: nn.Cell, info: ExportInfo, path: Path) -> Run:
     arrays = {parameter.name: parameter.asnumpy() for parameter in network.get_parameters()}
     if info.weights_dtype == "float16":
         arrays |= {name: arrays[name].astype(np.float16) for name in half_weight_names(network)}
-    write_weights(path, arrays)
+    write_weights(path, {**arrays, **checkpoint_marks(network)})
     fresh = copy.deepcopy(network)
     for parameter in fresh.get_parameters():
         parameter.set_data(Tensor(np.zeros(parameter.shape), parameter.dtype))

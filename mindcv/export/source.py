@@ -10,6 +10,7 @@ from mindspore import nn
 from ..config import Config, read_config
 from ..data import EvalPreprocess, create_dataset, get_class_names
 from ..models import create_model, get_pretrained_cfg
+from ..models._from_config import build_network
 from ..utils.registry import suggest
 from ..weights import read_weights
 from .exporter import preprocess_of
@@ -47,21 +48,7 @@ def source_from_config(cfg: Config) -> Source:
     num_classes = cfg.num_classes
     if num_classes is None:
         num_classes = _classes_of(cfg) if cfg.ckpt_path else get_pretrained_cfg(cfg.model).num_classes
-    name = cfg.model
-    if cfg.ckpt_path and cfg.pretrained is True:
-        # What was trained from published weights keeps their network's quirks, as in a training.
-        published = get_pretrained_cfg(name)
-        name = f"{published.architecture}.{published.tag}" if published.tag else name
-    network = create_model(
-        name,
-        num_classes=num_classes,
-        pretrained=not cfg.ckpt_path and cfg.pretrained,
-        in_channels=cfg.in_channels,
-        checkpoint_path=cfg.ckpt_path,
-        ema=cfg.ema and bool(cfg.ckpt_path),
-        drop_rate=cfg.drop_rate,
-        drop_path_rate=cfg.drop_path_rate,
-    )
+    network = build_network(cfg, num_classes, ema=cfg.ema and bool(cfg.ckpt_path))
     names = _class_names(cfg, num_classes)
     return Source(network.set_train(False), cfg.model, EvalPreprocess.from_config(cfg), names, cfg.dataset)
 

@@ -123,7 +123,7 @@ def _network_arguments(
     for name, value in arguments.items():
         if name not in known:
             _logger.warning(
-                "%s: these weights need %s=%r, so the network has it; give it with checkpoints saved from it too",
+                "%s: these weights need %s=%r, so the network has it; give it with files that MindSpore saves from it",
                 source,
                 name,
                 value,

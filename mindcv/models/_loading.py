@@ -13,6 +13,7 @@ from mindspore import dtype as mstype
 
 from mindcv.weights import LoadReport, read_weights
 from mindcv.weights.adapt import adapt_first_conv, drop_classifier
+from mindcv.weights.marks import mark_arrays, without_marks
 from mindcv.weights.sources import fetch
 
 from ._pretrained import PretrainedCfg, as_pretrained_cfg
@@ -157,7 +158,7 @@ def load_arrays(
 def to_our_names(
     model: nn.Cell, arrays: Mapping[str, np.ndarray], source: str | os.PathLike[str]
 ) -> Mapping[str, np.ndarray]:
-    """Brings a file's names to the model's by the family's `checkpoint_filter_fn`.
+    """Brings a file's names to the model's by the family's `checkpoint_filter_fn`, and leaves out marks.
 
     Raises:
         ValueError: The family refuses the file, or the file's names tell of another network.
@@ -170,10 +171,17 @@ def to_our_names(
                 f"{source}: weights of a network with {name}={value!r}, not {getattr(model, name)!r}; "
                 f"create the model with {name}={value!r}"
             )
+    arrays = without_marks(arrays)
     try:
         return filter_fn(arrays, model) if filter_fn else arrays
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
+
+
+def checkpoint_marks(model: nn.Cell) -> dict[str, np.ndarray]:
+    """Returns the marks that a file with the model's weights has besides, by the family's `checkpoint_marks`."""
+    marks_fn = family_function(model, "checkpoint_marks")
+    return mark_arrays(marks_fn(model)) if marks_fn else {}
 
 
 def family_function(model: nn.Cell, name: str) -> Callable[..., Any] | None:

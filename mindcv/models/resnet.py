@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from mindspore import Tensor, nn
 
+from mindcv.weights.marks import mark
 from mindcv.weights.naming import NameTable, from_torch, to_torch
 
 from . import _weights_resnet
@@ -243,13 +244,19 @@ _VARIANTS: dict[str, dict[str, Any]] = {
 
 register_renamed({"resnext50": "resnext50_32x4d"})
 
+_PAD_MARK = mark("stem_pool_pad", "both")
 _TORCH_NAMES = NameTable(("fc.*", "classifier.*"), ("**.downsample.**", "**.down_sample.**"))
 
 
 def checkpoint_model_args(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
     """Returns the arguments of the network that a file's names tell: torchvision's and timm's pad the stem's pool."""
     is_torch = "fc.weight" in arrays or ("conv1.weight" in arrays and any(".downsample." in name for name in arrays))
-    return {"stem_pool_pad": "both"} if is_torch else {}
+    return {"stem_pool_pad": "both"} if is_torch or _PAD_MARK in arrays else {}
+
+
+def checkpoint_marks(model: ResNet) -> list[str]:
+    """Returns the marks that tell `checkpoint_model_args` the arguments of the network where the names are ours."""
+    return [_PAD_MARK] if model.stem_pool_pad == "both" else []
 
 
 def checkpoint_filter_fn(arrays: Mapping[str, np.ndarray], model: ResNet) -> dict[str, np.ndarray]:

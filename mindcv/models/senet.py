@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from mindspore import Tensor, nn
 
+from mindcv.weights.marks import mark
 from mindcv.weights.naming import NameTable, from_torch, to_torch
 
 from . import _weights_senet
@@ -299,6 +300,7 @@ register_renamed(
     }
 )
 
+_PAD_MARK = mark("stem_pool_pad", "both")
 _SERES_NAMES = (("**.se.fc1.*", "**.se_module.conv_reduce.*"), ("**.se.fc2.*", "**.se_module.conv_expand.*"))
 # timm's schemes: `legacy_se*`, `senet154`, and the other `seres*`.
 _LEGACY_NAMES = NameTable(
@@ -332,7 +334,13 @@ def checkpoint_model_args(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
     """Returns the arguments of the network that a file's names tell: timm pads the stem's pool, but in `legacy_se*`."""
     if _is_legacy(arrays):
         return {"stem_pool_pad": "same"}
-    return {"stem_pool_pad": "both"} if any(".se.fc1." in name for name in arrays) else {}
+    is_seres = any(".se.fc1." in name for name in arrays)
+    return {"stem_pool_pad": "both"} if is_seres or _PAD_MARK in arrays else {}
+
+
+def checkpoint_marks(model: SENet) -> list[str]:
+    """Returns the marks that tell `checkpoint_model_args` the arguments of the network where the names are ours."""
+    return [_PAD_MARK] if model.stem_pool_pad == "both" else []
 
 
 def checkpoint_filter_fn(arrays: Mapping[str, np.ndarray], model: SENet) -> dict[str, np.ndarray]:

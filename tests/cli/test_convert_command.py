@@ -48,27 +48,34 @@ def test_to_mindcv_and_back_to_timm(tmp_path: Path, capsys, model: str, timm_nam
     write_weights(tmp_path / "theirs.safetensors", theirs)
     assert run(convert, tmp_path / "theirs.safetensors", tmp_path / "ours.ckpt", "--model", model) == 0
     ours = read_weights(tmp_path / "ours.ckpt")
+    marked = ours.pop("model_args.stem_pool_pad.both", None) is not None
+    assert marked == (padding == "both")
     shapes = {name: array.shape for name, array in ours.items()}
     assert shapes == {p.name: p.shape for p in create_model(model, stem_pool_pad=padding).get_parameters()}
     said = f"belongs to {model} with stem_pool_pad='both'"
     assert (said in capsys.readouterr().out) == (padding == "both")
 
     timm_file = tmp_path / "back.safetensors"
-    source = tmp_path / "theirs.safetensors" if padding == "both" else tmp_path / "ours.ckpt"
-    assert run(convert, source, timm_file, "--to", "timm", "--model", model) == 0
+    assert run(convert, tmp_path / "ours.ckpt", timm_file, "--to", "timm", "--model", model) == 0
     counters = {name: np.zeros_like(array) for name, array in theirs.items() if name.endswith("num_batches_tracked")}
     assert_equal(read_weights(timm_file), {**theirs, **counters})
+    assert "warning" not in capsys.readouterr().err
 
 
-def test_our_checkpoint_survives_the_way_there_and_back(tmp_path: Path) -> None:
+def test_our_checkpoint_survives_the_way_there_and_back(tmp_path: Path, capsys) -> None:
     """With another head and another image, which the names alone tell."""
     model = create_model("seresnet18", num_classes=7, in_channels=1)
     ours = {p.name: np.full(p.shape, i, np.float32) for i, p in enumerate(model.get_parameters())}
     write_weights(tmp_path / "a.ckpt", ours)
     run(convert, tmp_path / "a.ckpt", tmp_path / "b.safetensors", "--to", "timm", "--model", "seresnet18")
+    said = capsys.readouterr().err
+    assert said.startswith("warning: seresnet18 has stem_pool_pad='same' here, timm's network is one of 'both'")
+    assert "--model seresnet18.TAG" in said
     assert "fc.weight" in read_weights(tmp_path / "b.safetensors")
     run(convert, tmp_path / "b.safetensors", tmp_path / "c.npz", "--to", "mindcv", "--model", "seresnet18")
-    assert_equal(read_weights(tmp_path / "c.npz"), ours)
+    marked = read_weights(tmp_path / "c.npz")
+    assert marked.pop("model_args.stem_pool_pad.both").size == 1
+    assert_equal(marked, ours)
 
 
 def test_format_only(tmp_path: Path, capsys) -> None:

@@ -179,6 +179,7 @@ def test_safetensors(fp16, tmp_path, preprocess):
     for parameter in network.get_parameters():
         allowed = 2e-3 if fp16 and parameter.ndim > 1 else 0
         np.testing.assert_allclose(arrays[parameter.name], parameter.asnumpy(), atol=allowed)
+    assert ("model_args.stem_pool_pad.both" in arrays) == (network.stem_pool_pad == "both")
 
 
 def test_json(tmp_path, preprocess):

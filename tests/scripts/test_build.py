@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from mindcv.build import build_learning_rates, build_network, build_step
+from mindcv.build import build_learning_rates, build_network, build_saver, build_step
 from mindcv.config import Config
-from mindcv.weights import write_ckpt
+from mindcv.engine import TrainState
+from mindcv.models import create_model
+from mindcv.weights import read_ckpt, write_ckpt
 
 BFLOAT16 = {"amp_dtype": "bfloat16"}
 
@@ -17,6 +19,21 @@ def test_a_run_from_published_weights_keeps_their_padding_in_its_checkpoints(pre
     write_ckpt(path, {name: parameter.asnumpy() for name, parameter in trained.parameters_dict().items()})
     network = build_network(Config(model="seresnext101_32x4d", pretrained=pretrained, ckpt_path=str(path)), 2)
     assert network.stem_pool_pad == padding
+
+
+@pytest.mark.parametrize("padding", ["both", "same"])
+@pytest.mark.parametrize("name", ["resnet18", "seresnet18"])
+def test_checkpoints_of_a_run_tell_their_padding(name, padding, tmp_path):
+    sizes = {"channels": (8, 8, 8, 8), "layers": (1, 1, 1, 1), "num_classes": 2}
+    network = create_model(name, stem_pool_pad=padding, **sizes)
+    saver = build_saver(Config(model=name), network, tmp_path, 1)
+    saver.save_best(network, network)
+    whole = saver.save(network, TrainState(epoch=1, history=[{"steps": 1}]))
+    names = set(network.parameters_dict()) | ({"model_args.stem_pool_pad.both"} if padding == "both" else set())
+    assert set(read_ckpt(saver.best_path)) == names
+    assert set(read_ckpt(whole)) == names | {"train_state"}
+    for path in (saver.best_path, whole):
+        assert create_model(name, checkpoint_path=str(path), **sizes).stem_pool_pad == padding
 
 
 @pytest.mark.parametrize(
