@@ -10,7 +10,7 @@ import mindspore.dataset as ds
 import numpy as np
 from mindspore.dataset import vision
 
-from ..utils.fs import atomic_write
+from ..utils.fs import atomic_write, is_remote
 from ..utils.registry import Registry, suggest, unknown_name_message
 from .array_files import find_cifar10, find_cifar100, find_digits, find_mnist
 from .dataset_download import Cifar10Download, Cifar100Download, MnistDownload, _Download, get_dataset_download_root
@@ -19,6 +19,7 @@ from .image_folder import find_image_folder
 from .image_reader import BAD_SAMPLES, ArrayReader, EpochKeys, ImageReader, append_bad_sample, find_bad_samples
 from .listed import find_listed
 from .packed import find_mindrecord
+from .remote_shards import find_remote
 from .samples import ArraySamples, Samples, Subset
 from .splits import Part
 from .tar_shards import find_tar_shards
@@ -82,6 +83,8 @@ def _name_hint(name: str) -> str:
 
 def find_samples(name: str, root: str, split: str, **options: Any) -> Samples | ArraySamples:
     """Finds the samples of one split; arguments and errors are those of `create_dataset`."""
+    if is_remote(root):
+        return find_remote(name, root, split)
     if name in DATASETS:
         return DATASETS.get(name).find(root, split)
     return find_image_folder(name, root, split, _name_hint(name), **options)
@@ -106,6 +109,7 @@ def create_dataset(
     sampler: str = "uniform",
     bad_samples: str = "error",
     bad_samples_file: str | os.PathLike[str] | None = None,
+    class_split: str | None = None,
     **kwargs: Any,
 ) -> ds.Dataset:
     """Opens one split of a dataset.
@@ -115,7 +119,8 @@ def create_dataset(
             shards, see `find_tar_shards`), `mindrecord`, in any case of letters; any other name, also `imagenet` and
             the empty one, is a folder of images, `root/split/class/image.jpg`, or a set that `mindcv prepare` packed.
             Classes are numbered in the sorted order of their folders.
-        root: Folder of the dataset. None: a folder of the dataset's name in `get_dataset_download_root()`.
+        root: Folder of the dataset; or the address (`s3://`, `obs://`) of one that `mindcv prepare` packed or of tar
+            shards, see `remote_shards`. None: a folder of the dataset's name in `get_dataset_download_root()`.
         split: Name of the split. Folders: a folder in `root`; '' means that `root` itself holds the class folders, and
             so it is taken when its own name is that of the split. cifar and mnist: train, test (also called val), all.
             digits: train, val, all.
@@ -139,6 +144,8 @@ def create_dataset(
             one is met; `replace`: use the next good sample in its place; `skip`: look at all of them now, which reads
             every file once, and leave the bad ones out.
         bad_samples_file: File to which the bad samples that are replaced or skipped are added.
+        class_split: Folders: the split whose class folders are numbered, for a split that may lack some of them; see
+            `find_image_folder`. None: the split's own.
         **kwargs: Folders: `class_indexing` (class folders and their labels), `extensions` (endings of image files).
             Encoded images: `decode` (bool, whether to decode them).
 
@@ -174,6 +181,8 @@ def create_dataset(
     if kwargs:
         allowed = ("decode", *_FOLDER_OPTIONS) if spec is None else ("decode",) if is_encoded(name) else ()
         raise ValueError(unknown_name_message(f"option of dataset {name!r}", next(iter(kwargs)), allowed))
+    if spec is None:
+        options["class_split"] = class_split
     workers = cap_workers(num_parallel_workers)
 
     if download and spec is not None:
@@ -194,7 +203,9 @@ def create_dataset(
         num_shards = shard_id = None
     if repeats:
         order: Any = RepeatAugSampler(
-            len(samples), num_shards, shard_id, shuffle=shuffle, num_repeats=repeats, selected_round=0, seed=seed
+            *(len(samples), num_shards, shard_id, shuffle, repeats, 0),
+            seed=seed,
+            windows=samples.windows,
         )
         _logger.info("repeated augmentation: each of %d samples is repeated %d times", len(samples), repeats)
     else:
@@ -208,6 +219,7 @@ def create_dataset(
             num_samples=num_samples,
             seed=seed,
             balance=_labels_to_balance(samples) if sampler == "balanced" else None,
+            windows=samples.windows,
         )
     dataset = _read_by(reader, order, columns, num_parallel_workers=workers)
     if decode:

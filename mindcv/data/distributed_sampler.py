@@ -1,5 +1,6 @@
 """Samplers: which samples a rank reads in an epoch, and in what order. Order follows from seed and epoch alone."""
 
+import dataclasses
 import logging
 import math
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ import numpy as np
 
 from .randomness import dataset_seed
 
-__all__ = ["RepeatAugSampler", "ShardSampler"]
+__all__ = ["RepeatAugSampler", "ShardSampler", "Windows"]
 
 _logger = logging.getLogger(__name__)
 
@@ -27,9 +28,30 @@ def _check_shard(num_shards: int | None, shard_id: int | None) -> tuple[int, int
     return num_shards, shard_id
 
 
-def _order(size: int, shuffle: bool, seed: int, epoch: int) -> np.ndarray:
+@dataclasses.dataclass(frozen=True)
+class Windows:
+    """How to shuffle samples of which few are at hand at a time: shards in random order, samples within a few shards.
+
+    Attributes:
+        shards: Number of the shard of each sample, int (N,).
+        size: So many shards, one after the other in the random order, are mixed.
+    """
+
+    shards: np.ndarray
+    size: int
+
+
+def _order(size: int, shuffle: bool, seed: int, epoch: int, windows: Windows | None = None) -> np.ndarray:
     """All sample numbers of one epoch, the same on every rank."""
-    return np.random.Generator(np.random.PCG64([seed, epoch])).permutation(size) if shuffle else np.arange(size)
+    if not shuffle:
+        return np.arange(size)
+    rng = np.random.Generator(np.random.PCG64([seed, epoch]))
+    order = rng.permutation(size)
+    if windows is None:
+        return order
+    numbers, shard = np.unique(windows.shards, return_inverse=True)
+    window = (rng.permutation(len(numbers)) // windows.size)[shard]
+    return order[np.argsort(window[order], kind="stable")]
 
 
 def _balanced_order(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
@@ -67,6 +89,7 @@ class ShardSampler(ds.Sampler):
         seed: Seed of the order; must be the same on all ranks. None: the seed of `mindspore.dataset`.
         balance: Labels (N,) of all samples, to draw every class equally often; an epoch has as many samples as without.
             None: every sample once.
+        windows: The shards that samples lie in, to shuffle so that few of them are needed at a time. None: any order.
         run: Ranks take turns with so many samples. A network's result for a sample depends, in its last digits, on the
             other samples of the batch and on its place among them, so that ranks that evaluate give exactly what one
             process gives only if they evaluate the same batches. Goes without `pad`.
@@ -87,12 +110,19 @@ class ShardSampler(ds.Sampler):
         seed: int | None = None,
         balance: np.ndarray | None = None,
         run: int = 1,
+        windows: Windows | None = None,
     ) -> None:
         if balance is not None and not shuffle:
             raise ValueError("balanced sampling is random; set shuffle: True, or sampler: uniform")
         if run < 1 or (run > 1 and pad):
             raise ValueError(f"run must be at least 1, and 1 with pad, got run={run} with pad={pad}")
+        if balance is not None and windows is not None:
+            raise ValueError(
+                "balanced sampling reads at random, which a dataset in a store is too slow for; copy it to a local "
+                "folder, or set sampler: uniform"
+            )
         self.balance = balance
+        self.windows = windows
         self.run = run
         self.num_shards, self.shard_id = _check_shard(num_shards, shard_id)
         if num_samples is not None and num_samples < 1:
@@ -124,10 +154,13 @@ class ShardSampler(ds.Sampler):
         if self.balance is not None:
             order = _balanced_order(self.balance, self.seed, self.epoch)
         else:
-            order = _order(self.source_size, self.shuffle, self.seed, self.epoch)
+            order = _order(self.source_size, self.shuffle, self.seed, self.epoch, self.windows)
         self.epoch += 1
         if self.pad:
-            order = np.resize(order, math.ceil(self.source_size / self.num_shards) * self.num_shards)
+            padding = -self.source_size % self.num_shards
+            # What has been read last is still at hand, where that matters.
+            again = order if self.windows is None else order[::-1]
+            order = np.concatenate([order, np.resize(again, padding)])
         is_own = np.arange(len(order)) // self.run % self.num_shards == self.shard_id
         return iter(order[is_own][: self.num_samples].tolist())
 
@@ -152,6 +185,7 @@ class RepeatAugSampler:
         selected_round: The number of samples an epoch is rounded down to a multiple of this before it is divided among
             the ranks. 0: no rounding; ranks then take the same number, rounded up.
         seed: Seed of the order; must be the same on all ranks. None: the seed of `mindspore.dataset`.
+        windows: See `ShardSampler`.
 
     Raises:
         ValueError: A number is out of range.
@@ -167,6 +201,7 @@ class RepeatAugSampler:
         selected_round: int = 256,
         *,
         seed: int | None = None,
+        windows: Windows | None = None,
     ) -> None:
         if num_repeats < 1:
             raise ValueError(f"num_repeats must be at least 1, got {num_repeats}")
@@ -174,6 +209,7 @@ class RepeatAugSampler:
         self.dataset_size = dataset_size
         self.shuffle = shuffle
         self.num_repeats = int(num_repeats)
+        self.windows = windows
         self.seed = dataset_seed() if seed is None else seed
         self.epoch = 0
         if selected_round:
@@ -187,7 +223,8 @@ class RepeatAugSampler:
             )
 
     def __iter__(self) -> Iterator[int]:
-        order = np.repeat(_order(self.dataset_size, self.shuffle, self.seed, self.epoch), self.num_repeats)
+        order = _order(self.dataset_size, self.shuffle, self.seed, self.epoch, self.windows)
+        order = np.repeat(order, self.num_repeats)
         self.epoch += 1
         order = np.resize(order, math.ceil(len(order) / self.num_shards) * self.num_shards)
         return iter(order[self.rank_id :: self.num_shards][: self.num_selected_samples].tolist())

@@ -1,5 +1,6 @@
 """Folders of images, a folder for each class, and what other kinds of dataset share with them: checks and messages."""
 
+import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +12,8 @@ from ..utils.fs import is_remote, local_path
 from ..utils.registry import suggest
 from .packed import find_packed, is_packed
 from .samples import FileSamples, Samples, scan_classes
+
+_logger = logging.getLogger(__name__)
 
 __all__ = ["IMAGE_EXTENSIONS", "check_folder", "choose_split", "find_image_folder", "find_splits", "listing"]
 
@@ -39,7 +42,7 @@ def check_folder(root: str, name: str, hint: str = "") -> Path:
         FileNotFoundError: It does not; `hint` is added to the message.
     """
     if is_remote(root):
-        raise ValueError(f"data_dir {root!r} is an address; copy the dataset to a local folder first")
+        raise ValueError(f"{root!r} is an address, from which this cannot be read; copy the dataset to a local folder")
     folder = local_path(root)
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
@@ -91,6 +94,7 @@ def find_image_folder(
     hint: str = "",
     class_indexing: dict[str, int] | None = None,
     extensions: list[str] | None = None,
+    class_split: str | None = None,
 ) -> Samples:
     """Looks for `root/split/class/image`; or for a set that `mindcv prepare` packed, in `root` or in `root/split`.
 
@@ -101,10 +105,12 @@ def find_image_folder(
         hint: What to add to a message about a missing folder.
         class_indexing: Class folders and their labels. None: all folders, numbered in the order of their names.
         extensions: Endings of image files. None: those that can be decoded.
+        class_split: The split that a network learns from, where it is another one: labels are the numbers of its class
+            folders, so that a split that lacks some of them has the same numbers. None, or not there: its own.
 
     Raises:
         FileNotFoundError: A folder is not there.
-        ValueError: There are no classes, or one of them has no image.
+        ValueError: There are no classes, one of them has no image, or `class_split` lacks one.
     """
     extensions = IMAGE_EXTENSIONS if extensions is None else extensions
     root_folder = check_folder(root, name, hint)
@@ -113,6 +119,7 @@ def find_image_folder(
     folder = _split_folder(root_folder, split, hint)
     if is_packed(folder):
         return find_packed(folder, "")
+    known = None if class_indexing is not None else _classes_of(root_folder, class_split, folder)
     classes = folder_names(folder) if class_indexing is None else list(class_indexing)
     if not classes:
         raise ValueError(f"the data folder {str(folder)!r} is empty: it has no class folders (<class>/<image>.jpg)")
@@ -126,10 +133,38 @@ def find_image_folder(
             f"{len(empty)} of {len(classes)} class folders in {str(folder)!r} have no image: {listing(empty)}; "
             f"add images ({listing(sorted({e.lower() for e in extensions}))}) or remove the folder"
         )
-    indexing = class_indexing or {c: i for i, c in enumerate(classes)}
+    indexing = class_indexing or {c: i for i, c in enumerate(known or classes)}
     labels = np.repeat(np.array([indexing[c] for c in classes], np.int32), counts)
     class_names = sorted(indexing, key=indexing.__getitem__)
     return FileSamples(folder, names, labels, max(indexing.values()) + 1, class_names)
+
+
+def _classes_of(root: Path, class_split: str | None, folder: Path) -> list[str] | None:
+    """The class folders of the split that a network learns from, when `folder` is another split than that.
+
+    Raises:
+        ValueError: `folder` has a class that is not among them.
+    """
+    try:
+        other = _split_folder(root, class_split, "") if class_split else None
+    except FileNotFoundError:
+        return None
+    known = folder_names(other) if other is not None and other != folder else []
+    if not known:
+        return None
+    own = folder_names(folder)
+    unknown = [name for name in own if name not in known]
+    if unknown:
+        raise ValueError(
+            f"{str(folder)!r} has class folders that {str(other)!r} lacks: {listing(unknown)}; a network cannot learn "
+            "them, so add them there or remove them here"
+        )
+    if len(own) < len(known):
+        _logger.warning(
+            "%s has no images of %d of the %d classes of %s: %s; the others keep their numbers",
+            *(folder, len(known) - len(own), len(known), other, listing(name for name in known if name not in own)),
+        )
+    return known
 
 
 def find_splits(root: str) -> list[str]:

@@ -167,6 +167,7 @@ class EpochKeys:
     ) -> None:
         self.sampler = sampler
         self.batch_size = batch_size
+        self._samples = reader.samples
         size = sampler.num_samples if hasattr(sampler, "num_samples") else len(sampler)
         if batch_size is not None and drop_remainder:
             size -= size % batch_size
@@ -178,6 +179,7 @@ class EpochKeys:
     def __iter__(self) -> Iterator[tuple[np.ndarray]]:
         seed, epoch = dataset_seed(), self.sampler.epoch
         numbers = np.fromiter(self.sampler, np.int64)[: self._num_keys]
+        self._samples.expect(numbers)
         places = np.arange(len(numbers))
         keys = np.stack([np.full_like(places, seed), np.full_like(places, epoch), places, numbers], axis=1)
         if self.batch_size is None:

@@ -8,7 +8,7 @@ The SQLite file beside it says in which page and where. So any program that read
 import json
 import sqlite3
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -34,14 +34,56 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         ValueError: It is damaged, or of a later format.
     """
     path = folder / MANIFEST
+    return parse_manifest(path.read_bytes(), str(path))
+
+
+def parse_manifest(text: bytes, where: str) -> dict[str, Any]:
+    """Returns what a manifest says; `where` it is, for messages.
+
+    Raises:
+        ValueError: It is damaged, or of a later format.
+    """
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(text)
         number = manifest["format"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error}); run mindcv prepare again") from error
+        raise ValueError(f"{where} is damaged ({error}); run mindcv prepare again") from error
     if number != FORMAT:
-        raise ValueError(f"{path} is of format {number}, this version reads {FORMAT}; update mindcv or prepare again")
+        raise ValueError(f"{where} is of format {number}, this version reads {FORMAT}; update mindcv or prepare again")
     return manifest
+
+
+def split_facts(manifest: dict[str, Any], split: str, where: object) -> dict[str, Any]:
+    """Returns what a manifest says of a split; '' is its only one.
+
+    Raises:
+        ValueError: There is no such split.
+    """
+    splits = manifest["splits"]
+    if not split and len(splits) == 1:
+        split = next(iter(splits))
+    if split not in splits:
+        raise ValueError(
+            f"the packed dataset {where} has no split {split!r}{suggest(split, splits) or '.'} "
+            f"Allowed: {', '.join(splits)}"
+        )
+    return splits[split]
+
+
+def read_index(file: Path | IO[bytes], where: object) -> tuple[np.ndarray, np.ndarray, Names]:
+    """Returns places, labels and names of the samples of a split.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is damaged.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return arrays["places"], arrays["labels"], Names(arrays["text"], arrays["ends"])
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise ValueError(f"{where} is damaged ({error}); copy it again or prepare again") from error
 
 
 def find_packed(folder: Path, split: str) -> StoredSamples:
@@ -52,15 +94,7 @@ def find_packed(folder: Path, split: str) -> StoredSamples:
         ValueError: There is no such split, or a file is not whole.
     """
     manifest = read_manifest(folder)
-    splits = manifest["splits"]
-    if not split and len(splits) == 1:
-        split = next(iter(splits))
-    if split not in splits:
-        raise ValueError(
-            f"the packed dataset {folder} has no split {split!r}{suggest(split, splits) or '.'} "
-            f"Allowed: {', '.join(splits)}"
-        )
-    facts = splits[split]
+    facts = split_facts(manifest, split, folder)
     shards = [folder / shard["file"] for shard in facts["shards"]]
     for path, shard in zip(shards, facts["shards"], strict=True):
         if not path.is_file():
@@ -71,14 +105,11 @@ def find_packed(folder: Path, split: str) -> StoredSamples:
             )
     index = folder / facts["index"]
     try:
-        with np.load(index, allow_pickle=False) as file:
-            places, labels, names = file["places"], file["labels"], Names(file["text"], file["ends"])
+        places, labels, names = read_index(index, index)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"the packed dataset {folder} lacks {index.name}; copy it again or prepare again"
         ) from error
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise ValueError(f"{index} is damaged ({error}); copy it again or prepare again") from error
     class_names = manifest["class_names"]
     return StoredSamples(shards, places, labels, len(class_names), class_names, names)
 

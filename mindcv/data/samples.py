@@ -16,6 +16,7 @@ import numpy as np
 
 from ..utils.cache import get_default_download_root
 from ..utils.fs import atomic_write
+from .distributed_sampler import Windows
 
 __all__ = ["ArraySamples", "FileSamples", "Names", "Samples", "StoredSamples", "Subset", "scan_classes"]
 
@@ -35,14 +36,19 @@ class Samples(Protocol):
         labels: int32 (N,), or float32 (N, `num_classes`) of zeros and ones where a sample has several.
         num_classes: Number of classes.
         class_names: Their names by label; None when there are none.
+        windows: See `Shared`.
     """
 
     labels: np.ndarray
     num_classes: int
     class_names: list[str] | None
+    windows: Windows | None
 
     def __len__(self) -> int:
         """Number of samples."""
+
+    def expect(self, numbers: np.ndarray) -> None:
+        """Is told which samples will be read, see `Shared`."""
 
     def name(self, index: int) -> str:
         """What to call a sample in a message: its path, or its place in a shard."""
@@ -80,7 +86,15 @@ class Shared:
     """What copies of a dataset have in common: MindSpore copies the whole tree of operations for every iterator.
 
     A copy of many samples would cost memory in each epoch, and copies of open files would close each other's.
+
+    Attributes:
+        windows: In what order samples can be had quickly. None: in any.
     """
+
+    windows: Windows | None = None
+
+    def expect(self, numbers: np.ndarray) -> None:
+        """Is told which samples will be read in an epoch, in order, so that they may be fetched ahead."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Shared":
         return self
@@ -174,14 +188,17 @@ class StoredSamples(Shared):
             OSError: The shard is not there or too short.
         """
         shard, offset, size = self.places[index].tolist()
+        data = os.pread(self._file(shard).fileno(), size, offset)
+        if len(data) < size:
+            raise OSError(f"{self.shards[shard]} ends at byte {offset + len(data)}; {offset + size} are needed")
+        return data
+
+    def _file(self, shard: int) -> IO[bytes]:
         file = self._files.get(shard)
         if file is None:
             # Of two threads the first one's stays; the other's is closed with its last use.
             file = self._files.setdefault(shard, open(self.shards[shard], "rb", buffering=0))  # noqa: SIM115
-        data = os.pread(file.fileno(), size, offset)
-        if len(data) < size:
-            raise OSError(f"{self.shards[shard]} ends at byte {offset + len(data)}; {offset + size} are needed")
-        return data
+        return file
 
 
 class ArraySamples(Shared):
@@ -234,9 +251,15 @@ class Subset(Shared):
         self.labels = samples.labels[numbers]
         self.num_classes = samples.num_classes
         self.class_names = samples.class_names
+        if samples.windows is not None:
+            self.windows = Windows(samples.windows.shards[numbers], samples.windows.size)
 
     def __len__(self) -> int:
         return len(self.numbers)
+
+    def expect(self, numbers: np.ndarray) -> None:
+        """Tells the other set."""
+        self.samples.expect(self.numbers[numbers])
 
     def name(self, index: int) -> str:
         """What the other set calls it."""
@@ -265,9 +288,9 @@ def scan_classes(folder: Path, classes: Sequence[str], extensions: Sequence[str]
     question = repr((_CACHE_VERSION, str(folder.resolve()), list(classes), sorted(extensions)))
     key = hashlib.sha256(question.encode("utf-8", "surrogateescape")).hexdigest()[:24]
     path = Path(get_default_download_root()) / "index" / f"{key}.npz"
-    cached = _read_cache(path, changed)
-    if cached is not None:
-        return cached
+    cached = read_arrays(path, ("changed", "text", "ends", "counts"))
+    if cached is not None and np.array_equal(cached["changed"], changed):
+        return Names(cached["text"], cached["ends"]), cached["counts"]
     wanted = tuple(extensions)
     paths: list[str] = []
     counts = np.zeros(len(classes), np.int64)
@@ -277,17 +300,15 @@ def scan_classes(folder: Path, classes: Sequence[str], extensions: Sequence[str]
         paths += [f"{name}/{file}" for file in files]
     names = Names.of(paths)
     if len(paths) >= CACHED_FROM and changed.max() < (time.time() - _SETTLED_S) * 1e9:
-        _write_cache(path, changed, names, counts)
+        write_arrays(path, {"changed": changed, "text": names.text, "ends": names.ends, "counts": counts})
     return names, counts
 
 
-def _read_cache(path: Path, changed: np.ndarray) -> tuple[Names, np.ndarray] | None:
-    """What `_write_cache` wrote, unless a folder has changed since or the file is damaged."""
+def read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray] | None:
+    """What `write_arrays` wrote; None when there is no such file or it is damaged."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            if not np.array_equal(file["changed"], changed):
-                return None
-            return Names(file["text"], file["ends"]), file["counts"]
+            return {name: file[name] for name in names}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, EOFError) as error:
@@ -295,10 +316,11 @@ def _read_cache(path: Path, changed: np.ndarray) -> tuple[Names, np.ndarray] | N
         return None
 
 
-def _write_cache(path: Path, changed: np.ndarray, names: Names, counts: np.ndarray) -> None:
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Keeps a list of images for the next run, where that is possible."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as file:
-            np.savez(file, changed=changed, text=names.text, ends=names.ends, counts=counts)
+            np.savez(file, **arrays)
     except OSError as error:
         _logger.warning("the list of images cannot be kept for the next run: %s", error)

@@ -2,8 +2,8 @@
 
 import json
 import tarfile
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import PurePosixPath
+from typing import IO, Any
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from .image_folder import IMAGE_EXTENSIONS, check_folder, listing
 from .listed import read_class_names
 from .samples import Names, StoredSamples
 
-__all__ = ["find_tar_shards"]
+__all__ = ["find_tar_shards", "index_tar"]
 
 _IMAGES = frozenset(extension[1:].lower() for extension in IMAGE_EXTENSIONS)
 
@@ -38,7 +38,9 @@ def find_tar_shards(root: str, split: str) -> StoredSamples:
         )
     places, labels, names = [], [], []
     for number, shard in enumerate(shards):
-        for name, label, offset, size in _samples_of(shard):
+        with shard.open("rb") as file:
+            found = index_tar(file, str(shard))
+        for name, label, offset, size in found:
             places.append((number, offset, size))
             labels.append(label)
             names.append(name)
@@ -50,12 +52,20 @@ def find_tar_shards(root: str, split: str) -> StoredSamples:
     return StoredSamples(shards, np.array(places, np.int64), numbers, num_classes, class_names, Names.of(names))
 
 
-def _samples_of(shard: Path) -> list[tuple[str, int, int, int]]:
-    """Name, label, offset and size of each image in a shard."""
+def index_tar(file: IO[bytes], shard: str) -> list[tuple[str, int, int, int]]:
+    """Name, label, offset and size of each image in a shard.
+
+    Args:
+        file: The shard.
+        shard: What to call it in a message.
+
+    Raises:
+        ValueError: See `find_tar_shards`.
+    """
     samples: dict[str, dict[str, tarfile.TarInfo]] = {}
     try:
         # "r:" refuses compression, through which there is no random access.
-        with tarfile.open(shard, "r:") as tar:
+        with tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
                 if member.isdir():
                     continue
@@ -73,7 +83,7 @@ def _samples_of(shard: Path) -> list[tuple[str, int, int, int]]:
 
 
 def _sample(
-    shard: Path, tar: tarfile.TarFile, key: str, files: dict[str, tarfile.TarInfo]
+    shard: str, tar: tarfile.TarFile, key: str, files: dict[str, tarfile.TarInfo]
 ) -> tuple[str, int, int, int] | None:
     image = next((member for extension, member in files.items() if extension in _IMAGES), None)
     if image is None:

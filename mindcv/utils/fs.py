@@ -84,14 +84,14 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
 
 
 @contextlib.contextmanager
-def locked(path: str | os.PathLike[str], waiting_for: str) -> Iterator[None]:
+def locked(path: str | os.PathLike[str], waiting_for: str = "") -> Iterator[None]:
     """Lets one process of this host at a time, and one thread of it, do something.
 
     The system frees the lock of a process that dies.
 
     Args:
         path: The file that is the lock; it stays.
-        waiting_for: What another one is doing, logged when it has to be waited for.
+        waiting_for: What another one is doing, logged when it has to be waited for. Empty: nothing is logged.
     """
     import fcntl
 
@@ -99,7 +99,8 @@ def locked(path: str | os.PathLike[str], waiting_for: str) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            _logger.info("another process is %s; waiting for it", waiting_for)
+            if waiting_for:
+                _logger.info("another process is %s; waiting for it", waiting_for)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import shutil
 import tarfile
 import time
 from collections import Counter
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from mindspore import mindrecord
 
+from mindcv.build import build_eval_loader
 from mindcv.config import Config
 from mindcv.data import Part, check_num_classes, create_dataset, create_loader, create_transforms, get_class_names
 from mindcv.data import samples as samples_module
@@ -331,3 +333,24 @@ def test_config_keys_reach_the_data(image_folder):
     assert sum(len(row[0]) for row in rows(train) + rows(held)) == 12
     cfg = Config(**options, folds=4, fold=3, sampler="balanced", ckpt_save_dir=str(image_folder))
     assert sum(len(row[0]) for row in rows(build_train_loader(cfg)[0])) == 10
+
+
+def test_a_split_that_lacks_a_class_keeps_the_numbers(image_folder, caplog):
+    """Numbered by itself, `val` would call dogs 0."""
+    shutil.rmtree(image_folder / "val" / "cat")
+    dataset = create_dataset("", str(image_folder), "val", class_split="train")
+    assert labels(dataset) == [1, 1]
+    assert (dataset.num_classes(), get_class_names(dataset)) == (2, ["cat", "dog"])
+    assert "has no images of 1 of the 2 classes of" in caplog.text
+    assert "train: cat; the others keep their numbers" in caplog.text
+    loader, num_classes = build_eval_loader(Config(data_dir=str(image_folder), image_resize=16, batch_size=2))
+    assert ([row[1].tolist() for row in rows(loader)], num_classes) == ([[1, 1]], 2)
+    # Without a training split there are only its own.
+    (image_folder / "train").rename(image_folder / "other")
+    assert labels(create_dataset("", str(image_folder), "val", class_split="train")) == [0, 0]
+
+
+def test_a_class_that_training_lacks_is_refused(image_folder):
+    (image_folder / "val" / "dog").rename(image_folder / "val" / "wolf")
+    with pytest.raises(ValueError, match=r"has class folders that .*train' lacks: wolf; a network cannot learn"):
+        create_dataset("", str(image_folder), "val", class_split="train")

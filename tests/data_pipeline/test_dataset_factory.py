@@ -234,7 +234,7 @@ def _cifar_without_files(root):
         (lambda root: (("cifar10", str(root), "dev"), {}), ValueError, ["no split 'dev'", "train, test"]),
         (_cifar_without_files, FileNotFoundError, ["test_batch.bin", "dataset_download"]),
         (lambda root: (("imagenet", str(root)), {"download": True}), ValueError, ["cannot be downloaded", "cifar10"]),
-        (lambda root: (("", "s3://bucket/set"), {}), ValueError, ["s3://bucket/set", "local folder"]),
+        (lambda root: (("mnist", "memory://bucket/set"), {}), ValueError, ["memory://bucket/set", "mnist", "tar"]),
         (lambda root: (("digits",), {"num_samples": 0}), ValueError, ["num_samples must be at least 1"]),
         (
             lambda root: (("digits",), {"num_samples": 5, "num_aug_repeats": 3}),
