@@ -151,6 +151,10 @@ class ShardSampler(ds.Sampler):
         super().__init__(own if num_samples is None else min(num_samples, own))
 
     def __iter__(self) -> Iterator[int]:
+        return iter(self.next_epoch().tolist())
+
+    def next_epoch(self) -> np.ndarray:
+        """The sample numbers of one epoch, int64 (N,); the next call gives those of the next."""
         if self.balance is not None:
             order = _balanced_order(self.balance, self.seed, self.epoch)
         else:
@@ -162,7 +166,7 @@ class ShardSampler(ds.Sampler):
             again = order if self.windows is None else order[::-1]
             order = np.concatenate([order, np.resize(again, padding)])
         is_own = np.arange(len(order)) // self.run % self.num_shards == self.shard_id
-        return iter(order[is_own][: self.num_samples].tolist())
+        return order[is_own][: self.num_samples]
 
     def set_epoch(self, epoch: int) -> None:
         """Sets the epoch (from 0) that the next iterator starts with."""
@@ -223,11 +227,15 @@ class RepeatAugSampler:
             )
 
     def __iter__(self) -> Iterator[int]:
+        return iter(self.next_epoch().tolist())
+
+    def next_epoch(self) -> np.ndarray:
+        """The sample numbers of one epoch, int64 (N,); the next call gives those of the next."""
         order = _order(self.dataset_size, self.shuffle, self.seed, self.epoch, self.windows)
         order = np.repeat(order, self.num_repeats)
         self.epoch += 1
         order = np.resize(order, math.ceil(len(order) / self.num_shards) * self.num_shards)
-        return iter(order[self.rank_id :: self.num_shards][: self.num_selected_samples].tolist())
+        return order[self.rank_id :: self.num_shards][: self.num_selected_samples]
 
     def __len__(self) -> int:
         return self.num_selected_samples

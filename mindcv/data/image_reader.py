@@ -30,6 +30,7 @@ _MOST_REPLACEMENTS = 1000
 _MOST_LOGGED = 10
 # Samples between being read and leaving the pipeline as part of a batch.
 _MOST_IN_FLIGHT = 4096
+_KEYS_AT_ONCE = 1024
 
 _readers: "weakref.WeakSet[ImageReader]" = weakref.WeakSet()
 
@@ -178,14 +179,17 @@ class EpochKeys:
 
     def __iter__(self) -> Iterator[tuple[np.ndarray]]:
         seed, epoch = dataset_seed(), self.sampler.epoch
-        numbers = np.fromiter(self.sampler, np.int64)[: self._num_keys]
+        numbers = self.sampler.next_epoch()[: self._num_keys]
         self._samples.expect(numbers)
-        places = np.arange(len(numbers))
-        keys = np.stack([np.full_like(places, seed), np.full_like(places, epoch), places, numbers], axis=1)
-        if self.batch_size is None:
-            yield from ((key,) for key in keys)
-        else:
-            yield from ((keys[start : start + self.batch_size],) for start in range(0, len(keys), self.batch_size))
+        # Made batch by batch: those of a whole epoch would take a good part of a large index's memory.
+        count = self.batch_size or _KEYS_AT_ONCE
+        for start in range(0, len(numbers), count):
+            some = numbers[start : start + count]
+            keys = np.stack(np.broadcast_arrays(seed, epoch, np.arange(start, start + len(some)), some), axis=1)
+            if self.batch_size is None:
+                yield from ((key,) for key in keys)
+            else:
+                yield (keys,)
 
 
 class ArrayReader:

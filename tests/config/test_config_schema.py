@@ -1,6 +1,5 @@
 """The schema: every key, default and choice of the compatibility contract, and what it refuses."""
 
-
 import pydantic
 import pytest
 
