@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from image_files import write_images
 
 from mindcv.cli import main
 from mindcv.data import (
@@ -40,8 +41,6 @@ SHARDS, IMAGES = 8, 5
 @pytest.fixture
 def packed(bucket, tmp_path, monkeypatch):
     """A set of eight shards of five images at bucket.url/packed, and its local folder."""
-    from conftest import write_images
-
     for name, value in {"_LEAST_SHARD": IMAGES, "_LEAST_PAGE": 1 << 15, "_HEADER": 1 << 14}.items():
         monkeypatch.setattr(packing_module, name, value)
     for seed, name in enumerate(("cat", "dog")):
