@@ -31,6 +31,8 @@ _MOST_LOGGED = 10
 # Samples between being read and leaving the pipeline as part of a batch.
 _MOST_IN_FLIGHT = 4096
 _KEYS_AT_ONCE = 1024
+# In place of the number of a sample that nobody will look at.
+_BLANK = -1
 
 _readers: "weakref.WeakSet[ImageReader]" = weakref.WeakSet()
 
@@ -101,6 +103,8 @@ class ImageReader:
         )
 
     def _batch(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if keys[0, -1] == _BLANK:
+            return np.zeros((len(keys), 1, 1, 3), np.uint8), self.samples.labels[: len(keys)]
         image, label = self(keys[0])
         images = np.empty((len(keys), *image.shape), image.dtype)
         labels = np.empty((len(keys), *label.shape), label.dtype)
@@ -168,11 +172,19 @@ class EpochKeys:
     ) -> None:
         self.sampler = sampler
         self.batch_size = batch_size
-        self._samples = reader.samples
-        size = sampler.num_samples if hasattr(sampler, "num_samples") else len(sampler)
+        self._reader = reader
+        self._num_keys = sampler.num_samples if hasattr(sampler, "num_samples") else len(sampler)
         if batch_size is not None and drop_remainder:
-            size -= size % batch_size
-        reader.epoch_size = self._num_keys = size
+            self._num_keys -= self._num_keys % batch_size
+        self.start_at(0)
+
+    def start_at(self, first_batch: int) -> None:
+        """Lets the next epoch begin with one of its batches, from 0; those before are blank and not to be used.
+
+        MindSpore insists on as many as `len` says, and skips those that `set_init_step` names.
+        """
+        self._first_key = first_batch * (self.batch_size or 1)
+        self._reader.epoch_size = self._num_keys - self._first_key
 
     def __len__(self) -> int:
         return -(-self._num_keys // (self.batch_size or 1))
@@ -180,7 +192,9 @@ class EpochKeys:
     def __iter__(self) -> Iterator[tuple[np.ndarray]]:
         seed, epoch = dataset_seed(), self.sampler.epoch
         numbers = self.sampler.next_epoch()[: self._num_keys]
-        self._samples.expect(numbers)
+        self._reader.samples.expect(numbers[self._first_key :])
+        numbers[: self._first_key] = _BLANK
+        self._first_key = 0
         # Made batch by batch: those of a whole epoch would take a good part of a large index's memory.
         count = self.batch_size or _KEYS_AT_ONCE
         for start in range(0, len(numbers), count):

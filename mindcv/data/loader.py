@@ -19,7 +19,7 @@ from .auto_augment import _PolicyTransform
 from .dataset_factory import _source_of, set_dataset_epoch
 from .decoding import decoder_of, is_jpeg_extension_built
 from .image_check import refuse_broken_jpeg
-from .image_reader import suspects
+from .image_reader import EpochKeys, suspects
 from .mixup import Mixup
 from .transforms_factory import create_transforms
 from .workers import cap_workers
@@ -273,7 +273,8 @@ def epoch_batches(loader: ds.Dataset, epoch: int, first_step: int = 0, seed: int
     """Iterates over one epoch, from one of its steps on.
 
     What comes depends on the seed, the epoch and the number of workers alone, not on what was read before, so a run
-    that is resumed in an epoch sees what it would have seen. The steps before `first_step` are replayed, unseen.
+    that is resumed in an epoch sees what it would have seen. Steps before `first_step` are not read where the reader
+    makes whole batches, whose random numbers follow from their place; else they are replayed, unseen.
 
     Args:
         loader: What `create_loader` returned.
@@ -284,6 +285,9 @@ def epoch_batches(loader: ds.Dataset, epoch: int, first_step: int = 0, seed: int
     # The epochs' seeds are far apart, so that neighbouring seeds of two runs or ranks have no epoch in common.
     ds.config.set_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
     set_dataset_epoch(loader, epoch)
+    keys = getattr(_source_of(loader), "source", None)
+    if isinstance(keys, EpochKeys) and keys.batch_size is not None:
+        keys.start_at(first_step)
     if first_step:
         # Fast recovery would restore the order of the samples, but not their random numbers.
         ds.config.set_fast_recovery(False)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from mindcv.data import create_dataset, create_loader, create_transforms, decoding, epoch_batches
 from mindcv.data.decoding import RandomCrop, WholeImage, decoder_of
+from mindcv.data.samples import FileSamples
 
 PHOTOS = sorted((Path(__file__).parents[1] / "data" / "photos").glob("*.jpg"))
 
@@ -194,8 +195,32 @@ def test_augmentation_follows_from_seed_epoch_and_place_alone(photo_folder):
         np.testing.assert_array_equal(images, again)
     for images, again in zip(first[1:], images_of(two, first_step=1), strict=True):
         np.testing.assert_array_equal(images, again)
+    for images, again in zip(first, images_of(two), strict=True):  # after a start in the middle, from the start again
+        np.testing.assert_array_equal(images, again)
     assert not np.array_equal(first[0], images_of(one, epoch=1)[0])
     assert not np.array_equal(first[0], images_of(one, seed=4)[0])
+
+
+def test_what_was_seen_before_is_not_read_again(photo_folder, monkeypatch):
+    loader = train_loader(photo_folder, workers=1)
+    read = []
+    original = FileSamples.read
+    monkeypatch.setattr(FileSamples, "read", lambda self, index: read.append(index) or original(self, index))
+    assert [len(images) for images in images_of(loader, first_step=2)] == [2]
+    assert len(read) == 2
+
+
+def test_mixing_in_a_resumed_epoch_is_that_of_the_whole(photo_folder):
+    transform = create_transforms("imagenet", 24, True, normalize_on_device=True)
+    dataset = create_dataset("imagenet", str(photo_folder), seed=1)
+    loader = create_loader(*(dataset, 4, False, True, 0.8, 1.0, 1.0, 2), transform=transform, mix_on_device=True)
+    whole = [[column.asnumpy() for column in batch] for batch in epoch_batches(loader, 0)]
+    rest = [[column.asnumpy() for column in batch] for batch in epoch_batches(loader, 0, first_step=1)]
+    assert len(whole) == 3
+    for batch, again in zip(whole[1:], rest, strict=True):
+        assert len(batch) == 3
+        for column, other in zip(batch, again, strict=True):
+            np.testing.assert_array_equal(column, other)
 
 
 def test_epochs_of_one_iterator_and_repeats_of_one_image_differ(photo_folder):
