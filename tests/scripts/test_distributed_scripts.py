@@ -16,6 +16,8 @@ from script_runner import ROOT, run
 
 from mindcv.engine import read_checkpoint
 
+pytestmark = pytest.mark.slow
+
 BATCH, STEPS = 8, 2
 RECIPE = {
     "model": "resnet18",
