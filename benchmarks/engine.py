@@ -266,13 +266,19 @@ def main() -> int:
             for how, answers in blocks.items()
         }
         print(f"a checkpoint of {args.checkpoint_model}, {middle['sync']['size_mb']:.0f} MiB, {rounds} rounds")
-        stalls = {how: middle[how]["seconds"] - middle["none"]["seconds"] for how in ("sync", "async")}
-        for how, stall in stalls.items():
-            call_s, rest_s = middle[how]["call_s"], middle[how]["rest_s"]
-            print(f"  {how:<6} makes {args.steps} steps {stall:5.2f} s longer ({call_s:.2f} s is the call)", end="; ")
-            print(f"{rest_s:.2f} s of writing are left after them")
-        missed += stalls["async"] > stalls["sync"]
-        print("in the background it is wanted to be less than at once")
+        plain = [answer["seconds"] for answer in blocks["none"]]
+        spread = max(plain) - min(plain)
+        for how in ("sync", "async"):
+            figure = middle[how]
+            slower = figure["seconds"] - figure["call_s"] - middle["none"]["seconds"]
+            print(f"  {how:<6} holds training up for {figure['call_s']:.2f} s", end="; ")
+            print(
+                f"the {args.steps} steps take {slower:+.2f} s beside (without one they differ by {spread:.2f} s)",
+                end="; ",
+            )
+            print(f"{figure['rest_s']:.2f} s of writing are left after them")
+        missed += middle["async"]["call_s"] > middle["sync"]["call_s"]
+        print("in the background it is wanted to hold training up for less time than at once")
 
     if "d" in args.only:
         rounds = max(args.rounds // 5, 1)
