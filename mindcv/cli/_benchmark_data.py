@@ -2,12 +2,10 @@
 
 import argparse
 import itertools
-import json
 import random
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -46,19 +44,14 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         FileNotFoundError, ValueError: Recipe, data or options are not right.
     """
+    from mindcv.cli import _benchmark_train
     from mindcv.config import read_config
 
     if args.seconds <= 0 or args.steps < 0:
         raise ValueError(f"--seconds must be above 0 and --steps 0 or more, got {args.seconds} and {args.steps}")
     cfg = read_config(["-c", args.config, *args.keys])
     figures = measure(cfg, args.seconds, args.steps)
-    text = json.dumps(figures, indent=2)
-    if args.json == "-":
-        print(text)
-        return 0
-    if args.json:
-        Path(args.json).write_text(f"{text}\n", encoding="utf-8")
-    _print(figures)
+    _benchmark_train.give_out(figures, args.json, _print)
     return 0
 
 

@@ -6,6 +6,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,14 +54,19 @@ def run(args: argparse.Namespace) -> int:
 
     if engine.rank() > 0:
         return 0
-    text = json.dumps(figures, indent=2)
-    if args.json == "-":
-        print(text)
-        return 0
-    if args.json:
-        Path(args.json).write_text(f"{text}\n", encoding="utf-8")
-    _print(figures)
+    give_out(figures, args.json, _print)
     return 0
+
+
+def give_out(figures: dict[str, Any], json_file: str | None, show: Callable[[dict[str, Any]], None]) -> None:
+    """Writes figures as JSON where that is asked for, and shows them unless the JSON has stdout to itself."""
+    text = json.dumps(figures, indent=2)
+    if json_file == "-":
+        print(text)
+        return
+    if json_file:
+        Path(json_file).write_text(f"{text}\n", encoding="utf-8")
+    show(figures)
 
 
 def measure(cfg: "Config", steps: int, warmup_steps: int, synthetic: bool) -> dict[str, Any]:
