@@ -220,7 +220,7 @@ def _join_splits(*columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 _FILE = re.compile(r"The corresponding data file is: (?P<path>.+?\.\w+)\. (?P<reason>.*)")
 _DUMP = re.compile(r"\.?\s*Dump the abnormal image.*")
-_EXCEPTION = re.compile(r"^(\w+(?:Error|Exception)): (?!Traceback)(.*)", re.MULTILINE)
+_EXCEPTION = re.compile(r"^(?:\w+\.)*(\w+(?:Error|Exception)): (?!Traceback)(.*)", re.MULTILINE)
 _ERROR = re.compile(r"\[ERROR\] (.*)")
 _OWN = re.compile(r"ValueError: (cannot use the image .*)")
 
@@ -252,7 +252,7 @@ def explain_pipeline_error(error: BaseException) -> str | None:
     reason = reason.strip().rstrip(".")
     if file:
         return f"cannot process the image {file['path']}: {reason}; if the file is damaged, replace or delete it"
-    undecodable = None if exceptions else _undecodable()
+    undecodable = None if exceptions or "Decode" not in text else _undecodable()
     if undecodable is not None:
         return f"cannot use the image {undecodable}: {reason}; replace or delete the file"
     return f"the data pipeline failed: {reason}"

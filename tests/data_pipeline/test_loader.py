@@ -15,6 +15,7 @@ from mindcv.data import (
     pipeline_errors,
 )
 from mindcv.data.workers import cap_workers, usable_cores
+from mindcv.utils.remote import RemoteError
 
 POLICY = {"auto_augment": "randaug-m9-mstd0.5-inc1", "re_prob": 0.3}
 
@@ -302,6 +303,17 @@ def test_an_error_in_python_is_explained(image_folder):
     message = explain_pipeline_error(caught.value)
     assert message == "the data pipeline failed: ValueError: an operation of the user failed"
     assert "\n" not in message
+
+
+def test_a_store_that_is_down_is_explained(image_folder):
+    """An exception whose class has its module's name in front in a traceback."""
+
+    def unreachable(image):
+        raise RemoteError("s3://bucket/shard: failed 7 times")
+
+    loader = create_loader(pets(image_folder), 4, transform=[unreachable], num_parallel_workers=1)
+    with pytest.raises(ValueError, match=r"^the data pipeline failed: RemoteError: s3://bucket/.*"), pipeline_errors():
+        batches(loader)
 
 
 def test_a_label_beyond_num_classes_is_explained(image_folder):

@@ -10,10 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-import tiny_run  # noqa: F401  (registers the network)
 import yaml
+from tiny_run import tiny_net
 
 from mindcv.config import parse_args
+from mindcv.models import _registry, register_model
 from mindcv.train import train
 from mindcv.utils import modelarts
 from mindcv.utils.modelarts import copy_inputs
@@ -37,6 +38,14 @@ RECIPE = {
 }
 
 
+@pytest.fixture
+def tiny_model():
+    """The network of tiny_run.py in this process, and in no other test."""
+    register_model(tiny_net)
+    yield
+    del _registry._entrypoints._things["tiny_net"], _registry._module_of["tiny_net"]
+
+
 def fill(bucket, folder: Path, prefix: str) -> None:
     for path in folder.rglob("*.png"):
         bucket.put(f"{prefix}/{path.relative_to(folder)}", path.read_bytes())
@@ -47,6 +56,7 @@ def sums(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+@pytest.mark.usefixtures("tiny_model")
 def test_a_job_that_is_stopped_goes_on_elsewhere(bucket, image_folder, tmp_path):
     fill(bucket, image_folder, "data")
     recipe = tmp_path / "recipe.yaml"

@@ -30,11 +30,11 @@ class TinyNet(nn.Cell):
         return self.classifier(self.dropout(x.mean((2, 3))))
 
 
-@register_model
 def tiny_net(pretrained: bool = False, num_classes: int = 10, in_channels: int = 3, **kwargs) -> TinyNet:
     """The network above."""
     return TinyNet(num_classes, in_channels, **kwargs)
 
 
 if __name__ == "__main__":
+    register_model(tiny_net)
     sys.exit(run_script("train"))
