@@ -136,5 +136,6 @@ def test_bfloat16_is_refused_where_it_does_not_work(monkeypatch):
     with pytest.raises(ValueError, match=r"not available on this Ascend \([^\n]+\); ") as refused:
         auto_mixed_precision(Net(), "O1", amp_dtype="bfloat16")
     assert "\n" not in str(refused.value)
-    monkeypatch.setattr(amp.nn.Conv2d, "construct", lambda self, x: ms.ops.ones((1, 16, 4, 4)) * 16)
+    sixteen = ms.Tensor(np.full((1, 16, 4, 4), 16), ms.float32)
+    monkeypatch.setattr(amp.ops, "conv2d", lambda images, weight, pad_mode: sixteen)
     auto_mixed_precision(Net(), "O1", amp_dtype="bfloat16")
