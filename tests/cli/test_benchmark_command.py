@@ -26,7 +26,7 @@ def test_figures_on_stdout(data, capfd, tmp_path):
     assert {key: figures[key] for key in expected} == expected
     assert figures["params_m"] == 11.18  # 11.18e6 with 10 classes
     assert figures["img_per_s"] == pytest.approx(4 * 1000 / figures["ms_per_step"], rel=1e-2)
-    assert figures["data_wait_share"] == 0 if data == "synthetic" else 0 < figures["data_wait_share"] < 1
+    assert figures["data_wait_share"] < 0.01 if data == "synthetic" else 0 < figures["data_wait_share"] < 1
     assert figures["host_peak_mb"] > 100
     assert figures["first_step_s"] > 0
 
