@@ -4,7 +4,7 @@ import argparse
 import itertools
 import random
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +84,7 @@ def measure(cfg: "Config", seconds: float, steps: int) -> dict[str, Any]:
             workers = min(cfg.num_parallel_workers or usable_cores(), usable_cores())
             stages["reading alone"] = _time(_in_threads(samples.read, range(len(samples)), workers), seconds)
             files = [samples.read(number) for number in range(min(_DECODED_IMAGES, len(samples)))]
-            stages["decoding alone"] = _time(_in_threads(_decode, files, workers), seconds)
+            stages["decoding alone"] = _time(_in_threads(_decoder(), files, workers), seconds)
         for name, loader in loaders.items():
             stages[name] = _time(_sizes(loader), seconds)
     figures = {"recipe": cfg.config, "data": cfg.dataset, "cores": usable_cores(), "stages": stages}
@@ -94,8 +94,8 @@ def measure(cfg: "Config", seconds: float, steps: int) -> dict[str, Any]:
     return figures
 
 
-def _decode(data: bytes) -> Any:
-    """All pixels of an image, by the decoder that training uses."""
+def _decoder() -> Callable[[bytes], Any]:
+    """What gives all pixels of an image, by the decoder that training uses."""
     import numpy as np
     from mindspore.dataset import vision
 
@@ -103,8 +103,10 @@ def _decode(data: bytes) -> Any:
     from mindcv.data.image_check import checked_image
 
     if is_jpeg_extension_built():
-        return WholeImage()(checked_image(data), random.Random(0))
-    return vision.Decode()(np.frombuffer(checked_image(data), np.uint8))
+        whole, rng = WholeImage(), random.Random(0)
+        return lambda data: whole(checked_image(data), rng)
+    decode = vision.Decode()
+    return lambda data: decode(np.frombuffer(checked_image(data), np.uint8))
 
 
 def _in_threads(function: Any, items: Any, workers: int) -> Iterator[int]:

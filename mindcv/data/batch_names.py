@@ -22,7 +22,7 @@ def batch_names(loader: ds.Dataset, epoch: int, step: int, batch_size: int) -> l
     source = _source_of(loader)
     order = copy.copy(source.epoch_sampler)
     order.set_epoch(epoch)
-    numbers = list(order)[step * batch_size : (step + 1) * batch_size]
+    numbers = order.next_epoch()[step * batch_size : (step + 1) * batch_size].tolist()
     samples = source.samples
     if not hasattr(samples, "name"):
         return [f"sample {number}" for number in numbers]

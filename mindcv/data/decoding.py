@@ -133,15 +133,17 @@ def decoder_of(transform: Sequence[Callable]) -> tuple[Decoder, list[Callable]] 
             RandomHorizontalFlip.
 
     Returns:
-        The decoder that does the same and the other operations; None when they begin otherwise, when the interpolation
-        is not bilinear, or when the extension was not built.
+        The decoder that does the same and the other operations; None when they begin otherwise, when their settings
+        (interpolation, attempts, Pillow images) are others than those of this module, or when the extension was not
+        built.
     """
     if _jpeg is None or not transform:
         return None
     first, rest = transform[0], list(transform[1:])
-    if type(first) is vision.Decode:
+    if type(first) is vision.Decode and not first.to_pil:
         return WholeImage(), rest
-    if type(first) is not vision.RandomCropDecodeResize or first.interpolation != vision.Inter.BILINEAR:
+    is_crop = type(first) is vision.RandomCropDecodeResize
+    if not is_crop or first.interpolation != vision.Inter.BILINEAR or first.max_attempts != _ATTEMPTS:
         return None
     hflip = rest.pop(0).prob if rest and type(rest[0]) is vision.RandomHorizontalFlip else 0.0
     return RandomCrop(first.size, first.scale, first.ratio, hflip), rest

@@ -4,6 +4,8 @@ MindSpore's own operator keeps its state out of reach: in graph mode neither `se
 so a run that is resumed would drop other values than the run it goes on with.
 """
 
+import itertools
+
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
@@ -85,7 +87,7 @@ def follow_steps(network: nn.Cell, seed: int, step: Parameter) -> int:
     Returns:
         How many there were.
     """
-    numbers = iter(range(1 << 30))
+    numbers = itertools.count()
 
     def replace(cell: nn.Cell) -> nn.Cell | None:
         if type(cell) is not nn.Dropout:

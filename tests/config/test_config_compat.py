@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+from zoo_keys import TRAINING_OPTIONS
 
 from mindcv.config import ConfigError, read_config
 from mindcv.config.compat import NEW_KEYS, UNUSED
@@ -137,34 +138,8 @@ def test_every_old_spelling_is_shown_above():
 
 
 def test_the_whole_se_resnext_recipe_of_document_003_loads(tmp_path):
-    recipe = """
-        image_size: [224,224]
-        num_classes: 1000
-        batch_size: 1
-        lr: 0.05
-        lr_scheduler: "cosine_annealing"
-        lr_epochs: [30,60,90,120]
-        lr_gamma: 0.1
-        eta_min: 0
-        T_max: 150
-        max_epoch: 150
-        warmup_epochs: 1
-        weight_decay: 0.0001
-        momentum: 0.9
-        is_dynamic_loss_scale: 0
-        loss_scale: 1024
-        label_smooth: 1
-        label_smooth_factor: 0.
-        per_batch_size: 128
-        ckpt_interval: 2000
-        ckpt_save_max: 5
-        is_save_on_master: 1
-        rank_save_ckpt_flag: 0
-        outputs_dir: ""
-        log_path: "./output_log"
-    """
     config = resolve(
-        tmp_path, recipe, ["--data_path=~/val", "--run_distribute", "0", "--checkpoint_file_path", "se.ckpt"]
+        tmp_path, TRAINING_OPTIONS, ["--data_path=~/val", "--run_distribute", "0", "--checkpoint_file_path", "se.ckpt"]
     )
     expected = {
         "image_resize": 224,

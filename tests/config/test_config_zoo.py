@@ -1,6 +1,7 @@
 """`mindcv config import`: the model zoo's YAML, with the keys of document 003, becomes a recipe."""
 
 import pytest
+from zoo_keys import TRAINING_OPTIONS
 
 from mindcv.cli import main
 from mindcv.config import ConfigError, load_recipe
@@ -8,7 +9,8 @@ from mindcv.config.zoo import import_recipe
 
 pytestmark = pytest.mark.no_mindspore
 
-ZOO = """\
+ZOO = (
+    """\
 # Builtin configurations
 enable_modelarts: False
 data_url: ""
@@ -22,30 +24,9 @@ checkpoint_file_path: ""
 
 # ==============================================================================
 # Training options
-image_size: [224,224]
-num_classes: 1000
-batch_size: 1
-lr: 0.05
-lr_scheduler: "cosine_annealing"
-lr_epochs: [30,60,90,120]
-lr_gamma: 0.1
-eta_min: 0
-T_max: 150
-max_epoch: 150
-warmup_epochs: 1
-weight_decay: 0.0001
-momentum: 0.9
-is_dynamic_loss_scale: 0
-loss_scale: 1024
-label_smooth: 1
-label_smooth_factor: 0.
-per_batch_size: 128
-ckpt_interval: 2000
-ckpt_save_max: 5
-is_save_on_master: 1
-rank_save_ckpt_flag: 0
-outputs_dir: ""
-log_path: "./output_log"
+"""
+    + TRAINING_OPTIONS
+    + """\
 
 # Export options
 file_name: "SE_ResNeXt50"
@@ -59,6 +40,7 @@ device_target: "Target device type"
 ---
 file_format: ["AIR", "MINDIR"]
 """
+)
 EXPECTED = {
     "model": "seresnext50_32x4d",
     "distribute": False,

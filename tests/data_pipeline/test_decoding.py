@@ -175,6 +175,8 @@ def test_only_what_is_done_the_same_is_taken_over():
     bicubic = vision.RandomCropDecodeResize(32, interpolation=vision.Inter.BICUBIC)
     assert decoder_of([bicubic]) is None
     assert decoder_of([vision.Resize(32)]) is None
+    assert decoder_of([vision.Decode(to_pil=True)]) is None
+    assert decoder_of([vision.RandomCropDecodeResize(32, max_attempts=3)]) is None
 
 
 def images_of(loader, epoch=0, first_step=0, seed=3):
