@@ -1,127 +1,19 @@
-/* Decodes a part of a JPEG file and resizes pictures, without holding Python's lock.
+/* Parts of JPEG files, and resizing, without holding Python's lock.
  *
- * libjpeg-turbo can leave out rows and columns and decode at a reduced scale, and has vector code for the rest;
- * MindSpore's own decoder is built without it. Only the buffer protocol is used, so one build serves any numpy.
+ * Only the buffer protocol is used, so one build serves any numpy.
  */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include <setjmp.h>
-#include <stdio.h>
+#include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <jpeglib.h>
+#include "_jpeg_decoder.h"
 
-#ifndef LIBJPEG_TURBO_VERSION_NUMBER
-#error "this needs libjpeg-turbo"
-#endif
-
-enum { CHANNELS = 3 };
-
-typedef struct {
-    struct jpeg_error_mgr manager; /* first, so that a pointer to it is one to all */
-    jmp_buf on_error;
-    char message[JMSG_LENGTH_MAX];
-} ErrorState;
-
-typedef struct {
-    long top, left, height, width;
-} Box;
-
-static void stop_decoding(j_common_ptr info)
-{
-    ErrorState *state = (ErrorState *)info->err;
-    state->manager.format_message(info, state->message);
-    longjmp(state->on_error, 1);
-}
-
-static void keep_quiet(j_common_ptr info, int level)
-{
-    if (level < 0)
-        info->err->num_warnings++;
-}
-
-static void use_error_state(struct jpeg_decompress_struct *info, ErrorState *state)
-{
-    info->err = jpeg_std_error(&state->manager);
-    state->manager.error_exit = stop_decoding;
-    state->manager.emit_message = keep_quiet;
-}
-
-/* Height and width from the header; 0, or -1 with a message in `state`. */
-static int read_header(const unsigned char *data, size_t size, ErrorState *state, long *height, long *width)
-{
-    struct jpeg_decompress_struct info;
-    use_error_state(&info, state);
-    if (setjmp(state->on_error)) {
-        jpeg_destroy_decompress(&info);
-        return -1;
-    }
-    jpeg_create_decompress(&info);
-    jpeg_mem_src(&info, (unsigned char *)data, size);
-    jpeg_read_header(&info, TRUE);
-    *height = info.image_height;
-    *width = info.image_width;
-    jpeg_destroy_decompress(&info);
-    return 0;
-}
-
-/* Decodes `box` of the picture, whose sides are divided by `reduction`, into rows of RGB. */
-static int decode_box(const unsigned char *data, size_t size, Box box, int reduction, unsigned char *out,
-                      ErrorState *state)
-{
-    struct jpeg_decompress_struct info;
-    unsigned char *volatile spare = NULL;
-    use_error_state(&info, state);
-    if (setjmp(state->on_error)) {
-        free(spare);
-        jpeg_destroy_decompress(&info);
-        return -1;
-    }
-    jpeg_create_decompress(&info);
-    jpeg_mem_src(&info, (unsigned char *)data, size);
-    jpeg_read_header(&info, TRUE);
-    info.out_color_space = JCS_RGB;
-    info.scale_num = 1;
-    info.scale_denom = (unsigned)reduction;
-    jpeg_start_decompress(&info);
-    if (box.top + box.height > (long)info.output_height || box.left + box.width > (long)info.output_width) {
-        snprintf(state->message, sizeof state->message, "the box lies outside of the picture of %u x %u",
-                 info.output_width, info.output_height);
-        jpeg_destroy_decompress(&info);
-        return -1;
-    }
-    /* Columns can be left out in whole blocks. One more block on each side keeps the colours at the edges what they
-     * are in the whole picture, since they are interpolated between neighbours. */
-    long block = info.max_h_samp_factor * DCTSIZE;
-    long first = box.left - block > 0 ? box.left - block : 0;
-    long last = box.left + box.width + block;
-    if (last > (long)info.output_width)
-        last = info.output_width;
-    JDIMENSION start = (JDIMENSION)first, columns = (JDIMENSION)(last - first);
-    if (columns < info.output_width)
-        jpeg_crop_scanline(&info, &start, &columns);
-    spare = malloc((size_t)columns * CHANNELS);
-    if (!spare) {
-        snprintf(state->message, sizeof state->message, "there is not enough memory");
-        jpeg_destroy_decompress(&info);
-        return -1;
-    }
-    if (box.top > 0)
-        jpeg_skip_scanlines(&info, (JDIMENSION)box.top);
-    JSAMPROW row = spare;
-    const unsigned char *wanted = spare + (size_t)(box.left - (long)start) * CHANNELS;
-    size_t row_bytes = (size_t)box.width * CHANNELS;
-    for (long y = 0; y < box.height; y++) {
-        jpeg_read_scanlines(&info, &row, 1);
-        memcpy(out + (size_t)y * row_bytes, wanted, row_bytes);
-    }
-    free(spare);
-    jpeg_destroy_decompress(&info); /* what is below the box is never read */
-    return 0;
-}
+enum { CHANNELS = JPEG_CHANNELS };
 
 /* Code for the processor at hand is chosen when the module is loaded, where the compiler can. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__gnu_linux__)
@@ -130,142 +22,292 @@ static int decode_box(const unsigned char *data, size_t size, Box box, int reduc
 #define FOR_EACH_PROCESSOR
 #endif
 
+/* Values of pixels between two others have 7 bits behind the point, and weights 15. */
+enum { VALUE_BITS = 7, WEIGHT_BITS = 15, LANES = 4 };
+
 typedef struct {
-    int near, far; /* places of the two pixels that a new one lies between */
-    float weight;  /* of the far one */
+    long near, far; /* places of the two pixels that a new one lies between */
+    int16_t weight; /* of the far one */
 } Tap;
 
 /* Pixel centres are matched: the middle of the first new pixel is half a new pixel from the edge. */
-static void find_taps(long from, long to, Tap *taps)
+static Tap find_tap(long place, long from, long to)
 {
-    double scale = (double)from / (double)to;
-    for (long i = 0; i < to; i++) {
-        double place = ((double)i + 0.5) * scale - 0.5;
-        if (place < 0)
-            place = 0;
-        int near = (int)place;
-        if (near > from - 1)
-            near = (int)from - 1;
-        taps[i].near = near;
-        taps[i].far = near + 1 < from ? near + 1 : near;
-        taps[i].weight = (float)(place - near);
-    }
+    double middle = ((double)place + 0.5) * (double)from / (double)to - 0.5;
+    if (middle < 0)
+        middle = 0;
+    long near = (long)middle < from - 1 ? (long)middle : from - 1;
+    long weight = lround((middle - (double)near) * (1 << WEIGHT_BITS));
+    return (Tap){near, near + 1 < from ? near + 1 : near, (int16_t)(weight < INT16_MAX ? weight : INT16_MAX)};
 }
+
+/* difference x weight, rounded; compilers know this form and have an instruction for it. */
+#define PART_OF(difference, weight) ((int16_t)((((int32_t)(difference) * (weight) >> (WEIGHT_BITS - 1)) + 1) >> 1))
 
 /* A row between two others. */
 FOR_EACH_PROCESSOR
-static void mix_rows(const unsigned char *restrict near, const unsigned char *restrict far, float weight, size_t values,
-                     float *restrict out)
+static void mix_rows(const uint8_t *restrict near, const uint8_t *restrict far, int16_t weight, size_t values,
+                     int16_t *restrict out)
 {
-    for (size_t i = 0; i < values; i++)
-        out[i] = (float)near[i] + weight * (float)(far[i] - near[i]);
-}
-
-/* A row in new width; `row` and `out` have one value to spare, since pixels are moved four values at a time. */
-static void stretch_row(const float *row, const Tap *taps, long width, float *out)
-{
-    typedef float Lanes __attribute__((vector_size(16)));
-    for (long x = 0; x < width; x++) {
-        Lanes near, far;
-        memcpy(&near, row + (size_t)taps[x].near * CHANNELS, sizeof near);
-        memcpy(&far, row + (size_t)taps[x].far * CHANNELS, sizeof far);
-        near += taps[x].weight * (far - near);
-        memcpy(out + (size_t)x * CHANNELS, &near, sizeof near);
+    for (size_t i = 0; i < values; i++) {
+        int16_t difference = (int16_t)((far[i] - near[i]) << VALUE_BITS);
+        out[i] = (int16_t)((near[i] << VALUE_BITS) + PART_OF(difference, weight));
     }
 }
 
+typedef int16_t Pixels __attribute__((vector_size(2 * LANES * sizeof(int16_t))));
+
+/* Pixels at two places of a row, with a value to spare behind each. */
+static inline Pixels pixels_at(const int16_t *row, int32_t first, int32_t second)
+{
+    typedef int64_t Halves __attribute__((vector_size(sizeof(Pixels))));
+    int64_t one, other;
+    memcpy(&one, row + first, sizeof one);
+    memcpy(&other, row + second, sizeof other);
+    return (Pixels)(Halves){one, other};
+}
+
+/* Where each pixel of a new row comes from: places of values, and weights for each of them. The width is even. */
+typedef struct {
+    long width;
+    int32_t *near, *far;
+    int16_t *weights;
+} Stretch;
+
+/* A row in new width. Two pixels are made at once, and two bytes more than there is room for are written. */
 FOR_EACH_PROCESSOR
-static void round_row(const float *restrict row, size_t values, unsigned char *restrict out)
+static void stretch_row(const int16_t *restrict row, const Stretch *stretch, uint8_t *restrict out)
 {
-    for (size_t i = 0; i < values; i++)
-        out[i] = (unsigned char)(int)(row[i] + 0.5f);
+    for (long x = 0; x < stretch->width; x += 2) {
+        Pixels near = pixels_at(row, stretch->near[x], stretch->near[x + 1]);
+        union {
+            Pixels lanes;
+            int16_t values[2 * LANES];
+        } difference = {pixels_at(row, stretch->far[x], stretch->far[x + 1]) - near}, part;
+        for (int i = 0; i < 2 * LANES; i++)
+            part.values[i] = PART_OF(difference.values[i], stretch->weights[LANES * x + i]);
+        Pixels rounded = (near + part.lanes + (1 << (VALUE_BITS - 1))) >> VALUE_BITS;
+        uint8_t bytes[2 * LANES];
+        for (int i = 0; i < 2 * LANES; i++)
+            bytes[i] = (uint8_t)rounded[i];
+        memcpy(out + CHANNELS * x, bytes, LANES);
+        memcpy(out + CHANNELS * x + CHANNELS, bytes + LANES, LANES);
+    }
 }
 
-static int resize_rows(const unsigned char *pixels, long height, long width, unsigned char *out, long out_height,
-                       long out_width, int flip)
+/* Rows that are resized as they come, each from the last two. */
+typedef struct {
+    JpegRows rows;
+    long height, width, out_height, done;
+    size_t pitch, out_pitch;
+    uint8_t *out, *last_two, *stretched;
+    int16_t *mixed;
+    Stretch stretch;
+} Resizer;
+
+static uint8_t *resizer_room(JpegRows *rows, long y)
 {
-    size_t pitch = (size_t)width * CHANNELS, values = (size_t)out_width * CHANNELS;
-    Tap *across = malloc((size_t)(out_width + out_height) * sizeof *across);
-    float *mixed = calloc(pitch + values + 2, sizeof *mixed);
-    if (!across || !mixed) {
-        free(across);
-        free(mixed);
+    Resizer *resizer = (Resizer *)rows;
+    return resizer->last_two + (size_t)(y % 2) * resizer->pitch;
+}
+
+static void write_row(Resizer *resizer, const uint8_t *near, const uint8_t *far, int16_t weight)
+{
+    mix_rows(near, far, weight, resizer->pitch, resizer->mixed);
+    stretch_row(resizer->mixed, &resizer->stretch, resizer->stretched);
+    memcpy(resizer->out + (size_t)resizer->done * resizer->out_pitch, resizer->stretched, resizer->out_pitch);
+    resizer->done++;
+}
+
+static void resizer_filled(JpegRows *rows, long y)
+{
+    Resizer *resizer = (Resizer *)rows;
+    while (resizer->done < resizer->out_height) {
+        Tap tap = find_tap(resizer->done, resizer->height, resizer->out_height);
+        if (tap.far > y)
+            return;
+        write_row(resizer, resizer_room(rows, tap.near), resizer_room(rows, tap.far), tap.weight);
+    }
+}
+
+/* The caller frees `stretch.near`; -1 when there is no memory. */
+static int start_resizer(Resizer *resizer, long height, long width, uint8_t *out, long out_height, long out_width,
+                         int flip)
+{
+    Stretch stretch = {.width = out_width + out_width % 2};
+    size_t count = (size_t)stretch.width, pitch = (size_t)width * CHANNELS;
+    stretch.near = malloc(count * (2 * sizeof(int32_t) + LANES * sizeof(int16_t)) + (pitch + 1) * sizeof(int16_t) +
+                          count * CHANNELS + 2 + 2 * pitch);
+    if (!stretch.near)
         return -1;
+    stretch.far = stretch.near + count;
+    stretch.weights = (int16_t *)(stretch.far + count);
+    int16_t *mixed = stretch.weights + LANES * count;
+    mixed[pitch] = 0;
+    for (long x = 0; x < stretch.width; x++) {
+        long place = x < out_width ? x : out_width - 1;
+        Tap tap = find_tap(flip ? out_width - 1 - place : place, width, out_width);
+        stretch.near[x] = (int32_t)(tap.near * CHANNELS);
+        stretch.far[x] = (int32_t)(tap.far * CHANNELS);
+        for (int i = 0; i < LANES; i++)
+            stretch.weights[LANES * x + i] = tap.weight;
     }
-    Tap *down = across + out_width;
-    float *stretched = mixed + pitch + 1;
-    find_taps(width, out_width, across);
-    find_taps(height, out_height, down);
-    if (flip)
-        for (long i = 0; i < out_width / 2; i++) {
-            Tap tap = across[i];
-            across[i] = across[out_width - 1 - i];
-            across[out_width - 1 - i] = tap;
-        }
-    for (long y = 0; y < out_height; y++) {
-        const unsigned char *near = pixels + (size_t)down[y].near * pitch, *far = pixels + (size_t)down[y].far * pitch;
-        mix_rows(near, far, down[y].weight, pitch, mixed);
-        stretch_row(mixed, across, out_width, stretched);
-        round_row(stretched, values, out + (size_t)y * values);
-    }
-    free(across);
-    free(mixed);
+    uint8_t *stretched = (uint8_t *)(mixed + pitch + 1);
+    *resizer = (Resizer){
+        .rows = {resizer_room, resizer_filled},
+        .height = height,
+        .width = width,
+        .out_height = out_height,
+        .pitch = pitch,
+        .out_pitch = (size_t)out_width * CHANNELS,
+        .out = out,
+        .mixed = mixed,
+        .stretched = stretched,
+        .last_two = stretched + count * CHANNELS + 2,
+        .stretch = stretch,
+    };
     return 0;
 }
 
-PyDoc_STRVAR(size_doc, "size(data, /)\n--\n\nHeight and width of a JPEG file, from its header.\n\n"
-                       "Raises:\n    ValueError: It is none.");
+static int resize(const uint8_t *pixels, long height, long width, uint8_t *out, long out_height, long out_width, int flip)
+{
+    Resizer resizer;
+    if (start_resizer(&resizer, height, width, out, out_height, out_width, flip))
+        return -1;
+    while (resizer.done < out_height) {
+        Tap tap = find_tap(resizer.done, height, out_height);
+        write_row(&resizer, pixels + (size_t)tap.near * resizer.pitch, pixels + (size_t)tap.far * resizer.pitch,
+                  tap.weight);
+    }
+    free(resizer.stretch.near);
+    return 0;
+}
+
+/* Rows that are kept as they are. */
+typedef struct {
+    JpegRows rows;
+    uint8_t *out;
+    size_t pitch;
+} Keeper;
+
+static uint8_t *keeper_room(JpegRows *rows, long y)
+{
+    Keeper *keeper = (Keeper *)rows;
+    return keeper->out + (size_t)y * keeper->pitch;
+}
+
+static void keeper_filled(JpegRows *rows, long y)
+{
+    (void)rows, (void)y;
+}
+
+PyDoc_STRVAR(size_doc, "size(data, /)\n--\n\nHeight and width of a baseline JPEG file; None of another file.");
 
 static PyObject *py_size(PyObject *Py_UNUSED(module), PyObject *args)
 {
     Py_buffer data;
     if (!PyArg_ParseTuple(args, "y*:size", &data))
         return NULL;
-    ErrorState state;
     long height = 0, width = 0;
-    int failed = read_header(data.buf, (size_t)data.len, &state, &height, &width);
+    JpegResult result = jpeg_size(data.buf, (size_t)data.len, &height, &width);
     PyBuffer_Release(&data);
-    if (failed)
-        return PyErr_Format(PyExc_ValueError, "the JPEG cannot be decoded: %s", state.message);
+    if (result == JPEG_NO_MEMORY)
+        return PyErr_NoMemory();
+    if (result != JPEG_DONE)
+        Py_RETURN_NONE;
     return Py_BuildValue("ll", height, width);
+}
+
+/* Whether a buffer holds pixels of a picture of that size. */
+static int has_size(const Py_buffer *buffer, long height, long width)
+{
+    const long most = JPEG_LARGEST_SIDE;
+    return height > 0 && width > 0 && height <= most && width <= most &&
+           buffer->len == (Py_ssize_t)height * width * CHANNELS;
+}
+
+/* What is wrong with a box or a reduction; NULL: nothing. */
+static const char *fault_of(JpegBox box, int reduction)
+{
+    const long most = JPEG_LARGEST_SIDE;
+    if (reduction != 1 && reduction != 2 && reduction != 4 && reduction != 8)
+        return "reduction must be 1, 2, 4 or 8";
+    if (box.top < 0 || box.left < 0 || box.height < 1 || box.width < 1 || box.top > most || box.left > most ||
+        box.height > most || box.width > most)
+        return "the box is empty or not in the picture";
+    return NULL;
+}
+
+static PyObject *outcome(const char *fault, JpegResult result)
+{
+    if (result == JPEG_OUTSIDE)
+        fault = "the box is empty or not in the picture";
+    if (fault)
+        return PyErr_Format(PyExc_ValueError, "%s", fault);
+    if (result == JPEG_NO_MEMORY)
+        return PyErr_NoMemory();
+    return PyBool_FromLong(result == JPEG_DONE);
 }
 
 PyDoc_STRVAR(decode_doc,
              "decode(data, top, left, height, width, reduction, out, /)\n--\n\n"
-             "Decodes a box of a JPEG file into `out`, uint8 (height, width, 3), RGB.\n\n"
+             "Decodes a box of a baseline JPEG file into `out`, uint8 (height, width, 3), RGB.\n\n"
              "The box counts pixels of the picture with its sides divided by `reduction` (1, 2, 4 or 8) and rounded up.\n\n"
-             "Raises:\n    ValueError: The file cannot be decoded, or the box is not in the picture.");
+             "Returns:\n    Whether it was decoded: False for files of other kinds and damaged ones.\n\n"
+             "Raises:\n    ValueError: The box is not in the picture, or `out` has another size.");
 
 static PyObject *py_decode(PyObject *Py_UNUSED(module), PyObject *args)
 {
     Py_buffer data, out;
-    Box box;
+    JpegBox box;
     int reduction;
     if (!PyArg_ParseTuple(args, "y*lllliw*:decode", &data, &box.top, &box.left, &box.height, &box.width, &reduction,
                           &out))
         return NULL;
-    ErrorState state;
-    const char *wrong = NULL;
-    int failed = 0;
-    if (box.top < 0 || box.left < 0 || box.height < 1 || box.width < 1)
-        wrong = "the box is empty or begins outside of the picture";
-    else if (reduction != 1 && reduction != 2 && reduction != 4 && reduction != 8)
-        wrong = "reduction must be 1, 2, 4 or 8";
-    else if (box.height > JPEG_MAX_DIMENSION || box.width > JPEG_MAX_DIMENSION ||
-             out.len != (Py_ssize_t)box.height * box.width * CHANNELS)
-        wrong = "out must have height x width x 3 bytes";
-    else {
+    const char *fault = fault_of(box, reduction);
+    JpegResult result = JPEG_DONE;
+    if (!fault && out.len != (Py_ssize_t)box.height * box.width * CHANNELS)
+        fault = "out must have height x width x 3 bytes";
+    if (!fault) {
+        Keeper keeper = {{keeper_room, keeper_filled}, out.buf, (size_t)box.width * CHANNELS};
         Py_BEGIN_ALLOW_THREADS
-        failed = decode_box(data.buf, (size_t)data.len, box, reduction, out.buf, &state);
+        result = jpeg_decode_box(data.buf, (size_t)data.len, box, reduction, &keeper.rows);
         Py_END_ALLOW_THREADS
     }
     PyBuffer_Release(&data);
     PyBuffer_Release(&out);
-    if (wrong)
-        return PyErr_Format(PyExc_ValueError, "%s", wrong);
-    if (failed)
-        return PyErr_Format(PyExc_ValueError, "the JPEG cannot be decoded: %s", state.message);
-    Py_RETURN_NONE;
+    return outcome(fault, result);
+}
+
+PyDoc_STRVAR(crop_doc,
+             "crop(data, top, left, height, width, reduction, out, out_height, out_width, flip, /)\n--\n\n"
+             "Decodes a box of a baseline JPEG file and resizes it; the same as `decode` and `resize`.");
+
+static PyObject *py_crop(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    Py_buffer data, out;
+    JpegBox box;
+    int reduction, flip;
+    long out_height, out_width;
+    if (!PyArg_ParseTuple(args, "y*lllliw*llp:crop", &data, &box.top, &box.left, &box.height, &box.width, &reduction, &out,
+                          &out_height, &out_width, &flip))
+        return NULL;
+    const char *fault = fault_of(box, reduction);
+    JpegResult result = JPEG_NO_MEMORY;
+    if (!fault && !has_size(&out, out_height, out_width))
+        fault = "out must have height x width x 3 bytes";
+    if (!fault) {
+        Resizer resizer;
+        Py_BEGIN_ALLOW_THREADS
+        if (!start_resizer(&resizer, box.height, box.width, out.buf, out_height, out_width, flip)) {
+            result = jpeg_decode_box(data.buf, (size_t)data.len, box, reduction, &resizer.rows);
+            free(resizer.stretch.near);
+        }
+        Py_END_ALLOW_THREADS
+    }
+    PyBuffer_Release(&data);
+    PyBuffer_Release(&out);
+    return outcome(fault, result);
 }
 
 PyDoc_STRVAR(resize_doc, "resize(pixels, height, width, out, out_height, out_width, flip, /)\n--\n\n"
@@ -280,14 +322,11 @@ static PyObject *py_resize(PyObject *Py_UNUSED(module), PyObject *args)
     int flip;
     if (!PyArg_ParseTuple(args, "y*llw*llp:resize", &pixels, &height, &width, &out, &out_height, &out_width, &flip))
         return NULL;
-    const long most = JPEG_MAX_DIMENSION;
-    int fits = height > 0 && width > 0 && out_height > 0 && out_width > 0 && height <= most && width <= most &&
-               out_height <= most && out_width <= most && pixels.len == (Py_ssize_t)height * width * CHANNELS &&
-               out.len == (Py_ssize_t)out_height * out_width * CHANNELS;
+    int fits = has_size(&pixels, height, width) && has_size(&out, out_height, out_width);
     int failed = 0;
     if (fits) {
         Py_BEGIN_ALLOW_THREADS
-        failed = resize_rows(pixels.buf, height, width, out.buf, out_height, out_width, flip);
+        failed = resize(pixels.buf, height, width, out.buf, out_height, out_width, flip);
         Py_END_ALLOW_THREADS
     }
     PyBuffer_Release(&pixels);
@@ -302,12 +341,13 @@ static PyObject *py_resize(PyObject *Py_UNUSED(module), PyObject *args)
 static PyMethodDef methods[] = {
     {"size", py_size, METH_VARARGS, size_doc},
     {"decode", py_decode, METH_VARARGS, decode_doc},
+    {"crop", py_crop, METH_VARARGS, crop_doc},
     {"resize", py_resize, METH_VARARGS, resize_doc},
     {NULL, NULL, 0, NULL},
 };
 
 static struct PyModuleDef module = {
-    PyModuleDef_HEAD_INIT, "_jpeg", "Parts of JPEG files, and resizing, by libjpeg-turbo.", 0, methods, NULL, NULL, NULL, NULL,
+    PyModuleDef_HEAD_INIT, "_jpeg", "Parts of JPEG files, and resizing.", 0, methods, NULL, NULL, NULL, NULL,
 };
 
 PyMODINIT_FUNC PyInit__jpeg(void)

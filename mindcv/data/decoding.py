@@ -1,32 +1,32 @@
-"""Makes pixels of encoded images by libjpeg-turbo, no more of them than a training crop needs.
+"""Makes pixels of encoded images, no more of them than a training crop needs.
 
-Uses the C extension `_jpeg`. The pixels equal those of MindSpore's Decode, and crops are drawn from the distribution of
-its RandomCropDecodeResize; these take the place of this module's classes where the extension was not built.
+Uses the C extension `_jpeg` for baseline JPEG files and Pillow for others. The pixels equal those of MindSpore's
+Decode, and crops are drawn from the distribution of its RandomCropDecodeResize; these take the place of this module's
+classes where the extension was not built.
 """
 
-import io
 import math
 import random
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from mindspore.dataset import vision
-from PIL import Image
 
-from .image_check import to_rgb
+from .image_check import decoded_image
 
 try:
     from . import _jpeg
 except ImportError:
     _jpeg = None
 
-__all__ = ["RandomCrop", "WholeImage", "decoder_of", "is_jpeg_extension_built"]
+__all__ = ["Decoder", "RandomCrop", "WholeImage", "decoder_of", "is_jpeg_extension_built"]
 
-_JPEG = b"\xff\xd8"
 _ATTEMPTS = 10
 _REDUCTIONS = (8, 4, 2)
 
-Box = tuple[int, int, int, int]
+Box = tuple[int, int, int, int]  # top, left, height, width
+# Takes an encoded image, random numbers, and an array that the pixels may be put into.
+Decoder = Callable[[bytes, random.Random, np.ndarray | None], np.ndarray]
 
 
 def is_jpeg_extension_built() -> bool:
@@ -34,27 +34,21 @@ def is_jpeg_extension_built() -> bool:
     return _jpeg is not None
 
 
-def _other_pixels(data: bytes) -> np.ndarray:
-    """The pixels of an image that is no JPEG."""
-    with Image.open(io.BytesIO(data)) as image:
-        return np.asarray(to_rgb(image))
-
-
 class WholeImage:
     """Decodes an encoded image as a whole."""
 
-    def __call__(self, data: bytes, rng: random.Random) -> np.ndarray:
+    def __call__(self, data: bytes, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
         """Decodes an image that `checked_image` has passed into uint8 (H, W, 3), RGB.
 
         Raises:
             ValueError: The image cannot be decoded.
         """
-        if not data.startswith(_JPEG):
-            return _other_pixels(data)
-        height, width = _jpeg.size(data)
-        pixels = np.empty((height, width, 3), np.uint8)
-        _jpeg.decode(data, 0, 0, height, width, 1, pixels)
-        return pixels
+        size = _jpeg.size(data)
+        if size:
+            pixels = np.empty((*size, 3), np.uint8)
+            if _jpeg.decode(data, 0, 0, *size, 1, pixels):
+                return pixels
+        return np.asarray(decoded_image(data))
 
 
 class RandomCrop:
@@ -75,12 +69,13 @@ class RandomCrop:
         self.ratio = ratio
         self.hflip = hflip
 
-    def __call__(self, data: bytes, rng: random.Random) -> np.ndarray:
+    def __call__(self, data: bytes, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
         """Crops an image.
 
         Args:
             data: An image file that `checked_image` has passed.
             rng: Where the random numbers come from.
+            out: Where to put the pixels, uint8 (height, width, 3). None: a new array.
 
         Returns:
             uint8 (height, width, 3), RGB.
@@ -88,19 +83,21 @@ class RandomCrop:
         Raises:
             ValueError: The image cannot be decoded.
         """
-        if data.startswith(_JPEG):
-            box = self.box(*_jpeg.size(data), rng)
-            reduction = self._reduction(box)
-            top, left, height, width = (value // reduction for value in box)
-            cut = np.empty((height, width, 3), np.uint8)
-            _jpeg.decode(data, top, left, height, width, reduction, cut)
-        else:
-            pixels = _other_pixels(data)
-            top, left, height, width = self.box(*pixels.shape[:2], rng)
-            cut = np.ascontiguousarray(pixels[top : top + height, left : left + width])
-        resized = np.empty((*self.size, 3), np.uint8)
-        _jpeg.resize(cut, height, width, resized, *self.size, rng.random() < self.hflip)
-        return resized
+        if out is None:
+            out = np.empty((*self.size, 3), np.uint8)
+        size = _jpeg.size(data)
+        pixels = None if size else np.asarray(decoded_image(data))
+        box = self.box(*(size or pixels.shape[:2]), rng)
+        flip = rng.random() < self.hflip
+        if size:
+            by = self._reduction(box)
+            if _jpeg.crop(data, *(value // by for value in box), by, out, *self.size, flip):
+                return out
+            pixels = np.asarray(decoded_image(data))
+        top, left, height, width = box
+        cut = np.ascontiguousarray(pixels[top : top + height, left : left + width])
+        _jpeg.resize(cut, height, width, out, *self.size, flip)
+        return out
 
     def _reduction(self, box: Box) -> int:
         """How often the sides can be halved while decoding without the crop becoming smaller than the result."""
@@ -120,9 +117,6 @@ class RandomCrop:
         rows = min(height, max(1, round(width / self.ratio[0])))
         columns = min(width, max(1, round(height * self.ratio[1])))
         return (height - rows) // 2, (width - columns) // 2, rows, columns
-
-
-Decoder = Callable[[bytes, random.Random], np.ndarray]
 
 
 def decoder_of(transform: Sequence[Callable]) -> tuple[Decoder, list[Callable]] | None:

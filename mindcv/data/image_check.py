@@ -12,7 +12,7 @@ import zlib
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-__all__ = ["MAX_PIXELS", "checked_image", "refuse_broken_jpeg", "to_rgb"]
+__all__ = ["MAX_PIXELS", "checked_image", "decoded_image", "refuse_broken_jpeg", "to_rgb"]
 
 # Of a picture that claims more, decoding takes over half a gigabyte; Pillow's limit too.
 MAX_PIXELS = 178_956_970
@@ -222,17 +222,28 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return upright.convert("RGB")
 
 
-def _converted(data: bytes) -> bytes:
-    """The first picture, upright and in RGB, as a BMP."""
+def decoded_image(data: bytes) -> Image.Image:
+    """Decodes an image of any format by Pillow.
+
+    Returns:
+        The first picture, upright, in 8 bits and RGB.
+
+    Raises:
+        ValueError: The image cannot be decoded.
+    """
     try:
         with Image.open(io.BytesIO(data)) as image:
-            upright = to_rgb(image)
+            return to_rgb(image)
     except UnidentifiedImageError as error:
         raise ValueError("the image cannot be decoded: its header is damaged") from error
     except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
         raise ValueError(f"the image cannot be decoded: {error}") from error
+
+
+def _converted(data: bytes) -> bytes:
+    """An image as a BMP."""
     file = io.BytesIO()
-    upright.save(file, "BMP")
+    decoded_image(data).save(file, "BMP")
     return file.getvalue()
 
 

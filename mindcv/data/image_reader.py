@@ -7,7 +7,7 @@ import random
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..utils.registry import unknown_name_message
+from .decoding import Decoder
 from .image_check import checked_image
 from .randomness import dataset_seed
 from .samples import ArraySamples, Samples
@@ -60,12 +61,12 @@ class ImageReader:
         self.bad: dict[int, str] = {}
         self.recent: deque[int] = deque(maxlen=_MOST_IN_FLIGHT)
         self.epoch_size = 0
-        self.decode: Callable[[bytes, random.Random], np.ndarray] | None = None
+        self.decode: Decoder | None = None
         self._lock = threading.Lock()
         self._counts: dict[int, list[int]] = {}
         _readers.add(self)
 
-    def decoding(self, decode: Callable[[bytes, random.Random], np.ndarray]) -> "ImageReader":
+    def decoding(self, decode: Decoder) -> "ImageReader":
         """Returns a reader of the same samples, bad ones and counts that gives pixels."""
         reader = copy.copy(self)
         reader.decode = decode
@@ -85,12 +86,14 @@ class ImageReader:
         Raises:
             ValueError: The image cannot be used; the message names it.
         """
-        if key.ndim == 2:
-            return self._batch(key)
+        return self._batch(key) if key.ndim == 2 else self._sample(key)
+
+    def _sample(self, key: np.ndarray, out: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Reads a sample; `out` is where its pixels may be put."""
         seed, epoch, place, wanted = key.tolist()
         number = wanted
         for _ in range(_MOST_REPLACEMENTS):
-            image = self._read(number, seed << 96 | epoch << 64 | place)
+            image = self._read(number, seed << 96 | epoch << 64 | place, out)
             if image is not None:
                 self.recent.append(number)
                 if self.replaces:
@@ -105,20 +108,24 @@ class ImageReader:
     def _batch(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if keys[0, -1] == _BLANK:
             return np.zeros((len(keys), 1, 1, 3), np.uint8), self.samples.labels[: len(keys)]
-        image, label = self(keys[0])
+        image, label = self._sample(keys[0])
         images = np.empty((len(keys), *image.shape), image.dtype)
         labels = np.empty((len(keys), *label.shape), label.dtype)
         images[0], labels[0] = image, label
         for row in range(1, len(keys)):
-            images[row], labels[row] = self(keys[row])
+            image, labels[row] = self._sample(keys[row], images[row])
+            if image.base is not images:
+                images[row] = image
         return images, labels
 
-    def _read(self, number: int, seed: int) -> np.ndarray | None:
+    def _read(self, number: int, seed: int, out: np.ndarray | None) -> np.ndarray | None:
         """The checked image; None when it is bad and another one may take its place."""
         if number not in self.bad:
             try:
                 data = checked_image(self.samples.read(number))
-                return np.frombuffer(data, np.uint8) if self.decode is None else self.decode(data, random.Random(seed))
+                if self.decode is None:
+                    return np.frombuffer(data, np.uint8)
+                return self.decode(data, random.Random(seed), out)
             except (OSError, ValueError) as error:
                 if not self.replaces:
                     raise ValueError(bad_sample_message(self.samples.name(number), error)) from error

@@ -174,10 +174,10 @@ def _decode_as_read(
     if batch_size is None or any(isinstance(operation, TensorOperation) for operation in rest):
         return dataset.decoded_by(decode, **stage), rest, False
 
-    def read(data: bytes, rng: random.Random) -> np.ndarray:
+    def read(data: bytes, rng: random.Random, out: np.ndarray | None) -> np.ndarray:
         return functools.reduce(lambda image, operation: operation(image), rest, decode(data, rng))
 
-    return dataset.decoded_by(read, batch_size, drop_remainder, **stage), [], True
+    return dataset.decoded_by(read if rest else decode, batch_size, drop_remainder, **stage), [], True
 
 
 def _decodes(transform: Callable | Sequence) -> bool:
