@@ -22,8 +22,9 @@ enum { CHANNELS = JPEG_CHANNELS };
 #define FOR_EACH_PROCESSOR
 #endif
 
-/* Values of pixels between two others have 7 bits behind the point, and weights 15. */
-enum { VALUE_BITS = 7, WEIGHT_BITS = 15, LANES = 4 };
+/* Values of pixels between two others have 7 bits behind the point, and weights 15. A pixel is handled in four lanes;
+ * what is read and written behind the last one has room. */
+enum { VALUE_BITS = 7, WEIGHT_BITS = 15, LANES = 4, SPARE = 8 };
 
 typedef struct {
     long near, far; /* places of the two pixels that a new one lies between */
@@ -56,42 +57,43 @@ static void mix_rows(const uint8_t *restrict near, const uint8_t *restrict far, 
 }
 
 typedef int16_t Pixels __attribute__((vector_size(2 * LANES * sizeof(int16_t))));
+typedef uint8_t Bytes __attribute__((vector_size(sizeof(Pixels))));
 
-/* Pixels at two places of a row, with a value to spare behind each. */
-static inline Pixels pixels_at(const int16_t *row, int32_t first, int32_t second)
-{
-    typedef int64_t Halves __attribute__((vector_size(sizeof(Pixels))));
-    int64_t one, other;
-    memcpy(&one, row + first, sizeof one);
-    memcpy(&other, row + second, sizeof other);
-    return (Pixels)(Halves){one, other};
-}
+#if defined(__clang__)
+#define SHUFFLE(Vector, one, other, ...) __builtin_shufflevector(one, other, __VA_ARGS__)
+#else
+#define SHUFFLE(Vector, one, other, ...) __builtin_shuffle(one, other, (Vector){__VA_ARGS__})
+#endif
 
-/* Where each pixel of a new row comes from: places of values, and weights for each of them. The width is even. */
+/* Where each pixel of a new row comes from: the place of the near one, and the far one's weight for each value. The width
+ * is even. */
 typedef struct {
     long width;
-    int32_t *near, *far;
+    int32_t *near;
     int16_t *weights;
 } Stretch;
 
-/* A row in new width. Two pixels are made at once, and two bytes more than there is room for are written. */
+/* A row in new width. Two pixels are made at once; 5 values behind the last of `row` are read, and 2 bytes behind the last
+ * of `out` are written. */
 FOR_EACH_PROCESSOR
 static void stretch_row(const int16_t *restrict row, const Stretch *stretch, uint8_t *restrict out)
 {
     for (long x = 0; x < stretch->width; x += 2) {
-        Pixels near = pixels_at(row, stretch->near[x], stretch->near[x + 1]);
+        /* A pixel and its right neighbour. */
+        Pixels one, other;
+        memcpy(&one, row + stretch->near[x], sizeof one);
+        memcpy(&other, row + stretch->near[x + 1], sizeof other);
+        Pixels near = SHUFFLE(Pixels, one, other, 0, 1, 2, 3, 8, 9, 10, 11);
+        Pixels far = SHUFFLE(Pixels, one, other, 3, 4, 5, 6, 11, 12, 13, 14);
         union {
             Pixels lanes;
             int16_t values[2 * LANES];
-        } difference = {pixels_at(row, stretch->far[x], stretch->far[x + 1]) - near}, part;
+        } difference = {far - near}, part;
         for (int i = 0; i < 2 * LANES; i++)
             part.values[i] = PART_OF(difference.values[i], stretch->weights[LANES * x + i]);
-        Pixels rounded = (near + part.lanes + (1 << (VALUE_BITS - 1))) >> VALUE_BITS;
-        uint8_t bytes[2 * LANES];
-        for (int i = 0; i < 2 * LANES; i++)
-            bytes[i] = (uint8_t)rounded[i];
-        memcpy(out + CHANNELS * x, bytes, LANES);
-        memcpy(out + CHANNELS * x + CHANNELS, bytes + LANES, LANES);
+        Bytes rounded = (Bytes)((near + part.lanes + (1 << (VALUE_BITS - 1))) >> VALUE_BITS);
+        rounded = SHUFFLE(Bytes, rounded, rounded, 0, 2, 4, 8, 10, 12, 6, 14, 0, 2, 4, 8, 10, 12, 6, 14);
+        memcpy(out + CHANNELS * x, &rounded, 2 * LANES);
     }
 }
 
@@ -136,23 +138,21 @@ static int start_resizer(Resizer *resizer, long height, long width, uint8_t *out
 {
     Stretch stretch = {.width = out_width + out_width % 2};
     size_t count = (size_t)stretch.width, pitch = (size_t)width * CHANNELS;
-    stretch.near = malloc(count * (2 * sizeof(int32_t) + LANES * sizeof(int16_t)) + (pitch + 1) * sizeof(int16_t) +
-                          count * CHANNELS + 2 + 2 * pitch);
+    stretch.near = malloc(count * (sizeof(int32_t) + LANES * sizeof(int16_t)) + (pitch + SPARE) * sizeof(int16_t) +
+                          count * CHANNELS + SPARE + 2 * pitch);
     if (!stretch.near)
         return -1;
-    stretch.far = stretch.near + count;
-    stretch.weights = (int16_t *)(stretch.far + count);
+    stretch.weights = (int16_t *)(stretch.near + count);
     int16_t *mixed = stretch.weights + LANES * count;
-    mixed[pitch] = 0;
+    memset(mixed + pitch, 0, SPARE * sizeof *mixed);
     for (long x = 0; x < stretch.width; x++) {
         long place = x < out_width ? x : out_width - 1;
         Tap tap = find_tap(flip ? out_width - 1 - place : place, width, out_width);
         stretch.near[x] = (int32_t)(tap.near * CHANNELS);
-        stretch.far[x] = (int32_t)(tap.far * CHANNELS);
         for (int i = 0; i < LANES; i++)
-            stretch.weights[LANES * x + i] = tap.weight;
+            stretch.weights[LANES * x + i] = tap.far > tap.near ? tap.weight : 0;
     }
-    uint8_t *stretched = (uint8_t *)(mixed + pitch + 1);
+    uint8_t *stretched = (uint8_t *)(mixed + pitch + SPARE);
     *resizer = (Resizer){
         .rows = {resizer_room, resizer_filled},
         .height = height,
@@ -163,7 +163,7 @@ static int start_resizer(Resizer *resizer, long height, long width, uint8_t *out
         .out = out,
         .mixed = mixed,
         .stretched = stretched,
-        .last_two = stretched + count * CHANNELS + 2,
+        .last_two = stretched + count * CHANNELS + SPARE,
         .stretch = stretch,
     };
     return 0;
@@ -201,7 +201,7 @@ static void keeper_filled(JpegRows *rows, long y)
     (void)rows, (void)y;
 }
 
-PyDoc_STRVAR(size_doc, "size(data, /)\n--\n\nHeight and width of a baseline JPEG file; None of another file.");
+PyDoc_STRVAR(size_doc, "size(data, /)\n--\n\nHeight and width of a baseline JPEG file, upright and not cut off; None of another file.");
 
 static PyObject *py_size(PyObject *Py_UNUSED(module), PyObject *args)
 {

@@ -183,7 +183,7 @@ static int define_huffman_table(HuffmanTable *table, const uint8_t *counts, cons
     for (int length = 1; length <= LONGEST_CODE; length++) {
         table->offsets[length] = used - (int32_t)code;
         for (int i = 0; i < counts[length - 1]; i++, code++, used++) {
-            if (code >> length)
+            if (code >> length || (!is_ac && symbols[used] > 15))
                 return -1;
             table->symbols[used] = symbols[used];
             /* A run of zeros with no coefficient behind it is left to `find_meaning`; it is rare. */
@@ -207,6 +207,46 @@ static int define_huffman_table(HuffmanTable *table, const uint8_t *counts, cons
 INLINE unsigned read_16(const uint8_t *place)
 {
     return (unsigned)place[0] << 8 | place[1];
+}
+
+/* A number of `count` bytes in the order that an EXIF block has. */
+static uint32_t read_exif(const uint8_t *place, int count, int is_little)
+{
+    uint32_t value = 0;
+    for (int i = 0; i < count; i++)
+        value = value << 8 | place[is_little ? count - 1 - i : i];
+    return value;
+}
+
+/* Whether the first directory of an EXIF block has an orientation other than upright. */
+static int is_turned(const uint8_t *segment, const uint8_t *end)
+{
+    if (end - segment < 14 || memcmp(segment, "Exif\0", 6))
+        return 0;
+    const uint8_t *exif = segment + 6;
+    uint32_t size = (uint32_t)(end - exif);
+    int is_little = !memcmp(exif, "II", 2);
+    if (!is_little && memcmp(exif, "MM", 2))
+        return 0;
+    uint32_t start = read_exif(exif + 4, 4, is_little);
+    if (start > size - 2)
+        return 0;
+    uint32_t count = read_exif(exif + start, 2, is_little);
+    for (uint32_t place = start + 2; count > 0 && place + 12 <= size; count--, place += 12)
+        if (read_exif(exif + place, 2, is_little) == 0x0112) {
+            uint32_t orientation = read_exif(exif + place + 8, 2, is_little);
+            return orientation >= 2 && orientation <= 8;
+        }
+    return 0;
+}
+
+/* Whether an end of image follows; what is cut off has none. */
+static int has_end(const uint8_t *scan, const uint8_t *end)
+{
+    for (const uint8_t *place = end - 2; place >= scan; place--)
+        if (place[0] == 0xFF && place[1] == 0xD9)
+            return 1;
+    return 0;
 }
 
 static int read_quantisation(Picture *picture, const uint8_t *segment, const uint8_t *end)
@@ -305,7 +345,7 @@ static int is_ycc(const Picture *picture)
            components[2].identifier == 3;
 }
 
-/* Reads what stands in front of the picture, or only up to its size. */
+/* Reads what stands in front of the picture, or only its size and what makes it one for others. */
 static JpegResult read_header(Picture *picture, const uint8_t *data, size_t size, int is_size_enough)
 {
     const uint8_t *end = data + size;
@@ -329,18 +369,18 @@ static JpegResult read_header(Picture *picture, const uint8_t *data, size_t size
         data += 2 + length;
         if (marker == 0xC0 || marker == 0xC1) {
             wrong = read_frame(picture, segment, data);
-            if (!wrong && is_size_enough)
-                return JPEG_DONE;
-        } else if (is_size_enough) {
-            wrong = marker == 0xDA;
-        } else if (marker == 0xC4) {
-            wrong = read_huffman(picture, segment, data);
-        } else if (marker == 0xDB) {
-            wrong = read_quantisation(picture, segment, data);
+        } else if (marker == 0xDA && is_size_enough) {
+            return picture->component_count && has_end(data, end) ? JPEG_DONE : JPEG_OTHER;
         } else if (marker == 0xDA) {
             picture->scan = data;
             wrong = read_scan(picture, segment, data) || (picture->component_count == 3 && !is_ycc(picture));
             return wrong ? JPEG_OTHER : JPEG_DONE;
+        } else if (marker == 0xC4) {
+            wrong = !is_size_enough && read_huffman(picture, segment, data);
+        } else if (marker == 0xDB) {
+            wrong = !is_size_enough && read_quantisation(picture, segment, data);
+        } else if (marker == 0xE1) {
+            wrong = is_size_enough && is_turned(segment, data);
         } else if (marker == 0xDD) {
             wrong = length != 4;
             if (!wrong)
@@ -351,7 +391,7 @@ static JpegResult read_header(Picture *picture, const uint8_t *data, size_t size
             if (length >= 14 && !memcmp(segment, "Adobe", 5))
                 picture->adobe_transform = segment[11];
         } else {
-            wrong = marker != 0xFE && (marker < 0xE1 || marker > 0xEF);
+            wrong = marker != 0xFE && (marker < 0xE2 || marker > 0xEF);
         }
         if (wrong)
             return JPEG_OTHER;

@@ -10,7 +10,7 @@ enum { JPEG_CHANNELS = 3, JPEG_LARGEST_SIDE = 65535 };
 
 typedef enum {
     JPEG_DONE,
-    JPEG_OTHER,   /* of a kind that is left to others: progressive, CMYK, unusual sampling, damaged */
+    JPEG_OTHER,   /* of a kind that is left to others: progressive, CMYK, unusual sampling, damaged, cut off, turned */
     JPEG_OUTSIDE, /* the box is not in the picture */
     JPEG_NO_MEMORY,
 } JpegResult;
@@ -20,7 +20,7 @@ typedef struct {
     long top, left, height, width;
 } JpegBox;
 
-/* Height and width as the header has them. */
+/* Height and width as the header has them. Looks for what makes a file another kind, but for damage to the picture. */
 JpegResult jpeg_size(const uint8_t *data, size_t size, long *height, long *width);
 
 /* What takes the rows of a box, from the first to the last: gives room for one, and learns that it is filled with RGB. */

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from mindspore.dataset import vision
 
-from .image_check import decoded_image
+from .image_check import MAX_PIXELS, checked_pixels
 
 try:
     from . import _jpeg
@@ -25,7 +25,7 @@ _ATTEMPTS = 10
 _REDUCTIONS = (8, 4, 2)
 
 Box = tuple[int, int, int, int]  # top, left, height, width
-# Takes an encoded image, random numbers, and an array that the pixels may be put into.
+# Takes an image file, random numbers, and an array that the pixels may be put into.
 Decoder = Callable[[bytes, random.Random, np.ndarray | None], np.ndarray]
 
 
@@ -34,21 +34,27 @@ def is_jpeg_extension_built() -> bool:
     return _jpeg is not None
 
 
+def _plain_size(data: bytes) -> tuple[int, int] | None:
+    """Height and width of an image that the extension may try; None: it is one for `checked_pixels`."""
+    size = _jpeg.size(data)
+    return size if size and size[0] * size[1] <= MAX_PIXELS else None
+
+
 class WholeImage:
     """Decodes an encoded image as a whole."""
 
     def __call__(self, data: bytes, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
-        """Decodes an image that `checked_image` has passed into uint8 (H, W, 3), RGB.
+        """Checks and decodes an image file into uint8 (H, W, 3), RGB.
 
         Raises:
-            ValueError: The image cannot be decoded.
+            ValueError: It is no image, damaged or too large.
         """
-        size = _jpeg.size(data)
+        size = _plain_size(data)
         if size:
             pixels = np.empty((*size, 3), np.uint8)
             if _jpeg.decode(data, 0, 0, *size, 1, pixels):
                 return pixels
-        return np.asarray(decoded_image(data))
+        return checked_pixels(data)
 
 
 class RandomCrop:
@@ -70,10 +76,10 @@ class RandomCrop:
         self.hflip = hflip
 
     def __call__(self, data: bytes, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
-        """Crops an image.
+        """Checks and crops an image.
 
         Args:
-            data: An image file that `checked_image` has passed.
+            data: An image file.
             rng: Where the random numbers come from.
             out: Where to put the pixels, uint8 (height, width, 3). None: a new array.
 
@@ -81,19 +87,19 @@ class RandomCrop:
             uint8 (height, width, 3), RGB.
 
         Raises:
-            ValueError: The image cannot be decoded.
+            ValueError: It is no image, damaged or too large.
         """
         if out is None:
             out = np.empty((*self.size, 3), np.uint8)
-        size = _jpeg.size(data)
-        pixels = None if size else np.asarray(decoded_image(data))
+        size = _plain_size(data)
+        pixels = None if size else checked_pixels(data)
         box = self.box(*(size or pixels.shape[:2]), rng)
         flip = rng.random() < self.hflip
         if size:
             by = self._reduction(box)
             if _jpeg.crop(data, *(value // by for value in box), by, out, *self.size, flip):
                 return out
-            pixels = np.asarray(decoded_image(data))
+            pixels = checked_pixels(data)
         top, left, height, width = box
         cut = np.ascontiguousarray(pixels[top : top + height, left : left + width])
         _jpeg.resize(cut, height, width, out, *self.size, flip)

@@ -12,7 +12,7 @@ import zlib
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-__all__ = ["MAX_PIXELS", "checked_image", "decoded_image", "refuse_broken_jpeg", "to_rgb"]
+__all__ = ["MAX_PIXELS", "checked_image", "checked_pixels", "refuse_broken_jpeg", "to_rgb"]
 
 # Of a picture that claims more, decoding takes over half a gigabyte; Pillow's limit too.
 MAX_PIXELS = 178_956_970
@@ -45,6 +45,20 @@ def checked_image(data: bytes) -> bytes:
     except _Unusual:
         return _converted(data)
     return data
+
+
+def checked_pixels(data: bytes) -> np.ndarray:
+    """Decodes an image of any format by Pillow.
+
+    Returns:
+        The first picture, upright, uint8 (H, W, 3), RGB.
+
+    Raises:
+        ValueError: As for `checked_image`.
+    """
+    with contextlib.suppress(_Unusual):
+        _check(data)
+    return np.asarray(_decoded(data))
 
 
 def _check(data: bytes) -> None:
@@ -222,15 +236,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return upright.convert("RGB")
 
 
-def decoded_image(data: bytes) -> Image.Image:
-    """Decodes an image of any format by Pillow.
-
-    Returns:
-        The first picture, upright, in 8 bits and RGB.
-
-    Raises:
-        ValueError: The image cannot be decoded.
-    """
+def _decoded(data: bytes) -> Image.Image:
     try:
         with Image.open(io.BytesIO(data)) as image:
             return to_rgb(image)
@@ -243,7 +249,7 @@ def decoded_image(data: bytes) -> Image.Image:
 def _converted(data: bytes) -> bytes:
     """An image as a BMP."""
     file = io.BytesIO()
-    decoded_image(data).save(file, "BMP")
+    _decoded(data).save(file, "BMP")
     return file.getvalue()
 
 

@@ -48,7 +48,7 @@ class ImageReader:
         listing: File to which bad samples are added, one a line with the reason after a tab. None: no file.
 
     Attributes:
-        decode: Makes pixels of an encoded image, with random numbers that follow from the seed, the epoch and the
+        decode: Checks an image and makes pixels of it, with random numbers that follow from the seed, the epoch and the
             sample's place in it alone. None: images stay encoded.
     """
 
@@ -122,9 +122,9 @@ class ImageReader:
         """The checked image; None when it is bad and another one may take its place."""
         if number not in self.bad:
             try:
-                data = checked_image(self.samples.read(number))
+                data = self.samples.read(number)
                 if self.decode is None:
-                    return np.frombuffer(data, np.uint8)
+                    return np.frombuffer(checked_image(data), np.uint8)
                 return self.decode(data, random.Random(seed), out)
             except (OSError, ValueError) as error:
                 if not self.replaces:

@@ -9,10 +9,11 @@ import mindspore.dataset as ds
 import numpy as np
 import pytest
 from mindspore.dataset import vision
-from PIL import Image
+from PIL import Image, ImageOps
 
 from mindcv.data import create_dataset, create_loader, create_transforms, decoding, epoch_batches
 from mindcv.data.decoding import RandomCrop, WholeImage, decoder_of
+from mindcv.data.image_check import checked_image
 from mindcv.data.samples import FileSamples
 
 PHOTOS = sorted((Path(__file__).parents[1] / "data" / "photos").glob("*.jpg"))
@@ -150,8 +151,36 @@ def test_damaged_files_are_refused_or_decoded_within_their_box():
             outcome = _jpeg.decode(data, 0, 0, height, width, reduction, guarded[64:-64])
             assert (guarded[:64] == 77).all()
             assert (guarded[-64:] == 77).all()
+            if outcome:
+                assert checked_image(bytes(data)) == data
         outcomes[outcome] += 1
     assert min(outcomes.values()) > 100, outcomes
+
+
+@pytest.mark.parametrize("orientation", range(1, 10))
+@pytest.mark.parametrize("endian", ["<", ">"])
+def test_turned_files_are_left_to_pillow(orientation, endian):
+    exif = Image.Exif()
+    exif.endian = endian
+    exif[0x0112] = orientation
+    data = jpeg(exif=exif)
+    is_upright = orientation in (1, 9)
+    assert _jpeg.size(data) == ((131, 203) if is_upright else None)
+    shape = (203, 131) if orientation in (5, 6, 7, 8) else (131, 203)
+    pixels = WholeImage()(data, random.Random(0))
+    assert pixels.shape[:2] == shape
+    np.testing.assert_array_equal(pixels, ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
+
+
+def test_what_is_cut_off_or_too_large_is_named():
+    data = jpeg()
+    with pytest.raises(ValueError, match="this JPEG is cut off after"):
+        RandomCrop((8, 8), (0.1, 1.0), (1.0, 1.0))(data[:-40], random.Random(0))
+    huge = bytearray(data)
+    frame = huge.index(b"\xff\xc0")
+    huge[frame + 5 : frame + 9] = b"\xff\xff\xff\xff"
+    with pytest.raises(ValueError, match="claims 65535 x 65535 pixels"):
+        WholeImage()(bytes(huge), random.Random(0))
 
 
 def test_a_file_that_is_cut_off_is_refused_where_its_box_needs_more():
