@@ -13,6 +13,7 @@ d  torchvision's RandomResizedCrop, flip, ToTensor, Normalize (where torchvision
 e  nothing but decoding the whole JPEGs by libjpeg-turbo (where simplejpeg is installed)
 f  the strong recipes' augmentation (RandAugment, random erasing, mixup) as MindCV composes it, all on the host
 g  the same, ours
+h  as b, without the C extension: MindSpore decodes
 
 Each takes its turn in every round; the medians count. Every pipeline has `--workers` threads or processes for each of
 its stages. The clock starts with the first batch, so that the start of a pipeline does not count.
@@ -113,6 +114,17 @@ def ours(root: Path, workers: int, **options) -> Batches:
     return lambda: sizes(loader)
 
 
+def ours_without_extension(root: Path, workers: int) -> Batches:
+    """The loader that is made where the extension could not be built."""
+    from mindcv.data import decoding
+
+    extension, decoding._jpeg = decoding._jpeg, None
+    try:
+        return ours(root, workers)
+    finally:
+        decoding._jpeg = extension
+
+
 def torchvision_pipeline(root: Path, workers: int) -> Batches:
     """The composition of torchvision's reference training."""
     import torch
@@ -167,7 +179,7 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--only", default="abcdefg", help="letters of the pipelines to measure")
+    parser.add_argument("--only", default="abcdefgh", help="letters of the pipelines to measure")
     parser.add_argument("--json", metavar="FILE", help="write the figures to a file")
     args = parser.parse_args()
     if args.images < 2 * BATCH:
@@ -188,6 +200,7 @@ def main() -> int:
             "e": lambda: full_decode(root, args.workers),
             "f": lambda: mindcv_composition(root, args.workers, strong=True),
             "g": lambda: ours(root, args.workers, **STRONG),
+            "h": lambda: ours_without_extension(root, args.workers),
         }
         pipelines = {}
         for letter in args.only:

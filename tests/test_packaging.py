@@ -37,7 +37,7 @@ def test_packages_are_those_of_the_tree():
 def test_data_files_are_in_the_table():
     packaged = set().union(*map(files_of, SETUPTOOLS["package-data"]))
     wanted = {path for folder in ("mindcv", "configs") for path in (ROOT / folder).rglob("*") if path.is_file()}
-    wanted = {path for path in wanted if path.suffix not in (".py", ".pyc", ".c", ".so")}
+    wanted = {path for path in wanted if path.suffix not in (".py", ".pyc", ".c", ".h", ".so")}
     assert packaged == wanted
     assert {ROOT / "mindcv/py.typed", ROOT / "mindcv/data/assets/digits.npz"} <= packaged
     assert ROOT / "mindcv/config/config.schema.json" in packaged
@@ -58,20 +58,12 @@ def test_setup_py_only_names_the_extension():
     assert [keyword.arg for keyword in call.value.keywords] == ["ext_modules"]
 
 
-def can_compile_for_libjpeg(folder: Path) -> bool:
-    """Whether there are a C compiler and libjpeg-turbo with its headers."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    source = folder / "try.c"
-    source.write_text(
-        "#include <stdio.h>\n#include <jpeglib.h>\nint main(void) { return !LIBJPEG_TURBO_VERSION_NUMBER; }\n"
-    )
-    command = [compiler, str(source), "-ljpeg", "-o", str(folder / "try")]
-    return compiler is not None and subprocess.run(command, capture_output=True, timeout=60).returncode == 0
+def has_c_compiler() -> bool:
+    return shutil.which("cc") is not None or shutil.which("gcc") is not None
 
 
-def test_the_jpeg_extension_is_built_where_it_can_be(tmp_path):
-    if not can_compile_for_libjpeg(tmp_path):
-        pytest.skip("there is no C compiler or no libjpeg-turbo")
+@pytest.mark.skipif(not has_c_compiler(), reason="there is no C compiler")
+def test_the_jpeg_extension_is_built_where_it_can_be():
     from mindcv.data.decoding import is_jpeg_extension_built
 
     assert is_jpeg_extension_built(), "install the package again, or run: python setup.py build_ext --inplace"
@@ -124,4 +116,4 @@ def test_wheel(tmp_path):
     assert "mindcv/configs/resnext/resnext50_32x4d_cpu.yaml" in names
     assert {"mindcv/py.typed", "mindcv/config/config.schema.json", "mindcv/data/assets/digits.npz"} <= names
     is_built = any(name.startswith("mindcv/data/_jpeg.") and name.endswith(".so") for name in names)
-    assert is_built == can_compile_for_libjpeg(tmp_path)
+    assert is_built == has_c_compiler()

@@ -139,9 +139,9 @@ def check_jpeg_extension() -> list[Problem]:
         return []
     return [
         Problem(
-            "the JPEG extension was not built, so MindSpore decodes training images, about half as fast",
-            "install gcc and libjpeg-turbo's headers (apt install gcc libjpeg-dev, or dnf install gcc "
-            "libjpeg-turbo-devel), then: pip install --force-reinstall --no-deps mindcv",
+            "the JPEG extension was not built, so MindSpore decodes training images, about a third as fast",
+            "install a C compiler (apt install gcc, or dnf install gcc), then: "
+            "pip install --force-reinstall --no-deps mindcv",
         )
     ]
 

@@ -297,14 +297,19 @@ static int read_frame(Picture *picture, const uint8_t *segment, const uint8_t *e
         Component *component = picture->components + i;
         const uint8_t *fields = segment + 6 + 3 * i;
         component->identifier = fields[0];
-        /* A single component comes block by block, whatever its factors. */
-        component->across = count == 1 ? 1 : fields[1] >> 4;
-        component->down = count == 1 ? 1 : fields[1] & 15;
+        component->across = fields[1] >> 4;
+        component->down = fields[1] & 15;
         component->quantisation = fields[2];
-        int most = i ? 1 : 2;
+        int most = count == 1 ? 4 : i ? 1 : 2;
         if (component->across < 1 || component->across > most || component->down < 1 || component->down > most ||
             component->quantisation >= MOST_TABLES)
             return -1;
+        for (int j = 0; j < i; j++)
+            if (picture->components[j].identifier == component->identifier)
+                return -1;
+        /* A single component comes block by block, whatever its factors. */
+        if (count == 1)
+            component->across = component->down = 1;
         if (i == 0) {
             picture->most_across = component->across;
             picture->most_down = component->down;
