@@ -848,25 +848,28 @@ static void widen_row(const uint8_t *restrict row, long count, uint16_t *restric
 }
 
 /* Two pixels for each sample, 3 parts of it and 1 of the neighbour's; there is one value in front and behind. */
-FOR_PROCESSORS_WITH("avx2")
-static void spread_row(const uint16_t *restrict row, long count, uint8_t *restrict out)
+INLINE void spread(const uint16_t *restrict row, long count, int round_left, int round_right, int shift,
+                   uint8_t *restrict out)
 {
     for (long i = 0; i < count; i++) {
-        uint16_t left = (uint16_t)(3 * row[i] + row[i - 1] + 1), right = (uint16_t)(3 * row[i] + row[i + 1] + 2);
-        out[2 * i] = (uint8_t)(left >> 2);
-        out[2 * i + 1] = (uint8_t)(right >> 2);
+        uint16_t left = (uint16_t)(3 * row[i] + row[i - 1] + round_left);
+        uint16_t right = (uint16_t)(3 * row[i] + row[i + 1] + round_right);
+        out[2 * i] = (uint8_t)(left >> shift);
+        out[2 * i + 1] = (uint8_t)(right >> shift);
     }
 }
 
-/* The same for sums of two rows, which are four times as large. */
+FOR_PROCESSORS_WITH("avx2")
+static void spread_samples(const uint16_t *restrict row, long count, uint8_t *restrict out)
+{
+    spread(row, count, 1, 2, 2, out);
+}
+
+/* Sums of two rows are four times as large. */
 FOR_PROCESSORS_WITH("avx2")
 static void spread_sums(const uint16_t *restrict row, long count, uint8_t *restrict out)
 {
-    for (long i = 0; i < count; i++) {
-        uint16_t left = (uint16_t)(3 * row[i] + row[i - 1] + 8), right = (uint16_t)(3 * row[i] + row[i + 1] + 7);
-        out[2 * i] = (uint8_t)(left >> 4);
-        out[2 * i + 1] = (uint8_t)(right >> 4);
-    }
+    spread(row, count, 8, 7, 4, out);
 }
 
 FOR_PROCESSORS_WITH("avx2")
@@ -938,7 +941,7 @@ static const uint8_t *component_row(const Component *component, long y, uint16_t
     if (component->spread_y == 2)
         spread_sums(row, count, out);
     else
-        spread_row(row, count, out);
+        spread_samples(row, count, out);
     return out;
 }
 
