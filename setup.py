@@ -9,7 +9,7 @@ setup(
         Extension(
             "mindcv.data._jpeg",
             ["mindcv/data/_jpeg.c", "mindcv/data/_jpeg_decoder.c"],
-            depends=["mindcv/data/_jpeg_decoder.h"],
+            depends=["mindcv/data/_jpeg_decoder.h", "mindcv/data/_jpeg_vectors.h"],
             # -fwrapv: damaged files may make sums overflow; -ffp-contract=off: the same pixels on all processors.
             extra_compile_args=["-O3", "-Wall", "-Wextra", "-Wno-psabi", "-fwrapv", "-ffp-contract=off"],
             optional=True,

@@ -104,7 +104,7 @@ def _decoder() -> Callable[[bytes], Any]:
 
     if is_jpeg_extension_built():
         whole, rng = WholeImage(), random.Random(0)
-        return lambda data: whole(checked_image(data), rng)
+        return lambda data: whole(data, rng)
     decode = vision.Decode()
     return lambda data: decode(np.frombuffer(checked_image(data), np.uint8))
 

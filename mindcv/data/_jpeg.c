@@ -12,15 +12,9 @@
 #include <string.h>
 
 #include "_jpeg_decoder.h"
+#include "_jpeg_vectors.h"
 
 enum { CHANNELS = JPEG_CHANNELS };
-
-/* Code for the processor at hand is chosen when the module is loaded, where the compiler can. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__gnu_linux__)
-#define FOR_EACH_PROCESSOR __attribute__((target_clones("avx2", "default")))
-#else
-#define FOR_EACH_PROCESSOR
-#endif
 
 /* Values of pixels between two others have 7 bits behind the point, and weights 15. A pixel is handled in four lanes;
  * what is read and written behind the last one has room. */
@@ -46,7 +40,7 @@ static Tap find_tap(long place, long from, long to)
 #define PART_OF(difference, weight) ((int16_t)((((int32_t)(difference) * (weight) >> (WEIGHT_BITS - 1)) + 1) >> 1))
 
 /* A row between two others. */
-FOR_EACH_PROCESSOR
+FOR_PROCESSORS_WITH("avx2")
 static void mix_rows(const uint8_t *restrict near, const uint8_t *restrict far, int16_t weight, size_t values,
                      int16_t *restrict out)
 {
@@ -59,12 +53,6 @@ static void mix_rows(const uint8_t *restrict near, const uint8_t *restrict far, 
 typedef int16_t Pixels __attribute__((vector_size(2 * LANES * sizeof(int16_t))));
 typedef uint8_t Bytes __attribute__((vector_size(sizeof(Pixels))));
 
-#if defined(__clang__)
-#define SHUFFLE(Vector, one, other, ...) __builtin_shufflevector(one, other, __VA_ARGS__)
-#else
-#define SHUFFLE(Vector, one, other, ...) __builtin_shuffle(one, other, (Vector){__VA_ARGS__})
-#endif
-
 /* Where each pixel of a new row comes from: the place of the near one, and the far one's weight for each value. The width
  * is even. */
 typedef struct {
@@ -75,7 +63,7 @@ typedef struct {
 
 /* A row in new width. Two pixels are made at once; 5 values behind the last of `row` are read, and 2 bytes behind the last
  * of `out` are written. */
-FOR_EACH_PROCESSOR
+FOR_PROCESSORS_WITH("avx2")
 static void stretch_row(const int16_t *restrict row, const Stretch *stretch, uint8_t *restrict out)
 {
     for (long x = 0; x < stretch->width; x += 2) {

@@ -11,13 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Code for the processor at hand is chosen when the module is loaded, where the compiler can. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__gnu_linux__)
-#define FOR_X86
-#define FOR_PROCESSORS_WITH(feature) __attribute__((target_clones(feature, "default")))
-#else
-#define FOR_PROCESSORS_WITH(feature)
-#endif
+#include "_jpeg_vectors.h"
+
 #define INLINE static inline __attribute__((always_inline))
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "this is for little-endian processors"
@@ -608,12 +603,6 @@ static int pass_blocks(BitReader *shared, Component *components, int component_c
 }
 
 /* ---- Inverse transform ---- */
-
-#if defined(__clang__)
-#define SHUFFLE(Vector, one, other, ...) __builtin_shufflevector(one, other, __VA_ARGS__)
-#else
-#define SHUFFLE(Vector, one, other, ...) __builtin_shuffle(one, other, (Vector){__VA_ARGS__})
-#endif
 
 /* By operations of 32 bytes, which only some processors have; put together from others they take very long. */
 INLINE void transpose_wide(Int8 *x)
