@@ -4,7 +4,7 @@ from typing import Any
 
 import mindspore as ms
 import numpy as np
-from mindspore import nn, ops
+from mindspore import Tensor, nn, ops
 
 from ..utils.registry import suggest, unknown_name_message
 
@@ -83,7 +83,7 @@ class _HalfCell(nn.Cell):
         super().__init__(auto_prefix=False)
         self.cell = cell.to_float(dtype)
 
-    def construct(self, *inputs):
+    def construct(self, *inputs: Tensor) -> Tensor:
         return ops.cast(self.cell(*inputs), ms.float32)
 
 

@@ -228,7 +228,7 @@ class StateMonitor(Callback):
         for line in path.read_bytes().splitlines(keepends=True):
             end += len(line)
             # Only the last line can be torn, and it is not of an epoch that is complete.
-            event = json.loads(line) if line.endswith(b"\n") else {"event": None}
+            event: dict[str, Any] = json.loads(line) if line.endswith(b"\n") else {"event": None}
             if event["event"] == "epoch" and event["epoch"] <= self.last_epoch:
                 state.history.append(event)
                 state.best_metric, state.best_epoch = event["best_metric"], event["best_epoch"]

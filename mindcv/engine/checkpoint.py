@@ -221,7 +221,7 @@ class CheckpointSaver:
             self.finish()
 
     def _write(self, path: Path, arrays: dict[str, np.ndarray], saved: dict[str, Any], entry: dict[str, Any]) -> None:
-        saved["checksums"] = {name: zlib.crc32(np.ascontiguousarray(array)) for name, array in arrays.items()}
+        saved["checksums"] = {name: zlib.crc32(np.ascontiguousarray(array).data) for name, array in arrays.items()}
         blob = json.dumps(saved, default=float).encode()
         blob += zlib.crc32(blob).to_bytes(4, "little")
         write_ckpt(path, {**arrays, STATE_ENTRY: np.frombuffer(blob, np.uint8)})
@@ -257,8 +257,12 @@ def _link(path: Path, name: Path) -> None:
 def _random_state() -> dict[str, Any]:
     """The state of Python's and numpy's generators, as JSON can hold it."""
     version, numbers, gauss = random.getstate()
-    name, keys, position, has_gauss, cached = np.random.get_state()
-    return {"python": [version, list(numbers), gauss], "numpy": [name, keys.tolist(), position, has_gauss, cached]}
+    own = np.random.get_state(legacy=False)
+    key, position = own["state"]["key"].tolist(), own["state"]["pos"]
+    return {
+        "python": [version, list(numbers), gauss],
+        "numpy": [own["bit_generator"], key, position, own["has_gauss"], own["gauss"]],
+    }
 
 
 def restore_random_state(saved: dict[str, Any]) -> None:
@@ -307,7 +311,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray]
     if set(checksums) != set(arrays):
         raise ValueError(f"{path} is damaged: it has {len(arrays)} entries where {len(checksums)} were written")
     for name, array in arrays.items():
-        if zlib.crc32(np.ascontiguousarray(array)) != checksums[name]:
+        if zlib.crc32(np.ascontiguousarray(array).data) != checksums[name]:
             raise ValueError(f"{path} is damaged: the checksum of {name} is wrong")
     return arrays, saved
 

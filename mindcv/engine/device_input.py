@@ -33,7 +33,7 @@ class NormalizedNetwork(nn.Cell):
         self.mean = Tensor(np.reshape(mean, (1, 1, 1, -1)), ms.float32)
         self.std = Tensor(np.reshape(std, (1, 1, 1, -1)), ms.float32)
 
-    def construct(self, image):
+    def construct(self, image: Tensor) -> Tensor:
         image = (ops.cast(image, ms.float32) - self.mean) / self.std
         return self.network(ops.transpose(image, (0, 3, 1, 2)))
 
@@ -60,11 +60,11 @@ class LossWithMixing(nn.Cell):
         self.mirror = ops.ReverseV2(axis=[0])
         self.on, self.off = Tensor(1.0, ms.float32), Tensor(0.0, ms.float32)
 
-    def construct(self, image, label, mix):
+    def construct(self, image: Tensor, label: Tensor, mix: Tensor) -> Tensor:
         image, label = self.mix(image, label, mix)
         return self.loss(to_fp32(self.network(image)), label)
 
-    def mix(self, image, label, mix):
+    def mix(self, image: Tensor, label: Tensor, mix: Tensor) -> tuple[Tensor, Tensor]:
         """Mixes each sample with the one at its mirrored place in the batch."""
         _, height, width, _ = image.shape
         image = ops.cast(image, ms.float32)

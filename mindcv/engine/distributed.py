@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import mindspore as ms
 import numpy as np
-from mindspore import Parameter, nn, ops
+from mindspore import Parameter, Tensor, nn, ops
 from mindspore.communication import GlobalComm, get_group_size, get_rank, init
 
 __all__ = [
@@ -144,7 +144,7 @@ def require_same_parameters(parameters: Iterable) -> None:
     if world_size() > 1:
         checksum = 0
         for parameter in parameters:
-            checksum = zlib.crc32(np.ascontiguousarray(parameter.asnumpy()), checksum)
+            checksum = zlib.crc32(np.ascontiguousarray(parameter.asnumpy()).data, checksum)
         require_same_on_ranks(checksum, "the checksum of the weights", "set parameter_broadcast: True")
 
 
@@ -205,7 +205,7 @@ class AllReduceSum(nn.Cell):
         self.all_reduce = ops.AllReduce()
         self.is_cpu = ms.get_context("device_target") == "CPU"
 
-    def construct(self, x):
+    def construct(self, x: Tensor) -> Tensor:
         if self.is_cpu and x.dtype in (ms.int32, ms.int64):
             # The CPU's collectives know floats only; two parts of an integer are exact in fp32 where the whole is not.
             high = x // _INTEGER_PART

@@ -45,7 +45,7 @@ class StepDropout(nn.Cell):
         self.limit = max(round((1.0 - rate) * (_LOW + 1)), 1)
         self.scale = (_LOW + 1) / self.limit
 
-    def construct(self, x):
+    def construct(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
         places = 1
@@ -54,7 +54,7 @@ class StepDropout(nn.Cell):
         keep = self.random_numbers(x.shape[0], places).reshape(x.shape) < self.limit
         return x * (ops.cast(keep, x.dtype) * ops.cast(self.scale, x.dtype))
 
-    def random_numbers(self, samples, places):
+    def random_numbers(self, samples: int, places: int) -> Tensor:
         """Returns whole numbers from 0 to 2**16 - 1 for this step, int32 (samples, places)."""
         sample = Tensor(np.arange(samples).reshape(-1, 1), ms.int32)
         left = ops.bitwise_and(self.step, _LOW)
@@ -67,7 +67,7 @@ class StepDropout(nn.Cell):
             left, right = self._mix(left, right)
         return right
 
-    def _mix(self, left, right):
+    def _mix(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
         """Six rounds of the cipher on the two halves, numbers of 16 bits."""
         for factor, summand in zip(self.factors, self.summands):  # noqa: B905 (the graph compiler knows no `strict`)
             # Not a shift, which on Ascend is an operator of its slow scalar cores (AICPU).

@@ -5,8 +5,8 @@ Written out in operators that every device has, since MindSpore's own `nn.SyncBa
 
 import logging
 
+from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
-from mindspore import nn, ops
 
 from ..utils.cells import replace_cells
 from .distributed import world_size
@@ -38,7 +38,7 @@ class SyncBatchNorm(nn.BatchNorm2d):
         self.ranks = world_size()
         self.sum_over_ranks = ops.AllReduce()
 
-    def construct(self, x):
+    def construct(self, x: Tensor) -> Tensor:
         shape = x.shape
         values = x.reshape((shape[0], shape[1], -1, 1))
         if not self.training:
@@ -61,7 +61,7 @@ class SyncBatchNorm(nn.BatchNorm2d):
         out = out + ops.cast(self.beta, mstype.float32).reshape((1, -1, 1, 1))
         return ops.cast(out, x.dtype).reshape(shape)
 
-    def _follow(self, mean, variance):
+    def _follow(self, mean: Tensor, variance: Tensor) -> None:
         """Moves the statistics for evaluation towards these."""
         ops.assign_sub(self.moving_mean, self.momentum * (self.moving_mean - mean))
         ops.assign_sub(self.moving_variance, self.momentum * (self.moving_variance - variance))

@@ -34,22 +34,22 @@ _move_average = ops.MultitypeFuncGraph("move_average")
 
 
 @_multiply.register("Tensor", "Tensor")
-def _multiply_gradient(factor, gradient):
+def _multiply_gradient(factor: Tensor, gradient: Tensor) -> Tensor:
     return gradient * ops.cast(factor, gradient.dtype)
 
 
 @_add_into.register("Tensor", "Tensor")
-def _add_into_buffer(buffer, gradient):
+def _add_into_buffer(buffer: Tensor, gradient: Tensor) -> Tensor:
     return ops.assign_add(buffer, ops.cast(gradient, buffer.dtype))
 
 
 @_clear.register("Tensor")
-def _clear_buffer(buffer):
+def _clear_buffer(buffer: Tensor) -> Tensor:
     return ops.assign(buffer, ops.zeros_like(buffer))
 
 
 @_move_average.register("Tensor", "Tensor", "Tensor")
-def _move_average_of_weight(decay, average, weight):
+def _move_average_of_weight(decay: Tensor, average: Tensor, weight: Tensor) -> Tensor:
     return ops.assign(average, average * decay + weight * (1.0 - decay))
 
 
@@ -143,14 +143,14 @@ class LossWithNetwork(nn.Cell):
         self.network = network
         self.loss = loss
 
-    def construct(self, image, label):
+    def construct(self, image: Tensor, label: Tensor) -> Tensor:
         return self.loss(to_fp32(self.network(image)), label)
 
 
-def to_fp32(logits):
+def to_fp32(logits: Any) -> Any:
     """Casts logits, or each entry of a tuple of them, to fp32."""
     if isinstance(logits, (tuple, list)):
-        outputs = ()
+        outputs: tuple[Tensor, ...] = ()
         for output in logits:
             outputs += (ops.cast(output, ms.float32),)
         return outputs
@@ -164,7 +164,7 @@ class _ScaledLoss(nn.Cell):
         super().__init__(auto_prefix=False)
         self.network = network
 
-    def construct(self, scale, *inputs):
+    def construct(self, scale: Tensor, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         loss = self.network(*inputs)
         return loss * ops.cast(scale, loss.dtype), loss
 
@@ -265,7 +265,7 @@ class TrainStep(nn.Cell):
             self.ema_weights = self.averaged_weights.clone("ema", init="same")
             self.ema_updates = _state(0.0, ms.float32, "ema_updates")
 
-    def construct(self, *inputs):
+    def construct(self, *inputs: Tensor) -> Tensor:
         if self.is_scaled:
             (_, loss), gradients = self.value_and_grad(self.loss_scale, *inputs)
             gradients = self.hyper_map(ops.partial(_multiply, 1.0 / self.loss_scale), gradients)
@@ -278,7 +278,7 @@ class TrainStep(nn.Cell):
             return self._accumulate(loss, gradients)
         return ops.depend(loss, self._update(gradients))
 
-    def _accumulate(self, loss, gradients):
+    def _accumulate(self, loss: Tensor, gradients: tuple[Tensor, ...]) -> Tensor:
         gradients = self.hyper_map(ops.partial(_multiply, self.inverse_accumulation_steps), gradients)
         loss = ops.depend(loss, self.hyper_map(_add_into, self.accumulated, gradients))
         batches = self.accumulated_batches + 1
@@ -288,7 +288,7 @@ class TrainStep(nn.Cell):
             batches = ops.zeros_like(batches)
         return ops.depend(loss, ops.assign(self.accumulated_batches, batches))
 
-    def _update(self, gradients):
+    def _update(self, gradients: tuple[Tensor, ...]) -> Tensor:
         if self.is_parallel:
             gradients = self.reduce(gradients)
         if not self.checks_overflow:
@@ -306,7 +306,7 @@ class TrainStep(nn.Cell):
             done = ops.depend(done, self._adjust_loss_scale(finite))
         return done
 
-    def _apply(self, gradients):
+    def _apply(self, gradients: tuple[Tensor, ...]) -> Tensor:
         if self.clip_grad:
             gradients = ops.clip_by_global_norm(gradients, self.clip_value)
         if self.optimizer_scale != 1.0:
@@ -316,14 +316,14 @@ class TrainStep(nn.Cell):
             done = ops.depend(done, self._update_average())
         return done
 
-    def _update_average(self):
+    def _update_average(self) -> Tensor:
         updates = self.ema_updates + 1.0
         decay = self.ema_decay * (1.0 - ops.exp(-updates / _EMA_WARMUP_UPDATES))
         done = ops.assign(self.ema_updates, updates)
         averaged = self.hyper_map(ops.partial(_move_average, decay), self.ema_weights, self.averaged_weights)
         return ops.depend(done, averaged)
 
-    def _adjust_loss_scale(self, finite):
+    def _adjust_loss_scale(self, finite: Tensor) -> Tensor:
         good_updates = self.good_updates + 1
         is_raised = good_updates >= self.scale_window
         raised = ops.select(is_raised, self.loss_scale * self.scale_factor, self.loss_scale * 1.0)
@@ -359,7 +359,7 @@ class GradientAccumulation(nn.Cell):
         self.accumulated = optimizer.parameters.clone("grad_accum", init="zeros")
         self.batches = _state(0, ms.int32, "accumulated_batches")
 
-    def construct(self, loss, gradients):
+    def construct(self, loss: Tensor, gradients: tuple[Tensor, ...]) -> Tensor:
         gradients = self.hyper_map(ops.partial(_multiply, self.inverse_steps), gradients)
         loss = ops.depend(loss, self.hyper_map(_add_into, self.accumulated, gradients))
         batches = self.batches + 1

@@ -54,7 +54,7 @@ class Schedule:
 
     def is_save_step(self, global_step: int) -> bool:
         """Whether a checkpoint is due after that step of the run (from 1)."""
-        return bool(self.save_steps) and global_step % self.save_steps == 0
+        return bool(self.save_steps and global_step % self.save_steps == 0)
 
 
 class Trainer:
@@ -115,7 +115,7 @@ class Trainer:
             while state.epoch < self.schedule.epochs:
                 row = self._train_epoch(state, stop)
                 if self.evaluator and self.schedule.is_due(self.schedule.val_interval, state.epoch + 1):
-                    self._evaluate(state, row, stop)
+                    self._evaluate(self.evaluator, state, row, stop)
                 row["total_s"] = row["train_s"] + row.get("eval_s", 0.0)
                 state.finish_epoch(row)
                 self.reporter.end_epoch(row, state)
@@ -208,24 +208,23 @@ class Trainer:
         more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
         return f" with the batch {', '.join(names[:_MOST_NAMED])}{more}, listed in {path}"
 
-    def _evaluate(self, state: TrainState, row: dict[str, float], stop: StopSignal) -> None:
+    def _evaluate(self, evaluator: Evaluator, state: TrainState, row: dict[str, float], stop: StopSignal) -> None:
         """Adds the validation figures to the epoch's row and notes whether it is the best."""
         begin = time.perf_counter()
         average_batch_norm(self.step)
         with averaged_weights(self.step):
             # All ranks take part in the sums at the end, so with several an evaluation is not cut short.
-            result = self.evaluator.run(
-                self.reporter.show_progress, lambda: stop.number is not None and world_size() == 1
-            )
+            result = evaluator.run(self.reporter.show_progress, lambda: stop.number is not None and world_size() == 1)
         if result is None:
             self._stop_if_asked(stop.number, state)
+            return
         row.update({name: value for name, value in result.items() if name.startswith("Top_")})
         row.update(val_loss=result["loss"], val_samples=result["num_samples"], eval_s=time.perf_counter() - begin)
         value = row[self.metric]
         if state.best_metric is None or value > state.best_metric:
             state.best_metric, state.best_epoch = value, state.epoch + 1
             if self.saver:
-                self.saver.save_best(self.evaluator.network, self.step)
+                self.saver.save_best(evaluator.network, self.step)
 
     def _save(self, state: TrainState, metric: float | None) -> None:
         average_batch_norm(self.step)

@@ -1,6 +1,6 @@
 """Upstream's trainer: a `mindspore.train.Model` on our training step, so that MindCV's scripts run unchanged."""
 
-from mindspore import nn, train
+from mindspore import Tensor, nn, train
 
 from .amp import auto_mixed_precision
 from .distributed import broadcast_parameters
@@ -30,7 +30,7 @@ class _EvalNetwork(nn.Cell):
         self.network = network
         self.loss = loss
 
-    def construct(self, image, label):
+    def construct(self, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         logits = to_fp32(self.network(image))
         loss = self.loss(logits, label)
         if isinstance(logits, tuple):
