@@ -114,13 +114,17 @@ class Trainer:
         with StopSignal().watching() as stop:
             while state.epoch < self.schedule.epochs:
                 row = self._train_epoch(state, stop)
+                is_saved = self.schedule.is_due(self.schedule.save_interval, state.epoch + 1)
+                is_saved = is_saved or self.schedule.is_save_step(state.global_step)
                 if self.evaluator and self.schedule.is_due(self.schedule.val_interval, state.epoch + 1):
+                    if is_saved:
+                        # An evaluation may fail, by an image that cannot be read; the epoch is not lost then. What is
+                        # saved after it, with its figures, takes the place of this file.
+                        self._save(state, None)
                     self._evaluate(self.evaluator, state, row, stop)
                 row["total_s"] = row["train_s"] + row.get("eval_s", 0.0)
                 state.finish_epoch(row)
                 self.reporter.end_epoch(row, state)
-                is_saved = self.schedule.is_due(self.schedule.save_interval, state.epoch)
-                is_saved = is_saved or self.schedule.is_save_step(state.global_step)
                 if is_saved:
                     self._save(state, row.get(self.metric))
                 if state.epoch < self.schedule.epochs:

@@ -302,3 +302,34 @@ def test_the_sinking_feed_makes_the_documented_calls(monkeypatch):
     feed = SinkFeed(Net(), data(), 3)
     assert feed.run_step() == "loss"
     assert calls == [(True, 1, 3 * STEPS), "connect", ()]
+
+
+@pytest.mark.parametrize("policy", ["latest_k", "top_k"])
+def test_an_evaluation_that_fails_does_not_lose_its_epoch(tmp_path, policy):
+    """The checkpoint of the epoch is there before the evaluation; going on from it is as if nothing had happened."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    for folder in (whole, broken):
+        folder.mkdir()
+    expected = Run(whole, epochs=2, policy=policy).fit()
+    run = Run(broken, epochs=2, policy=policy)
+    evaluate = run.trainer.evaluator.run
+
+    def fails_in_the_second_epoch(*args):
+        if run.state.epoch == 1:
+            raise ValueError("cannot use the image val/cat/0.jpg")
+        return evaluate(*args)
+
+    run.trainer.evaluator.run = fails_in_the_second_epoch
+    with pytest.raises(ValueError, match="cannot use the image"):
+        run.fit()
+    run.saver.finish()
+    assert sorted(path.stem for path in broken.glob("net-*.ckpt")) == ["net-1_5", "net-2_5"]
+    weights, saved = read_checkpoint(broken / "net-2_5.ckpt")
+    state = TrainState.of(saved)
+    assert (state.epoch, state.step) == (1, STEPS)
+    again = Run(broken, epochs=2, policy=policy, state=(weights, saved, state)).fit()
+    assert (again.epoch, again.best_metric, again.best_epoch) == (2, expected.best_metric, expected.best_epoch)
+    for name in ("loss", "Top_1_Accuracy", "val_loss"):
+        assert [row[name] for row in again.history] == [row[name] for row in expected.history]
+    files = [entry["file"] for entry in json.loads((broken / "checkpoints.json").read_text())["checkpoints"]]
+    assert files.count("net-2_5.ckpt") == 1
