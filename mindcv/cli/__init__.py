@@ -4,10 +4,11 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from .. import __version__
 from ..config import parse_args
-from ..utils.errors import run_command
+from ..utils.errors import EXIT_USAGE, run_command, say_error
 from ..utils.log import set_logger
 from ..utils.registry import suggest
 
@@ -39,10 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code; the entry point of the console script."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments and arguments[0] in _SCRIPTS:
-        return run_script(arguments[0], arguments[1:])
+        return run_script(arguments[0], arguments[1:], prog=f"mindcv {arguments[0]}")
     if arguments and arguments[0] in _COMMANDS:
         command = importlib.import_module(f"mindcv.cli.{arguments[0]}")
-        parser = argparse.ArgumentParser(prog=f"mindcv {arguments[0]}", description=command.HELP)
+        parser = _Parser(prog=f"mindcv {arguments[0]}", description=_sentence(command.HELP))
         command.add_arguments(parser)
         options, options.keys = parser.parse_known_args(arguments[1:])
         if options.keys and not getattr(options, "takes_keys", False):
@@ -56,17 +57,43 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     names = (*_SCRIPTS, *_COMMANDS)
     hint = suggest(arguments[0], names) or "."
-    print(f"mindcv: error: unknown command {arguments[0]!r}{hint} Commands: {', '.join(names)}", file=sys.stderr)
-    return 2
+    say_error(f"unknown command {arguments[0]!r}{hint} Commands: {', '.join(names)}")
+    return EXIT_USAGE
 
 
-def run_script(name: str, argv: Sequence[str] | None = None) -> int:
-    """Runs `train` or `validate` and returns its exit code. The arguments are checked before MindSpore is imported."""
+def run_script(name: str, argv: Sequence[str] | None = None, prog: str | None = None) -> int:
+    """Runs `train` or `validate` and returns its exit code. The arguments are checked before MindSpore is imported.
+
+    Args:
+        name: `train` or `validate`.
+        argv: The words after the script's name; None takes them from `sys.argv`.
+        prog: The command as it was typed, for `--help`; None takes the script's name.
+    """
     set_logger("mindcv")
-    cfg = parse_args(argv)
+    cfg = parse_args(argv, prog=prog, command=name)
     is_exported = name == "validate" and cfg.model.lower().endswith(_EXPORTED_SUFFIXES)
     module = "mindcv.cli.exported" if is_exported else f"mindcv.{name}"
     return run_command(lambda: importlib.import_module(module).main(cfg))
+
+
+class _Parser(argparse.ArgumentParser):
+    """Begins its errors as all commands do, describes sub-commands by their help, and wraps nothing at odd places."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the process."""
+        say_error(f"{message}; {self.prog} --help says what there is")
+        sys.exit(EXIT_USAGE)
+
+    def add_subparsers(self, **options: Any) -> Any:
+        """Returns what adds sub-commands; the description of each is its help."""
+        commands = super().add_subparsers(**options)
+        add_parser = commands.add_parser
+        commands.add_parser = lambda name, **more: add_parser(name, description=_sentence(more["help"]), **more)
+        return commands
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _usage() -> str:

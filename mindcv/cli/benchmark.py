@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="action", required=True, metavar="|".join(_ACTIONS))
     for name in _ACTIONS:
         module = importlib.import_module(f"mindcv.cli._benchmark_{name}")
-        module.add_arguments(commands.add_parser(name, help=module.HELP, description=module.HELP, allow_abbrev=False))
+        module.add_arguments(commands.add_parser(name, help=module.HELP, allow_abbrev=False))
 
 
 def run(args: argparse.Namespace) -> int:

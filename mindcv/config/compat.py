@@ -54,6 +54,7 @@ _SWITCH_WORDS = {
 SWITCHES = ("amp", "label_smooth", "is_dynamic_loss_scale", "dynamic_loss_scale", "filter_bias_and_bn")
 # What apex starts a dynamic loss scale from.
 _FIRST_DYNAMIC_SCALE = 65536.0
+_LONGEST_SHOWN = 200
 # The strength that scripts with `label_smooth: 1` used when they were given none.
 _USUAL_SMOOTHING = 0.1
 
@@ -77,6 +78,17 @@ class Setting:
     rank: int
 
 
+def shown(value: Any) -> str:
+    """Returns a value as a message quotes it, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
+def is_switch(name: str) -> bool:
+    """Whether a key, today's or an old spelling, is one that is on or off."""
+    return name in SWITCHES or name == "is_save_on_master" or KEYS[NEW_KEYS.get(name, name)].is_switch
+
+
 def _switch(setting: Setting) -> bool:
     """Reads on or off.
 
@@ -85,7 +97,7 @@ def _switch(setting: Setting) -> bool:
     """
     word = str(setting.value).strip().lower()
     if word not in _SWITCH_WORDS:
-        raise ValueError(f"{setting.source}: {setting.written}: got {setting.value!r}; allowed: True or False")
+        raise ValueError(f"{setting.source}: {setting.written}: got {shown(setting.value)}; allowed: True or False")
     return _SWITCH_WORDS[word]
 
 
@@ -182,7 +194,8 @@ def _tag(found: dict[str, Setting], notes: list[str]) -> None:
     name, _, tag = str(model.value).partition(".")
     if tag not in ("", setting.value):
         raise ValueError(
-            f"{setting.source}: {setting.written}: got {setting.value!r}, but model is {model.value!r}; remove one"
+            f"{setting.source}: {setting.written}: got {shown(setting.value)}, but model is {shown(model.value)}; "
+            "remove one"
         )
     found["model"] = replace(model, value=f"{name}.{setting.value}")
     found["pretrained"] = replace(setting, value=True)
@@ -208,8 +221,8 @@ def _winner(candidates: list[Setting]) -> Setting:
         equals = (other.rank, _precedence(other)) == (best.rank, _precedence(best))
         if equals and str(other.value).lower() != str(best.value).lower():
             raise ValueError(
-                f"{other.source}: {other.written}: got {other.value!r}, but {best.written} is {best.value!r} and "
-                f"both mean {best.key}; remove one"
+                f"{other.source}: {other.written}: got {shown(other.value)}, but {best.written} is {shown(best.value)} "
+                f"and both mean {best.key}; remove one"
             )
     return best
 
@@ -282,4 +295,4 @@ def translate(settings: Iterable[Setting]) -> tuple[dict[str, Setting], list[str
 
 def _unknown(setting: Setting) -> str:
     hint = suggest(setting.key, [*KEYS, *NEW_KEYS]) or "; --help lists all keys"
-    return f"{setting.source}: unknown key {setting.written!r} (got {setting.value!r}){hint}"
+    return f"{setting.source}: unknown key {setting.written!r} (got {shown(setting.value)}){hint}"

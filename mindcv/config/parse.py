@@ -1,21 +1,23 @@
 """Reads recipe and command line into a checked `Config`: default < recipe < command line."""
 
 import argparse
-import difflib
+import contextlib
 import logging
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
-from ..utils.fs import is_remote, local_path, open_file
-from ..utils.registry import suggest
-from .compat import NEW_KEYS, SWITCHES, Setting, translate
+from ..utils.errors import EXIT_USAGE, say_error
+from ..utils.fs import is_remote, local_path
+from ..utils.registry import closest, suggest
+from .common import COMMON_KEYS, DESCRIPTIONS
+from .compat import NEW_KEYS, SWITCHES, Setting, shown, translate
+from .recipe_file import ConfigError, read_settings
 from .render import format_value, to_yaml
 from .schema import KEYS, SECTIONS, Config, Key
 
@@ -23,19 +25,6 @@ _logger = logging.getLogger(__name__)
 
 COMMAND_LINE = "command line"
 _PACKAGE = Path(__file__).resolve().parents[1]
-
-
-class ConfigError(ValueError):
-    """What is wrong with a configuration, one line for each problem.
-
-    Args:
-        problems: The lines.
-    """
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = list(problems)
-        lines = self.problems if len(self.problems) == 1 else [f"{len(self.problems)} problems:", *self.problems]
-        super().__init__("\n  ".join(lines))
 
 
 def recipe_folders() -> list[Path]:
@@ -49,85 +38,36 @@ def find_recipe(name: str) -> str:
     """Returns the path of a recipe.
 
     Args:
-        name: A path or address, or a name inside the packaged `configs`, such as `resnext/resnext50_32x4d_cpu.yaml`.
+        name: A path or address, or a name inside the packaged `configs`, such as `resnext/resnext50_32x4d_cpu.yaml`, or
+            `resnext50_32x4d_cpu` alone where only one has it.
 
     Raises:
         ConfigError: There is none; the closest names are in the message.
     """
-    if is_remote(name) or local_path(name).exists():
+    if is_remote(name) or (local_path(name).exists() and not local_path(name).is_dir()):
         return name
     inside = name.removeprefix("./").removeprefix("configs/")
     for folder in recipe_folders():
         if (folder / inside).is_file():
             return str(folder / inside)
-    known = {path.relative_to(folder).as_posix() for folder in recipe_folders() for path in folder.rglob("*_*.yaml")}
-    close = difflib.get_close_matches(inside, sorted(known), n=3, cutoff=0.4)
+    known = {
+        path.relative_to(folder).as_posix(): path
+        for folder in reversed(recipe_folders())
+        for path in folder.rglob("*_*.yaml")
+    }
+    stem = inside.removesuffix(".yaml")
+    named = [path for path in known if Path(path).stem == stem]
+    if len(named) == 1:
+        return str(known[named[0]])
+    if named:
+        raise ConfigError([f"recipe {name!r} is not the name of one alone; give one of {', '.join(sorted(named))}"])
+    if local_path(name).exists():
+        return name  # a folder, which reading refuses
+    by_stem = {Path(path).stem: path for path in known}
+    close = closest(inside, sorted(known), 3, cutoff=0.4)
+    close = close or [by_stem[word] for word in closest(stem, sorted(by_stem), 3, cutoff=0.4)]
     hint = f"; closest packaged recipes: {', '.join(close)}" if close else "; give a path to a YAML file"
     raise ConfigError([f"recipe {name!r} does not exist{hint}"])
-
-
-def read_settings(path: str, documents: bool = False) -> list[Setting]:
-    """Reads a recipe's keys with the lines that they are on.
-
-    Args:
-        path: A path or address.
-        documents: Take the first of several YAML documents; more than one is an error otherwise.
-
-    Raises:
-        ConfigError: It cannot be read, is no YAML mapping, or has a key twice.
-    """
-    try:
-        with open_file(path) as file:
-            text = file.read().decode("utf-8-sig")
-        loader = yaml.SafeLoader(text)
-        node = _first_document(loader) if documents else loader.get_single_node()
-    except IsADirectoryError:
-        raise ConfigError([f"{path}: is a folder; a recipe is a YAML file"]) from None
-    except OSError as error:
-        raise ConfigError([f"{path}: cannot be read ({error.strerror or error})"]) from None
-    except (UnicodeDecodeError, yaml.reader.ReaderError):
-        raise ConfigError([f"{path}: is not a text file; a recipe is a YAML file"]) from None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        hint = "; mindcv config import reads the model zoo's" if "another document" in str(error.problem) else ""
-        raise ConfigError([f"{path}:{line}: is not valid YAML: {error.problem}{hint}"]) from None
-    except (ImportError, ValueError) as error:  # an address whose scheme is unknown or needs a package
-        raise ConfigError([f"{path}: cannot be read ({error})"]) from None
-    if node is None:
-        raise ConfigError([f"{path}: is empty; a recipe has lines of the form 'key: value'"])
-    if not isinstance(node, yaml.MappingNode):
-        kind = "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
-        raise ConfigError([f"{path}: is {kind}; a recipe has lines of the form 'key: value'"])
-
-    settings: dict[str, Setting] = {}
-    problems: list[str] = []
-    for key_node, value_node in node.value:
-        source = f"{path}:{key_node.start_mark.line + 1}"
-        if not isinstance(key_node, yaml.ScalarNode):
-            problems.append(f"{source}: a key must be a name; a recipe has lines of the form 'key: value'")
-            continue
-        name = str(key_node.value)
-        try:
-            value = loader.construct_object(value_node, deep=True)
-        except (yaml.MarkedYAMLError, ValueError) as error:
-            problems.append(f"{source}: {name}: cannot be read: {getattr(error, 'problem', None) or error}")
-            continue
-        if name in settings:
-            problems.append(
-                f"{source}: {name}: got {value!r}, but it is already on line {settings[name].source.rsplit(':', 1)[1]}"
-            )
-        settings[name] = Setting(name, value, name, source, rank=0)
-    if problems:
-        raise ConfigError(problems)
-    return list(settings.values())
-
-
-def _first_document(loader: yaml.SafeLoader) -> yaml.Node | None:
-    """Returns the first of several YAML documents; the others must be well-formed too."""
-    first = loader.get_node() if loader.check_node() else None
-    while loader.check_node():
-        loader.get_node()
-    return first
 
 
 @dataclass
@@ -139,6 +79,7 @@ class _Request:
     recipe: str = ""
     print_config: bool = False
     help: bool = False
+    help_all: bool = False
 
 
 def _is_flag(word: str) -> bool:
@@ -161,6 +102,8 @@ def _read_command_line(words: Sequence[str]) -> _Request:
         plain = name.replace("-", "_")
         if name in ("help", "-h"):
             request.help = True
+        elif plain == "help_all" and not values:
+            request.help = request.help_all = True
         elif plain == "print_config" and not values:
             request.print_config = True
         elif name in ("config", "-c") or plain == "config_path":
@@ -210,7 +153,7 @@ def _problem_lines(error: ValidationError, found: dict[str, Setting], recipe: st
         setting, key = found[name], KEYS[name]
         written = setting.written if setting.written == name else f"{setting.written} (today's {name})"
         hint = suggest(str(setting.value), key.choices)
-        lines[name] = f"{setting.source}: {written}: got {setting.value!r}; allowed: {key.allowed}{hint}"
+        lines[name] = f"{setting.source}: {written}: got {shown(setting.value)}; allowed: {key.allowed}{hint}"
     return list(lines.values())
 
 
@@ -290,32 +233,49 @@ def read_config(args: Sequence[str]) -> Config:
     return _resolve(_read_command_line(args))
 
 
-def create_parser(prog: str | None = None) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
-    """Returns the parser of `-c/--config` alone, and the parser of all keys, which also prints the help."""
+def create_parser(
+    prog: str | None = None, keys: Collection[str] = KEYS, description: str = ""
+) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+    """Returns the parser of `-c/--config` alone, and the parser of all keys, which also prints the help.
+
+    Args:
+        prog: The name of the command; None takes the script's.
+        keys: The keys that the second parser has.
+        description: What its help begins with.
+    """
     recipe_parser = argparse.ArgumentParser(add_help=False)
     recipe_parser.add_argument(
-        "-c", "--config", default="", metavar="RECIPE", help="YAML file, or a name inside the packaged configs"
+        "-c", "--config", default="", metavar="RECIPE", help="YAML file, or a packaged recipe's name: resnet18_cpu"
     )
     parser = argparse.ArgumentParser(
         prog=prog,
         usage="%(prog)s [-c RECIPE] [--key value ...]",
-        description="Every key below can stand in the recipe or on the command line, which wins.",
+        description=f"{description} Keys stand in the recipe or on the command line, which wins.".strip(),
         parents=[recipe_parser],
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=120),
         allow_abbrev=False,
     )
     parser.add_argument("--print-config", action="store_true", help="show the resolved configuration as YAML and stop")
+    parser.add_argument("--help-all", action="store_true", help="all keys, with their ranges, units and defaults")
     for section in SECTIONS:
-        group = parser.add_argument_group(section.title)
-        for name in section.model_fields:
-            if name != "config":
-                _add_argument(group, KEYS[name])
+        names = [name for name in section.model_fields if name in keys and name != "config"]
+        group = parser.add_argument_group(section.title) if names else None
+        for name in names:
+            _add_argument(group, KEYS[name], is_brief=len(keys) < len(KEYS))
     return recipe_parser, parser
 
 
-def _add_argument(group: "argparse._ArgumentGroup", key: Key) -> None:
-    facts = [key.allowed, key.unit and f"unit: {key.unit}", f"default: {format_value(key.default)}"]
-    text = f"{key.help} ({'; '.join(fact for fact in facts if fact)})".replace("%", "%%")
+def _add_argument(group: Any, key: Key, is_brief: bool) -> None:
+    if is_brief:
+        choices = "one of " + ", ".join(key.choices) if key.choices else ""
+        facts = [choices, "" if key.default in (None, "", False) else f"default: {format_value(key.default)}"]
+        first = re.match(r"(.+?)(?:[.;](?= |$))", key.help)
+        meaning = first[1] if first else key.help
+    else:
+        facts = [key.allowed, key.unit and f"unit: {key.unit}", f"default: {format_value(key.default)}"]
+        meaning = key.help
+    noted = "; ".join(fact for fact in facts if fact)
+    text = f"{meaning} ({noted})".removesuffix(" ()").replace("%", "%%")
     kind = re.match(r"(an integer|a number|one of)?", key.allowed)
     metavar = {"an integer": "N", "a number": "X", "one of": "NAME"}.get(kind.group() if kind else "", "TEXT")
 
@@ -335,27 +295,40 @@ def _add_argument(group: "argparse._ArgumentGroup", key: Key) -> None:
         )
 
 
-def parse_args(args: Sequence[str] | None = None, *, prog: str | None = None) -> Config:
+def parse_args(args: Sequence[str] | None = None, *, prog: str | None = None, command: str = "train") -> Config:
     """Reads the command line of a script. Wrong input prints the report to stderr and leaves with exit code 2.
 
     Args:
         args: The words after the script's name; None takes them from `sys.argv`.
         prog: The name of the command for `--help`; None takes the script's.
+        command: `train` or `validate`, whose common keys `--help` shows.
 
     Raises:
         SystemExit: 2 for wrong input; 0 after `--help` and `--print-config`.
     """
     request = _read_command_line(sys.argv[1:] if args is None else args)
     if request.help:
-        _, parser = create_parser(prog)
+        keys = KEYS if request.help_all else COMMON_KEYS[command]
+        _, parser = create_parser(prog or _script_name(), keys, DESCRIPTIONS[command])
+        if not request.help_all:
+            parser.epilog = f"{len(KEYS) - len(keys)} keys more: --help-all"
         parser.print_help()
         sys.exit(0)
+    # With --print-config, stdout has YAML and nothing else: what is logged goes to stderr.
+    aside = contextlib.redirect_stdout(sys.stderr) if request.print_config else contextlib.nullcontext()
     try:
-        config = _resolve(request)
+        with aside:
+            config = _resolve(request)
     except ConfigError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(2)
+        say_error(error)
+        sys.exit(EXIT_USAGE)
     if request.print_config:
         sys.stdout.write(to_yaml(config))
         sys.exit(0)
     return config
+
+
+def _script_name() -> str:
+    """The command as it was typed: `python train.py` for a script, else the name of the program."""
+    name = sys.argv[0]
+    return f"python {name}" if name.endswith(".py") else Path(name).name

@@ -31,7 +31,10 @@ _ALWAYS_SHOWN = {
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes a tuple as a list in one line."""
+    """Writes a tuple as a list in one line, and never an alias, which a recipe may not have."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 _LIST_TAG = "tag:yaml.org,2002:seq"

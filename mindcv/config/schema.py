@@ -7,6 +7,7 @@ where that differs, and its old spellings. The YAML check, the command line, `do
 
 import contextlib
 import itertools
+import math
 import re
 import types
 from collections.abc import Mapping
@@ -87,26 +88,50 @@ def _jitter_strengths(value: Any) -> Any:
     return value
 
 
+# Every number has a range, so that what no run can mean is refused here and not in somebody else's words.
+MOST_EPOCHS = 100_000
+MOST_STEPS = 1_000_000_000
+MOST_SAMPLES = 2_000_000_000
+MOST_IMAGES_IN_A_STEP = 1_000_000
+LARGEST_SIDE = 16384
+
 Probability = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, le=1000)]
+NotNegative = Annotated[float, Field(ge=0, le=1000)]
+Epoch = Annotated[int, Field(ge=1, le=MOST_EPOCHS)]
+Step = Annotated[int, Field(ge=1, le=MOST_STEPS)]
+# A mean or deviation of pixels of up to 16 bits.
+PixelMean = Annotated[float, Field(ge=-65535, le=65535)]
+PixelDeviation = Annotated[float, Field(gt=0, le=65535)]
 PixelValue = Annotated[int, Field(ge=0, le=255)]
-Range = Annotated[tuple[Positive, Positive], AfterValidator(_ascending), Words("2 numbers > 0, the smaller first")]
-Channels = Annotated[tuple[float, ...], Field(min_length=1), Words("a number for each channel")]
-Deviations = Annotated[tuple[Positive, ...], Field(min_length=1), Words("a number > 0 for each channel")]
-Milestones = Annotated[tuple[Count, ...], AfterValidator(_strictly_ascending), Words("integers >= 1, ascending")]
+Range = Annotated[
+    tuple[Positive, Positive], AfterValidator(_ascending), Words("2 numbers > 0 and <= 1000, the smaller first")
+]
+Channels = Annotated[
+    tuple[PixelMean, ...], Field(min_length=1), Words("a number for each channel, from -65535 to 65535")
+]
+Deviations = Annotated[
+    tuple[PixelDeviation, ...], Field(min_length=1), Words("a number > 0 and <= 65535 for each channel")
+]
+Milestones = Annotated[
+    tuple[Epoch, ...], AfterValidator(_strictly_ascending), Words(f"integers >= 1 and <= {MOST_EPOCHS}, ascending")
+]
 Steps = Annotated[
-    tuple[Count, Count],
+    tuple[Step, Step],
     BeforeValidator(_first_and_last),
     AfterValidator(_ascending),
 ]
-Side = Annotated[int, Field(ge=1), BeforeValidator(_one_side), Words("an integer >= 1 (or twice the same one)")]
+Side = Annotated[
+    int,
+    Field(ge=1, le=LARGEST_SIDE),
+    BeforeValidator(_one_side),
+    Words(f"an integer >= 1 and <= {LARGEST_SIDE} (or twice the same one)"),
+]
 Jitter = Annotated[
     NotNegative | tuple[NotNegative, ...] | None,
     AfterValidator(_jitter_strengths),
-    Words("a number >= 0, 3 or 4 of them (brightness, contrast, saturation, hue), or None"),
+    Words("a number >= 0 and <= 1000, 3 or 4 of them (brightness, contrast, saturation, hue), or None"),
 ]
 ErasedValue = Annotated[
     PixelValue | tuple[PixelValue, PixelValue, PixelValue] | Literal["random"],
@@ -205,16 +230,24 @@ class RunKeys(Section):
         may_change=True,
     )
     sync_bn: bool = key(False, "BatchNorm over the images of all workers, in place of each worker's own.")
-    seed: int = key(42, "Seed of weights, data order and augmentation.", ge=0)
-    log_interval: int = key(100, "How often the loss is logged.", unit="steps", ge=1, may_change=True)
+    seed: int = key(42, "Seed of weights, data order and augmentation.", ge=0, le=2**32 - 1)
+    log_interval: int = key(100, "How often the loss is logged.", unit="steps", ge=1, le=MOST_STEPS, may_change=True)
     val_while_train: bool = key(False, "Evaluate during training.", old=("run_eval",), may_change=True)
     val_interval: int = key(
-        1, "How often to evaluate during training.", unit="epochs", ge=1, old=("eval_interval",), may_change=True
+        1,
+        "How often to evaluate during training.",
+        unit="epochs",
+        ge=1,
+        le=MOST_EPOCHS,
+        old=("eval_interval",),
+        may_change=True,
     )
     tensorboard: bool = key(
         False, "Write loss, learning rate, speed, metrics and memory for TensorBoard too.", may_change=True
     )
-    profile: Annotated[Steps | None, Words("two integers >= 1, first:last (in a recipe [first, last]), or None")] = key(
+    profile: Annotated[
+        Steps | None, Words(f"two integers >= 1 and <= {MOST_STEPS}, first:last (in a recipe [first, last]), or None")
+    ] = key(
         None,
         "Record these steps of the run, from the first to the last, as a trace that a browser shows.",
         unit="steps",
@@ -242,8 +275,9 @@ class DataKeys(Section):
         "Cross-validation: the training split is divided into so many parts, one of which is held out for evaluation.",
         unit="parts",
         ge=2,
+        le=1000,
     )
-    fold: int = key(0, "Which of the folds is held out, from 0.", ge=0)
+    fold: int = key(0, "Which of the folds is held out, from 0.", ge=0, le=999)
     dataset_download: bool = key(
         False, "Download the dataset where that is possible.", keyword="download", may_change=True
     )
@@ -252,6 +286,7 @@ class DataKeys(Section):
         "Threads that prepare data; never more than the machine has cores.",
         unit="threads",
         ge=1,
+        le=4096,
         old=("workers",),
         may_change=True,
     )
@@ -265,14 +300,24 @@ class DataKeys(Section):
         "What to do about images that cannot be read: stop; look at all files first and leave the bad ones out; or use "
         "another sample, which evaluation never does: it leaves out. None replaces in training, stops in evaluation.",
     )
-    num_samples: int | None = key(None, "Use only so many training samples; None uses all.", unit="samples", ge=1)
-    batch_size: int = key(128, "Images in a step on one device.", unit="images", ge=1, old=("per_batch_size",))
+    num_samples: int | None = key(
+        None, "Use only so many training samples; None uses all.", unit="samples", ge=1, le=MOST_SAMPLES
+    )
+    batch_size: int = key(
+        128,
+        "Images in a step on one device.",
+        unit="images",
+        ge=1,
+        le=MOST_IMAGES_IN_A_STEP,
+        old=("per_batch_size",),
+    )
     drop_remainder: bool = key(True, "Leave out the last training batch when it is not full.")
     aug_repeats: int = key(
         0,
         "Repeated augmentation: each sample so many times in an epoch; 0 and 1 are off.",
         keyword="num_aug_repeats",
         ge=0,
+        le=1000,
     )
 
 
@@ -297,7 +342,9 @@ class AugmentationKeys(Section):
     re_scale: Range = key((0.02, 0.33), "Area of the erased rectangle.", unit="share of the image")
     re_ratio: Range = key((0.3, 3.3), "Aspect ratio of the erased rectangle.", unit="width / height")
     re_value: ErasedValue = key(0, "What the erased rectangle is filled with.")
-    re_max_attempts: int = key(10, "Tries to place the erased rectangle before the image is left as it is.", ge=1)
+    re_max_attempts: int = key(
+        10, "Tries to place the erased rectangle before the image is left as it is.", ge=1, le=10000
+    )
     mean: Channels = key(
         (0.485 * 255, 0.456 * 255, 0.406 * 255), "Mean that is taken off each channel.", unit="0 to 255"
     )
@@ -325,8 +372,8 @@ class ModelKeys(Section):
     model: str = key(
         "mobilenet_v2_035_224", "Name of the model.", keyword="model_name", old=("backbone", "arch", "network")
     )
-    num_classes: int | None = key(None, "Classes; None takes the dataset's.", ge=1)
-    in_channels: int = key(3, "Channels of the input.", ge=1)
+    num_classes: int | None = key(None, "Classes; None takes the dataset's.", ge=1, le=10_000_000)
+    in_channels: int = key(3, "Channels of the input.", ge=1, le=65536)
     drop_rate: Rate | None = key(None, "Dropout before the classifier; None is the model's own.")
     drop_path_rate: Rate | None = key(None, "Stochastic depth; None is the model's own.")
     pretrained: Annotated[bool | str, Words("True, False, a tag, or an address (https://, s3:// ...)")] = key(
@@ -340,6 +387,9 @@ class ModelKeys(Section):
 class CheckpointKeys(Section):
     title = "Checkpoints"
 
+    random_weights: bool = key(
+        False, "Evaluate fresh random weights, where neither ckpt_path nor pretrained is set.", may_change=True
+    )
     ckpt_path: str = key(
         "",
         "Checkpoint to start from or to evaluate.",
@@ -358,12 +408,15 @@ class CheckpointKeys(Section):
         may_change=True,
     )
     resume_force: bool = key(False, "Resume even with settings that change what is trained.", may_change=True)
-    ckpt_save_interval: int = key(1, "How often a checkpoint is saved.", unit="epochs", ge=1, may_change=True)
+    ckpt_save_interval: int = key(
+        1, "How often a checkpoint is saved.", unit="epochs", ge=1, le=MOST_EPOCHS, may_change=True
+    )
     ckpt_save_steps: int | None = key(
         None,
         "Save a checkpoint every so many steps as well.",
         unit="steps",
         ge=1,
+        le=MOST_STEPS,
         old=("ckpt_interval",),
         may_change=True,
     )
@@ -383,7 +436,13 @@ class CheckpointKeys(Section):
         may_change=True,
     )
     keep_checkpoint_max: int = key(
-        10, "How many checkpoints are kept.", unit="files", ge=1, old=("ckpt_save_max",), may_change=True
+        10,
+        "How many checkpoints are kept.",
+        unit="files",
+        ge=1,
+        le=1_000_000,
+        old=("ckpt_save_max",),
+        may_change=True,
     )
 
 
@@ -396,19 +455,23 @@ class TrainingKeys(Section):
         unit="epochs",
         keyword="num_epochs",
         ge=1,
+        le=MOST_EPOCHS,
         old=("max_epoch", "epochs"),
         may_change=True,
     )
     dataset_sink_mode: bool = key(
         True, "Feed the device by queue, where the device can (Ascend and GPU).", may_change=True
     )
-    gradient_accumulation_steps: int = key(1, "Batches whose gradients make one update.", unit="batches", ge=1)
+    gradient_accumulation_steps: int = key(
+        1, "Batches whose gradients make one update.", unit="batches", ge=1, le=1_000_000
+    )
     lr_base_batch_size: int | None = key(
         None,
         "Scale lr and min_lr linearly: they are meant for updates of so many images, and multiplied by what an update "
         "has (batch_size x workers x gradient_accumulation_steps) over this. None takes them as they are.",
         unit="images",
         ge=1,
+        le=MOST_SAMPLES,
     )
     freeze: str | None = key(
         None,
@@ -426,7 +489,7 @@ class TrainingKeys(Section):
         may_change=True,
     )
     clip_grad: bool = key(False, "Clip the gradient by its global norm.", old=("use_clip_grad",))
-    clip_value: Positive = key(15.0, "Largest global norm of the gradient.")
+    clip_value: float = key(15.0, "Largest global norm of the gradient.", gt=0, le=1e9)
     ema: bool = key(False, "Keep a moving average of the weights, and evaluate it.", old=("use_ema",))
     ema_decay: Rate = key(0.9999, "Decay of the moving average in one update.")
 
@@ -469,13 +532,21 @@ class ScheduleKeys(Section):
     ] = key("cosine_decay", "Course of the learning rate.", old=("lr_scheduler",))
     lr: NotNegative = key(0.001, "Learning rate, the largest of the schedule.")
     min_lr: NotNegative = key(1e-6, "Smallest learning rate, for schedules that have one.", old=("eta_min",))
-    warmup_epochs: int = key(3, "Length of the warm-up.", unit="epochs", ge=0)
+    warmup_epochs: int = key(
+        3,
+        "Length of the warm-up; when it is not set, at most a third of epoch_size, and 0 for one_cycle and cyclic.",
+        unit="epochs",
+        ge=0,
+        le=MOST_EPOCHS,
+    )
     warmup_factor: Probability = key(0.0, "Share of lr that the warm-up starts from.")
     decay_epochs: int = key(
         100,
-        "Length of the decay, or of one step of step_decay and exponential_decay.",
+        "Length of the decay, or of one step of step_decay; when it is not set but epoch_size is, a cosine lasts to "
+        "the end of the run.",
         unit="epochs",
         ge=0,
+        le=MOST_EPOCHS,
         old=("T_max",),
     )
     decay_rate: Positive = key(0.9, "Factor of a step; the power of polynomial_decay.", old=("lr_gamma",))
@@ -483,7 +554,7 @@ class ScheduleKeys(Section):
         (30, 60, 90), "When multi_step_decay steps.", unit="epochs", keyword="milestones", old=("lr_epochs",)
     )
     lr_epoch_stair: bool = key(False, "Change the learning rate once an epoch, not at every step.")
-    num_cycles: int = key(1, "Cycles of cosine_decay and cyclic.", ge=1)
+    num_cycles: int = key(1, "Cycles of cosine_decay and cyclic.", ge=1, le=MOST_EPOCHS)
     cycle_decay: Positive = key(1.0, "Factor of the learning rate from a cycle to the next.")
 
 
@@ -519,7 +590,7 @@ class PrecisionKeys(Section):
     loss_scale_type: Literal["fixed", "dynamic", "auto"] = key(
         "fixed", "How the loss is scaled.", old=("is_dynamic_loss_scale", "dynamic_loss_scale")
     )
-    loss_scale: Positive = key(1.0, "Loss scale, or the one that a dynamic scale starts from.")
+    loss_scale: float = key(1.0, "Loss scale, or the one that a dynamic scale starts from.", gt=0, le=1e15)
     drop_overflow_update: bool = key(False, "Leave out updates whose gradients overflow; dynamic scaling always does.")
 
 
@@ -581,10 +652,10 @@ class Config(
     @model_validator(mode="before")
     @classmethod
     def _complete(cls, values: Any) -> Any:
-        """A dynamic loss scale always drops overflowing updates, so that it need not be said twice."""
-        if isinstance(values, Mapping) and str(values.get("loss_scale_type")).lower() == "dynamic":
-            return {"drop_overflow_update": True, **values}
-        return values
+        """Lets defaults follow what is set, so that it need not be said twice."""
+        if not isinstance(values, Mapping):
+            return values
+        return {**_following_defaults(values), **values}
 
     @model_validator(mode="after")
     def _check(self) -> "Config":
@@ -610,6 +681,41 @@ class Config(
         """
         section = {section.factory: section for section in SECTIONS if section.factory}[factory]
         return {KEYS[name].keyword: getattr(self, name) for name in section.model_fields}
+
+
+def _following_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the defaults that are others than usual because of what is set.
+
+    A dynamic loss scale always drops overflowing updates. A schedule fits the run: the warm-up is no longer than a
+    third of a short one, a cosine lasts to the end, and no floor is above the rate that falls to it.
+    """
+    follow: dict[str, Any] = {}
+    if str(values.get("loss_scale_type")).lower() == "dynamic":
+        follow["drop_overflow_update"] = True
+    scheduler = str(values.get("scheduler", KEYS["scheduler"].default)).strip().lower()
+    epochs = _as_number(values.get("epoch_size"))
+    warmup_default = KEYS["warmup_epochs"].default
+    if scheduler in ("one_cycle", "cyclic"):  # they have a rise of their own
+        follow["warmup_epochs"] = 0
+    elif epochs is not None:
+        follow["warmup_epochs"] = min(warmup_default, int(epochs // 3))
+    warmup = _as_number(values.get("warmup_epochs", follow.get("warmup_epochs", warmup_default)))
+    cycles = _as_number(values.get("num_cycles", 1))
+    if epochs is not None and warmup is not None and cycles and scheduler in ("cosine_decay", "warmup_cosine_decay"):
+        follow["decay_epochs"] = max(1, int((epochs - warmup) // cycles))
+    lr = _as_number(values.get("lr"))
+    if lr is not None and 0 <= lr < KEYS["min_lr"].default:
+        follow["min_lr"] = lr
+    return follow
+
+
+def _as_number(value: Any) -> float | None:
+    """A value as a finite number; None for what is none, which the check of its own key then refuses."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) and abs(number) < 1e12 else None
 
 
 def contradictions(config: Config) -> list[tuple[str, str]]:
@@ -757,7 +863,10 @@ def _allowed(annotation: Any, metadata: list[Any]) -> str:
         return "True or False"
     word = {int: "an integer", float: "a number", str: "text"}[annotation]
     signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
-    limit = " and ".join(f"{signs[name]} {value:g}" for name, value in limits(metadata).items())
+    limit = " and ".join(
+        f"{signs[name]} {value if annotation is int else format(value, 'g')}"
+        for name, value in limits(metadata).items()
+    )
     return f"{word} {limit}".strip()
 
 

@@ -2,7 +2,8 @@
 
 from ..utils.registry import suggest
 from .compat import NEW_KEYS, UNUSED, Setting
-from .parse import COMMAND_LINE, build_config, read_settings
+from .parse import COMMAND_LINE, build_config
+from .recipe_file import read_settings
 from .render import to_yaml
 from .schema import KEYS
 

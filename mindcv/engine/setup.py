@@ -43,7 +43,7 @@ def setup_run(device_target: str, mode: int, jit_level: str | None, distribute: 
     if distribute or distributed.is_launched():
         distributed.init_distributed()
     set_seed(seed, distributed.rank())
-    ms.dataset.config.set_seed(seed + distributed.rank())
+    ms.dataset.config.set_seed(_of_32_bits(seed + distributed.rank()))
     return device
 
 
@@ -112,8 +112,13 @@ def set_execution_mode(mode: int, jit_level: str | None, device: str) -> None:
 
 
 def set_seed(seed: int = 42, rank: int | None = 0) -> None:
-    """Seeds Python, numpy and MindSpore with `seed + rank`."""
-    seed = seed + (rank or 0)
+    """Seeds Python, numpy and MindSpore with `seed + rank`, modulo 2**32."""
+    seed = _of_32_bits(seed + (rank or 0))
     random.seed(seed)
     np.random.seed(seed)
     ms.set_seed(seed)
+
+
+def _of_32_bits(seed: int) -> int:
+    """numpy's and MindSpore's seeds have 32 bits, and a rank is added to the largest one as well."""
+    return seed % 2**32

@@ -5,7 +5,9 @@ import sys
 import traceback
 from collections.abc import Callable
 
-__all__ = ["RunError", "RunStopped", "run_command"]
+from .text import harmless
+
+__all__ = ["EXIT_USAGE", "RunError", "RunStopped", "run_command", "say_error"]
 
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -48,12 +50,17 @@ def run_command(command: Callable[[], int | None]) -> int:
         return _fail(error, EXIT_FAILURE)
 
 
+def say_error(error: object) -> None:
+    """Writes an error to stderr the way all commands begin theirs."""
+    _say(f"error: {error}")
+
+
 def _fail(error: object, code: int) -> int:
     if os.environ.get("MINDCV_DEBUG", "0") not in ("", "0"):
         traceback.print_exc()
-    _say(f"error: {error}")
+    say_error(error)
     return code
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"mindcv: {text}\n")
+    sys.stderr.write(f"mindcv: {harmless(text)}\n")

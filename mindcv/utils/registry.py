@@ -6,12 +6,43 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+# A longer text is no name, and comparing it takes time.
+_LONGEST_NAME = 200
+# How many similar names are looked at for one that is close.
+_CANDIDATES = 8
+
+
+def closest(name: str, choices: Iterable[str], count: int = 1, cutoff: float = 0.6) -> list[str]:
+    """Returns the closest of `choices`, the closest first; none that takes more edits than half of the name's length.
+
+    Args:
+        name: What was written.
+        choices: What it may have meant.
+        count: How many to return at most.
+        cutoff: Least similarity, 0 to 1, of difflib's measure.
+    """
+    written = str(name).lower()
+    if len(written) > _LONGEST_NAME:
+        return []
+    by_lower = {str(choice).lower(): str(choice) for choice in choices}
+    close = difflib.get_close_matches(written, by_lower, n=max(count, _CANDIDATES), cutoff=cutoff)
+    return [by_lower[word] for word in close if 2 * _edits(written, word) <= len(written)][:count]
+
+
+def _edits(one: str, other: str) -> int:
+    """Levenshtein's distance: letters to put in, to take out or to exchange."""
+    row = list(range(len(other) + 1))
+    for number, letter in enumerate(one, 1):
+        last, row[0] = row[0], number
+        for place, other_letter in enumerate(other, 1):
+            last, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, last + (letter != other_letter))
+    return row[-1]
+
 
 def suggest(name: str, choices: Iterable[str]) -> str:
     """Returns `; did you mean 'x'?` for the closest of `choices`, or an empty string when none is close."""
-    by_lower = {str(choice).lower(): str(choice) for choice in choices}
-    close = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.6)
-    return f"; did you mean {by_lower[close[0]]!r}?" if close else ""
+    found = closest(name, choices)
+    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def unknown_name_message(kind: str, name: object, choices: Iterable[str]) -> str:

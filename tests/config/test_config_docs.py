@@ -37,12 +37,12 @@ def test_reference_has_a_row_for_every_key_and_old_spelling():
 @pytest.mark.parametrize(
     ("key", "facts"),
     [
-        ("lr", {"type": "number", "minimum": 0, "default": 0.001}),
+        ("lr", {"type": "number", "minimum": 0, "maximum": 1000, "default": 0.001}),
         ("momentum", {"minimum": 0, "exclusiveMaximum": 1}),
         ("weight_decay_filter", {"enum": ["disable", "auto", "norm_and_bias"]}),
         ("scale", {"type": "array", "minItems": 2, "maxItems": 2}),
         ("layer_decay", {"anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 1}, {"type": "null"}]}),
-        ("num_samples", {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]}),
+        ("num_samples", {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 2000000000}, {"type": "null"}]}),
         ("ema", {"type": "boolean", "default": False}),
         ("max_epoch", {"deprecated": True, "description": "Old spelling of epoch_size."}),
     ],

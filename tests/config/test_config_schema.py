@@ -1,10 +1,13 @@
 """The schema: every key, default and choice of the compatibility contract, and what it refuses."""
 
+import types
+from typing import Annotated, Union, get_args, get_origin
+
 import pydantic
 import pytest
 
 from mindcv.config import Config, ConfigError, read_config
-from mindcv.config.schema import KEYS, SECTIONS, contradictions
+from mindcv.config.schema import KEYS, SECTIONS, contradictions, limits
 
 pytestmark = pytest.mark.no_mindspore
 
@@ -132,14 +135,14 @@ def test_spellings_of_a_value(key, given, expected):
         ("opt", "adamm", "one of sgd"),
         ("opt", None, "one of sgd"),
         ("scheduler", "linear", "one of constant"),
-        ("scale", [1.0, 0.08], "2 numbers > 0, the smaller first"),
-        ("scale", 0.5, "2 numbers > 0, the smaller first"),
-        ("scale", [0.1, 0.5, 1.0], "2 numbers > 0, the smaller first"),
+        ("scale", [1.0, 0.08], "2 numbers > 0 and <= 1000, the smaller first"),
+        ("scale", 0.5, "2 numbers > 0 and <= 1000, the smaller first"),
+        ("scale", [0.1, 0.5, 1.0], "2 numbers > 0 and <= 1000, the smaller first"),
         ("color_jitter", [0.4, 0.4], "3 or 4 of them"),
         ("re_value", 300, "an integer from 0 to 255"),
         ("image_resize", [224, 256], "an integer >= 1"),
-        ("multi_step_decay_milestones", [60, 30], "integers >= 1, ascending"),
-        ("std", [58.0, 0.0, 57.0], "a number > 0 for each channel"),
+        ("multi_step_decay_milestones", [60, 30], "integers >= 1 and <= 100000, ascending"),
+        ("std", [58.0, 0.0, 57.0], "a number > 0 and <= 65535 for each channel"),
         ("label_smoothing", 1.0, "a number >= 0 and < 1"),
         ("crop_pct", 0, "a number > 0 and <= 1"),
         ("loss_scale", 0, "a number > 0"),
@@ -171,7 +174,7 @@ def test_unknown_key_is_refused():
         ({"amp_dtype": "bfloat16"}, "amp_dtype"),
         ({"mode": 1, "recompute": True}, "recompute"),
         ({"loss_scale_type": "dynamic", "drop_overflow_update": False}, "drop_overflow_update"),
-        ({"lr": 1e-7}, "min_lr"),
+        ({"lr": 1e-7, "min_lr": 1e-6}, "min_lr"),
         ({"scheduler": "cyclic", "min_lr": 1.0}, "min_lr"),
         ({"use_nesterov": True, "momentum": 0.0, "opt": "sgd"}, "use_nesterov"),
         ({"loss": "jsd"}, "loss"),
@@ -221,6 +224,80 @@ def test_arguments_have_the_factorys_names(factory, values, expected):
     arguments = Config(**values).arguments(factory)
     assert {name: arguments[name] for name in expected} == expected
     assert "use_nesterov" not in arguments
+
+
+def _numbers(annotation, metadata=()):
+    """The number types in an annotation, each with its range."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _numbers(parts[0], [*metadata, *parts[1:]])
+    if origin in (Union, types.UnionType, tuple):
+        return [found for part in parts if part is not Ellipsis for found in _numbers(part, metadata)]
+    return [(annotation, limits(list(metadata)))] if annotation in (int, float) else []
+
+
+FIELDS = {name: _numbers(field.annotation, field.metadata) for name, field in Config.model_fields.items()}
+NUMBERS = {name: found for name, found in FIELDS.items() if found}
+
+
+def test_walk_finds_the_number_keys():
+    assert len(NUMBERS) >= 49
+    assert NUMBERS["seed"] == [(int, {"ge": 0, "le": 2**32 - 1})]
+    assert NUMBERS["scale"] == [(float, {"gt": 0, "le": 1000})] * 2
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_every_number_has_a_range_and_refuses_what_is_outside(name):
+    for kind, bounds in NUMBERS[name]:
+        least, most = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
+        assert least is not None
+        assert most is not None
+        assert most <= (2**32 - 1 if kind is int else 1e15)
+    is_list = KEYS[name].is_list
+    lengths = [1, 2, 3] if is_list else [0]
+    for number in (10**18 + 1, -(10**18) - 1, float("inf"), float("nan")):
+        for length in lengths:
+            with pytest.raises(pydantic.ValidationError) as error:
+                Config(**{name: [number] * length if length else number})
+            assert name in {fault["loc"][0] for fault in error.value.errors()}
+
+
+def test_the_largest_seed_is_taken_and_the_next_one_refused():
+    assert Config(seed=2**32 - 1).seed == 2**32 - 1
+    with pytest.raises(ConfigError, match="seed: got '4294967296'; allowed: an integer >= 0 and <= 4294967295"):
+        read_config(["--seed", str(2**32)])
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], {"warmup_epochs": 3, "decay_epochs": 100, "min_lr": 1e-6}),
+        (["--epoch_size", "2"], {"warmup_epochs": 0, "decay_epochs": 2}),
+        (["--max_epoch", "4"], {"warmup_epochs": 1, "decay_epochs": 3}),
+        (["--epoch_size", "90"], {"warmup_epochs": 3, "decay_epochs": 87}),
+        (["--epoch_size", "90", "--num_cycles", "3"], {"warmup_epochs": 3, "decay_epochs": 29}),
+        (["--epoch_size", "10", "--warmup_epochs", "5"], {"warmup_epochs": 5, "decay_epochs": 5}),
+        (["--epoch_size", "10", "--decay_epochs", "30"], {"warmup_epochs": 3, "decay_epochs": 30}),
+        (["--epoch_size", "10", "--scheduler", "step_decay"], {"warmup_epochs": 3, "decay_epochs": 100}),
+        (["--scheduler", "one_cycle"], {"warmup_epochs": 0}),
+        (["--scheduler", "Cyclic", "--epoch_size", "9"], {"warmup_epochs": 0}),
+        (["--lr", "1e-7"], {"min_lr": 1e-7}),
+    ],
+)
+def test_defaults_follow_what_is_set(words, expected):
+    config = read_config(words)
+    assert {name: getattr(config, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize("scheduler", KEYS["scheduler"].choices)
+@pytest.mark.parametrize("epochs", [1, 2, 3, 5])
+def test_every_schedule_of_a_short_run_can_be_made_from_defaults(scheduler, epochs):
+    from mindcv.scheduler import create_scheduler
+
+    config = Config(scheduler=scheduler, epoch_size=epochs)
+    rates = create_scheduler(4, num_epochs=epochs, **config.arguments("create_scheduler"))
+    assert len(rates) == 4 * epochs
+    assert max(rates) > 0
 
 
 def test_report_names_the_closest_choice():

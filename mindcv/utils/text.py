@@ -1,0 +1,41 @@
+"""Text from files and names: lines as users mean them, and what may go to a terminal."""
+
+import re
+
+__all__ = ["escaped", "harmless", "lines_of"]
+
+# Control characters but line feed and tab: ESC and the C1 set begin a terminal's commands, CR hides what stands before.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# With them, what a line of a table or list cannot have: its own end, and marks that turn the direction of text.
+_NOT_IN_A_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def harmless(text: str) -> str:
+    """Returns text for a terminal or a log: no control characters but line feed and tab, and in UTF-8.
+
+    A control character becomes `\\x1b`, a byte of a name that is not UTF-8 becomes `\\udcff`.
+    """
+    return _encodable(_CONTROL.sub(_as_escape, text))
+
+
+def escaped(text: str) -> str:
+    """Returns text for one place in a line: as `harmless`, without line ends and tabs too."""
+    return _encodable(_NOT_IN_A_LINE.sub(_as_escape, text))
+
+
+def lines_of(text: str) -> list[str]:
+    """Returns the lines of a list of names: cut at line feeds (with or without a carriage return) and nowhere else.
+
+    A byte order mark is left out. Spaces around a line are taken off and empty lines passed over. `str.splitlines`
+    would also cut at form feeds and U+2028, which names may have.
+    """
+    lines = text.removeprefix("\ufeff").split("\n")
+    return [stripped for line in lines if (stripped := line.removesuffix("\r").strip(" \t"))]
+
+
+def _as_escape(found: re.Match[str]) -> str:
+    return found.group().encode("unicode_escape").decode("ascii")
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
