@@ -169,6 +169,8 @@ def build_step(cfg: Config, network: nn.Cell, num_classes: int, learning_rates: 
         engine.freeze(network, cfg.freeze)
     if cfg.sync_bn:
         engine.synchronize_batch_norm(network)
+    if cfg.batch_size == 1 or not cfg.drop_remainder:  # so that a batch can have one image
+        engine.keep_variance_of_one_value(network)
     optimizer = create_optimizer(network, **{**cfg.arguments("create_optimizer"), "lr": learning_rates})
     model = network
     network, loss = prepare_network(cfg, model, cfg.amp_level), build_loss(cfg)

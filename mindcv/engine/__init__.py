@@ -4,6 +4,7 @@ It receives networks and loaders and never builds them.
 """
 
 from .amp import auto_mixed_precision
+from .batch_norm import keep_variance_of_one_value
 from .checkpoint import CheckpointManager, CheckpointSaver, TrainState, load_state, read_checkpoint
 from .device_input import LossWithMixing, NormalizedNetwork
 from .distributed import (
@@ -60,6 +61,7 @@ __all__ = [
     "freeze",
     "get_metrics",
     "is_launched",
+    "keep_variance_of_one_value",
     "load_state",
     "metric_names",
     "rank",

@@ -40,7 +40,8 @@ _world = {"rank": 0, "size": 1}
 _PIECE_BITS = 12
 _PIECES = 32
 
-_STATISTICS = ("moving_mean", "moving_variance")
+# Endings of the names of BatchNorm's statistics.
+STATISTICS = ("moving_mean", "moving_variance")
 
 
 def is_launched() -> bool:
@@ -175,7 +176,7 @@ def average_batch_norm(cell: nn.Cell) -> None:
     Called before evaluation and saving, since each rank's statistics are those of its own images. Nothing changes with
     `sync_bn`, where they are the same on all ranks.
     """
-    _average([parameter for parameter in cell.get_parameters() if parameter.name.endswith(_STATISTICS)])
+    _average([parameter for parameter in cell.get_parameters() if parameter.name.endswith(STATISTICS)])
 
 
 def average_gradients(gradients: Iterable[Parameter]) -> None:

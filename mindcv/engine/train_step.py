@@ -1,7 +1,9 @@
 """One training step for every case.
 
 Its order: scale, backward, unscale, accumulate, reduce over ranks, overflow check, clip, update, EMA. Schedules and the
-moving average advance once per update, so neither moves on an overflow or between accumulated batches.
+moving average advance once per update, so neither moves on an overflow or between accumulated batches. An update that
+is dropped leaves no trace: what its batches moved in the forward pass, the statistics of BatchNorm and the step that
+dropout draws for, is taken back.
 """
 
 import dataclasses
@@ -13,7 +15,7 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from ..utils.registry import unknown_name_message
-from .distributed import world_size
+from .distributed import STATISTICS, world_size
 from .dropout import follow_steps
 
 _logger = logging.getLogger(__name__)
@@ -27,9 +29,17 @@ _AUTO_SCALE = 2.0**24
 # Upstream's warm-up of the EMA decay: d * (1 - exp(-updates / 2000)).
 _EMA_WARMUP_UPDATES = 2000.0
 
+# What a dynamic scale grows to at most: the inverse of a larger one is no normal fp32 number.
+_LARGEST_SCALE = 2.0**126
+
+# Names of the statistics as they were before the batches of the next update.
+KEPT_STATISTICS = "kept_statistics"
+
 _multiply = ops.MultitypeFuncGraph("multiply")
 _add_into = ops.MultitypeFuncGraph("add_into")
 _clear = ops.MultitypeFuncGraph("clear")
+_set = ops.MultitypeFuncGraph("set")
+_set_if = ops.MultitypeFuncGraph("set_if")
 _move_average = ops.MultitypeFuncGraph("move_average")
 
 
@@ -46,6 +56,16 @@ def _add_into_buffer(buffer: Tensor, gradient: Tensor) -> Tensor:
 @_clear.register("Tensor")
 def _clear_buffer(buffer: Tensor) -> Tensor:
     return ops.assign(buffer, ops.zeros_like(buffer))
+
+
+@_set.register("Tensor", "Tensor")
+def _set_value(target: Tensor, value: Tensor) -> Tensor:
+    return ops.assign(target, value)
+
+
+@_set_if.register("Tensor", "Tensor", "Tensor")
+def _set_value_if(condition: Tensor, target: Tensor, value: Tensor) -> Tensor:
+    return ops.assign(target, ops.select(ops.broadcast_to(condition, value.shape), value, target))
 
 
 @_move_average.register("Tensor", "Tensor", "Tensor")
@@ -241,12 +261,22 @@ class TrainStep(nn.Cell):
         if self.checks_overflow:
             self.skipped_updates = _state(0, ms.int32, "skipped_updates")
             self.all_finite = ms.amp.all_finite
-
         self.accumulation_steps = gradient_accumulation_steps
         if self.accumulation_steps > 1:
             self.accumulated = self.weights.clone("grad_accum", init="zeros")
             self.accumulated_batches = _state(0, ms.int32, "accumulated_batches")
             self.inverse_accumulation_steps = Tensor(1.0 / gradient_accumulation_steps, ms.float32)
+
+        statistics = [parameter for parameter in network.get_parameters() if parameter.name.endswith(STATISTICS)]
+        self.keeps_statistics = self.checks_overflow and bool(statistics)
+        if self.keeps_statistics:
+            self.statistics = ParameterTuple(statistics)
+            kept = self.statistics.clone(KEPT_STATISTICS, init="same")
+            if self.accumulation_steps > 1:
+                self.kept_statistics = kept
+            else:
+                # Past nn.Cell: between two steps they say nothing, so no checkpoint has them.
+                object.__setattr__(self, "kept_statistics", kept)
 
         self.is_parallel = world_size() > 1
         if self.is_parallel:
@@ -265,7 +295,19 @@ class TrainStep(nn.Cell):
             self.ema_weights = self.averaged_weights.clone("ema", init="same")
             self.ema_updates = _state(0.0, ms.float32, "ema_updates")
 
+    @property
+    def dropped_updates(self) -> int:
+        """How many updates have been dropped since the run began, as their gradients were not finite."""
+        return int(self.skipped_updates.asnumpy()) if self.checks_overflow else 0
+
+    @property
+    def waiting_batches(self) -> int:
+        """How many batches have been accumulated for an update that is not made yet."""
+        return int(self.accumulated_batches.asnumpy()) if self.accumulation_steps > 1 else 0
+
     def construct(self, *inputs: Tensor) -> Tensor:
+        if self.keeps_statistics:
+            inputs = (ops.depend(inputs[0], self._keep_statistics()), *inputs[1:])
         if self.is_scaled:
             (_, loss), gradients = self.value_and_grad(self.loss_scale, *inputs)
             gradients = self.hyper_map(ops.partial(_multiply, 1.0 / self.loss_scale), gradients)
@@ -277,6 +319,13 @@ class TrainStep(nn.Cell):
         if self.accumulation_steps > 1:
             return self._accumulate(loss, gradients)
         return ops.depend(loss, self._update(gradients))
+
+    def _keep_statistics(self) -> tuple[Tensor, ...]:
+        """Copies the statistics before the first batch of an update."""
+        if self.accumulation_steps == 1:
+            return self.hyper_map(_set, self.kept_statistics, self.statistics)
+        is_first = ops.equal(self.accumulated_batches, 0)
+        return self.hyper_map(ops.partial(_set_if, is_first), self.kept_statistics, self.statistics)
 
     def _accumulate(self, loss: Tensor, gradients: tuple[Tensor, ...]) -> Tensor:
         gradients = self.hyper_map(ops.partial(_multiply, self.inverse_accumulation_steps), gradients)
@@ -293,7 +342,8 @@ class TrainStep(nn.Cell):
             gradients = self.reduce(gradients)
         if not self.checks_overflow:
             return self._apply(gradients)
-        finite = self.all_finite(gradients)
+        # A ReLU hides what is not finite from the gradients, but not from the statistics.
+        finite = self.all_finite(gradients + self._moved_statistics(gradients))
         if self.is_parallel:
             # Saturating arithmetic can hide one rank's overflow in the reduced gradients: all ranks must agree.
             overflows = self.sum_over_ranks(1.0 - ops.cast(finite, ms.float32))
@@ -301,9 +351,27 @@ class TrainStep(nn.Cell):
         if finite:  # noqa: SIM108 (a branch of the graph, not a value)
             done = self._apply(gradients)
         else:
-            done = ops.assign_add(self.skipped_updates, Tensor(1, ms.int32)) > 0
+            done = self._drop()
         if self.is_dynamic:
             done = ops.depend(done, self._adjust_loss_scale(finite))
+        return done
+
+    def _moved_statistics(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The statistics after the forward pass that gave the gradients."""
+        if not self.keeps_statistics:
+            return ()
+        moved: tuple[Tensor, ...] = ()
+        for statistic in self.statistics:
+            moved += (ops.depend(statistic, gradients),)
+        return moved
+
+    def _drop(self) -> Tensor:
+        """Takes back what the batches of an update have moved, and counts it."""
+        done = ops.assign_add(self.skipped_updates, Tensor(1, ms.int32)) > 0
+        if self.keeps_statistics:
+            done = ops.depend(done, self.hyper_map(_set, self.statistics, self.kept_statistics))
+        if self.has_dropout:
+            done = ops.depend(done, ops.assign_sub(self.dropout_step, Tensor(self.accumulation_steps, ms.int32)))
         return done
 
     def _apply(self, gradients: tuple[Tensor, ...]) -> Tensor:
@@ -326,7 +394,8 @@ class TrainStep(nn.Cell):
     def _adjust_loss_scale(self, finite: Tensor) -> Tensor:
         good_updates = self.good_updates + 1
         is_raised = good_updates >= self.scale_window
-        raised = ops.select(is_raised, self.loss_scale * self.scale_factor, self.loss_scale * 1.0)
+        larger = ops.minimum(self.loss_scale * self.scale_factor, Tensor(_LARGEST_SCALE, ms.float32))
+        raised = ops.select(is_raised, larger, self.loss_scale * 1.0)
         lowered = ops.maximum(self.loss_scale / self.scale_factor, Tensor(1.0, ms.float32))
         kept = ops.select(is_raised, ops.zeros_like(good_updates), good_updates)
         done = ops.assign(self.loss_scale, ops.select(finite, raised, lowered))

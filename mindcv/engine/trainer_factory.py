@@ -3,6 +3,7 @@
 from mindspore import Tensor, nn, train
 
 from .amp import auto_mixed_precision
+from .batch_norm import keep_variance_of_one_value
 from .distributed import broadcast_parameters
 from .train_step import LossScale, LossWithNetwork, TrainStep, to_fp32
 
@@ -82,6 +83,7 @@ def create_trainer(
     """
     scale = LossScale.of_type(loss_scale_type, loss_scale, drop_overflow_update, amp_level, amp_dtype)
     broadcast_parameters(network.get_parameters())
+    keep_variance_of_one_value(network)
     network = auto_mixed_precision(network, amp_level, amp_cast_list, amp_dtype=amp_dtype)
     step = TrainStep(
         LossWithNetwork(network, loss),

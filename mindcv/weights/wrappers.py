@@ -28,6 +28,7 @@ _SLOT_PREFIXES = frozenset(
         *("mean_grad", "mean_square", "square_avg", "exp_avg", "exp_avg_sq", "exp_avg_diff", "max_exp_avg_sq", "vhat"),
         *("adam_m", "adam_v", "nadam_m", "nadam_v", "lamb_m", "lamb_v", "lion_m", "linear", "step_size"),
         *("prev", "prev_grad", "prev_gradient", "pre_grad", "grad_accum", "grad_accumulation", "accumulated_grads"),
+        "kept_statistics",
     )
 )
 """What optimizers put before a parameter's name to name its slot (MindSpore's, MindCV's and ours)."""

@@ -9,6 +9,9 @@ import numpy as np
 from mindspore import nn, ops
 
 from mindcv.engine import (
+    LossScale,
+    LossWithNetwork,
+    TrainStep,
     auto_mixed_precision,
     average_batch_norm,
     broadcast_parameters,
@@ -22,6 +25,7 @@ from mindcv.engine import (
 )
 from mindcv.engine.distributed import gather_over_ranks, sum_integers
 from mindcv.engine.signals import StopSignal
+from mindcv.optim import create_optimizer
 
 BATCH, CLASSES = 8, 5
 
@@ -94,6 +98,23 @@ def results(network, images, labels):
     return arrays
 
 
+def dropped_update(images, labels, is_synchronized):
+    """All that a step holds before and after an update that is dropped, and how many were."""
+    network = fill(Net())
+    if is_synchronized:
+        synchronize_batch_norm(network)
+    optimizer = create_optimizer(network, "momentum", 0.01)
+    step = TrainStep(LossWithNetwork(network, nn.CrossEntropyLoss()), optimizer, LossScale(8.0, True), ema=True)
+    step.set_train()(ms.Tensor(images), ms.Tensor(labels))
+    states = [{name: p.asnumpy().copy() for name, p in step.parameters_dict().items()}]
+    images = np.where(rank() == 0, np.inf, images).astype(np.float32)
+    step(ms.Tensor(images), ms.Tensor(labels))
+    states.append({name: p.asnumpy().copy() for name, p in step.parameters_dict().items()})
+    counters = ("skipped_updates", "loss_scale", "good_updates")
+    changed = [n for n in states[0] if n not in counters and not np.array_equal(states[0][n], states[1][n])]
+    return {"changed": np.array(changed, str), "dropped": step.dropped_updates, "mean": states[1]["bn.moving_mean"]}
+
+
 def main(folder):
     # Graph mode first: PyNative's is the other order's too.
     setup_run("CPU", 0, None, True, 0)
@@ -128,6 +149,11 @@ def main(folder):
         arrays.update({f"{mode}/own/{name}": array for name, array in before.items()})
         arrays.update({f"{mode}/mean/{name}": p.asnumpy() for name, p in network.parameters_dict().items()})
         arrays[f"{mode}/averaged"] = network(ms.Tensor(batch()[0])).asnumpy()
+
+        # An update that overflows on rank 0 alone leaves no trace on either.
+        for synchronized in (False, True):
+            results_of_drop = dropped_update(images, labels, synchronized)
+            arrays |= {f"{mode}/{synchronized}/{name}": value for name, value in results_of_drop.items()}
 
     for level in ("O2", "O3"):
         network = fill(Net())

@@ -81,6 +81,7 @@ class Reference:
     def __init__(self, settings):
         self.settings = settings
         self.weights = initial_weights(settings.batch_norm)
+        self.kept_statistics = self._statistics()
         self.trained = [name for name in self.weights if name not in STATISTICS]
         self.ema = {name: value.copy() for name, value in self.weights.items()}
         self.ema_updates = settings.ema_updates_before
@@ -93,7 +94,12 @@ class Reference:
     def _zeros(self):
         return {name: np.zeros_like(self.weights[name]) for name in self.trained}
 
+    def _statistics(self):
+        return {name: self.weights[name].copy() for name in STATISTICS if name in self.weights}
+
     def call(self, x, y):
+        if self.calls % self.settings.accumulation == 0:
+            self.kept_statistics = self._statistics()
         loss, gradients = self.loss_and_gradients(x.astype(np.float64), y)
         self.losses.append(loss)
         for name in self.trained:
@@ -145,6 +151,7 @@ class Reference:
         if checks and not all(np.isfinite(g).all() for g in gradients.values()):
             self.skipped += 1
             self.good_updates = 0
+            self.weights |= self.kept_statistics
             if settings.dynamic:
                 self.loss_scale = max(self.loss_scale / 2, 1.0)
             return

@@ -58,6 +58,16 @@ def test_synchronised_batch_norm_is_that_of_the_whole_batch(ranks, whole, mode):
     assert [arrays[f"{mode}/swapped"] for arrays in ranks] == [3, 3]
 
 
+@pytest.mark.parametrize("is_synchronized", [False, True])
+@pytest.mark.parametrize("mode", MODES)
+def test_an_overflow_of_one_rank_leaves_no_trace_on_any(ranks, mode, is_synchronized):
+    for arrays in ranks:
+        results = {name: arrays[f"{mode}/{is_synchronized}/{name}"] for name in ("changed", "dropped", "mean")}
+        assert results["changed"].tolist() == []
+        assert results["dropped"] == 1
+        assert np.isfinite(results["mean"]).all()
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_without_it_the_ranks_statistics_are_averaged(ranks, mode):
     names = [name.removeprefix(f"{mode}/own/") for name in ranks[0] if name.startswith(f"{mode}/own/")]

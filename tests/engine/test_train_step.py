@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from feature_cases import CALLS, CASES, FEATURES_OF_A_STEP, TOLERANCE, settings_of, settings_of_case
 from mindspore import nn
-from reference import BATCH, Reference, Settings, batches, initial_weights
+from reference import BATCH, BN_EPS, BN_MOMENTUM, Reference, Settings, batches, initial_weights
 from stepping import Net, arrays, assert_close, assert_state, run, state_of, step_of
 
 from mindcv.engine import GradientAccumulation, LossScale, LossWithNetwork, TrainStep, auto_mixed_precision
@@ -57,6 +57,74 @@ def test_batch_norm_statistics_and_their_average(accumulation, mode):
     """Every batch moves the statistics, every update their moving average."""
     ms.set_context(mode=mode)
     check(Settings(batch_norm=True, ema=True, accumulation=accumulation, clip_value=0.3))
+
+
+@pytest.mark.parametrize("mode", [PYNATIVE, GRAPH], ids=["pynative", "graph"])
+@pytest.mark.parametrize("accumulation", [1, 2])
+@pytest.mark.parametrize("scale", [{"drop_overflow": True}, {"dynamic": True, "loss_scale": 8.0}], ids=str)
+def test_a_dropped_update_leaves_the_statistics_and_their_average_as_they_were(scale, accumulation, mode):
+    """The batch with an infinite pixel, and with accumulation the one beside it, move nothing but the counters."""
+    ms.set_context(mode=mode)
+    check(Settings(batch_norm=True, ema=True, accumulation=accumulation, overflow_at=(3,), **scale))
+
+
+class Hidden(nn.Cell):
+    """ReLU turns what is not finite into 0, so that loss and gradients behind it stay finite; and a dropout."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(5, BN_EPS, BN_MOMENTUM)
+        self.relu = nn.ReLU()
+        self.dropout = nn.Dropout(p=0.5)
+        self.dense = nn.Dense(5, 4)
+
+    def construct(self, x):
+        return self.dense(self.dropout(self.relu(self.norm(x))))
+
+
+@pytest.mark.parametrize("mode", [PYNATIVE, GRAPH], ids=["pynative", "graph"])
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_an_overflow_that_the_gradients_do_not_show_is_dropped_without_a_trace(accumulation, mode):
+    ms.set_context(mode=mode)
+    settings = Settings(drop_overflow=True, ema=True, accumulation=accumulation)
+    step = step_of(settings, network=Hidden())
+    data = list(batches(3 * accumulation, settings))
+    run(step, data[:accumulation])
+    before = state_of(step)
+    assert before["dropout_step"] == accumulation
+    data[accumulation][0][1, 2] = np.inf
+    losses = run(step, data[accumulation : 2 * accumulation])
+    assert np.isfinite(losses).all()
+    after = state_of(step)
+    assert after.pop("skipped_updates") == before.pop("skipped_updates") + 1 == step.dropped_updates
+    before = {name: value for name, value in before.items() if not name.startswith("kept_statistics")}
+    for name, value in before.items():
+        np.testing.assert_array_equal(after[name], value, err_msg=name)
+    run(step, data[2 * accumulation :])
+    moved = state_of(step)
+    assert all(np.isfinite(value).all() for value in moved.values())
+    assert np.abs(moved["norm.moving_variance"] - before["norm.moving_variance"]).max() > 1e-3
+
+
+def test_the_statistics_to_go_back_to_are_those_before_the_update_whoever_set_them():
+    """Weights that are loaded after the step was made, and the means over ranks, are not undone by a drop."""
+    settings = Settings(drop_overflow=True, batch_norm=True, overflow_at=(1,))
+    step = step_of(settings)
+    first, second = batches(2, settings)
+    run(step, [first])
+    ms.ops.assign(step.network.network.norm.moving_mean, ms.ops.ones_like(step.network.network.norm.moving_mean) * 7)
+    run(step, [second])
+    np.testing.assert_array_equal(step.network.network.norm.moving_mean.asnumpy(), 7)
+    assert not any(name.startswith("kept_statistics") for name in step.parameters_dict())
+
+
+def test_a_dynamic_scale_does_not_grow_to_infinity():
+    """Half of infinity is infinity: all updates would be dropped from there on."""
+    settings = Settings(dynamic=True, loss_scale=2.0**125, window=1)
+    step = step_of(settings)
+    for _ in range(3):
+        step._adjust_loss_scale(ms.Tensor(True))
+    assert float(step.loss_scale.asnumpy()) == 2.0**126
 
 
 @pytest.mark.parametrize("mode", [PYNATIVE, GRAPH], ids=["pynative", "graph"])
