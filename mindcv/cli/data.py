@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mindcv.utils.text import escaped
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -81,7 +83,8 @@ def _check(args: argparse.Namespace) -> int:
     if args.list:
         Path(args.list).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="surrogateescape")
     for line in lines[:_MOST_LISTED]:
-        print(line.replace("\t", ": ", 1).replace("\t", " | "))
+        kind, *parts = line.split("\t")
+        print(f"{kind}: {' | '.join(map(escaped, parts))}")
     if len(lines) > _MOST_LISTED:
         print(f"... and {len(lines) - _MOST_LISTED} more{f' in {args.list}' if args.list else '; --list FILE has all'}")
     print("nothing is wrong" if not lines else f"{len(lines)} things are wrong")
@@ -113,8 +116,8 @@ def _print_findings(name: str, samples: Any, findings: Any) -> None:
     names = samples.class_names or [str(number) for number in range(len(counts))]
     least, most = counts.argmin(), counts.argmax()
     print(
-        f"  images a class: least {counts[least]} ({names[least]}), mean {counts.mean():.1f}, "
-        f"most {counts[most]} ({names[most]})"
+        f"  images a class: least {counts[least]} ({escaped(names[least])}), mean {counts.mean():.1f}, "
+        f"most {counts[most]} ({escaped(names[most])})"
     )
     limits = [*(f"<{side}" for side in SIDES), f">={SIDES[-1]}"]
     sizes = ", ".join(f"{limit}: {n}" for limit, n in zip(limits, findings.shorter_sides, strict=True) if n)

@@ -5,14 +5,14 @@ import contextlib
 import csv
 import glob
 import io
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from mindcv.utils.fs import atomic_write, is_remote, local_path
+from mindcv.utils.text import escaped, harmless, json_text, lines_of, names_in
 
 if TYPE_CHECKING:
     from mindcv.export import Prediction
@@ -21,6 +21,8 @@ HELP = "classify images with an exported file, a checkpoint or a published model
 
 EXIT_BAD_FILES = 3
 _LIST_SUFFIX = ".txt"
+# Excel and LibreOffice take a cell that begins so for a formula.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--top_k: got {args.top_k}; give a number from 1")
     if args.workers is not None and args.workers < 1:
         raise ValueError(f"--workers: got {args.workers}; give a number from 1")
-    paths = expand_inputs(args.inputs, sys.stdin)
+    paths = expand_inputs(args.inputs, _stdin_lines())
     from tqdm import tqdm
 
     from mindcv.cli.export import read_class_names
@@ -86,13 +88,13 @@ def run(args: argparse.Namespace) -> int:
         for prediction in tqdm(results, "Classifying", len(paths), unit="img", disable=not sys.stderr.isatty()):
             if prediction.error is not None:
                 num_bad += 1
-                tqdm.write(f"mindcv: {prediction.image}: {prediction.error}", file=sys.stderr)
+                tqdm.write(f"mindcv: {escaped(prediction.image)}: {escaped(prediction.error)}", file=sys.stderr)
             yield prediction
 
-    with _output(args.out) as file:
-        width = max(len(path) for path in paths)
+    with _output(args.out) as write:
+        width = max(len(escaped(path)) for path in paths)
         for line in _WRITERS[args.output_format](counted(), width):
-            file.write(line + "\n")
+            write(line)
     if num_bad:
         print(f"mindcv: {num_bad} of {len(paths)} files could not be read", file=sys.stderr)
     return EXIT_BAD_FILES if num_bad else 0
@@ -112,7 +114,7 @@ def expand_inputs(inputs: Sequence[str], stdin: Iterable[str]) -> list[str]:
     paths: list[str] = []
     for name in inputs:
         if name == "-":
-            paths += _lines(stdin)
+            paths += [path for text in stdin for path in lines_of(text)]
         elif is_remote(name):
             paths.append(name)
         elif local_path(name).is_dir():
@@ -120,7 +122,7 @@ def expand_inputs(inputs: Sequence[str], stdin: Iterable[str]) -> list[str]:
         elif name.lower().endswith(_LIST_SUFFIX):
             if not local_path(name).is_file():
                 raise FileNotFoundError(f"{name}: there is no such list of paths")
-            paths += _lines(local_path(name).read_text(encoding="utf-8").splitlines())
+            paths += names_in(local_path(name).read_bytes())
         elif glob.has_magic(name) and not local_path(name).exists():
             paths += _found(name, glob.glob(name, recursive=True))
         else:
@@ -130,8 +132,9 @@ def expand_inputs(inputs: Sequence[str], stdin: Iterable[str]) -> list[str]:
     return paths
 
 
-def _lines(text: Iterable[str]) -> list[str]:
-    return [line.strip() for line in text if line.strip()]
+def _stdin_lines() -> Iterator[str]:
+    """What comes on stdin, read when it is asked for; Python would end a line at a lone carriage return too."""
+    yield sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
 
 
 def _found(name: str, files: Iterable[str]) -> list[str]:
@@ -144,19 +147,33 @@ def _found(name: str, files: Iterable[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def _output(path: str | None) -> Iterator[TextIO]:
-    if path is None:
-        yield sys.stdout
+def _output(path: str | None) -> Iterator[Callable[[str], None]]:
+    """Gives what writes a line. Bytes of a name that is not UTF-8 come out as they went in, but on a terminal."""
+    if path is not None:
+        with atomic_write(path) as file:
+            yield lambda line: file.write(f"{line}\n".encode("utf-8", "surrogateescape"))
         return
-    with atomic_write(path, "w") as file:
-        yield file
+    sys.stdout.flush()
+    is_terminal = sys.stdout.isatty()
+
+    def write(line: str) -> None:
+        if is_terminal:
+            line = harmless(line)
+        try:
+            data = f"{line}\n".encode(sys.stdout.encoding or "utf-8", "surrogateescape")
+        except UnicodeEncodeError:  # a terminal of another encoding
+            data = f"{line}\n".encode(sys.stdout.encoding, "backslashreplace")
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+    yield write
 
 
 def _table(predictions: Iterable["Prediction"], width: int) -> Iterator[str]:
     for prediction in predictions:
         if prediction.error is None:
-            labels = "  ".join(f"{label.name} {label.probability:.4f}" for label in prediction.labels)
-            yield f"{prediction.image:<{width}}  {labels}"
+            labels = "  ".join(f"{escaped(label.name)} {label.probability:.4f}" for label in prediction.labels)
+            yield f"{escaped(prediction.image):<{width}}  {labels}"
 
 
 def _json_lines(predictions: Iterable["Prediction"], width: int) -> Iterator[str]:
@@ -169,7 +186,7 @@ def _json_lines(predictions: Iterable["Prediction"], width: int) -> Iterator[str
                 {"index": label.index, "class": label.name, "probability": label.probability}
                 for label in prediction.labels
             ]
-        yield json.dumps(entry, ensure_ascii=False)
+        yield json_text(entry)
 
 
 def _csv(predictions: Iterable["Prediction"], width: int) -> Iterator[str]:
@@ -182,9 +199,13 @@ def _csv(predictions: Iterable["Prediction"], width: int) -> Iterator[str]:
 
 
 def _csv_line(*cells: object) -> str:
+    """One row; line ends in a cell are quoted, and what a spreadsheet would take for a formula has a `'` before it."""
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="").writerow(cells)
-    return buffer.getvalue()
+    # A cell is quoted for what is in the line terminator, so that has to be both kinds of line end.
+    csv.writer(buffer, lineterminator="\r\n").writerow(
+        f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell for cell in cells
+    )
+    return buffer.getvalue().removesuffix("\r\n")
 
 
 _WRITERS: dict[str, Callable[[Iterable["Prediction"], int], Iterator[str]]] = {

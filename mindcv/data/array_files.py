@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..utils.text import names_in
 from .dataset_download import Cifar10Download, Cifar100Download, MnistDownload, _Download
 from .image_folder import check_folder, choose_split
 from .samples import ArraySamples
@@ -70,7 +71,7 @@ def _read_cifar_python(path: Path, keys: tuple[bytes, ...]) -> tuple[np.ndarray,
 def _names_of_text(path: Path) -> list[str] | None:
     if not path.is_file():
         return None
-    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return names_in(path.read_bytes())
 
 
 def _names_of_pickle(path: Path, key: bytes) -> list[str] | None:

@@ -12,6 +12,7 @@ from mindspore.dataset import vision
 
 from ..utils.fs import atomic_write, is_remote
 from ..utils.registry import Registry, suggest, unknown_name_message
+from ..utils.text import names_to_bytes
 from .array_files import find_cifar10, find_cifar100, find_digits, find_mnist
 from .dataset_download import Cifar10Download, Cifar100Download, MnistDownload, _Download, get_dataset_download_root
 from .distributed_sampler import RepeatAugSampler, ShardSampler
@@ -311,8 +312,8 @@ def save_class_names(dataset: ds.Dataset, folder: str | os.PathLike[str]) -> Non
     """Writes `class_names.txt`, one name a line by label, into a folder; nothing when the classes have no names."""
     names = get_class_names(dataset)
     if names is not None:
-        with atomic_write(os.path.join(folder, "class_names.txt"), "w") as file:
-            file.write("".join(f"{name}\n" for name in names))
+        with atomic_write(os.path.join(folder, "class_names.txt")) as file:
+            file.write(names_to_bytes(names, "the class name"))
 
 
 def is_multi_label(dataset: ds.Dataset) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..utils.registry import suggest
+from ..utils.text import names_in
 from .image_folder import check_folder, listing
 from .samples import FileSamples, Names
 
@@ -84,7 +85,7 @@ def read_class_names(folder: Path) -> list[str] | None:
     path = folder / "class_names.txt"
     if not path.is_file():
         return None
-    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return names_in(path.read_bytes())
 
 
 def _separated(cell: str) -> list[str]:

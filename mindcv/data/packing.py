@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from ..utils.fs import atomic_write, require_directory
+from ..utils.text import names_to_bytes
 from .image_check import checked_image, to_rgb
 from .image_reader import reason_of
 from .packed import FORMAT, MANIFEST, index_shard, is_packed
@@ -161,8 +162,8 @@ def pack(
         for shard in shards:
             for name, reason in results[shard.name]["rejected"]:
                 file.write(f"{name}\t{reason}\n".encode(errors="surrogateescape"))
-    with atomic_write(target / "class_names.txt", "w") as file:
-        file.write("".join(f"{name}\n" for name in class_names))
+    with atomic_write(target / "class_names.txt") as file:
+        file.write(names_to_bytes(class_names, "the class name"))
     with atomic_write(target / MANIFEST, "w") as file:
         json.dump(manifest, file, indent=1)
     shutil.rmtree(partial)

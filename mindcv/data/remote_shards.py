@@ -23,6 +23,7 @@ from ..utils.cache import get_default_download_root
 from ..utils.fs import locked, open_file, require_directory
 from ..utils.registry import unknown_name_message
 from ..utils.remote import Entry, RemoteError, files_below, find_file
+from ..utils.text import names_in
 from ..utils.transfer import download
 from .distributed_sampler import Windows
 from .packed import MANIFEST, parse_manifest, read_index, split_facts
@@ -363,8 +364,8 @@ def _find_tar(root: str, split: str) -> RemoteSamples:
         write_arrays(path, arrays)
     names = None
     if "class_names.txt" in there:
-        with open_file(f"{root}/class_names.txt", "r") as file:
-            names = [line.strip() for line in file if line.strip()]
+        with open_file(f"{root}/class_names.txt") as file:
+            names = names_in(file.read())
     num_classes = max(int(arrays["labels"].max()) + 1, len(names or ()))
     texts = Names(arrays["text"], arrays["ends"])
     return RemoteSamples(shards, arrays["places"], arrays["labels"], num_classes, names, texts, cache=cache)

@@ -10,6 +10,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from .text import harmless
+
 __all__ = ["EventLog", "set_logger"]
 
 _FORMAT = "%(asctime)s %(name)s %(levelname)s - %(message)s"
@@ -17,7 +19,14 @@ _DATE_FORMAT = "[%Y-%m-%d %H:%M:%S]"
 _COLORS = {logging.DEBUG: "35", logging.INFO: "32", logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "31"}
 
 
-class _ColorFormatter(logging.Formatter):
+class _Formatter(logging.Formatter):
+    """Writes out what a name may have that would steer a terminal, or that is no UTF-8."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return harmless(super().format(record))
+
+
+class _ColorFormatter(_Formatter):
     """Colours the level's name for a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -60,12 +69,12 @@ def set_logger(
         handler.close()
     handlers: list[tuple[logging.Handler, logging.Formatter]] = []
     if rank == 0:
-        formatter = _ColorFormatter if color and sys.stdout.isatty() else logging.Formatter
+        formatter = _ColorFormatter if color and sys.stdout.isatty() else _Formatter
         handlers.append((_ConsoleHandler(), formatter(_FORMAT, _DATE_FORMAT)))
     if output_dir is not None:
         os.makedirs(output_dir, exist_ok=True)
         path = os.path.join(output_dir, f"rank{rank}.log")
-        handlers.append((logging.FileHandler(path, encoding="utf-8"), logging.Formatter(_FORMAT, _DATE_FORMAT)))
+        handlers.append((logging.FileHandler(path, encoding="utf-8"), _Formatter(_FORMAT, _DATE_FORMAT)))
     for handler, formatter in handlers:
         handler.setLevel(log_level)
         handler.setFormatter(formatter)

@@ -1,13 +1,18 @@
 """Text from files and names: lines as users mean them, and what may go to a terminal."""
 
+import json
 import re
+from collections.abc import Sequence
+from typing import Any
 
-__all__ = ["escaped", "harmless", "lines_of"]
+__all__ = ["escaped", "harmless", "json_text", "lines_of", "names_in", "names_to_bytes"]
 
 # Control characters but line feed and tab: ESC and the C1 set begin a terminal's commands, CR hides what stands before.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # With them, what a line of a table or list cannot have: its own end, and marks that turn the direction of text.
 _NOT_IN_A_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# What JSON may hold as it is, but a terminal or UTF-8 not.
+_NOT_PLAIN_JSON = re.compile(r"[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def harmless(text: str) -> str:
@@ -31,6 +36,36 @@ def lines_of(text: str) -> list[str]:
     """
     lines = text.removeprefix("\ufeff").split("\n")
     return [stripped for line in lines if (stripped := line.removesuffix("\r").strip(" \t"))]
+
+
+def names_in(data: bytes) -> list[str]:
+    """Returns the names in a list of lines, see `lines_of`; bytes that are not UTF-8 are kept (`surrogateescape`)."""
+    return lines_of(data.decode("utf-8", "surrogateescape"))
+
+
+def names_to_bytes(names: Sequence[str], what: str) -> bytes:
+    """Returns a list of names, one a line, which `names_in` reads as it was.
+
+    Args:
+        names: The names.
+        what: What they are, for the message.
+
+    Raises:
+        ValueError: A name is empty, has a line end, or begins or ends with a space: it would move all others.
+    """
+    for name in names:
+        if lines_of(name) != [name]:
+            raise ValueError(
+                f"{what} {name!r} cannot stand in a list with one name a line: it is empty, has a line end, or begins "
+                "or ends with a space; rename it"
+            )
+    return "".join(f"{name}\n" for name in names).encode("utf-8", "surrogateescape")
+
+
+def json_text(value: Any, **options: Any) -> str:
+    """Returns a value as JSON that a terminal and any reader of UTF-8 take, and that loads as exactly that value."""
+    text = json.dumps(value, ensure_ascii=False, **options)
+    return _NOT_PLAIN_JSON.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
 def _as_escape(found: re.Match[str]) -> str:

@@ -10,6 +10,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from mindspore import mindrecord
+from PIL import Image
 
 from mindcv.build import build_eval_loader
 from mindcv.config import Config
@@ -17,6 +18,7 @@ from mindcv.data import Part, check_num_classes, create_dataset, create_loader, 
 from mindcv.data import samples as samples_module
 from mindcv.data.dataset_factory import is_multi_label, save_class_names
 from mindcv.data.distributed_sampler import ShardSampler
+from mindcv.data.listed import read_class_names
 
 
 def rows(dataset):
@@ -354,3 +356,19 @@ def test_a_class_that_training_lacks_is_refused(image_folder):
     (image_folder / "val" / "dog").rename(image_folder / "val" / "wolf")
     with pytest.raises(ValueError, match=r"has class folders that .*train' lacks: wolf; a network cannot learn"):
         create_dataset("", str(image_folder), "val", class_split="train")
+
+
+def test_class_names_file_is_cut_at_line_ends_only_and_a_byte_order_mark_dropped(tmp_path):
+    names = ["one\u2028name", "form\x0cfeed", "third"]
+    (tmp_path / "class_names.txt").write_bytes("\ufeff".encode() + "\r\n".join(names).encode() + b"\n")
+    assert read_class_names(tmp_path) == names
+
+
+def test_class_folder_with_a_line_end_in_its_name_is_refused_when_names_are_written(tmp_path):
+    for name in ("cat", "dog\nhouse"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "train" / name / "1.png")
+    dataset = create_dataset("imagenet", root=str(tmp_path), split="train")
+    with pytest.raises(ValueError, match=r"the class name 'dog\\nhouse' cannot stand in a list"):
+        save_class_names(dataset, tmp_path)
+    assert not (tmp_path / "class_names.txt").exists()

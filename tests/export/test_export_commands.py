@@ -3,8 +3,11 @@
 import ast
 import csv
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import mindspore as ms
@@ -204,6 +207,88 @@ def test_names_from_a_file(exported, capsys, tmp_path):
     )
     assert code == 0
     assert "Ziffer" in out
+
+
+# A line end, a formula, a quote, a terminal's command, a byte that is not UTF-8, a mark that turns text around.
+ODD_NAMES = [
+    "two\nlines.png",
+    "carriage\rreturn.png",
+    "=cmd|'x'!A1.png",
+    "@SUM.png",
+    "+1.png",
+    "-2.png",
+    "\ttab.png",
+    '"quoted", comma.png',
+    "\x1b[31mred\x1b[0m.png",
+    "\x9b31m.png",
+    "latin1_\udce4.png",
+    "right_\u202eto_left.png",
+    "line\u2028separator\x0c.png",
+]
+
+
+@pytest.fixture
+def odd_images(tmp_path, monkeypatch):
+    """The names of images in the working folder, sorted."""
+    (tmp_path / "images").mkdir()
+    monkeypatch.chdir(tmp_path / "images")
+    for name in ODD_NAMES:
+        shutil.copy(PHOTOS / "china.jpg", name)
+    return sorted(ODD_NAMES)
+
+
+def test_csv_keeps_odd_names_in_one_cell_and_makes_formulas_text(odd_images, exported, capsys, tmp_path):
+    names = tmp_path / "names.txt"
+    names.write_text("".join(f"=class{i}\n" for i in range(10)), encoding="utf-8")
+    model, out = exported["seven.mindir"], tmp_path / "out.csv"
+    words = (*("--output_format", "csv", "--top_k", "1"), *("--class_names", str(names)))
+    code = main(["infer", *words, "--device_target", "CPU", "--out", str(out), model, "--", *odd_images])
+    err = capsys.readouterr().err
+    assert (code, err) == (0, "")
+    with out.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        rows = list(csv.DictReader(file))
+    expected = [f"'{name}" if name[0] in "=@+-\t\r" else name for name in odd_images]
+    assert [row["image"] for row in rows] == expected
+    assert [row["class"][:7] for row in rows] == ["'=class"] * len(rows)
+    assert all(0 < float(row["probability"]) <= 1 for row in rows)
+
+
+@pytest.mark.parametrize("output_format", ["table", "jsonl"])
+def test_odd_names_reach_no_terminal_and_lose_no_image(output_format, odd_images, exported, capsys):
+    (Path() / "bad\x1b[2J.png").write_text("no image")
+    words = ("--output_format", output_format, "--top_k", "1", exported["seven.mindir"], "--")
+    code = main(["infer", "--device_target", "CPU", *words, *odd_images, "bad\x1b[2J.png"])
+    out, err = capsys.readouterr()
+    assert code == 3
+    assert re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u202e]", out + err) is None
+    assert "mindcv: bad\\x1b[2J.png: this is no image file" in err
+    lines = out.split("\n")[:-1]
+    if output_format == "jsonl":
+        assert [json.loads(line)["image"] for line in lines] == [*odd_images, "bad\x1b[2J.png"]
+    else:
+        assert len(lines) == len(odd_images)
+        assert any(line.startswith(r"\x1b[31mred\x1b[0m.png ") for line in lines)
+
+
+def test_names_that_are_not_utf8_come_out_of_a_pipe_as_they_are(odd_images, exported):
+    command = [sys.executable, "-m", "mindcv", "infer", exported["seven.mindir"], "-", "--output_format", "csv"]
+    done = subprocess.run(
+        [*command, "--top_k", "1", "--device_target", "CPU"],
+        input=os.fsencode("\ufefflatin1_\udce4.png\r\nline\u2028separator\x0c.png\n"),
+        capture_output=True,
+        check=True,
+    )
+    rows = done.stdout.decode("utf-8", "surrogateescape").split("\n")
+    assert [row.split(",")[0] for row in rows[1:3]] == ["latin1_\udce4.png", "line\u2028separator\x0c.png"]
+    assert b"latin1_\xe4.png" in done.stdout
+
+
+def test_list_is_cut_at_line_ends_only(odd_images, tmp_path):
+    listing = tmp_path / "list.txt"
+    listing.write_bytes(os.fsencode("\ufefflatin1_\udce4.png\r\nline\u2028separator\x0c.png\nmid\rdle.png\n\n"))
+    expected = ["latin1_\udce4.png", "line\u2028separator\x0c.png", "mid\rdle.png"]
+    assert expand_inputs([str(listing)], []) == expected
+    assert expand_inputs(["-"], [listing.read_bytes().decode("utf-8", "surrogateescape")]) == expected
 
 
 def test_inputs(tmp_path):

@@ -1,8 +1,10 @@
 """What may go to a terminal, and where a list of names is cut."""
 
+import json
+
 import pytest
 
-from mindcv.utils.text import escaped, harmless, lines_of
+from mindcv.utils.text import escaped, harmless, json_text, lines_of, names_in, names_to_bytes
 
 pytestmark = pytest.mark.no_mindspore
 
@@ -41,3 +43,28 @@ def test_control_characters_are_written_out(text, for_terminal, for_a_line):
 )
 def test_lists_are_cut_at_line_feeds_only(text, lines):
     assert lines_of(text) == lines
+
+
+NAMES = ["Katze", "one\u2028name", "form\x0cfeed", "latin1_\udce4", "mid\rdle", "=1"]
+
+
+def test_list_of_names_reads_as_it_was_written():
+    data = names_to_bytes(NAMES, "the class name")
+    assert data.count(b"\n") == len(NAMES)
+    assert names_in(data) == NAMES
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "", " cat", "cat\t", "cat\r", "\ufeffcat"])
+def test_name_that_would_move_all_others_is_refused(name):
+    with pytest.raises(ValueError, match=r"the class name .* cannot stand in a list") as error:
+        names_to_bytes(["dog", name], "the class name")
+    assert repr(name) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", [NAMES, {"a": "\x1b\x9b\x7f\u202e"}, [1.5, None, True, "é猫\U0001f408"]])
+def test_json_is_plain_and_loads_as_it_was(value):
+    text = json_text(value)
+    assert json.loads(text) == value
+    assert text.encode("utf-8")
+    assert harmless(text) == text
