@@ -23,6 +23,12 @@ def _fresh_state(request: pytest.FixtureRequest):
     ms.set_context(mode=ms.PYNATIVE_MODE)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Starts with the tests that take longest, so that none of them is left alone on one worker at the end."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out `zoo` unless -m speaks of it, and starts with the tests that take longest.
+
+    So none of those is left alone on one worker at the end.
+    """
+    if "zoo" not in config.option.markexpr:
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("zoo")])
+        items[:] = [item for item in items if not item.get_closest_marker("zoo")]
     items.sort(key=lambda item: "slow" not in item.keywords)

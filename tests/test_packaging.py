@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from time_limits import LIMIT_S
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -110,7 +111,7 @@ def test_wheel(tmp_path):
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tree)
     options = ["--no-build-isolation", "--no-deps", "-q", "-w", str(tmp_path), str(tree)]
-    subprocess.run([sys.executable, "-m", "pip", "wheel", *options], check=True, timeout=120)
+    subprocess.run([sys.executable, "-m", "pip", "wheel", *options], check=True, timeout=LIMIT_S)
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     assert "mindcv/configs/resnext/resnext50_32x4d_cpu.yaml" in names

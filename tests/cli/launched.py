@@ -34,7 +34,8 @@ def make_steps(count):
 
 def wait():
     say("waiting")
-    time.sleep(60)
+    while True:
+        time.sleep(60)
 
 
 if how == "well":

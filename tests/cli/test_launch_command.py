@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from time_limits import LIMIT_S, wait_until
 
 from mindcv.cli import main
 from mindcv.cli._job import share_of_cores
@@ -35,7 +36,7 @@ def start(folder, how, *options, nproc=2):
 
 def run(folder, how, *options, nproc=2):
     process = start(folder, how, *options, nproc=nproc)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=LIMIT_S)
     assert not workers_of(folder), "a worker is left"
     return process.returncode, out, err
 
@@ -60,13 +61,8 @@ def environment(pid):
 
 def wait_for(folder, words, nproc=2):
     """Returns when all workers have printed the words."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        logs = [folder / f"worker_{rank}.log" for rank in range(nproc)]
-        if all(log.is_file() and words in log.read_text() for log in logs):
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"the workers did not print {words!r}")
+    logs = [folder / f"worker_{rank}.log" for rank in range(nproc)]
+    wait_until(lambda: all(log.is_file() and words in log.read_text() for log in logs), f"{words!r} of all workers")
 
 
 def test_workers_get_their_rank_and_devices_and_the_python_that_runs_this(tmp_path):
@@ -90,7 +86,9 @@ def test_workers_get_their_rank_and_devices_and_the_python_that_runs_this(tmp_pa
 def test_eight_workers_choose_port_and_log_folder_themselves(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     command = [sys.executable, "-m", "mindcv", "launch", "--nproc", "8", "--devices", "0,1,2,3,4,5,6,7"]
-    done = subprocess.run([*command, str(SCRIPT), "well"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [*command, str(SCRIPT), "well"], cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S
+    )
     assert (done.returncode, done.stderr) == (0, "")
     (folder,) = (tmp_path / "launch_logs").iterdir()
     assert re.fullmatch(r"\d{8}-\d{6}", folder.name)
@@ -125,9 +123,7 @@ def test_the_second_host_counts_on_from_the_first(tmp_path):
     ],
 )
 def test_a_rank_that_ends_badly_is_named_and_ends_the_job(tmp_path, how, code, words):
-    begin = time.monotonic()
-    returned, _, err = run(tmp_path, how)
-    assert time.monotonic() - begin < 20  # the others sleep for 60 s
+    returned, _, err = run(tmp_path, how)  # the others wait for ever
     assert returned == code
     assert re.search(words, err)
     assert "MindSpore's own" not in err
@@ -182,7 +178,7 @@ def test_a_signal_reaches_all_workers_and_waits_for_them_to_save(tmp_path, numbe
     process = start(tmp_path, "saves")
     wait_for(tmp_path, "waiting")
     process.send_signal(number)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=LIMIT_S)
     assert process.returncode == code, err
     for rank in (0, 1):
         name = "SIGINT" if number == signal.SIGINT else "SIGTERM"
@@ -199,7 +195,7 @@ def test_workers_that_do_not_stop_are_killed(tmp_path):
     process = start(tmp_path, "does not stop", "--stop_timeout_s", "0.5")
     wait_for(tmp_path, "waiting")
     process.terminate()
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 143
     assert "each of ranks 0, 1 did not stop within 0.5 s and was killed" in err
     assert not workers_of(tmp_path)
@@ -209,12 +205,9 @@ def test_workers_of_a_launcher_that_is_killed_save_and_end(tmp_path):
     process = start(tmp_path, "saves")
     wait_for(tmp_path, "waiting")
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=LIMIT_S)
     wait_for(tmp_path, "saving after SIGTERM")
-    deadline = time.monotonic() + 30
-    while len(workers_of(tmp_path)) > 1:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: len(workers_of(tmp_path)) <= 1, "the end of the workers")
     # The scheduler ends when all workers have joined and left, and these never joined.
     for pid in workers_of(tmp_path):
         assert environment(pid)["MS_ROLE"] == "MS_SCHED"
@@ -227,7 +220,7 @@ def test_a_second_ctrl_c_kills_at_once(tmp_path):
     process.terminate()
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=LIMIT_S)
     assert process.returncode == 130
     assert not workers_of(tmp_path)
 

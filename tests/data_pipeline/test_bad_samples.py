@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from time_limits import LIMIT_S
 
 from mindcv.data import create_dataset, create_loader, create_transforms, get_num_classes, pipeline_errors
 
@@ -236,7 +237,7 @@ def test_ctrl_c_while_loading_leaves_no_process(image_folder):
     try:
         assert process.stdout.readline() == b"running\n"
         os.kill(process.pid, signal.SIGINT)
-        assert process.wait(30) == 128 + signal.SIGINT
+        assert process.wait(LIMIT_S) == 128 + signal.SIGINT
         time.sleep(0.2)
         left = []
         for path in Path("/proc").glob("[0-9]*/stat"):

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from image_files import write_images
+from time_limits import LIMIT_S
 
 from mindcv.cli import main
 from mindcv.data import (
@@ -230,7 +231,7 @@ def test_processes_share_the_cache(bucket, packed, small_cache, tmp_path):
 
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(read, range(2)))
-    out, errors = job.communicate(timeout=90)
+    out, errors = job.communicate(timeout=LIMIT_S)
     assert job.returncode == 0, errors
     assert results == [[expected] * 5] * 2
     assert out.split() == expected

@@ -14,6 +14,7 @@ from feature_cases import CALLS, CASES, TOLERANCE, settings_of_case
 from reference import Reference, Settings, batches
 from step_job import GLOBAL_BATCH, train
 from stepping import Net, assert_state
+from time_limits import LIMIT_S
 
 from mindcv.engine.distributed import broadcast_parameters, init_distributed, sum_over_ranks
 
@@ -53,7 +54,7 @@ def ranks(folder):
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=480,
+        timeout=LIMIT_S,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return [dict(np.load(folder / f"rank{rank}.npz")) for rank in range(2)]

@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import pytest
 from mindspore import nn
+from time_limits import LIMIT_S
 
 from mindcv.config import Config
 from mindcv.engine import CheckpointSaver, TrainState, checkpoint, read_checkpoint
@@ -135,7 +136,7 @@ def test_saving_in_the_background_takes_the_values_of_the_call(tmp_path, cell, m
 
     gate = threading.Event()
     real = checkpoint.write_ckpt
-    monkeypatch.setattr(checkpoint, "write_ckpt", lambda path, arrays: (gate.wait(10), real(path, arrays)))
+    monkeypatch.setattr(checkpoint, "write_ckpt", lambda path, arrays: (gate.wait(LIMIT_S), real(path, arrays)))
     saver = CheckpointSaver(tmp_path, "net", "latest_k", 3, {}, is_async=True)
     before = cell.weight.asnumpy().copy()
     (path,) = save(saver, cell, [1])

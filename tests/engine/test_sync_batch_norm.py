@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from mindspore import nn
 from ranks_job import Net, batch, fill, results
+from time_limits import LIMIT_S
 
 from mindcv.engine import average_batch_norm, synchronize_batch_norm
 from mindcv.engine.distributed import gather_over_ranks, sum_integers
@@ -24,7 +25,7 @@ def ranks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
     job = [str(Path(__file__).with_name("ranks_job.py")), str(folder)]
     command = [sys.executable, "-m", "mindcv", "launch", "--nproc", "2", "--log_dir", str(folder), *job]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
     assert done.returncode == 0, done.stderr
     return [dict(np.load(folder / f"rank{rank}.npz")) for rank in (0, 1)]
 

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from time_limits import LIMIT_S
 
 pytestmark = pytest.mark.no_mindspore
 
@@ -18,7 +19,7 @@ def convert(folder: Path, batch_size: int | None, *words: str, encryption: str |
     (folder / "m.mindir.json").write_text(json.dumps(info))
     environment = {**os.environ, "DRY_RUN": dry, "LITE_HOME": "/nowhere/lite"}
     command = ["bash", str(SCRIPT), "m.mindir", *words]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT_S)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from time_limits import LIMIT_S
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -22,8 +24,8 @@ def start(*arguments: object, script: str = "train.py", **options):
     )
 
 
-def run(*arguments: object, script: str = "train.py", timeout: float = 240, **options) -> subprocess.CompletedProcess:
+def run(*arguments: object, script: str = "train.py", **options) -> subprocess.CompletedProcess:
     """Runs a script of the clone to its end."""
     process = start(*arguments, script=script, **options)
-    out, err = process.communicate(timeout=timeout)
+    out, err = process.communicate(timeout=LIMIT_S)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)

@@ -13,6 +13,7 @@ import time
 import pytest
 import yaml
 from script_runner import ROOT, run
+from time_limits import LIMIT_S, wait_until
 
 from mindcv.engine import read_checkpoint
 
@@ -61,7 +62,7 @@ def trained(tmp_path_factory, recipe, image_folder):
         env={**os.environ, "PATH": path},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=LIMIT_S,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return folder
@@ -114,7 +115,7 @@ def test_evaluation_gives_the_figures_of_one_process_to_the_last_digit(trained, 
     else:
         # On the CPU the last digits depend on the number of cores too.
         jobs = [launch("--nproc", 3, "--no_bind_core", "--log_dir", tmp_path / "log", *validation(trained))]
-    results = [job.communicate(timeout=240) for job in jobs]
+    results = [job.communicate(timeout=LIMIT_S) for job in jobs]
     assert [job.returncode for job in jobs] == [0] * len(jobs), results
     assert last_dict(results[0][0]) == one_process
     if hosts:
@@ -145,28 +146,28 @@ def running(tmp_path, recipe):
     settings += ["--ckpt_save_dir", tmp_path]
     job = launch("--nproc", 2, "--log_dir", tmp_path / "log", TINY, "-c", recipe, *settings)
     log = tmp_path / "log/worker_0.log"
-    deadline = time.monotonic() + 240
     try:
-        while not (log.is_file() and "Epoch: [3/1000]" in log.read_text()):
-            assert job.poll() is None, job.communicate()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
+        wait_until(
+            lambda: job.poll() is not None or (log.is_file() and "Epoch: [3/1000]" in log.read_text()),
+            "the third epoch",
+        )
+        assert job.poll() is None, job.communicate()
         listed = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True).stdout
         children = [int(line.split()[0]) for line in listed.splitlines() if line.split()[1] == str(job.pid)]
         yield job, {environment(pid).get("RANK_ID", "scheduler"): pid for pid in children}
     finally:
         if job.poll() is None:
             job.terminate()
-            job.communicate(timeout=150)
+            job.communicate(timeout=LIMIT_S)
 
 
 def test_a_worker_that_is_killed_ends_the_job(running):
     job, children = running
     begin = time.monotonic()
     os.kill(children["1"], signal.SIGKILL)
-    _, err = job.communicate(timeout=60)
+    _, err = job.communicate(timeout=LIMIT_S)
     assert job.returncode == 137
-    assert time.monotonic() - begin < 15  # MindSpore's own heartbeat takes 30 s
+    assert time.monotonic() - begin < 29  # MindSpore's own heartbeat takes 30 s
     assert "rank 1 (device 1) was the first to end, killed by SIGKILL" in err
     assert not any(is_alive(pid) for pid in children.values())
 
@@ -174,7 +175,7 @@ def test_a_worker_that_is_killed_ends_the_job(running):
 def test_sigterm_stops_all_ranks_at_the_same_step_and_saves(running, tmp_path):
     job, children = running
     job.terminate()
-    _, err = job.communicate(timeout=120)
+    _, err = job.communicate(timeout=LIMIT_S)
     assert job.returncode == 143, err
     stops = [
         re.search(r"stopped by SIGTERM at (epoch \d+, step \d+|the end of epoch \d+)", path.read_text())

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import yaml
 from script_runner import ROOT
+from time_limits import LIMIT_S
 from torch_writer import write_torch_file
 from zoo_keys import TRAINING_OPTIONS
 
@@ -172,7 +173,7 @@ class Desk:
             start_new_session=True,
         )
         try:
-            out, _ = job.communicate(timeout=240)
+            out, _ = job.communicate(timeout=LIMIT_S)
         finally:
             if job.returncode is None:  # nothing of it is left behind
                 os.killpg(job.pid, signal.SIGKILL)

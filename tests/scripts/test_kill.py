@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import yaml
 from event_files import assert_equals_log
+from time_limits import LIMIT_S
 
 HERE = Path(__file__).parent
 KILLS = 20
@@ -92,7 +93,7 @@ def recipe(tmp_path_factory) -> Path:
 @pytest.mark.slow
 def test_killed_runs_equal_one_that_was_not(tmp_path, recipe):
     whole = start(tmp_path / "whole", recipe, "--profile", "3:6")
-    out, _ = whole.communicate(timeout=180)
+    out, _ = whole.communicate(timeout=LIMIT_S)
     assert whole.returncode == 0, out
     expected = figures(tmp_path / "whole")
     assert len(expected["steps"]) == EPOCHS * STEPS
@@ -137,6 +138,6 @@ def _is_killed(process: subprocess.Popen, dice: random.Random) -> bool:
     time.sleep(dice.uniform(0, 0.3))
     if process.poll() is None and lines == 0:
         os.killpg(process.pid, signal.SIGKILL)
-    out, _ = process.communicate(timeout=120)
+    out, _ = process.communicate(timeout=LIMIT_S)
     assert process.returncode in (0, -signal.SIGKILL), "".join(printed) + out
     return process.returncode != 0

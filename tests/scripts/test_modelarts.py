@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from time_limits import LIMIT_S, wait_until
 from tiny_run import tiny_net
 
 from mindcv.config import parse_args
@@ -70,11 +71,9 @@ def test_a_job_that_is_stopped_goes_on_elsewhere(bucket, image_folder, tmp_path)
         stderr=subprocess.STDOUT,
         text=True,
     )
-    deadline = time.time() + 60
-    while "out/checkpoints.json" not in bucket.names() and time.time() < deadline and job.poll() is None:
-        time.sleep(0.1)
+    wait_until(lambda: "out/checkpoints.json" in bucket.names() or job.poll() is not None, "a checkpoint in the store")
     job.send_signal(signal.SIGINT)
-    out, _ = job.communicate(timeout=60)
+    out, _ = job.communicate(timeout=LIMIT_S)
     assert job.returncode == 130, out
     assert "going on" not in out
     expected = sums(tmp_path / "first")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 from script_runner import ROOT, run
+from time_limits import LIMIT_S
 
 from mindcv.engine import read_checkpoint
 
@@ -76,11 +77,11 @@ def runs(folder):
 def train(log_folder, workers, options):
     """Runs tiny_run.py to its end and returns what it printed."""
     if workers == 1:
-        done = run(*options, script="tests/scripts/tiny_run.py", timeout=480)
+        done = run(*options, script="tests/scripts/tiny_run.py")
     else:
         launch = [sys.executable, "-m", "mindcv", "launch", "--nproc", workers, "--log_dir", log_folder]
         command = [*launch, ROOT / "tests/scripts/tiny_run.py", *options]
-        done = subprocess.run([*map(str, command)], capture_output=True, text=True, cwd=ROOT, timeout=480)
+        done = subprocess.run([*map(str, command)], capture_output=True, text=True, cwd=ROOT, timeout=LIMIT_S)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return done.stdout + done.stderr
 

@@ -7,11 +7,11 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import yaml
 from script_runner import ROOT, run, start
+from time_limits import LIMIT_S, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -82,15 +82,12 @@ def test_a_signal_stops_cleanly_and_keeps_a_checkpoint(tmp_path, number, code):
         if "step: [3/" in line:
             break
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=LIMIT_S)
     assert process.returncode == code, out + err
     assert "Traceback" not in err
     path = re.search(r"mindcv: stopped by SIG\w+ at epoch 1, step \d+; saved (\S+)", err).group(1)
     assert os.path.getsize(path) > 1_000_000
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and _group_is_alive(process.pid):
-        time.sleep(0.1)
-    assert not _group_is_alive(process.pid), "a process of the run is left"
+    wait_until(lambda: not _group_is_alive(process.pid), "the end of all processes of the run")
     done = run("-c", RECIPE, *SMALL, "--ckpt_path", path, script="validate.py")
     assert done.returncode == 0, done.stderr
 

@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+from time_limits import wait_until
 
 from mindcv.utils import fs, remote, transfer
 from mindcv.utils.remote import Entry, RemoteError, find_file
@@ -159,9 +160,7 @@ def test_a_mirror_follows_a_folder(bucket, tmp_path):
     (folder / ".tmp").write_text("half")
     mirror = Mirror(folder, f"{bucket.url}/job", last=("checkpoints.json",))
     mirror.changed()
-    deadline = time.time() + 20
-    while len(bucket.names()) < 2 and time.time() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: len(bucket.names()) >= 2, "the first copies")
     (folder / "old.ckpt").unlink()
     (folder / "new.ckpt").write_bytes(OTHER)
     (folder / "rank_0").mkdir()
@@ -194,9 +193,7 @@ def test_a_store_that_is_down_for_a_while_does_not_end_a_mirror(bucket, tmp_path
     mirror = Mirror(folder, f"{bucket.url}/job")
     bucket.proxy.is_down = True
     mirror.changed()
-    deadline = time.time() + 20
-    while "could not be copied out" not in caplog.text and time.time() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: "could not be copied out" in caplog.text, "the warning")
     bucket.proxy.is_down = False
     mirror.finish()
     assert bucket.get("job/a") == b"a"

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from time_limits import LIMIT_S
 
 from mindcv.utils import set_default_download_root
 from mindcv.utils.cache import get_default_download_root
@@ -376,7 +377,7 @@ def test_eight_processes_download_once(server: Server, home: Path) -> None:
     command = [sys.executable, "-c", code, url_of(server), SHA256[:8]]
     server.behaviour.cut_after = [50_000]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(8)]
-    outputs = {process.communicate(timeout=60)[0].strip() for process in processes}
+    outputs = {process.communicate(timeout=LIMIT_S)[0].strip() for process in processes}
     assert [process.returncode for process in processes] == [0] * 8
     assert outputs == {str(home / "models" / f"resnet-{SHA256[:8]}.ckpt")}
     assert [wanted for _, wanted in server.behaviour.requests] == [None, "bytes=50000-"]
