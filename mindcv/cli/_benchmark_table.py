@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device",
         choices=("ascend", "gpu", "cpu"),
         default="cpu",
-        help="whose packaged recipes names of models mean (default: cpu)",
+        help="whose packaged recipes names of models mean; gpu runs those for ascend (default: cpu)",
     )
     parser.add_argument("--nproc", type=int, default=1, metavar="N", help="workers (default: 1)")
     parser.add_argument("--steps", type=int, default=100, metavar="N", help="steps that are measured (default: 100)")
@@ -60,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
         ConfigError, ValueError: A recipe is not there, or not right.
         RunError: A recipe cannot be run.
     """
+    if args.device == "gpu":
+        args.keys = ["--device_target", "GPU", *args.keys]
     recipes = [_recipe_of(name, args.device) for name in args.config]
     configs = [read_config(["-c", recipe, *args.keys]) for recipe in recipes]
     figures = [_measure(recipe, args) for recipe in recipes]
@@ -83,10 +85,11 @@ def _recipe_of(name: str, device: str) -> str:
     """
     if name.endswith((".yaml", ".yml")):
         return find_recipe(name)
-    known = {path.stem: path for folder in recipe_folders() for path in folder.rglob(f"*_{device}.yaml")}
-    recipe = f"{name}_{device}"
+    written_for = "ascend" if device == "gpu" else device
+    known = {path.stem: path for folder in recipe_folders() for path in folder.rglob(f"*_{written_for}.yaml")}
+    recipe = f"{name}_{written_for}"
     if recipe not in known:
-        models = [stem.removesuffix(f"_{device}") for stem in known]
+        models = [stem.removesuffix(f"_{written_for}") for stem in known]
         raise ValueError(f"no packaged recipe of {name!r} for {device}{suggest(name, models) or '; give a YAML file'}")
     return str(known[recipe])
 

@@ -63,11 +63,27 @@ def find_recipe(name: str) -> str:
         raise ConfigError([f"recipe {name!r} is not the name of one alone; give one of {', '.join(sorted(named))}"])
     if local_path(name).exists():
         return name  # a folder, which reading refuses
+    raise ConfigError([f"recipe {name!r} does not exist; {_instead_of(inside, sorted(known))}"])
+
+
+def _instead_of(inside: str, known: list[str]) -> str:
+    """Says what to use where there is no such recipe: a training has one, whatever devices it can run on."""
+    family, _, file = inside.removesuffix(".yaml").rpartition("/")
+    model, _, device = file.rpartition("_")
+    ending = "_cpu.yaml" if device == "cpu" else "_ascend.yaml"
+    written = {Path(path).name.removesuffix(ending): path for path in known if path.endswith(ending)}
+    for name, path in written.items():
+        if name.replace("_", "") == model.replace("_", ""):  # MindCV's resnet/resnet_50_ascend.yaml
+            return f"use {path}" + (" --device_target GPU" if device == "gpu" else "")
+    if device == "cpu":
+        for path in written.values():
+            if path.startswith(f"{family}/"):
+                return f"use {path} --model {model}"
     by_stem = {Path(path).stem: path for path in known}
-    close = closest(inside, sorted(known), 3, cutoff=0.4)
-    close = close or [by_stem[word] for word in closest(stem, sorted(by_stem), 3, cutoff=0.4)]
-    hint = f"; closest packaged recipes: {', '.join(close)}" if close else "; give a path to a YAML file"
-    raise ConfigError([f"recipe {name!r} does not exist{hint}"])
+    close = closest(inside, known, 3, cutoff=0.4) or [by_stem[stem] for stem in closest(file, by_stem, 3, cutoff=0.4)]
+    if not close:
+        return "give a path to a YAML file"
+    return f"closest packaged recipes: {', '.join(close)}; --model changes a recipe's model"
 
 
 @dataclass

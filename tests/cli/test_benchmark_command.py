@@ -168,11 +168,13 @@ def test_table_errors_come_before_anything_is_measured(words, message, capsys, m
 
 
 @pytest.mark.no_mindspore
-def test_a_models_name_means_its_packaged_recipe(monkeypatch, capsys):
+@pytest.mark.parametrize(("device", "keys"), [("ascend", []), ("gpu", ["--device_target", "GPU"])])
+def test_a_models_name_means_its_packaged_recipe(device, keys, monkeypatch, capsys):
     asked = []
-    monkeypatch.setattr(_benchmark_table, "_measure", lambda recipe, args: asked.append(recipe) or FIGURES)
-    assert main(["benchmark", "table", "-c", "resnet18", "seresnet18", "--device", "ascend", "--json", "-"]) == 0
-    assert [path.split("configs/")[1] for path in asked] == [
+    monkeypatch.setattr(_benchmark_table, "_measure", lambda recipe, args: asked.append((recipe, args.keys)) or FIGURES)
+    assert main(["benchmark", "table", "-c", "resnet18", "seresnet18", "--device", device, "--json", "-"]) == 0
+    assert [keys for _, keys in asked] == [keys] * 2
+    assert [path.split("configs/")[1] for path, _ in asked] == [
         "resnet/resnet18_ascend.yaml",
         "senet/seresnet18_ascend.yaml",
     ]

@@ -286,12 +286,29 @@ def test_recipe_inside_the_wheel(wheel, name):
     assert load_recipe(name).lr == 0.125
 
 
-def test_unknown_recipe_lists_the_closest(wheel):
-    with pytest.raises(ConfigError) as error:
-        find_recipe("resnet/resnext50_cpu.yaml")
-    assert str(error.value) == (
-        "recipe 'resnet/resnext50_cpu.yaml' does not exist; closest packaged recipes: resnext/resnext50_32x4d_cpu.yaml"
-    )
+def test_a_recipe_that_is_not_there_is_answered_with_what_to_use(wheel):
+    for name in ("resnext50_32x4d_ascend.yaml", "resnext101_32x4d_ascend.yaml"):
+        wheel.with_name(name).touch()
+    folder = wheel.parent.parent / "resnet"
+    folder.mkdir()
+    for name in ("resnet18_cpu.yaml", "resnet50_ascend.yaml"):
+        (folder / name).touch()
+    for name, answer in {
+        "configs/resnext/resnext50_32x4d_gpu.yaml": "use resnext/resnext50_32x4d_ascend.yaml --device_target GPU",
+        "resnext/resnext101_32x4d_cpu.yaml": "use resnext/resnext50_32x4d_cpu.yaml --model resnext101_32x4d",
+        "resnet/resnext50_32x4d_cpu.yaml": "use resnext/resnext50_32x4d_cpu.yaml",
+        "resnet50_gpu": "use resnet/resnet50_ascend.yaml --device_target GPU",
+        "configs/resnet/resnet_50_ascend.yaml": "use resnet/resnet50_ascend.yaml",
+        "resnet/resnet_50_gpu.yaml": "use resnet/resnet50_ascend.yaml --device_target GPU",
+        "resnet/resnet34_ascend.yaml": (
+            "closest packaged recipes: resnet/resnet50_ascend.yaml, resnext/resnext50_32x4d_ascend.yaml, "
+            "resnext/resnext101_32x4d_ascend.yaml; --model changes a recipe's model"
+        ),
+        "nothing.like.it": "give a path to a YAML file",
+    }.items():
+        with pytest.raises(ConfigError) as error:
+            find_recipe(name)
+        assert str(error.value) == f"recipe {name!r} does not exist; {answer}"
 
 
 def test_name_that_two_recipes_have_lists_both(wheel):
