@@ -78,8 +78,8 @@ def read_settings(path: str, documents: bool = False) -> list[Setting]:
             problems.append(f"{source}: {name}: cannot be read: {getattr(error, 'problem', None) or error}")
             continue
         if name in settings:
-            line = settings[name].source.rsplit(":", 1)[1]
-            problems.append(f"{source}: {name}: got {shown(value)}, but it is already on line {line}")
+            first = settings[name].source.rsplit(":", 1)[1]
+            problems.append(f"{source}: {name}: got {shown(value)}, but it is already on line {first}")
         settings[name] = Setting(name, value, name, source, rank=0)
     if problems:
         raise ConfigError(problems)
@@ -113,10 +113,11 @@ def _check_structure(text: str, path: str) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         line = event.start_mark.line + 1 if event.start_mark else 1
-        if getattr(event, "anchor", None) is not None:
+        anchor = getattr(event, "anchor", None)
+        if anchor is not None:
             sign = "*" if isinstance(event, yaml.AliasEvent) else "&"
             raise ConfigError(
-                [f"{path}:{line}: got {sign}{event.anchor}: a recipe has no anchors and aliases; write the value out"]
+                [f"{path}:{line}: got {sign}{anchor}: a recipe has no anchors and aliases; write the value out"]
             )
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
