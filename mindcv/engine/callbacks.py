@@ -19,6 +19,7 @@ from ..utils.registry import unknown_name_message
 from .checkpoint import CheckpointManager, TrainState, save_cell
 from .distributed import average_batch_norm, rank, sum_over_ranks, world_size
 from .ema import averaged_weights
+from .finite import require_finite
 from .report import EVENT_LOG, RunReporter
 from .train_step import TrainStep
 
@@ -149,6 +150,7 @@ class StateMonitor(Callback):
     def on_train_epoch_end(self, run_context: RunContext) -> None:
         params = run_context.original_args()
         average_batch_norm(_train_cell(params))
+        require_finite(_train_cell(params), f"at the end of epoch {self.state.epoch + 1}")
         self.state.epoch, self.state.step = self.state.epoch + 1, 0
         epoch = self.state.epoch
         train_s = time.perf_counter() - self._epoch_begin

@@ -98,8 +98,10 @@ class RunReporter:
             title = f"Epoch {epoch}/{self.epochs}"
             self._bar = tqdm(total=steps, initial=state.step, desc=title, unit="step", leave=False, dynamic_ncols=True)
 
-    def step(self, state: TrainState, losses: list[float], lr: float, data_wait_s: float) -> None:
-        """The losses of the last `len(losses)` steps are known."""
+    def step(
+        self, state: TrainState, losses: list[float], lr: float, data_wait_s: float, dropped_updates: int | None = None
+    ) -> None:
+        """The losses of the last `len(losses)` steps are known, and how many updates of the run were dropped."""
         now = time.perf_counter()
         self._readings.append((now, state.global_step))
         begin, first = self._readings[0]
@@ -116,6 +118,8 @@ class RunReporter:
             self._readings.append((now, state.global_step))
         shown = f"loss={losses[-1]:.4f}, lr={lr:.3g}, {speed:.1f} img/s, "
         shown += f"data wait {wait_share:.0%}, ETA {eta}"
+        if dropped_updates:
+            shown += f", {dropped_updates} dropped"
         if self._bar is not None:
             self._bar.set_postfix_str(shown, refresh=False)
             self._bar.update(len(losses))
@@ -124,7 +128,8 @@ class RunReporter:
             return
         where = {"epoch": self._epoch, "step": state.step, "global_step": state.global_step}
         wait = {"data_wait_s": data_wait_s, "data_wait_share": wait_share}
-        self.event("train", **where, loss=losses[-1], lr=lr, images_per_s=speed, **wait)
+        dropped = {} if dropped_updates is None else {"dropped_updates": dropped_updates}
+        self.event("train", **where, loss=losses[-1], lr=lr, images_per_s=speed, **wait, **dropped)
         if self.is_master and self._bar is None:
             _logger.info("Epoch: [%d/%d], step: [%d/%d], %s", self._epoch, self.epochs, state.step, self._steps, shown)
 
@@ -139,6 +144,8 @@ class RunReporter:
         parts += [f"{name}={row[name]:.2%}" for name in self.metrics if name in row]
         parts += [f"lr={row['lr']:.3g}", f"{row['images_per_s']:.1f} img/s", f"data wait {row['data_wait_s']:.1f} s"]
         parts += [f"train {row['train_s']:.1f} s", f"eval {row.get('eval_s', 0.0):.1f} s"]
+        if row.get("dropped_updates"):
+            parts.append(f"{row['dropped_updates']} updates dropped so far")
         _logger.info("Epoch %d/%d: %s", row["epoch"], self.epochs, ", ".join(parts))
         self._write_result_log(state.history)
 
@@ -165,7 +172,11 @@ class RunReporter:
         if not self.is_master or saver is None:
             return
         peak = peak_memory_mb()
-        self.event("run_end", best_metric=state.best_metric, best_epoch=state.best_epoch, **peak)
+        dropped = state.history[-1].get("dropped_updates") if state.history else None
+        of_updates = {} if dropped is None else {"dropped_updates": dropped}
+        self.event("run_end", best_metric=state.best_metric, best_epoch=state.best_epoch, **of_updates, **peak)
+        if dropped:
+            _logger.info("Dropped updates: %d, as their gradients were not finite", dropped)
         best = saver.last_path
         if state.best_metric is not None:
             best = saver.best_path

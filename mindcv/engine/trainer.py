@@ -14,6 +14,7 @@ from .checkpoint import CheckpointSaver, TrainState
 from .distributed import average_batch_norm, average_gradients, mean_over_ranks, rank, wait_for_ranks, world_size
 from .ema import averaged_weights
 from .evaluator import Evaluator
+from .finite import require_finite
 from .profile import StepProfiler
 from .report import RunReporter
 from .signals import StopSignal, keep_handlers
@@ -102,12 +103,13 @@ class Trainer:
         self.profiler = profiler
         self._has_run_a_step = False
         self._overflows_in_a_row = 0
+        self._finite_at = -1
 
     def fit(self, state: TrainState | None = None) -> TrainState:
         """Trains from `state` (from the start when None) to the last epoch and returns where it ended.
 
         Raises:
-            RunError: The loss is not finite.
+            RunError: The loss, a weight, a statistic or an average is not finite, or most updates were dropped.
             RunStopped: Ctrl-C or SIGTERM; a checkpoint has been saved.
         """
         state = state or TrainState()
@@ -130,7 +132,24 @@ class Trainer:
                 if state.epoch < self.schedule.epochs:
                     self._stop_if_asked(stop.agree(), state, is_saved)
         self._finish(state)
+        self._name_what_was_not_used(state)
         return state
+
+    def _name_what_was_not_used(self, state: TrainState) -> None:
+        """Batches and updates that have not changed the weights; a run that had hardly any other has failed."""
+        waiting = self.step.waiting_batches
+        if waiting:
+            _logger.warning(
+                "the last %d batches of the run are in no update, as gradient_accumulation_steps is %d; the last "
+                "checkpoint keeps their gradients for a run that goes on with a larger epoch_size",
+                *(waiting, self.step.accumulation_steps),
+            )
+        dropped, updates = self.step.dropped_updates, state.global_step // self.step.accumulation_steps
+        if 2 * dropped > updates:
+            raise RunError(
+                f"{dropped} of the run's {updates} updates were dropped, as their gradients were not finite, so the "
+                "weights are hardly trained; lower lr or loss_scale, or look at the data"
+            )
 
     def _train_epoch(self, state: TrainState, stop: StopSignal) -> dict[str, float]:
         """Runs the batches that are left of the epoch and returns its figures."""
@@ -139,6 +158,7 @@ class Trainer:
         if state.step < self.steps_per_epoch:
             self.feed.begin_epoch(state.epoch, state.step)
         wait_before, seconds_before = self.feed.wait_s, state.train_s
+        steps_before, dropped_before = state.step, self.step.dropped_updates
         begin = time.perf_counter()
         pending = []
         while state.step < self.steps_per_epoch:
@@ -164,11 +184,14 @@ class Trainer:
                 for loss in losses:
                     state.loss_sum += loss
                 state.train_s = seconds_before + time.perf_counter() - begin
-                self.reporter.step(state, losses, self._learning_rate(state), self.feed.wait_s - wait_before)
+                self.reporter.step(
+                    *(state, losses, self._learning_rate(state), self.feed.wait_s - wait_before),
+                    dropped_updates=self._dropped_updates(),
+                )
                 if is_saved and not is_last:
                     self._save(state, None)
                 self._stop_if_asked(stop.agree(), state, is_saved and not is_last)
-        return {
+        row = {
             "epoch": state.epoch + 1,
             "steps": self.steps_per_epoch,
             "loss": state.loss_sum / self.steps_per_epoch,
@@ -177,6 +200,25 @@ class Trainer:
             "data_wait_s": self.feed.wait_s - wait_before,
             "images_per_s": self.steps_per_epoch * self.reporter.images_per_step / state.train_s,
         }
+        dropped = self._dropped_updates()
+        if dropped is None:
+            return row
+        updates = (self.steps_per_epoch - steps_before) // self.step.accumulation_steps
+        if 2 * (dropped - dropped_before) > updates:
+            _logger.warning(
+                "%d of %d updates were dropped: their gradients were not finite", dropped - dropped_before, updates
+            )
+        return {**row, "dropped_updates": dropped}
+
+    def _dropped_updates(self) -> int | None:
+        """How many updates of the run were dropped; None where none is looked at."""
+        return self.step.dropped_updates if self.step.checks_overflow else None
+
+    def _require_finite(self, state: TrainState, what_is_next: str) -> None:
+        """Looked at once for each step, whatever comes after it."""
+        if self._finite_at != state.global_step:
+            require_finite(self.step, f"{_position(state)}, before {what_is_next}")
+            self._finite_at = state.global_step
 
     def _learning_rate(self, state: TrainState, back: int = 0) -> float:
         """The learning rate of the last step, or of so many steps before."""
@@ -216,6 +258,7 @@ class Trainer:
         """Adds the validation figures to the epoch's row and notes whether it is the best."""
         begin = time.perf_counter()
         average_batch_norm(self.step)
+        self._require_finite(state, "the evaluation")
         with averaged_weights(self.step):
             # All ranks take part in the sums at the end, so with several an evaluation is not cut short.
             result = evaluator.run(self.reporter.show_progress, lambda: stop.number is not None and world_size() == 1)
@@ -234,9 +277,13 @@ class Trainer:
         average_batch_norm(self.step)
         if state.global_step % self.step.accumulation_steps:
             average_gradients(self.step.accumulated)
+        self._require_finite(state, "the checkpoint")
         if self.saver is None:
             return
-        self.reporter.event("checkpoint", file=self.saver.path_of(state).name, epoch=state.epoch, step=state.step)
+        event = {"file": self.saver.path_of(state).name, "epoch": state.epoch, "step": state.step}
+        if self.step.waiting_batches:
+            event["accumulated_batches"] = self.step.waiting_batches
+        self.reporter.event("checkpoint", **event)
         # What the log says beyond this is told again by a run that goes on from here.
         state.log_bytes = self.reporter.log_bytes()
         self.saver.save(self.step, state, metric)
@@ -258,6 +305,9 @@ class Trainer:
         # A launcher that sees one rank end kills the others, also one that is still saving.
         wait_for_ranks()
         self.reporter.close_bar()
-        where = f"epoch {state.epoch + 1}, step {state.step}" if state.step else f"the end of epoch {state.epoch}"
         kept = f"; saved {self.saver.last_path}" if self.saver else ""
-        raise RunStopped(f"stopped by {signal.Signals(number).name} at {where}{kept}", 128 + number)
+        raise RunStopped(f"stopped by {signal.Signals(number).name} {_position(state)}{kept}", 128 + number)
+
+
+def _position(state: TrainState) -> str:
+    return f"at epoch {state.epoch + 1}, step {state.step}" if state.step else f"at the end of epoch {state.epoch}"

@@ -26,6 +26,7 @@ from mindcv.engine import (
     read_checkpoint,
 )
 from mindcv.engine.feed import HostFeed, SinkFeed, can_sink
+from mindcv.engine.finite import require_finite
 from mindcv.utils.errors import RunError, RunStopped
 
 SAMPLES, BATCH, CLASSES = 20, 4, 3
@@ -75,7 +76,10 @@ class Run:
         optimizer = nn.SGD(self.network.trainable_params(), rates, momentum=0.9)
         loss = nn.CrossEntropyLoss()
         scale = options.get("scale", 1.0)
-        self.step = TrainStep(LossWithNetwork(self.network, loss), optimizer, scale, ema=ema)
+        accumulation = options.get("accumulation", 1)
+        self.step = TrainStep(
+            *(LossWithNetwork(self.network, loss), optimizer, scale), ema=ema, gradient_accumulation_steps=accumulation
+        )
         if state is not None:
             load_state(self.step, *state[:2])
             self.state = state[2]
@@ -250,6 +254,71 @@ def test_the_batch_of_such_a_loss_is_named(tmp_path, read_interval, size, more):
     with pytest.raises(RunError, match=re.escape(said)):
         run.fit()
     assert listing.read_text().splitlines() == names
+
+
+@pytest.mark.parametrize(
+    ("name", "last"), [("dense.weight", "net-1_3.ckpt"), ("ema.dense.bias", "net-1_3.ckpt"), ("accum.dense.bias", None)]
+)
+@pytest.mark.parametrize("evaluated", [True, False])
+def test_what_is_not_finite_is_neither_evaluated_nor_saved(tmp_path, name, last, evaluated):
+    """The entry is named, and the checkpoint before stays the newest."""
+    run = Run(tmp_path, ema=True, save_steps=3 if last else None)
+    if not evaluated:
+        run.trainer.evaluator = None
+    run_step, count = run.trainer.feed.run_step, iter(range(100))
+
+    def breaking():
+        loss = run_step()
+        if next(count) == 4:
+            values = run.step.parameters_dict()[name].asnumpy().copy()
+            values.flat[1] = np.inf
+            ms.ops.assign(run.step.parameters_dict()[name], ms.Tensor(values))
+        return loss
+
+    run.trainer.feed.run_step = breaking
+    words = rf"^{re.escape(name)} is not finite \(1 of \d+ values, the first one inf\) at .*before the checkpoint"
+    with pytest.raises(RunError, match=words):
+        run.fit()
+    assert [path.name for path in tmp_path.glob("net-*.ckpt")] == ([last] if last else [])
+    assert not (tmp_path / "net_best.ckpt").exists()
+
+
+def test_a_sum_that_overflows_is_no_fault():
+    cell = nn.Dense(2, 2, weight_init="zeros")
+    cell.weight.set_data(ms.Tensor(np.full((2, 2), 3e38, np.float32)))
+    require_finite(cell, "here")
+
+
+def test_dropped_updates_are_counted_in_events_lines_and_end(tmp_path, caplog):
+    caplog.set_level("INFO")
+    run = Run(tmp_path, epochs=2, bad=2 * BATCH, scale=LossScale(4.0, drop_overflow=True))
+    state = run.fit()
+    run.trainer.reporter.end_run(run.saver, state)
+    assert [event["dropped_updates"] for event in events(tmp_path, "train")] == [0, 1, 1, 1, 2, 2]
+    assert [event["dropped_updates"] for event in events(tmp_path, "epoch")] == [1, 2]
+    assert events(tmp_path, "run_end")[0]["dropped_updates"] == 2
+    assert "Dropped updates: 2, as their gradients were not finite" in caplog.text
+    assert "1 updates dropped so far" in caplog.text
+    assert "step: [4/5]" in caplog.text
+    assert ", 1 dropped" in caplog.text
+
+
+def test_a_run_whose_updates_were_mostly_dropped_does_not_end_well(tmp_path, caplog):
+    run = Run(tmp_path, epochs=2, bad=slice(0, 3 * BATCH), scale=LossScale(4.0, drop_overflow=True))
+    with pytest.raises(RunError, match=r"6 of the run's 10 updates were dropped, as their gradients were not finite"):
+        run.fit()
+    assert caplog.text.count("3 of 5 updates were dropped") == 2
+    assert (tmp_path / "net-2_5.ckpt").exists()
+
+
+@pytest.mark.parametrize(("accumulation", "left"), [(3, 1), (5, 0)])
+def test_gradients_that_are_left_over_at_the_end_are_named(tmp_path, caplog, accumulation, left):
+    run = Run(tmp_path, epochs=2, accumulation=accumulation)
+    run.fit()
+    words = f"the last {left} batches of the run are in no update, as gradient_accumulation_steps is {accumulation}"
+    assert (words in caplog.text) == bool(left)
+    assert [event.get("accumulated_batches", 0) for event in events(tmp_path, "checkpoint")][-1] == left
+    assert int(read_checkpoint(tmp_path / "net-2_5.ckpt")[0]["accumulated_batches"]) == left
 
 
 def test_a_few_overflows_are_dropped_when_asked(tmp_path):

@@ -6,6 +6,7 @@ from mindspore import nn, ops
 from PIL import Image
 
 from mindcv.config import Config
+from mindcv.engine import read_checkpoint
 from mindcv.train import train
 from mindcv.utils.errors import RunError
 
@@ -54,3 +55,30 @@ def test_the_error_names_the_files_of_the_very_batch(tmp_path, monkeypatch):
     assert len(names) == 4
     assert f"with the batch {', '.join(names)}, listed in" in str(error.value)
     assert [name.endswith("class2/17.png") for name in names].count(True) == 1
+
+
+def test_a_last_batch_of_one_image_at_1x1_maps_leaves_the_statistics_finite(tmp_path):
+    """9 images in batches of 8, at 32 pixels, of which ResNet's last stage makes one value a channel."""
+    cfg = Config(
+        model="resnet18",
+        dataset="digits",
+        ckpt_save_dir=str(tmp_path),
+        device_target="CPU",
+        mode=1,
+        num_samples=9,
+        batch_size=8,
+        drop_remainder=False,
+        image_resize=32,
+        epoch_size=1,
+        warmup_epochs=0,
+        decay_epochs=1,
+        val_while_train=False,
+    )
+    state = train(cfg)
+    assert state.global_step == 2
+    arrays, _ = read_checkpoint(tmp_path / "resnet18-1_2.ckpt")
+    variances = {name: array for name, array in arrays.items() if name.endswith("moving_variance")}
+    assert all(np.isfinite(array).all() for array in variances.values())
+    # Moved by the first batch, of 8 images, alone.
+    last = variances["layer4.1.bn2.moving_variance"]
+    assert (last != 1).all()
