@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import mindspore as ms
+import numpy as np
 from mindspore import nn
 
 from . import engine
 from ._version import __version__
 from .config import Config
+from .config.render import format_value
+from .config.schema import KEYS, OptimizerKeys, ScheduleKeys
 from .data import (
     EvalPreprocess,
     Part,
@@ -21,12 +24,13 @@ from .data import (
     divide,
     epoch_batches,
     get_num_classes,
+    get_samples,
 )
 from .loss import create_loss
 from .models._from_config import build_network
 from .models._loading import checkpoint_marks
-from .optim import create_optimizer
-from .scheduler import create_scheduler
+from .optim import create_optimizer, optimizer_arguments
+from .scheduler import create_scheduler, scheduler_arguments
 
 __all__ = [
     "build_eval_loader",
@@ -39,9 +43,25 @@ __all__ = [
     "build_step",
     "build_train_loader",
     "prepare_network",
+    "warn_of_ignored_keys",
 ]
 
 _logger = logging.getLogger(__name__)
+
+
+def warn_of_ignored_keys(cfg: Config) -> None:
+    """Says in one line each which keys, not at their defaults, the chosen schedule and optimizer do not use."""
+    for section, choice, used in (
+        (ScheduleKeys, f"scheduler {cfg.scheduler}", scheduler_arguments(cfg.scheduler)),
+        (OptimizerKeys, f"opt {cfg.opt}", optimizer_arguments(cfg.opt)),
+    ):
+        ignored = [
+            f"{name}: {format_value(getattr(cfg, name))}"
+            for name in section.model_fields
+            if KEYS[name].keyword not in used and getattr(cfg, name) != KEYS[name].default
+        ]
+        if ignored:
+            _logger.warning("%s does not use %s", choice, ", ".join(ignored))
 
 
 def build_train_loader(cfg: Config) -> tuple[Any, int]:
@@ -58,6 +78,7 @@ def build_train_loader(cfg: Config) -> tuple[Any, int]:
         bad_samples=cfg.bad_samples or "replace",
         bad_samples_file=Path(cfg.ckpt_save_dir) / "bad_samples.tsv",
     )
+    _require_classes(dataset, num_classes, cfg)
     separate = cfg.aug_splits > 0
     transforms = create_transforms(
         cfg.dataset, is_training=True, separate=separate, **cfg.arguments("create_transforms")
@@ -77,6 +98,26 @@ def build_train_loader(cfg: Config) -> tuple[Any, int]:
         mix_on_device=cfg.normalize_on_device,
     )
     return loader, num_classes
+
+
+def _require_classes(dataset: Any, num_classes: int, cfg: Config) -> None:
+    """Refuses to train on one class, which any network gets right, and warns when all images are of one.
+
+    Raises:
+        ValueError: There is one class.
+    """
+    samples = get_samples(dataset)
+    if samples is None or samples.labels.ndim != 1:
+        return
+    where = f"the training data in {cfg.data_dir} ({cfg.train_split})"
+    if num_classes == 1:
+        raise ValueError(
+            f"{where} has 1 class, so that every answer is right; training needs 2 or more: a folder for each class"
+        )
+    if len(np.unique(samples.labels)) == 1:
+        _logger.warning(
+            "all images of %s are of one class out of %d: loss 0 and accuracy 1 will mean nothing", where, num_classes
+        )
 
 
 def build_eval_loader(cfg: Config) -> tuple[Any, int]:

@@ -16,6 +16,7 @@ from .build import (
     build_saver,
     build_step,
     build_train_loader,
+    warn_of_ignored_keys,
 )
 from .config import Config, save_args, summary
 from .data import batch_names, pipeline_errors, save_class_names
@@ -49,6 +50,7 @@ def _train(cfg: Config, device: str, on_saved: Callable[[], None] | None) -> eng
     set_logger("mindcv", output_dir=str(folder), rank=rank)
     _logger.info("mindcv %s, MindSpore %s, %s x %d\n%s", __version__, ms.__version__, device, world_size, summary(cfg))
 
+    warn_of_ignored_keys(cfg)
     loader, num_classes = build_train_loader(cfg)
     steps_per_epoch = loader.get_dataset_size()
     engine.require_same_on_ranks(steps_per_epoch, "the number of steps in an epoch", "look at data_dir on all hosts")

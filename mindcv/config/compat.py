@@ -202,6 +202,17 @@ def _tag(found: dict[str, Setting], notes: list[str]) -> None:
     notes.append(f"{setting.source}: {setting.written}: {setting.value} is read as model: {found['model'].value}")
 
 
+def _counted_from_start(found: dict[str, Setting], notes: list[str]) -> None:
+    """The scripts that say `lr_epochs` and `T_max` count both from the start of the run, with the warm-up."""
+    for name, old in (("multi_step_decay_milestones", "lr_epochs"), ("decay_epochs", "T_max")):
+        setting = found.get(name)
+        if setting and setting.written.replace("-", "_") == old and "warmup_prefix" not in found:
+            found["warmup_prefix"] = replace(setting, key="warmup_prefix", value=False)
+            notes.append(
+                f"{setting.source}: {setting.written} counts from the start of the run, so warmup_prefix: False is set"
+            )
+
+
 def _precedence(setting: Setting) -> int:
     """How strongly a spelling counts against another of the same key in the same source."""
     name = setting.written.replace("-", "_")
@@ -286,6 +297,7 @@ def translate(settings: Iterable[Setting]) -> tuple[dict[str, Setting], list[str
             problems.append(str(error))
         else:
             notes.extend(_notes(alternatives, found[name], originals))
+    _counted_from_start(found, notes)
     try:
         _tag(found, notes)
     except ValueError as error:

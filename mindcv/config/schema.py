@@ -502,17 +502,27 @@ class OptimizerKeys(Section):
         "sgd", "momentum", "nesterov", "adam", "adamw", "lion", "nadam", "adan", "rmsprop", "adagrad", "lamb"
     ] = key("adam", "Optimizer.")
     momentum: Rate = key(0.9, "Momentum of sgd, momentum, nesterov and rmsprop.")
-    weight_decay: NotNegative = key(1e-6, "Weight decay.")
-    use_nesterov: bool = key(False, "Nesterov's momentum, for sgd and momentum.", keyword="nesterov")
+    weight_decay: NotNegative = key(
+        1e-6,
+        "Weight decay: L2, added to the gradient, in sgd, momentum, nesterov, adam, rmsprop and adagrad; decoupled "
+        "from it in adamw, lion, nadam, adan and lamb.",
+    )
+    use_nesterov: bool = key(False, "Nesterov's momentum for sgd, momentum and adam.", keyword="nesterov")
     weight_decay_filter: Literal["disable", "auto", "norm_and_bias"] = key(
         "disable",
         "What weight decay leaves out: nothing, norm parameters as MindSpore does, or norm parameters and biases.",
         old=("filter_bias_and_bn",),
     )
     layer_decay: Annotated[float, Field(gt=0, le=1)] | None = key(
-        None, "Factor of the learning rate from a layer to the one below it; None is off."
+        None,
+        "Factor of the learning rate from a layer to the one below it, counted from the head, frozen layers too; None "
+        "is off. With it, weight_decay_filter 'disable' acts like norm_and_bias.",
     )
-    eps: NotNegative = key(1e-10, "Term in the denominator that keeps it from zero.", old=("opt_eps",))
+    eps: Positive = key(
+        1e-10,
+        "Term that keeps the denominator from zero in adam, adamw, nadam, adan, rmsprop, adagrad and lamb.",
+        old=("opt_eps",),
+    )
 
 
 class ScheduleKeys(Section):
@@ -531,31 +541,60 @@ class ScheduleKeys(Section):
         "cyclic",
     ] = key("cosine_decay", "Course of the learning rate.", old=("lr_scheduler",))
     lr: NotNegative = key(0.001, "Learning rate, the largest of the schedule.")
-    min_lr: NotNegative = key(1e-6, "Smallest learning rate, for schedules that have one.", old=("eta_min",))
+    min_lr: NotNegative = key(
+        1e-6,
+        "Smallest learning rate of cosine_decay, warmup_cosine_decay, one_cycle and cyclic; polynomial_decay ends at "
+        "0.",
+        old=("eta_min",),
+    )
     warmup_epochs: int = key(
         3,
-        "Length of the warm-up; when it is not set, at most a third of epoch_size, and 0 for one_cycle and cyclic.",
+        "Length of the warm-up, a straight line up to lr; when it is not set, at most a third of epoch_size, and 0 for "
+        "one_cycle and cyclic, which have none.",
         unit="epochs",
         ge=0,
         le=MOST_EPOCHS,
     )
-    warmup_factor: Probability = key(0.0, "Share of lr that the warm-up starts from.")
+    warmup_factor: Probability = key(
+        0.0,
+        "Share of lr that the warm-up starts from. With lr_epoch_stair, 0 counts as 1 / (warmup_epochs + 1), so that "
+        "no epoch is trained at rate 0.",
+    )
+    warmup_prefix: bool = key(
+        True,
+        "The schedule starts after the warm-up, and decay_epochs and milestones count from there. False: they count "
+        "from the start of the run, and the warm-up replaces the schedule's first epochs.",
+    )
     decay_epochs: int = key(
         100,
-        "Length of the decay, or of one step of step_decay; when it is not set but epoch_size is, a cosine lasts to "
-        "the end of the run.",
+        "Length of one cosine of cosine_decay and warmup_cosine_decay, after which the rate stays at min_lr; when it "
+        "is not set but epoch_size is, they last to the end of the run. Or how often step_decay lowers the rate. "
+        "exponential_decay and polynomial_decay do not use it.",
         unit="epochs",
         ge=0,
         le=MOST_EPOCHS,
         old=("T_max",),
     )
-    decay_rate: Positive = key(0.9, "Factor of a step; the power of polynomial_decay.", old=("lr_gamma",))
-    multi_step_decay_milestones: Milestones = key(
-        (30, 60, 90), "When multi_step_decay steps.", unit="epochs", keyword="milestones", old=("lr_epochs",)
+    decay_rate: Positive = key(
+        0.9,
+        "Factor of a step of step_decay and multi_step_decay, and of an epoch of exponential_decay; the power of "
+        "polynomial_decay.",
+        old=("lr_gamma",),
     )
-    lr_epoch_stair: bool = key(False, "Change the learning rate once an epoch, not at every step.")
-    num_cycles: int = key(1, "Cycles of cosine_decay and cyclic.", ge=1, le=MOST_EPOCHS)
-    cycle_decay: Positive = key(1.0, "Factor of the learning rate from a cycle to the next.")
+    multi_step_decay_milestones: Milestones = key(
+        (30, 60, 90),
+        "When multi_step_decay lowers the rate.",
+        unit="epochs",
+        keyword="milestones",
+        old=("lr_epochs",),
+    )
+    lr_epoch_stair: bool = key(
+        False, "Change the learning rate once an epoch, not at every step. one_cycle and cyclic need False."
+    )
+    num_cycles: int = key(1, "Cycles of cosine_decay, warmup_cosine_decay and cyclic.", ge=1, le=MOST_EPOCHS)
+    cycle_decay: Positive = key(
+        1.0, "Factor of the highest rate from a cycle of cosine_decay and warmup_cosine_decay to the next."
+    )
 
 
 class LossKeys(Section):
@@ -702,7 +741,8 @@ def _following_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     warmup = _as_number(values.get("warmup_epochs", follow.get("warmup_epochs", warmup_default)))
     cycles = _as_number(values.get("num_cycles", 1))
     if epochs is not None and warmup is not None and cycles and scheduler in ("cosine_decay", "warmup_cosine_decay"):
-        follow["decay_epochs"] = max(1, int((epochs - warmup) // cycles))
+        start = 0 if str(values.get("warmup_prefix")).strip().lower() == "false" else warmup
+        follow["decay_epochs"] = max(1, int((epochs - start) // cycles))
     lr = _as_number(values.get("lr"))
     if lr is not None and 0 <= lr < KEYS["min_lr"].default:
         follow["min_lr"] = lr
@@ -720,7 +760,7 @@ def _as_number(value: Any) -> float | None:
 
 def contradictions(config: Config) -> list[tuple[str, str]]:
     """Returns what no value alone makes wrong but two together do, as (key, one line)."""
-    falls_to_min_lr = ("cosine_decay", "warmup_cosine_decay", "polynomial_decay", "cyclic")
+    falls_to_min_lr = ("cosine_decay", "warmup_cosine_decay", "one_cycle", "cyclic")
     rules = (
         (
             config.ckpt_save_policy == "top_k" and not config.val_while_train,
@@ -751,7 +791,7 @@ def contradictions(config: Config) -> list[tuple[str, str]]:
         (
             config.scheduler in falls_to_min_lr and config.min_lr > config.lr,
             "min_lr",
-            f"min_lr {config.min_lr:g} is above lr {config.lr:g}, where {config.scheduler} starts; set min_lr <= lr",
+            f"min_lr {config.min_lr:g} is above lr {config.lr:g}, the largest of {config.scheduler}; set min_lr <= lr",
         ),
         (
             config.use_nesterov and config.opt in ("sgd", "momentum", "nesterov") and config.momentum == 0,

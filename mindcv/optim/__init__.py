@@ -7,7 +7,7 @@ from .adan import Adan
 from .lamb import Lamb
 from .lion import Lion
 from .nadam import NAdam
-from .optim_factory import create_optimizer, list_optimizers
+from .optim_factory import create_optimizer, list_optimizers, optimizer_arguments
 from .param_groups import WEIGHT_DECAY_FILTERS, create_param_groups
 from .rmsprop import RMSProp
 from .sgd import SGD, Momentum
@@ -29,4 +29,5 @@ __all__ = [
     "create_param_groups",
     "list_optimizers",
     "load_optimizer_state",
+    "optimizer_arguments",
 ]

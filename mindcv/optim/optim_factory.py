@@ -22,7 +22,7 @@ from .rmsprop import RMSProp
 from .sgd import SGD, Momentum
 from .state import load_optimizer_state
 
-__all__ = ["create_optimizer", "list_optimizers"]
+__all__ = ["create_optimizer", "list_optimizers", "optimizer_arguments"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,19 @@ _OPTIMIZERS.register("lamb", _OptimizerInfo(Lamb, _EPS))
 def list_optimizers() -> tuple[str, ...]:
     """Names that `create_optimizer` takes."""
     return tuple(_OPTIMIZERS)
+
+
+def optimizer_arguments(name: str) -> frozenset[str]:
+    """Returns which arguments of `create_optimizer` an optimizer uses; it ignores the others.
+
+    Args:
+        name: A name from `list_optimizers()`, in any case.
+
+    Raises:
+        ValueError: An unknown name.
+    """
+    every = {"opt", "lr", "weight_decay", "weight_decay_filter", "layer_decay", "loss_scale", "checkpoint_path"}
+    return frozenset(every.union(_OPTIMIZERS.find(name).takes))
 
 
 def create_optimizer(

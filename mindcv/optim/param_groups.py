@@ -58,8 +58,8 @@ def create_param_groups(
             `gamma` in their names are not, as nn.Optimizer does by itself. "norm_and_bias": parameters of norm layers,
             biases, all other parameters of one dimension and those that the model's `no_weight_decay()` names are not.
         layer_decay: When given, a parameter at depth d of the model's `group_matcher()` has the learning rate
-            `lr * layer_decay ** (deepest - d)`; what no pattern matches (the head) is deepest. As upstream, "disable"
-            then acts like "norm_and_bias".
+            `lr * layer_decay ** (deepest - d)`; what no pattern matches (the head) is deepest. Frozen layers count, so
+            that freezing some leaves the rates of the others. As upstream, "disable" then acts like "norm_and_bias".
 
     Returns:
         Groups that end with an `order_params` group, so that gradients come in the order of the model.
@@ -82,7 +82,7 @@ def create_param_groups(
     if not params:
         raise ValueError("the optimizer got no parameters: is every parameter of the model frozen?")
     named_free = set(model.no_weight_decay()) if asks_model and hasattr(model, "no_weight_decay") else set()
-    scales = _layer_scales(model, params, layer_decay) if layer_decay is not None else {}
+    scales = _layer_scales(model, layer_decay) if layer_decay is not None else {}
     base_lr = require_lr("lr", lr) if scales else None
 
     groups: dict[tuple[int, bool, float], Group] = {}
@@ -150,13 +150,14 @@ def _as_order(order: int | Sequence[int] | None) -> tuple[int, ...]:
     return (order,) if isinstance(order, int) else tuple(order)
 
 
-def _layer_scales(model: nn.Cell | None, params: Sequence[Parameter], layer_decay: float) -> dict[str, float]:
+def _layer_scales(model: nn.Cell | None, layer_decay: float) -> dict[str, float]:
+    """Returns the factor of the learning rate of every parameter of a model, trained or frozen."""
     if not 0 < layer_decay <= 1:
         raise ValueError(f"layer_decay must be in (0, 1], but got {layer_decay!r}")
     if not hasattr(model, "group_matcher"):
         got = "a list of parameters" if model is None else type(model).__name__
         raise ValueError(f"layer_decay needs a model with a group_matcher(), but got {got}; leave layer_decay out")
-    depths = layer_depths([param.name for param in params], model.group_matcher())
+    depths = layer_depths([param.name for param in model.get_parameters()], model.group_matcher())
     deepest = max(depths.values(), default=0)
     return {name: layer_decay ** (deepest - depth) for name, depth in depths.items()}
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from ..utils.registry import Registry
 from . import dynamic_lr as lr_functions
 
-__all__ = ["create_scheduler", "list_schedulers"]
+__all__ = ["create_scheduler", "list_schedulers", "scheduler_arguments"]
 
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a schedule may depend on, after the warm-up; `epochs` are those that the warm-up leaves."""
+    """What a schedule may depend on, apart from the warm-up; `epochs` are those from where it counts to the end."""
 
     lr: float
     min_lr: float
@@ -33,14 +33,17 @@ class _Plan:
         return {"steps_per_epoch": self.steps_per_epoch, "epochs": self.epochs}
 
 
+# A warm-up comes before, and the rate may change once an epoch. The others plan the whole run in steps.
+_WARM_UP = frozenset({"warmup_epochs", "warmup_factor", "lr_epoch_stair"})
+_COSINE = _WARM_UP | {"warmup_prefix", "min_lr", "decay_epochs", "num_cycles", "cycle_decay"}
+
+
 @dataclass(frozen=True)
 class _ScheduleInfo:
-    """Facts about a schedule: how to compute it, and which values it can work with."""
+    """Facts about a schedule: how to compute it, and which arguments of the factory it uses (besides `lr`)."""
 
     compute: Callable[[_Plan], list[float]]
-    has_floor: bool = False  # falls to min_lr, which cannot be above lr
-    counts_decay_epochs: bool = False  # decay_epochs is the length of something, so at least 1
-    plans_whole_run: bool = False  # has its own rise: neither warm-up nor a rate that is constant within an epoch
+    uses: frozenset[str]
 
 
 _SCHEDULERS: Registry[_ScheduleInfo] = Registry("scheduler", ignore_case=True)
@@ -49,6 +52,18 @@ _SCHEDULERS: Registry[_ScheduleInfo] = Registry("scheduler", ignore_case=True)
 def list_schedulers() -> tuple[str, ...]:
     """Names that `create_scheduler` takes."""
     return tuple(_SCHEDULERS)
+
+
+def scheduler_arguments(name: str) -> frozenset[str]:
+    """Returns which arguments of `create_scheduler` the rates of a schedule depend on; it ignores the others.
+
+    Args:
+        name: A name from `list_schedulers()`, in any case.
+
+    Raises:
+        ValueError: An unknown name.
+    """
+    return _SCHEDULERS.find(name).uses | {"scheduler", "lr", "steps_per_epoch", "num_epochs"}
 
 
 def _constant(plan: _Plan) -> list[float]:
@@ -107,15 +122,19 @@ def _cyclic(plan: _Plan) -> list[float]:
     return lr_functions.cyclic_lr(plan.min_lr, plan.lr, steps_up, **plan.run)
 
 
-_SCHEDULERS.register("constant", _ScheduleInfo(_constant))
-_SCHEDULERS.register("cosine_decay", _ScheduleInfo(_cosine_decay, has_floor=True, counts_decay_epochs=True))
-_SCHEDULERS.register("warmup_cosine_decay", _ScheduleInfo(_cosine_decay, has_floor=True, counts_decay_epochs=True))
-_SCHEDULERS.register("exponential_decay", _ScheduleInfo(_exponential_decay))
-_SCHEDULERS.register("polynomial_decay", _ScheduleInfo(_polynomial_decay))
-_SCHEDULERS.register("step_decay", _ScheduleInfo(_step_decay, counts_decay_epochs=True))
-_SCHEDULERS.register("multi_step_decay", _ScheduleInfo(_multi_step_decay))
-_SCHEDULERS.register("one_cycle", _ScheduleInfo(_one_cycle, has_floor=True, plans_whole_run=True))
-_SCHEDULERS.register("cyclic", _ScheduleInfo(_cyclic, has_floor=True, plans_whole_run=True))
+_SCHEDULERS.register("constant", _ScheduleInfo(_constant, _WARM_UP))
+_SCHEDULERS.register("cosine_decay", _ScheduleInfo(_cosine_decay, _COSINE))
+_SCHEDULERS.register("warmup_cosine_decay", _ScheduleInfo(_cosine_decay, _COSINE))
+_SCHEDULERS.register("exponential_decay", _ScheduleInfo(_exponential_decay, _WARM_UP | {"warmup_prefix", "decay_rate"}))
+_SCHEDULERS.register("polynomial_decay", _ScheduleInfo(_polynomial_decay, _WARM_UP | {"warmup_prefix", "decay_rate"}))
+_SCHEDULERS.register(
+    "step_decay", _ScheduleInfo(_step_decay, _WARM_UP | {"warmup_prefix", "decay_epochs", "decay_rate"})
+)
+_SCHEDULERS.register(
+    "multi_step_decay", _ScheduleInfo(_multi_step_decay, _WARM_UP | {"warmup_prefix", "milestones", "decay_rate"})
+)
+_SCHEDULERS.register("one_cycle", _ScheduleInfo(_one_cycle, frozenset({"min_lr"})))
+_SCHEDULERS.register("cyclic", _ScheduleInfo(_cyclic, frozenset({"min_lr", "num_cycles"})))
 
 
 def create_scheduler(
@@ -132,24 +151,27 @@ def create_scheduler(
     num_cycles: int = 1,
     cycle_decay: float = 1.0,
     lr_epoch_stair: bool = False,
+    *,
+    warmup_prefix: bool = True,
 ) -> list[float]:
     """Computes the learning rate of every step of a run.
 
     First the rate rises in a straight line from `lr * warmup_factor` to `lr` in `warmup_epochs`; then comes, counted
-    from the end of the warm-up:
+    from the end of the warm-up, or without `warmup_prefix` from the start of the run:
 
     * `constant`: `lr`.
     * `cosine_decay`, `warmup_cosine_decay`: `num_cycles` cosines of `decay_epochs` each, cycle c from
-      `lr * cycle_decay ** c` to `min_lr`; then `min_lr`. When warm-up and decay are longer than the run, it ends on
-      the way (a warning says so).
+      `lr * cycle_decay ** c` to `min_lr`; then `min_lr`.
     * `exponential_decay`: `lr * decay_rate ** epoch`.
     * `polynomial_decay`: `lr * (1 - progress) ** decay_rate`, to 0 at the end of the run.
     * `step_decay`: times `decay_rate` every `decay_epochs`.
-    * `multi_step_decay`: times `decay_rate` at each of `milestones`, epochs after the warm-up.
+    * `multi_step_decay`: times `decay_rate` at each of `milestones`.
     * `one_cycle`: from `lr / 25` up to `lr` in the first 30 % of the run, then down to `min_lr`, along cosines.
     * `cyclic`: `num_cycles` triangles from `min_lr` to `lr` and back.
 
     `one_cycle` and `cyclic` plan the whole run in steps: `warmup_epochs` must be 0 and `lr_epoch_stair` False.
+
+    A warning says what happens where decay or milestones reach beyond the run, or end long before it.
 
     Args:
         steps_per_epoch: Steps (updates) in an epoch.
@@ -157,14 +179,17 @@ def create_scheduler(
         lr: The highest rate.
         min_lr: The lowest rate of the cosine, one-cycle and cyclic schedules.
         warmup_epochs: Epochs of the warm-up.
-        warmup_factor: The warm-up's first rate as a part of `lr`.
+        warmup_factor: The warm-up's first rate as a part of `lr`. With `lr_epoch_stair`, 0 counts as
+            `1 / (warmup_epochs + 1)`, so that no epoch is trained at rate 0.
         decay_epochs: Epochs of a cosine, or between two steps of `step_decay`.
         decay_rate: Factor of the exponential and step schedules, power of the polynomial one.
-        milestones: Epochs after the warm-up at which `multi_step_decay` lowers the rate.
+        milestones: Epochs at which `multi_step_decay` lowers the rate.
         num_epochs: Epochs of the run, warm-up included.
         num_cycles: Cycles of the cosine and cyclic schedules.
         cycle_decay: Factor of the highest rate from one cosine to the next.
         lr_epoch_stair: Whether the rate changes once an epoch instead of at every step.
+        warmup_prefix: Whether the schedule starts after the warm-up, and `decay_epochs` and `milestones` count from
+            there. Otherwise they count from the start of the run, and the warm-up replaces the schedule's first epochs.
 
     Returns:
         A list of `steps_per_epoch * num_epochs` floats.
@@ -177,7 +202,7 @@ def create_scheduler(
         ("steps_per_epoch", steps_per_epoch, 1),
         ("num_epochs", num_epochs, 1),
         ("warmup_epochs", warmup_epochs, 0),
-        ("decay_epochs", decay_epochs, 1 if info.counts_decay_epochs else 0),
+        ("decay_epochs", decay_epochs, 1 if "decay_epochs" in info.uses else 0),
         ("num_cycles", num_cycles, 1),
     ):
         if value != value or value < least or value != int(value):
@@ -195,28 +220,23 @@ def create_scheduler(
         raise ValueError(
             f"warmup_epochs={warmup_epochs} is longer than the run of num_epochs={num_epochs}; lower warmup_epochs"
         )
-    if info.has_floor and min_lr > lr:
+    if "min_lr" in info.uses and min_lr > lr:
         raise ValueError(
             f"min_lr={min_lr} is above lr={lr}, so scheduler {scheduler!r} cannot fall to it; lower min_lr"
         )
-    if info.plans_whole_run and (warmup_epochs > 0 or lr_epoch_stair):
+    if "warmup_epochs" not in info.uses and (warmup_epochs > 0 or lr_epoch_stair):
         raise ValueError(
             f"scheduler {scheduler!r} plans the whole run step by step: set warmup_epochs=0 and lr_epoch_stair=False, "
             f"but got warmup_epochs={warmup_epochs}, lr_epoch_stair={lr_epoch_stair}"
         )
-    if info.has_floor and info.counts_decay_epochs and warmup_epochs + decay_epochs > num_epochs:
-        _logger.warning(
-            "warmup_epochs=%s and decay_epochs=%s are together longer than num_epochs=%s: min_lr is not reached",
-            warmup_epochs,
-            decay_epochs,
-            num_epochs,
-        )
-
-    steps_per_epoch, warmup_epochs = int(steps_per_epoch), int(warmup_epochs)
+    steps_per_epoch, warmup_epochs, num_epochs = int(steps_per_epoch), int(warmup_epochs), int(num_epochs)
+    if lr_epoch_stair and not warmup_factor:
+        warmup_factor = 1.0 / (warmup_epochs + 1)
     warm_up = lr_functions.linear_lr if lr_epoch_stair else lr_functions.linear_refined_lr
     warmup_lrs = warm_up(
         warmup_factor, 1.0, warmup_epochs, lr=lr, steps_per_epoch=steps_per_epoch, epochs=warmup_epochs
     )
+    start = warmup_epochs if warmup_prefix else 0
     plan = _Plan(
         lr=lr,
         min_lr=min_lr,
@@ -227,6 +247,36 @@ def create_scheduler(
         cycle_decay=cycle_decay,
         lr_epoch_stair=lr_epoch_stair,
         steps_per_epoch=steps_per_epoch,
-        epochs=int(num_epochs) - warmup_epochs,
+        epochs=num_epochs - start,
     )
-    return warmup_lrs + info.compute(plan)
+    lrs = warmup_lrs + info.compute(plan)[(warmup_epochs - start) * steps_per_epoch :]
+    misfit = _misfit(info, plan, start, warmup_epochs, num_epochs)
+    if misfit:
+        _logger.warning("scheduler %s: %s", scheduler, misfit)
+    return lrs
+
+
+def _misfit(info: _ScheduleInfo, plan: _Plan, start: int, warmup_epochs: int, num_epochs: int) -> str:
+    """Says what happens where a schedule, counted from epoch `start`, is not as long as the run; else empty."""
+    if "warmup_prefix" in info.uses and warmup_epochs == num_epochs:
+        return f"warmup_epochs={warmup_epochs} is the whole run, so nothing comes after the warm-up"
+    after = f"{start} epochs of warm-up and " if start else ""
+    if "milestones" in info.uses:
+        late = [milestone for milestone in plan.milestones or () if start + milestone >= num_epochs]
+        if late:
+            count = f", counted from the end of {start} epochs of warm-up," if start else ""
+            return (
+                f"milestones {', '.join(map(str, late))}{count} come after the last of num_epochs={num_epochs}: "
+                "the rate does not fall there"
+            )
+    elif "num_cycles" in info.uses and "decay_epochs" in info.uses:
+        end = start + plan.decay_epochs * plan.num_cycles
+        cycles = f" in each of num_cycles={plan.num_cycles}" if plan.num_cycles > 1 else ""
+        length = f"{after}decay_epochs={plan.decay_epochs}{cycles}"
+        if end > num_epochs:
+            return f"{length} are together longer than num_epochs={num_epochs}: min_lr is not reached at the end"
+        if end < num_epochs:
+            return f"{length} end before num_epochs={num_epochs}: the last {num_epochs - end} train at {plan.min_lr:g}"
+    elif "decay_epochs" in info.uses and start + plan.decay_epochs >= num_epochs:
+        return f"{after}decay_epochs={plan.decay_epochs} reach beyond num_epochs={num_epochs}: the rate never falls"
+    return ""

@@ -54,11 +54,11 @@ UPSTREAM_FRAGMENTS = [
 
 # The documents' scripts (seeds 000, 001 and 003).
 SEED_FRAGMENTS = [
-    ("lr_scheduler: cosine_annealing\nT_max: 150\neta_min: 0", {"decay_epochs": 150, "min_lr": 0.0}, 3),
+    ("lr_scheduler: cosine_annealing\nT_max: 150\neta_min: 0", {"decay_epochs": 150, "warmup_prefix": False}, 4),
     (
         "lr_scheduler: exponential\nlr_epochs: [30, 60]\nlr_gamma: 0.1",
-        {"scheduler": "multi_step_decay", "multi_step_decay_milestones": (30, 60), "decay_rate": 0.1},
-        3,
+        {"warmup_prefix": False, "multi_step_decay_milestones": (30, 60), "decay_rate": 0.1},
+        4,
     ),
     ("lr_scheduler: exponential", {"scheduler": "exponential_decay"}, 1),
     ("max_epoch: 150", {"epoch_size": 150}, 1),
@@ -244,6 +244,10 @@ def test_the_flags_of_document_001_work():
     ("recipe", "words", "expected"),
     [
         ("max_epoch: 150", ["--epoch_size", "10"], {"epoch_size": 10}),
+        ("T_max: 150", [], {"warmup_prefix": False}),
+        ("T_max: 150", ["--decay_epochs", "10"], {"warmup_prefix": True}),
+        ("T_max: 150\nwarmup_prefix: true", [], {"warmup_prefix": True}),
+        ("warmup_epochs: 5", ["--lr-epochs", "30,60"], {"warmup_prefix": False}),
         ("epoch_size: 150", ["--max_epoch", "10"], {"epoch_size": 10}),
         ("batch_size: 64", ["--batch-size", "8"], {"batch_size": 8}),
         ("label_smooth: 1\nlabel_smooth_factor: 0.2", ["--label_smooth", "0"], {"label_smoothing": 0.0}),

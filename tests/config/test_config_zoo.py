@@ -1,11 +1,15 @@
 """`mindcv config import`: the model zoo's YAML, with the keys of document 003, becomes a recipe."""
 
+import math
+
+import numpy as np
 import pytest
 from zoo_keys import TRAINING_OPTIONS
 
 from mindcv.cli import main
 from mindcv.config import ConfigError, load_recipe
 from mindcv.config.zoo import import_recipe
+from mindcv.scheduler import create_scheduler
 
 pytestmark = pytest.mark.no_mindspore
 
@@ -57,6 +61,7 @@ EXPECTED = {
     "decay_epochs": 150,
     "epoch_size": 150,
     "warmup_epochs": 1,
+    "warmup_prefix": False,
     "weight_decay": 0.0001,
     "momentum": 0.9,
     "loss_scale_type": "fixed",
@@ -93,6 +98,7 @@ def test_recipe_and_what_is_said(zoo, capsys, caplog):
     assert "default_config.yaml:21: eta_min: 0 is read as min_lr: 0" in lines
     assert "default_config.yaml:6: enable_profiling has no effect: set profile to the steps to record" in lines
     assert "default_config.yaml:16: batch_size: 1 has no effect beside per_batch_size" in lines
+    assert "default_config.yaml:19: lr_epochs counts from the start of the run, so warmup_prefix: False is set" in lines
     assert lines[-1].startswith("default_config.yaml: model: seresnext50_32x4d is added: it names no network")
     with open("recipe.yaml", encoding="utf-8") as file:
         assert file.read().count("\n# default_config.yaml:") == len(lines)
@@ -125,6 +131,41 @@ def test_line_of_the_zoo(zoo, line, key, value):
     recipe, _ = import_recipe(str(zoo))
     zoo.write_text(recipe)
     assert getattr(load_recipe(str(zoo)), key) == value
+
+
+STEPS = 4
+
+
+def _zoo_rates(scheduler):
+    """The zoo's schedules of 70 epochs with 5 of warm-up, an entry a step: epochs count from the start of the run."""
+    rates = []
+    for step in range(70 * STEPS):
+        epoch = step // STEPS
+        if epoch < 5:
+            rates.append(0.4 * (step + 1) / (5 * STEPS))
+        elif scheduler == "exponential":
+            rates.append(0.4 * 0.1 ** ((epoch >= 30) + (epoch >= 60)))
+        else:
+            rates.append(0.001 + (0.4 - 0.001) * (1 + math.cos(math.pi * epoch / 70)) / 2)
+    return np.array(rates)
+
+
+@pytest.mark.parametrize("scheduler", ["exponential", "cosine_annealing"])
+def test_rates_are_the_zoos(zoo, scheduler):
+    """The zoo's warm-up is a step ahead of ours, and its cosine falls once an epoch; else the rates are the same."""
+    zoo.write_text(
+        f"lr_scheduler: {scheduler}\nlr: 0.4\nlr_epochs: [30,60]\nlr_gamma: 0.1\neta_min: 0.001\nT_max: 70\n"
+        "max_epoch: 70\nwarmup_epochs: 5\n"
+    )
+    recipe, _ = import_recipe("default_config.yaml")
+    zoo.write_text(recipe)
+    config = load_recipe("default_config.yaml")
+    ours = create_scheduler(STEPS, num_epochs=config.epoch_size, **config.arguments("create_scheduler"))
+    theirs = _zoo_rates(scheduler)
+    every = 1 if scheduler == "exponential" else STEPS
+    np.testing.assert_allclose(ours[5 * STEPS :: every], theirs[5 * STEPS :: every], rtol=1e-9)
+    np.testing.assert_allclose(ours[1 : 5 * STEPS], theirs[: 5 * STEPS - 1], rtol=1e-9)
+    assert len(ours) == len(theirs)
 
 
 def test_an_unknown_key_is_told_and_left_out(zoo):

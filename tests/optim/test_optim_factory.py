@@ -3,6 +3,7 @@
 import inspect
 import logging
 import math
+import re
 from typing import get_args
 
 import mindspore as ms
@@ -10,9 +11,16 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn
 
-from mindcv.config.schema import OptimizerKeys
+from mindcv.config.schema import KEYS, OptimizerKeys
+from mindcv.engine import freeze
 from mindcv.models import create_model
-from mindcv.optim import WEIGHT_DECAY_FILTERS, create_optimizer, create_param_groups, list_optimizers
+from mindcv.optim import (
+    WEIGHT_DECAY_FILTERS,
+    create_optimizer,
+    create_param_groups,
+    list_optimizers,
+    optimizer_arguments,
+)
 from mindcv.optim.param_groups import layer_depths
 from mindcv.weights import read_ckpt, write_ckpt
 
@@ -144,6 +152,31 @@ def test_layer_decay(lr):
     decays = _decay_by_name(optimizer)
     assert decays["conv1.weight"] == 0.1
     assert decays["layer1.0.bn.gamma"] == decays["classifier.bias"] == decays["pos_embed"] == 0.0
+
+
+def _rates(model):
+    optimizer = create_optimizer(model, "sgd", lr=0.2, layer_decay=0.5)
+    params = list(optimizer.parameters)
+    rates = optimizer.get_lr_parameter(params)
+    return {param.name: float(rate.asnumpy()) for param, rate in zip(params, rates, strict=True)}
+
+
+@pytest.mark.parametrize("patterns", ["conv1,pos_embed", "layer1.1", "layer2*", "classifier"])
+def test_layer_decay_of_a_partly_frozen_model(patterns):
+    """Freezing layers leaves the rates of the others as they were."""
+    before, model = _rates(_Model()), _Model()
+    freeze(model, patterns)
+    after = _rates(model)
+    assert 0 < len(after) < len(before)
+    assert after == {name: before[name] for name in after}
+
+
+def test_layer_decay_of_a_resnet_without_layer3():
+    before, model = _rates(create_model("resnet18", num_classes=3)), create_model("resnet18", num_classes=3)
+    freeze(model, "layer3*")
+    after = _rates(model)
+    assert after["layer1.0.conv1.weight"] == before["layer1.0.conv1.weight"] == pytest.approx(0.2 * 0.5**8)
+    assert after == {name: rate for name, rate in before.items() if not name.startswith("layer3")}
 
 
 def test_layer_decay_updates():
@@ -342,3 +375,24 @@ def test_config_has_the_same_choices():
 
 def test_config_has_the_same_weight_decay_filters():
     assert get_args(OptimizerKeys.model_fields["weight_decay_filter"].annotation) == WEIGHT_DECAY_FILTERS
+
+
+@pytest.mark.parametrize("key", ["momentum", "use_nesterov", "eps"])
+def test_help_names_the_optimizers_that_use_a_key(key):
+    named = {name for name in list_optimizers() if re.search(rf"\b{name}\b", KEYS[key].help)}
+    assert named == {name for name in list_optimizers() if KEYS[key].keyword in optimizer_arguments(name)}
+
+
+@pytest.mark.parametrize("argument", ["momentum", "nesterov", "eps", "schedule_decay"])
+@pytest.mark.parametrize("name", list_optimizers())
+def test_arguments_that_an_optimizer_uses(name, argument):
+    """Two steps with another value end elsewhere exactly where `optimizer_arguments` names it."""
+    other = {"momentum": 0.5, "nesterov": True, "eps": 0.5, "schedule_decay": 0.5}[argument]
+    ends = []
+    for arguments in ({}, {argument: other}):
+        parameter = Parameter(Tensor(np.array([1.0, -2.0], np.float32)), name="p")
+        optimizer = create_optimizer([parameter], name, lr=0.1, **arguments)
+        for _ in range(2):
+            optimizer((Tensor(np.array([0.3, 0.2], np.float32)),))
+        ends.append(parameter.asnumpy())
+    assert (not np.array_equal(*ends)) == (argument in optimizer_arguments(name))

@@ -2,13 +2,14 @@
 
 import logging
 import math
+import re
 from typing import get_args
 
 import numpy as np
 import pytest
 
-from mindcv.config.schema import ScheduleKeys
-from mindcv.scheduler import create_scheduler, list_schedulers
+from mindcv.config.schema import KEYS, ScheduleKeys
+from mindcv.scheduler import create_scheduler, list_schedulers, scheduler_arguments
 
 pytestmark = pytest.mark.no_mindspore
 
@@ -115,17 +116,111 @@ def test_one_cycle_down_to_zero():
     assert _create("one_cycle", warmup_epochs=0, min_lr=0.0)[-1] == 0.0
 
 
-def test_decay_beyond_the_run_is_warned_of(caplog):
-    with caplog.at_level(logging.WARNING):
-        lrs = _create("cosine_decay", decay_epochs=20, num_cycles=1)
-    assert "are together longer than num_epochs=12" in caplog.text
-    assert lrs[-1] > MIN_LR
+@pytest.mark.parametrize("name", AFTER_WARMUP)
+def test_counted_from_the_start_of_the_run(name):
+    """Without `warmup_prefix` the warm-up takes the place of the first epochs; the rest is as without warm-up."""
+    lrs = _create(name, warmup_prefix=False)
+    np.testing.assert_allclose(lrs[: STEPS * WARMUP], _create(name)[: STEPS * WARMUP], rtol=1e-12)
+    np.testing.assert_allclose(lrs[STEPS * WARMUP :], _create(name, warmup_epochs=0)[STEPS * WARMUP :], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("warmup", "expected"), [(1, [0.5]), (3, [0.25, 0.5, 0.75]), (4, [0.2, 0.4, 0.6, 0.8])])
+def test_no_epoch_of_a_stair_is_at_rate_0(warmup, expected):
+    lrs = create_scheduler(2, "constant", 1.0, warmup_epochs=warmup, num_epochs=6, lr_epoch_stair=True)
+    np.testing.assert_allclose(lrs, np.repeat([*expected, *[1.0] * (6 - warmup)], 2), rtol=1e-12)
 
 
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [
-        ("cosine", {}, "unknown scheduler 'cosine'; did you mean 'cosine_decay'?"),
+        (
+            "cosine_decay",
+            {"decay_epochs": 20, "num_cycles": 1},
+            "2 epochs of warm-up and decay_epochs=20 are together longer than num_epochs=12: min_lr is not reached",
+        ),
+        ("cosine_decay", {"decay_epochs": 6}, "decay_epochs=6 in each of num_cycles=2 are together longer"),
+        ("cosine_decay", {}, "end before num_epochs=12: the last 2 train at 0.01"),
+        ("warmup_cosine_decay", {"min_lr": 0.0}, "the last 2 train at 0"),
+        ("multi_step_decay", {"milestones": [3, 10, 30]}, "milestones 10, 30, counted from the end of 2 epochs of"),
+        ("multi_step_decay", {"milestones": [3, 12], "warmup_prefix": False}, "milestones 12 come after the last of"),
+        ("step_decay", {"decay_epochs": 10}, "decay_epochs=10 reach beyond num_epochs=12: the rate never falls"),
+        ("polynomial_decay", {"warmup_epochs": EPOCHS}, "warmup_epochs=12 is the whole run"),
+    ],
+)
+def test_a_schedule_that_does_not_fit_the_run_is_warned_of(name, changes, message, caplog):
+    with caplog.at_level(logging.WARNING):
+        _create(name, **changes)
+    [line] = caplog.messages
+    assert message in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("changes", [{"warmup_epochs": 0, "decay_epochs": 6}, {"decay_epochs": 5}])
+def test_a_schedule_that_fits_is_not_warned_of(name, changes, caplog):
+    if "warmup_epochs" in scheduler_arguments(name) or not changes.get("warmup_epochs", WARMUP):
+        _create(name, **changes)
+    assert caplog.messages == []
+
+
+# Another value of each argument.
+OTHER = {
+    "lr": 0.3,
+    "min_lr": 0.02,
+    "warmup_epochs": 3,
+    "warmup_factor": 0.2,
+    "warmup_prefix": False,
+    "decay_epochs": 3,
+    "decay_rate": 0.4,
+    "milestones": [4, 7],
+    "num_cycles": 3,
+    "cycle_decay": 0.4,
+    "lr_epoch_stair": True,
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("argument", OTHER)
+def test_arguments_that_a_schedule_uses(name, argument):
+    """What `scheduler_arguments` names changes the rates, or is refused; what it does not name, does not."""
+    plain = {} if "warmup_epochs" in scheduler_arguments(name) else {"warmup_epochs": 0}
+    before = _create(name, **plain)
+    if argument in ("warmup_epochs", "lr_epoch_stair") and plain:
+        with pytest.raises(ValueError, match=f"set warmup_epochs=0 and lr_epoch_stair=False, but got .*{argument}"):
+            _create(name, **{**plain, argument: OTHER[argument]})
+        return
+    changed = _create(name, **{**plain, argument: OTHER[argument]}) != before
+    assert changed == (argument in scheduler_arguments(name))
+
+
+@pytest.mark.parametrize(
+    ("key", "but"),
+    [
+        ("min_lr", {"polynomial_decay"}),
+        ("decay_epochs", {"exponential_decay", "polynomial_decay"}),
+        ("decay_rate", set()),
+        ("multi_step_decay_milestones", set()),
+        ("num_cycles", set()),
+        ("cycle_decay", set()),
+    ],
+)
+def test_help_names_the_schedules_that_use_a_key(key, but):
+    """`but` are those that the help names because they do not use it."""
+    named = {name for name in NAMES if re.search(rf"\b{name}\b", KEYS[key].help)}
+    assert named - but == {name for name in NAMES if KEYS[key].keyword in scheduler_arguments(name)}
+    assert not but & {name for name in NAMES if KEYS[key].keyword in scheduler_arguments(name)}
+
+
+@pytest.mark.parametrize("key", ["warmup_epochs", "lr_epoch_stair"])
+def test_help_names_the_schedules_that_refuse_a_key(key):
+    named = {name for name in NAMES if re.search(rf"\b{name}\b", KEYS[key].help)}
+    assert named == {name for name in NAMES if key not in scheduler_arguments(name)} == {"one_cycle", "cyclic"}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("cosine_deca", {}, "unknown scheduler 'cosine_deca'; did you mean 'cosine_decay'?"),
         ("constant", {"lr": -0.1}, "lr must be a finite number from 0 on, but got -0.1"),
         ("constant", {"lr": math.nan}, "lr must be a finite number from 0 on, but got nan"),
         ("constant", {"lr": math.inf}, "lr must be a finite number"),

@@ -2,8 +2,16 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from mindcv.build import build_learning_rates, build_network, build_saver, build_step
+from mindcv.build import (
+    build_learning_rates,
+    build_network,
+    build_saver,
+    build_step,
+    build_train_loader,
+    warn_of_ignored_keys,
+)
 from mindcv.config import Config
 from mindcv.engine import TrainState
 from mindcv.models import create_model
@@ -79,3 +87,48 @@ def test_parts_of_a_step_are_frozen_and_recomputed_by_config(caplog):
     assert "freeze: 15 of 62 parameters" in caplog.text
     assert "5 BatchNorm cells keep their statistics" in caplog.text
     assert "recompute: 8 blocks" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("values", "lines"),
+    [
+        ({}, []),
+        ({"scheduler": "cosine_decay", "decay_rate": 0.9, "min_lr": 1e-7}, []),
+        (
+            {"scheduler": "cosine_decay", "decay_rate": 0.1, "multi_step_decay_milestones": [3, 4]},
+            ["scheduler cosine_decay does not use decay_rate: 0.1, multi_step_decay_milestones: 3,4"],
+        ),
+        (
+            {"scheduler": "polynomial_decay", "decay_epochs": 7},
+            ["scheduler polynomial_decay does not use decay_epochs: 7"],
+        ),
+        (
+            {"scheduler": "constant", "num_cycles": 2, "opt": "adamw", "momentum": 0.8, "eps": 1e-8},
+            ["scheduler constant does not use num_cycles: 2", "opt adamw does not use momentum: 0.8"],
+        ),
+        ({"opt": "lion", "use_nesterov": True, "eps": 1e-8}, ["opt lion does not use use_nesterov: True, eps: 1e-08"]),
+    ],
+)
+def test_keys_without_effect_are_told(values, lines, caplog):
+    warn_of_ignored_keys(Config(**values))
+    assert caplog.messages == lines
+
+
+def _folder(tmp_path, counts):
+    for name, count in counts.items():
+        (tmp_path / "train" / name).mkdir(parents=True)
+        for number in range(count):
+            Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / "train" / name / f"{number}.png")
+    return {"data_dir": str(tmp_path), "image_resize": 8, "batch_size": 2}
+
+
+def test_training_on_one_class_is_refused(tmp_path):
+    cfg = Config(**_folder(tmp_path, {"cat": 4}))
+    with pytest.raises(ValueError, match=r"has 1 class, so that every answer is right; training needs 2 or more"):
+        build_train_loader(cfg)
+
+
+def test_training_on_images_of_one_class_is_warned_of(tmp_path, caplog):
+    keys = _folder(tmp_path, {"cat": 4})
+    assert build_train_loader(Config(**keys, num_classes=3))[1] == 3
+    assert "are of one class out of 3: loss 0 and accuracy 1 will mean nothing" in caplog.text
