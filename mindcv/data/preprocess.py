@@ -30,6 +30,10 @@ _PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+# Of the resized image, in pixels: 3 GB of float32 with three channels.
+LARGEST_SIDE = 16384
+
+
 def preset_of(dataset_name: str) -> dict[str, Any]:
     """The preprocessing figures that a dataset fixes, empty for most."""
     return _PRESETS.get(dataset_name.lower(), {})
@@ -107,8 +111,16 @@ class EvalPreprocess:
             raise ValueError(f"crop_pct must be above 0 and at most 1, got {self.crop_pct}")
         if len(self.mean) != len(self.std) or not self.mean:
             raise ValueError(f"mean and std must have one value a channel each, got {self.mean} and {self.std}")
+        if not all(math.isfinite(value) for value in (*self.mean, *self.std)):
+            raise ValueError(f"mean and std must be finite numbers, got {self.mean} and {self.std}")
         if min(self.std) <= 0:
             raise ValueError(f"std must be above 0, got {self.std}")
+        resized = self.resize_size
+        if (resized if isinstance(resized, int) else max(resized)) > LARGEST_SIDE:
+            raise ValueError(
+                f"image_resize {self.image_size} with crop_pct {self.crop_pct} resizes images to {resized} pixels; "
+                f"allowed are {LARGEST_SIDE}"
+            )
         if self.antialias:
             pillow_interpolation(self.interpolation)
         else:

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import dataclasses
+import json
 import logging
 import os
 import platform
@@ -25,7 +26,8 @@ from ..utils.errors import RunError
 from ..utils.fs import atomic_write, local_path, require_directory
 from ..utils.registry import unknown_name_message
 from ..weights import write_weights
-from .info import ExportInfo, file_sha256, info_path, weights_sha256
+from ._mark import write_mark
+from .info import MARKED_FORMATS, ExportInfo, file_sha256, info_path, json_digest, weights_sha256
 from .runtime import Run, live_run, load_run
 from .swaps import swap_layers
 from .transforms import Deployed, fold_batch_norm, half_weight_names, halve_weights
@@ -300,16 +302,18 @@ def _complete(info: ExportInfo, comparison: Comparison, path: Path) -> ExportInf
     """
     if info.class_names is not None and len(info.class_names) != comparison.num_scores:
         raise ValueError(f"got {len(info.class_names)} class names for a network of {comparison.num_scores} classes")
-    return dataclasses.replace(
+    info = dataclasses.replace(
         info,
         num_classes=comparison.num_scores,
-        file_sha256=file_sha256(path),
         verification={
             "largest_difference": comparison.largest_difference,
             "allowed": comparison.allowed,
             "batch_sizes": list(comparison.batch_sizes),
         },
     )
+    if info.format in MARKED_FORMATS and info.encryption is None:
+        write_mark(path, json_digest(json.loads(info.to_json())))
+    return dataclasses.replace(info, file_sha256=file_sha256(path))
 
 
 def _versions(file_format: str) -> dict[str, str]:

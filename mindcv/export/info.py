@@ -3,17 +3,28 @@
 import dataclasses
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..data.preprocess import EvalPreprocess
+from ..data.preprocess import LARGEST_SIDE, EvalPreprocess
 from ..utils.fs import local_path
+from ..utils.text import json_text
+from ._mark import read_mark
 
-__all__ = ["ExportInfo", "file_sha256", "info_path", "read_info", "weights_sha256"]
+__all__ = ["MARKED_FORMATS", "ExportInfo", "file_sha256", "info_path", "json_digest", "read_info", "weights_sha256"]
+
+_logger = logging.getLogger(__name__)
+
+# Formats of which the file keeps the sha256 of its JSON.
+MARKED_FORMATS = ("mindir", "onnx")
+_LARGEST_JSON = 64 << 20
+_MOST_CHANNELS = 65536
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,11 +76,75 @@ class ExportInfo:
         """The batch size that the file takes; None when it takes any."""
         return self.input_shape[0]
 
+    @property
+    def entries(self) -> dict[str, Any]:
+        """What stands in the JSON."""
+        entries = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {**entries, "preprocess": dataclasses.asdict(self.preprocess)}
+
     def to_json(self) -> str:
         """Returns the file's text."""
-        entries = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        entries["preprocess"] = dataclasses.asdict(self.preprocess)
-        return json.dumps(entries, indent=2, ensure_ascii=False) + "\n"
+        return json_text(self.entries, indent=2) + "\n"
+
+
+_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_Side = Annotated[int, Field(ge=1, le=LARGEST_SIDE)]
+_Name = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class _Preprocess(BaseModel):
+    """Kinds and ranges of how an image becomes the input; `EvalPreprocess` checks what they say together."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+    image_size: Annotated[list[_Side], Field(min_length=2, max_length=2)]
+    crop_pct: Annotated[float, Field(gt=0, le=1)]
+    interpolation: _Name
+    mean: Annotated[list[float], Field(min_length=1, max_length=_MOST_CHANNELS)]
+    std: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1, max_length=_MOST_CHANNELS)]
+    antialias: bool
+
+
+class _Entries(BaseModel):
+    """Kinds and ranges of a JSON's entries, and what they must say together."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+    format: Literal["mindir", "onnx", "air", "safetensors"]
+    model: str
+    input_name: _Name
+    input_shape: tuple[
+        Annotated[int, Field(ge=1, le=1_000_000)] | None,
+        Annotated[int, Field(ge=1, le=_MOST_CHANNELS)],
+        _Side,
+        _Side,
+    ] = Field(strict=False)
+    input_dtype: Literal["float32", "uint8"]
+    output_name: Literal["scores", "probabilities"]
+    num_classes: Annotated[int, Field(ge=1, le=10_000_000)]
+    preprocess: _Preprocess
+    normalisation: Literal["inside", "outside"]
+    class_names: Annotated[tuple[str, ...], Field(strict=False)] | None
+    dataset: str
+    batch_norm_folded: bool
+    weights_dtype: Literal["float32", "float16"]
+    encryption: Literal["AES-GCM", "AES-CBC", "SM4-CBC"] | None
+    weights_sha256: _Sha256
+    file_sha256: _Sha256
+    verification: dict[str, Any]
+    versions: dict[str, str]
+
+    @model_validator(mode="after")
+    def _agree(self) -> "_Entries":
+        """Refuses entries that contradict each other."""
+        _, channels, *size = self.input_shape
+        if size != self.preprocess.image_size or not channels == len(self.preprocess.mean) == len(self.preprocess.std):
+            raise ValueError(f"input_shape {self.input_shape} is not what preprocess gives")
+        if (self.input_dtype == "uint8") != (self.normalisation == "inside"):
+            raise ValueError(f"input_dtype {self.input_dtype} with normalisation {self.normalisation}")
+        if self.class_names is not None and len(self.class_names) != self.num_classes:
+            raise ValueError(f"{len(self.class_names)} class_names for {self.num_classes} classes")
+        return self
 
 
 def info_path(path: str | os.PathLike[str]) -> Path:
@@ -92,17 +167,59 @@ def read_info(path: str | os.PathLike[str]) -> ExportInfo:
         raise FileNotFoundError(
             f"{beside} is missing: it says how images are prepared for {target.name}; keep it beside, or export again"
         )
-    try:
-        entries = json.loads(beside.read_text(encoding="utf-8"))
-        entries["preprocess"] = EvalPreprocess(**entries["preprocess"])
-        entries["input_shape"] = tuple(entries["input_shape"])
-        entries["class_names"] = entries["class_names"] and tuple(entries["class_names"])
-        info = ExportInfo(**entries)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{beside}: is not what `mindcv export` writes ({error}); export again") from error
+    entries = _read_entries(beside)
+    info = _checked(entries, beside)
     if info.file_sha256 != file_sha256(target):
         raise ValueError(f"{beside} belongs to another file than {target.name} (its sha256 differs); export again")
+    mark = read_mark(target)
+    if mark is not None and mark != json_digest(entries):
+        raise ValueError(f"{beside} was changed since {target.name} was exported, which keeps its sha256; export again")
+    if mark is None and info.format in MARKED_FORMATS and info.encryption is None:
+        _logger.warning("%s holds no sha256 of its JSON, whose figures are taken as they are; export again", target)
     return info
+
+
+def _read_entries(path: Path) -> dict[str, Any]:
+    """Reads the JSON, no more of it than one may have.
+
+    Raises:
+        ValueError: It is too large, or no JSON.
+    """
+    with path.open("rb") as file:
+        data = file.read(_LARGEST_JSON + 1)
+    if len(data) > _LARGEST_JSON:
+        raise ValueError(f"{path}: has more than {_LARGEST_JSON >> 20} MiB, unlike what `mindcv export` writes")
+    try:
+        entries = json.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: is not what `mindcv export` writes (no JSON: {error}); export again") from error
+    if not isinstance(entries, dict):
+        raise ValueError(f"{path}: is not what `mindcv export` writes (no table); export again")
+    return entries
+
+
+def _checked(entries: dict[str, Any], path: Path) -> ExportInfo:
+    """Checks each entry and what they say together.
+
+    Raises:
+        ValueError: One is missing, of another kind or out of range; the first fault is in the message.
+    """
+    try:
+        values = {name: value for name, value in _Entries.model_validate(entries) if name != "preprocess"}
+        return ExportInfo(**values, preprocess=EvalPreprocess(**entries["preprocess"]))
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, fault["loc"])) or "the entries"
+        reason = f"{where}: {fault['msg']}"
+    except (ValueError, TypeError) as error:
+        reason = str(error)
+    raise ValueError(f"{path}: is not what `mindcv export` writes ({reason}); export again")
+
+
+def json_digest(entries: Mapping[str, Any]) -> str:
+    """Returns the sha256 of a JSON's entries, of all but the file's own sha256, which is known later."""
+    text = json.dumps({name: value for name, value in entries.items() if name != "file_sha256"}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:

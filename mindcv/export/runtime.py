@@ -120,9 +120,17 @@ def _load_onnx(path: Path, info: ExportInfo, key: bytes | None) -> Run:
     except Exception as error:  # it raises classes of its own that share no base
         raise ValueError(f"{path}: onnxruntime cannot load it: {str(error).splitlines()[0]}") from error
 
+    for what, found, expected in (
+        ("input", session.get_inputs(), info.input_name),
+        ("output", session.get_outputs(), info.output_name),
+    ):
+        names = [value.name for value in found]
+        if names != [expected]:
+            raise ValueError(f"{path}: has the {what} {', '.join(names)}, but its JSON says {expected}; export again")
+
     def run(images: np.ndarray) -> np.ndarray:
         try:
-            return session.run(None, {info.input_name: images})[0]
+            return session.run([info.output_name], {info.input_name: images})[0]
         except Exception as error:
             raise ValueError(f"{path}: onnxruntime cannot run it: {str(error).splitlines()[0]}") from error
 

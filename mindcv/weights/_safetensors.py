@@ -30,6 +30,10 @@ _KINDS = {
 }
 _TYPE_NAMES = {np.dtype(kind): name for name, kind in _KINDS.items() if kind != BFLOAT16}
 _MAX_HEADER_BYTES = 100_000_000
+# numpy's limits: dimensions of an array, and bytes that an offset reaches.
+_MOST_DIMENSIONS = 32
+_LARGEST_SIZE = 2**63 - 1
+_LONGEST_SHOWN = 200
 _METADATA = "__metadata__"
 
 
@@ -119,24 +123,35 @@ def _parse_header(text: bytes) -> dict[str, Any]:
 def _check_entry(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
     """Returns kind, shape, first byte and end of an entry of the header."""
     if not isinstance(entry, dict):
-        raise BadWeightFile(f"damaged: the header's entry {name!r} is no table")
+        raise BadWeightFile(f"damaged: the header's entry {_shown(name)} is no table")
     shape: Any = entry.get("shape")
     offsets: Any = entry.get("data_offsets")
-    if not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
-        raise BadWeightFile(f"damaged: the header's entry {name!r} has the shape {shape!r} and the offsets {offsets!r}")
-    if entry.get("dtype") not in _KINDS:
+    dtype: Any = entry.get("dtype")
+    what = _shown(name)
+    if not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2 or len(shape) > _MOST_DIMENSIONS:
         raise BadWeightFile(
-            f"the tensor {name!r} has the type {entry.get('dtype')!r}; readable are {', '.join(_KINDS)}"
+            f"damaged: the header's entry {what} has the shape {_shown(shape)} and the offsets {_shown(offsets)}"
         )
-    kind = _KINDS[entry["dtype"]]
+    if not isinstance(dtype, str) or dtype not in _KINDS:
+        raise BadWeightFile(f"the tensor {what} has the type {_shown(dtype)}; readable are {', '.join(_KINDS)}")
+    kind = _KINDS[dtype]
     begin, end = offsets
     expected = count_elements(shape) * item_size(kind)
     if end - begin != expected:
         raise BadWeightFile(
-            f"damaged: the tensor {name!r} of shape {tuple(shape)} has {end - begin} bytes, not {expected}"
+            f"damaged: the tensor {what} of shape {tuple(shape)} has {end - begin} bytes, not {expected}"
         )
     return kind, tuple(shape), begin, end
 
 
 def _are_sizes(values: Any) -> bool:
-    return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)
+    return isinstance(values, list) and all(type(value) is int and 0 <= value <= _LARGEST_SIZE for value in values)
+
+
+def _shown(value: Any) -> str:
+    """A value of a header, cut where it is long; a number of thousands of digits cannot be written at all."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number that is too long"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."

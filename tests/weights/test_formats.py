@@ -191,6 +191,51 @@ BAD_FILES = {
         safetensors_with(b'{"a":{"dtype":"F8_E4M3","shape":[8],"data_offsets":[0,8]}}'),
         "has the type 'F8_E4M3'",
     ),
+    "safetensors list as type": (
+        safetensors_with(b'{"a":{"dtype":["F32"],"shape":[2],"data_offsets":[0,8]}}'),
+        r"the tensor 'a' has the type \['F32'\]; readable are",
+    ),
+    "safetensors table as type": (
+        safetensors_with(b'{"a":{"dtype":{"F32":1},"shape":[2],"data_offsets":[0,8]}}'),
+        "has the type {'F32': 1}",
+    ),
+    "safetensors without type": (safetensors_with(b'{"a":{"shape":[2],"data_offsets":[0,8]}}'), "has the type None"),
+    "safetensors table as shape": (
+        safetensors_with(b'{"a":{"dtype":"F32","shape":{"0":2},"data_offsets":[0,8]}}'),
+        "has the shape {'0': 2}",
+    ),
+    "safetensors fraction as size": (
+        safetensors_with(b'{"a":{"dtype":"F32","shape":[2.0],"data_offsets":[0,8]}}'),
+        r"has the shape \[2.0\]",
+    ),
+    "safetensors truth as offset": (
+        safetensors_with(b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[false,8]}}'),
+        "the offsets .False, 8.",
+    ),
+    "safetensors empty and huge": (
+        safetensors_with(b'{"a":{"dtype":"F32","shape":[0,%d],"data_offsets":[0,0]}}' % 10**30, b""),
+        "has the shape .0, 10000",
+    ),
+    "safetensors many dimensions": (
+        safetensors_with(b'{"a":{"dtype":"F32","shape":[%s],"data_offsets":[0,4]}}' % b",".join([b"1"] * 100), b"1234"),
+        "has the shape .1, 1",
+    ),
+    "safetensors size of 4000 digits": (
+        safetensors_with(b'{"a":{"dtype":"F32","shape":[%s,2],"data_offsets":[0,8]}}' % (b"9" * 4000)),
+        "has the shape .9999",
+    ),
+    "safetensors size of 5000 digits": (
+        safetensors_with(b'{"a":{"dtype":"F32","shape":[%s],"data_offsets":[0,8]}}' % (b"9" * 5000)),
+        "its header is no JSON",
+    ),
+    "safetensors product of 600 digits": (
+        safetensors_with(
+            b'{"a":{"dtype":"F32","shape":[%s],"data_offsets":[0,8]}}' % b",".join([b"%d" % (2**62)] * 32)
+        ),
+        "has 8 bytes, not 7",
+    ),
+    "safetensors entry that is a list": (safetensors_with(b'{"a":[1,2]}'), "the header's entry 'a' is no table"),
+    "safetensors long name": (safetensors_with(b'{"%s":1}' % (b"n" * 5000)), r"entry 'n{199}\.\.\. is no table"),
     "safetensors without weights": (safetensors_with(b'{"__metadata__":{"a":"b"}}', b""), "holds no weights"),
     "npz cut": (written(".npz", lambda data: data[:-40]), "truncated or damaged archive"),
     "npz flipped bit": (written(".npz", lambda data: flip(data, 230)), "truncated or damaged archive.*CRC"),
@@ -210,6 +255,7 @@ def test_bad_files_say_what_they_are(tmp_path: Path, case: str) -> None:
         read_weights(path)
     assert str(error.value).startswith(f"{path}: ")
     assert "\n" not in str(error.value)
+    assert len(str(error.value)) < len(str(path)) + 2000
 
 
 @pytest.mark.parametrize("read", [read_weights, read_ckpt])
