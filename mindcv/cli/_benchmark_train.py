@@ -89,6 +89,7 @@ def measure(cfg: "Config", steps: int, warmup_steps: int, synthetic: bool) -> di
 
     from mindcv import __version__, build, engine
     from mindcv.data import pipeline_errors
+    from mindcv.data.preprocess import as_size
     from mindcv.utils.modelarts import copy_inputs
     from mindcv.utils.runtime import peak_memory_mb
 
@@ -133,7 +134,7 @@ def measure(cfg: "Config", steps: int, warmup_steps: int, synthetic: bool) -> di
         "device": device,
         "cards": engine.world_size(),
         "batch_size": cfg.batch_size,
-        "resolution": f"{cfg.image_resize}x{cfg.image_resize}",
+        "resolution": "x".join(map(str, as_size(cfg.image_resize))),
         "mode": "graph" if cfg.mode == 0 else "pynative",
         "jit_level": cfg.jit_level or "default",
         "amp_level": cfg.amp_level,
@@ -168,15 +169,17 @@ def _made_up_batch(cfg: "Config", num_classes: int) -> list["ms.Tensor"]:
     import mindspore as ms
     import numpy as np
 
+    from mindcv.data.preprocess import as_size
+
     random = np.random.default_rng(cfg.seed)
-    count, side = cfg.batch_size * (cfg.aug_splits or 1), cfg.image_resize
+    count, size = cfg.batch_size * (cfg.aug_splits or 1), as_size(cfg.image_resize)
     mixes = cfg.cutmix_prob > 0 and (cfg.mixup > 0 or cfg.cutmix > 0)
     label = random.integers(0, num_classes, count, np.int32)
     if cfg.normalize_on_device:
-        image = random.integers(0, 256, (count, side, side, cfg.in_channels), np.uint8)
+        image = random.integers(0, 256, (count, *size, cfg.in_channels), np.uint8)
         columns = [image, label, *([np.array([1, 1, 0, 0, 0, 0], np.float32)] if mixes else [])]
     else:
-        image = random.standard_normal((count, cfg.in_channels, side, side), np.float32)
+        image = random.standard_normal((count, cfg.in_channels, *size), np.float32)
         columns = [image, np.eye(num_classes, dtype=np.float32)[label] if mixes else label]
     return [ms.Tensor(column) for column in columns]
 

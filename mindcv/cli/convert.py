@@ -137,8 +137,8 @@ def _verify(
         )
     network.load_state_dict({key: torch.from_numpy(array) for key, array in theirs.items()})
     load_param_into_net(model, {key: Parameter(Tensor(array), name=key) for key, array in ours.items()})
-    side = model.default_cfg.input_size[-1]
-    images = np.random.RandomState(0).standard_normal((2, in_channels, side, side)).astype(np.float32)
+    shape = (2, in_channels, *model.default_cfg.input_size[1:])
+    images = np.random.RandomState(0).standard_normal(shape).astype(np.float32)
     with torch.inference_mode():
         expected = network(torch.from_numpy(images)).numpy()
     logits = model.set_train(False)(Tensor(images)).asnumpy()

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     source.add_argument("--model", metavar="NAME", help="name of the model")
     source.add_argument("--num_classes", metavar="N", help="classes (default: the recipe's, else the checkpoint's)")
-    source.add_argument("--image_resize", metavar="N", help="side of the image in pixels")
+    source.add_argument("--image_resize", nargs="+", metavar="N", help="side of the image in pixels, or height width")
     source.add_argument("--dataset", metavar="NAME", help="dataset, which names the classes")
     source.add_argument("--data_dir", metavar="DIR", help="its folder")
     source.add_argument("--ema", action="store_const", const="True", help="the averaged weights of the checkpoint")
@@ -133,7 +133,7 @@ def _recipe_words(args: argparse.Namespace) -> Sequence[str]:
     for key in _RECIPE_KEYS:
         value = getattr(args, key)
         if value is not None:
-            words += [f"--{key}={value}"]
+            words += [f"--{key}={' '.join(value) if isinstance(value, list) else value}"]
     return words
 
 

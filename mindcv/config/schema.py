@@ -59,14 +59,12 @@ def _strictly_ascending(value: tuple[int, ...]) -> tuple[int, ...]:
     return value
 
 
-def _one_side(value: Any) -> Any:
+def _one_side_if_square(value: Any) -> Any:
     """Reads `[224, 224]`, as recipes for other scripts have it, as 224."""
     sides = split_list(value)
-    if isinstance(sides, (list, tuple)):
-        if len({str(side) for side in sides}) != 1 or len(sides) > 2:
-            raise ValueError("not square")
+    if isinstance(sides, (list, tuple)) and len(sides) in (1, 2) and len({str(side) for side in sides}) == 1:
         return sides[0]
-    return value
+    return sides
 
 
 def _number_or_name(value: Any) -> Any:
@@ -122,11 +120,11 @@ Steps = Annotated[
     BeforeValidator(_first_and_last),
     AfterValidator(_ascending),
 ]
-Side = Annotated[
-    int,
-    Field(ge=1, le=LARGEST_SIDE),
-    BeforeValidator(_one_side),
-    Words(f"an integer >= 1 and <= {LARGEST_SIDE} (or twice the same one)"),
+Side = Annotated[int, Field(ge=1, le=LARGEST_SIDE)]
+ImageSize = Annotated[
+    Side | tuple[Side, Side],
+    BeforeValidator(_one_side_if_square),
+    Words(f"an integer >= 1 and <= {LARGEST_SIDE}, or two of them: height, width"),
 ]
 Jitter = Annotated[
     NotNegative | tuple[NotNegative, ...] | None,
@@ -325,7 +323,12 @@ class AugmentationKeys(Section):
     title = "Augmentation"
     factory = "create_transforms"
 
-    image_resize: Side = key(224, "Side of the square image that the network gets.", unit="pixels", old=("image_size",))
+    image_resize: ImageSize = key(
+        224,
+        "Size of the image that the network gets: the side of a square, or height and width.",
+        unit="pixels",
+        old=("image_size",),
+    )
     scale: Range = key((0.08, 1.0), "Area of the random crop.", unit="share of the image")
     ratio: Range = key((0.75, 1.333), "Aspect ratio of the random crop.", unit="width / height")
     hflip: Probability = key(0.5, "Probability of a horizontal flip.")

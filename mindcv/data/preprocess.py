@@ -55,7 +55,8 @@ class ResizeAndCrop:
     """Resizes an image by Pillow and cuts out its centre, as torchvision does; uint8 (H, W, C) in and out.
 
     Args:
-        resize: The shorter side after resizing, or (height, width), in pixels.
+        resize: The shorter side after resizing, in pixels; or (height, width) that the resized image covers, by no
+            more than its own proportions need.
         crop: (height, width) of what is cut out. No larger than the resized image.
         interpolation: Pillow's constant.
     """
@@ -71,7 +72,8 @@ class ResizeAndCrop:
             short = min(height, width)
             new_height, new_width = int(self.resize * height / short), int(self.resize * width / short)
         else:
-            new_height, new_width = self.resize
+            shrinks_by = min(height / self.resize[0], width / self.resize[1])
+            new_height, new_width = round(height / shrinks_by), round(width / shrinks_by)
         # The region in front of resizing that the crop needs would do too, but Pillow's rounding at its edge differs.
         picture = Image.fromarray(image[..., 0] if channels == 1 else image)
         resized = np.asarray(picture.resize((new_width, new_height), self.interpolation))
@@ -85,6 +87,9 @@ class ResizeAndCrop:
 class EvalPreprocess:
     """Resize, centre crop, normalise.
 
+    An image keeps its proportions. For a square its shorter side becomes `image_size / crop_pct`, rounded down, as in
+    torchvision. For other sizes it is made just as large that both sides cover `image_size / crop_pct`, as in timm.
+
     Attributes:
         image_size: (height, width) that the network sees, in pixels.
         crop_pct: Share of the resized image's side that the crop takes, above 0 and at most 1.
@@ -93,7 +98,7 @@ class EvalPreprocess:
         std: One value a channel, on the 0 to 255 scale.
         antialias: True: resize by Pillow, whose filters cover all pixels that are shrunk into one; weights from timm
             and torchvision are meant for this. False: MindSpore's own resize, which upstream's published accuracies
-            were measured with.
+            were measured with; it stretches images to the proportions of a size that is not square.
     """
 
     image_size: tuple[int, int] = (224, 224)
@@ -147,11 +152,9 @@ class EvalPreprocess:
 
     @property
     def resize_size(self) -> int | tuple[int, int]:
-        """The shorter side (square images) or (height, width) after resizing, before the crop."""
-        height, width = self.image_size
-        if height == width:
-            return math.floor(height / self.crop_pct)
-        return int(height / self.crop_pct), int(width / self.crop_pct)
+        """The shorter side (square sizes) or (height, width) to cover, of the resized image before the crop."""
+        height, width = (math.floor(side / self.crop_pct) for side in self.image_size)
+        return height if self.image_size[0] == self.image_size[1] else (height, width)
 
     def operations(self, encoded: bool = True, normalise: bool = True) -> list[Callable]:
         """Returns the operations for `dataset.map`.

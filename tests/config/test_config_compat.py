@@ -273,7 +273,7 @@ def test_the_command_line_wins_in_any_spelling(tmp_path, recipe, words, expected
     ("recipe", "message"),
     [
         ("epoch_size: 90\nmax_epoch: 150", "max_epoch: got 150, but epoch_size is 90 and both mean epoch_size"),
-        ("image_size: [224, 256]", r"image_size \(today's image_resize\): got \[224, 256\]"),
+        ("image_size: [224, 256, 3]", r"image_size \(today's image_resize\): got \[224, 256, 3\]"),
         ("is_dynamic_loss_scale: maybe", "is_dynamic_loss_scale: got 'maybe'; allowed: True or False"),
         ("label_smooth: maybe", "label_smooth: got 'maybe'; allowed: True or False"),
         ("amp: maybe", "amp: got 'maybe'; allowed: True or False"),

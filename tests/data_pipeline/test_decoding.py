@@ -313,6 +313,21 @@ def test_only_what_is_done_the_same_is_taken_over():
     assert decoder_of([vision.RandomCropDecodeResize(32, max_attempts=3)]) is None
 
 
+def test_oblong_crops_are_boxes_resized():
+    decode, _ = decoder_of(create_transforms("imagenet", (64, 100), True, normalize_on_device=True))
+    data = jpeg(40, 50)  # enlarged only, which Pillow does without antialiasing
+    plain = WholeImage()(data, random.Random(0))
+    for seed in range(20):
+        rng = random.Random(seed)
+        top, left, height, width = decode.box(*plain.shape[:2], rng)
+        flip = rng.random() < decode.hflip
+        cut = Image.fromarray(plain[top : top + height, left : left + width])
+        expected = np.asarray(cut.resize((100, 64), Image.Resampling.BILINEAR)).astype(int)[:, :: -1 if flip else 1]
+        found = decode(data, random.Random(seed), None)
+        assert found.shape == (64, 100, 3)
+        assert np.abs(found - expected).max() <= 1
+
+
 def images_of(loader, epoch=0, first_step=0, seed=3):
     return [batch[0].asnumpy() for batch in epoch_batches(loader, epoch, first_step, seed)]
 

@@ -57,6 +57,39 @@ def test_portrait_and_small_images():
     np.testing.assert_array_equal(run(operations, image).transpose(1, 2, 0), expected)
 
 
+def oblong_reference(path, size, crop_pct, filter_):
+    """timm's resize and crop for sizes that are not square, written out on Pillow: both sides are covered."""
+    image = Image.open(path).convert("RGB")
+    scale = max(int(size[0] / crop_pct) / image.height, int(size[1] / crop_pct) / image.width)
+    image = image.resize((round(image.width * scale), round(image.height * scale)), filter_)
+    left, top = round((image.width - size[1]) / 2), round((image.height - size[0]) / 2)
+    return np.asarray(image.crop((left, top, left + size[1], top + size[0])))
+
+
+@pytest.mark.parametrize("photo", ["china.jpg", "flower.jpg"])
+@pytest.mark.parametrize(
+    ("name", "filter_"), [("bilinear", Image.Resampling.BILINEAR), ("bicubic", Image.Resampling.BICUBIC)]
+)
+@pytest.mark.parametrize(
+    ("size", "crop_pct"), [((192, 256), 0.875), ((256, 192), 0.9), ((100, 401), 1.0), ((320, 48), 0.95)]
+)
+def test_oblong_sizes_equal_pillow(photo, name, filter_, size, crop_pct):
+    operations = create_transforms(
+        "imagenet", size, interpolation=name, crop_pct=crop_pct, mean=[0, 0, 0], std=[1, 1, 1]
+    )
+    ours = run(operations, np.fromfile(PHOTOS / photo, np.uint8))
+    assert ours.shape == (3, *size)
+    assert np.abs(ours.transpose(1, 2, 0) - oblong_reference(PHOTOS / photo, size, crop_pct, filter_)).max() <= 1
+
+
+def test_an_oblong_crop_keeps_proportions():
+    image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    # 24 / 0.5 rows and 32 / 0.5 columns are covered by 1.2 times the image: 48 rows, and 72 of at least 64 columns.
+    operations = EvalPreprocess((24, 32), crop_pct=0.5, mean=(0,) * 3, std=(1,) * 3).operations(encoded=False)
+    expected = np.asarray(Image.fromarray(image).resize((72, 48), Image.Resampling.BILINEAR))[12:36, 20:52]
+    np.testing.assert_array_equal(run(operations, image).transpose(1, 2, 0), expected)
+
+
 def test_oblong_size_and_normalisation():
     image = np.full((40, 60, 3), 100, np.uint8)
     preprocess = EvalPreprocess((24, 32), crop_pct=0.5, mean=(90, 100, 120), std=(10, 20, 5))
@@ -86,7 +119,9 @@ def test_from_config_and_presets():
         dataset="imagenet", image_resize=160, crop_pct=0.9, interpolation="bicubic", mean=[1, 2, 3], std=[4, 5, 6]
     )
     assert EvalPreprocess.from_config(config) == EvalPreprocess((160, 160), 0.9, "bicubic", (1, 2, 3), (4, 5, 6))
-    config.dataset = "cifar10"
+    config.image_resize = (160, 96)
+    assert EvalPreprocess.from_config(config).image_size == (160, 96)
+    config.dataset, config.image_resize = "cifar10", 32
     cifar = EvalPreprocess.from_config(config)
     assert (cifar.crop_pct, cifar.mean) == (1.0, tuple(CIFAR_MEAN))
     assert EvalPreprocess.for_dataset("MNIST", 28).mean == tuple(MNIST_MEAN)
