@@ -16,6 +16,8 @@ HELP = "check a dataset, or show what training gets of it"
 _EXIT_FOUND = 1
 _MOST_LISTED = 20
 _GAP, _CAPTION = 4, 14
+# Pixels of the longer side of an image that is drawn, at least.
+_LEAST_TILE = 128
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -166,6 +168,9 @@ def _grid(images: "np.ndarray", mean: tuple, std: tuple, captions: list[str]) ->
     pixels = images.transpose(0, 2, 3, 1) * np.array(std) + np.array(mean)
     pixels = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
     pixels = np.broadcast_to(pixels, (*pixels.shape[:3], 3))
+    # Small images are drawn larger, in whole pixels, so that they and their captions can be read.
+    scale = max(1, -(-_LEAST_TILE // max(pixels.shape[1:3])))
+    pixels = pixels.repeat(scale, axis=1).repeat(scale, axis=2)
     count, height, width, _ = pixels.shape
     columns = int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
@@ -173,7 +178,11 @@ def _grid(images: "np.ndarray", mean: tuple, std: tuple, captions: list[str]) ->
     for number, caption in enumerate(captions):
         tile = Image.new("RGB", (width, height + _CAPTION), "white")
         tile.paste(Image.fromarray(pixels[number]))
+        draw = ImageDraw.Draw(tile)
         # The built-in font has Latin letters only.
-        ImageDraw.Draw(tile).text((1, height), caption.encode("latin-1", "replace").decode("latin-1"), "black")
+        text = caption.encode("latin-1", "replace").decode("latin-1")
+        while text and draw.textlength(text) > width - 2:
+            text = f"{text.removesuffix('...')[:-1]}..." if len(text) > 4 else ""
+        draw.text((1, height), text, "black")
         picture.paste(tile, (number % columns * (width + _GAP), number // columns * (height + _CAPTION + _GAP)))
     return picture

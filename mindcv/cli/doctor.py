@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.seconds >= 0:
         raise ValueError(f"--seconds: got {args.seconds}, it must be 0 or more")
     problems = check_packages() + check_launcher()
+    notes: list[str] = []
     for name, value in describe_machine():
         print(f"{name:<12} {value}")
 
@@ -54,9 +55,12 @@ def run(args: argparse.Namespace) -> int:
             speeds = measure_convolutions(args.seconds)
             for name, gflops in speeds.items():
                 print(f"{name:<12} {gflops:.1f} GFLOP/s")
-            problems += check_speeds(speeds, _device())
+            wrong, notes = check_speeds(speeds, _device(), cpu_runtime_state())
+            problems += wrong
 
     print()
+    for note in notes:
+        print(f"note: {note}")
     for problem in problems:
         print(f"WRONG: {problem.what}\n  remedy: {problem.remedy}")
     if not problems:
@@ -146,24 +150,49 @@ def check_jpeg_extension() -> list[Problem]:
     ]
 
 
-def check_speeds(speeds: dict[str, float], device: str) -> list[Problem]:
-    """Returns what the measured speeds (GFLOP/s by name) say about the CPU's convolutions."""
+def check_speeds(speeds: dict[str, float], device: str, state: dict[str, object]) -> tuple[list[Problem], list[str]]:
+    """Judges the CPU's convolutions.
+
+    Slowness is wrong where oneDNN's reference convolution may run, which the settings say. Else the machine is busy or
+    slow, which is no fault of its set-up.
+
+    Args:
+        speeds: GFLOP/s by name.
+        device: The device target.
+        state: What `cpu_runtime_state` returned.
+
+    Returns:
+        What is wrong, and what to know.
+    """
     slow = [f"{name} {gflops:.1f} GFLOP/s" for name, gflops in speeds.items() if gflops < SLOW_CONVOLUTION_GFLOPS]
     if device != "CPU" or not slow:
-        return []
-    return [
-        Problem(
-            f"{', '.join(slow)}: oneDNN runs its reference convolution, 20 to 50 times too slow",
-            f"export {ONEDNN_ISA_VARIABLE}=AVX2 and unset MINDCV_CPU_RUNTIME (or the machine is busy: run this again)",
-        )
-    ]
+        return [], []
+    what = ", ".join(slow)
+    isa = str(state[ONEDNN_ISA_VARIABLE] or "").upper()
+    if not state["avx512"] or (isa and "512" not in isa and isa not in ("ALL", "DEFAULT")):
+        return [], [f"{what}: slow, though the CPU runtime is set as it should be. {_load()}"]
+    remedies = [f"export {ONEDNN_ISA_VARIABLE}=AVX2"] if isa else []
+    if not state["enabled"]:
+        remedies.append("unset MINDCV_CPU_RUNTIME")
+    remedy = " and ".join(remedies) or f"export {ONEDNN_ISA_VARIABLE}=AVX2"
+    return [Problem(f"{what}: oneDNN runs its reference convolution, 20 to 50 times too slow", remedy)], []
+
+
+def _load() -> str:
+    """How busy the machine is, in words."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load > cores:
+        return f"The machine is busy: a load of {load:.1f} on {cores} cores; measure again when it is idle"
+    return "If other programs were running, measure again"
 
 
 def measure_convolutions(seconds: float) -> dict[str, float]:
     """Times a dense and a grouped 3x3 convolution in graph mode, for `seconds` in all.
 
     Returns:
-        GFLOP/s by name; a multiply-add counts as two operations, and the median of the runs is taken.
+        GFLOP/s by name; a multiply-add counts as two operations. The fastest run counts, which another program that
+        takes the processor for a while does not change.
     """
     import mindspore as ms
     import numpy as np
@@ -185,7 +214,7 @@ def measure_convolutions(seconds: float) -> dict[str, float]:
                 net(x).asnumpy()
                 durations.append(time.perf_counter() - start)
             operations = 2 * 9 * x.shape[0] * size * size * channels * channels // groups
-            speeds[name] = operations / float(np.median(durations)) / 1e9
+            speeds[name] = operations / min(durations) / 1e9
     finally:
         ms.set_context(mode=mode)
     return speeds

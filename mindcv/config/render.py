@@ -2,6 +2,8 @@
 
 import logging
 import os
+import shutil
+import sys
 import textwrap
 from collections.abc import Collection
 from typing import Any
@@ -13,6 +15,7 @@ from .schema import KEYS, SECTIONS, Config
 
 _logger = logging.getLogger(__name__)
 
+_SUMMARY_WIDTH = 118
 # What a reader wants to see of every run, default or not.
 _ALWAYS_SHOWN = {
     *(
@@ -97,7 +100,7 @@ def summary(config: Config) -> str:
         if parts:
             text = textwrap.fill(
                 "  ".join(parts),
-                width=118,
+                width=_width(),
                 initial_indent=f"  {section.title:<14}",
                 subsequent_indent=" " * 16,
                 break_long_words=False,
@@ -105,3 +108,10 @@ def summary(config: Config) -> str:
             )
             lines.append(text)
     return "\n".join(lines)
+
+
+def _width() -> int:
+    """Columns of the summary: the terminal's where it is one, within what can be read well."""
+    if not sys.stdout.isatty():
+        return _SUMMARY_WIDTH
+    return min(_SUMMARY_WIDTH, max(60, shutil.get_terminal_size().columns))

@@ -10,6 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ..utils.commands import command_for, quoted
 from ..utils.fs import atomic_write
 from ..utils.log import EventLog
 from ..utils.runtime import peak_memory_mb
@@ -26,6 +27,9 @@ EVENT_LOG = "log.jsonl"
 RUN_CONFIG = "config.yaml"
 TENSORBOARD = "tensorboard"
 _COLUMN = 20
+# Cells of the progress bar that figures beside it leave at least.
+_LEAST_BAR = 10
+_BAR_FORMAT = "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{postfix}"
 
 
 class RunReporter:
@@ -96,7 +100,9 @@ class RunReporter:
         self._readings.append((self._epoch_begin, state.global_step))
         if self.show_progress:
             title = f"Epoch {epoch}/{self.epochs}"
-            self._bar = tqdm(total=steps, initial=state.step, desc=title, unit="step", leave=False, dynamic_ncols=True)
+            self._bar = tqdm(
+                total=steps, initial=state.step, desc=title, leave=False, dynamic_ncols=True, bar_format=_BAR_FORMAT
+            )
 
     def step(
         self, state: TrainState, losses: list[float], lr: float, data_wait_s: float, dropped_updates: int | None = None
@@ -116,12 +122,20 @@ class RunReporter:
             _logger.info("First step: %.1f s, with graph compilation", now - self._epoch_begin)
             self._readings.clear()
             self._readings.append((now, state.global_step))
-        shown = f"loss={losses[-1]:.4f}, lr={lr:.3g}, {speed:.1f} img/s, "
-        shown += f"data wait {wait_share:.0%}, ETA {eta}"
+        # In the order in which they are shown; the number says what gives way first where there is no room.
+        figures = [
+            (0, f"loss={losses[-1]:.4f}"),
+            (3, f"lr={lr:.3g}"),
+            (2, f"{speed:.1f} img/s"),
+            (4, f"data wait {wait_share:.0%}"),
+            (1, f"ETA {eta}"),
+        ]
         if dropped_updates:
-            shown += f", {dropped_updates} dropped"
+            figures.append((1, f"{dropped_updates} dropped"))
         if self._bar is not None:
-            self._bar.set_postfix_str(shown, refresh=False)
+            taken = len(f"{self._bar.desc}: 100% || {self._steps}/{self._steps} ") + _LEAST_BAR
+            room = os.get_terminal_size(sys.stderr.fileno()).columns - taken
+            self._bar.set_postfix_str(_fitting(figures, room), refresh=False)
             self._bar.update(len(losses))
         crossed = state.step // self.log_interval > (state.step - len(losses)) // self.log_interval
         if not crossed and state.step != self._steps:
@@ -131,6 +145,7 @@ class RunReporter:
         dropped = {} if dropped_updates is None else {"dropped_updates": dropped_updates}
         self.event("train", **where, loss=losses[-1], lr=lr, images_per_s=speed, **wait, **dropped)
         if self.is_master and self._bar is None:
+            shown = _fitting(figures, None)
             _logger.info("Epoch: [%d/%d], step: [%d/%d], %s", self._epoch, self.epochs, state.step, self._steps, shown)
 
     def end_epoch(self, row: dict[str, float], state: TrainState) -> None:
@@ -189,8 +204,10 @@ class RunReporter:
         figures = ", ".join(f"{name.removesuffix('_peak_mb')} {value:.0f} MB" for name, value in peak.items())
         _logger.info("Peak memory%s: %s", of_whom, figures)
         _logger.info("Resolved config: %s", self.folder / RUN_CONFIG)
-        script = "python validate.py" if Path(sys.argv[0]).name == "train.py" else "mindcv validate"
-        _logger.info("Evaluate with: %s -c %s --ckpt_path %s", script, self.folder / RUN_CONFIG, best)
+        _logger.info(
+            "Evaluate with: %s -c %s --ckpt_path %s",
+            *(command_for("validate"), quoted(self.folder / RUN_CONFIG), quoted(best)),
+        )
 
     def close(self) -> None:
         """Nothing more will be told."""
@@ -199,6 +216,14 @@ class RunReporter:
             self._board.close()
         if self._events:
             self._events.close()
+
+
+def _fitting(figures: list[tuple[int, str]], room: int | None) -> str:
+    """Returns the figures with commas between them; as many as there is room for, those of low numbers first."""
+    kept = sorted(figures)
+    while room is not None and len(kept) > 1 and len(", ".join(text for _, text in kept)) > room:
+        kept.pop()
+    return ", ".join(text for number, text in figures if (number, text) in kept)
 
 
 def _has_terminal() -> bool:

@@ -1,7 +1,10 @@
 """What a run needs before its first tensor: device, execution mode, jit level, ranks, seeds."""
 
+import contextlib
 import logging
+import os
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import mindspore as ms
@@ -57,7 +60,9 @@ def choose_device(device_target: str) -> str:
         for candidate in DEVICE_TARGETS[:-1]:
             # Without NVIDIA's driver MindSpore prints errors about its libraries before it says no.
             is_driven = candidate != "GPU" or _NVIDIA_DRIVER.exists()
-            if is_driven and _try_device(candidate) is None:
+            with _quiet_search():
+                is_there = is_driven and _try_device(candidate) is None
+            if is_there:
                 return candidate
         candidates: tuple[str, ...] = ("CPU",)
     elif device_target in DEVICE_TARGETS:
@@ -71,6 +76,19 @@ def choose_device(device_target: str) -> str:
             "pass --device_target CPU, or auto for the best there is"
         )
     return candidates[0]
+
+
+@contextlib.contextmanager
+def _quiet_search() -> Iterator[None]:
+    """Hides what MindSpore warns of an Ascend that is only looked for, unless the user has set the level (GLOG_v)."""
+    disabled = logging.root.manager.disable
+    if "GLOG_v" not in os.environ:
+        # Its logger is made with its first message, so that there is none to set a level of.
+        logging.disable(max(disabled, logging.WARNING))
+    try:
+        yield
+    finally:
+        logging.disable(disabled)
 
 
 def _try_device(device: str) -> str | None:

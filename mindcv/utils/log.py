@@ -26,12 +26,28 @@ class _Formatter(logging.Formatter):
         return harmless(super().format(record))
 
 
-class _ColorFormatter(_Formatter):
-    """Colours the level's name for a terminal."""
+class _TerminalFormatter(_Formatter):
+    """A short line for people: the time, and the level where it is not INFO, in colour if wanted."""
+
+    def __init__(self, color: bool) -> None:
+        super().__init__("%(asctime)s %(message)s", "%H:%M:%S")
+        self.color = color
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
+        """Returns time, level and message; the colour comes after what makes the text harmless."""
+        if record.levelno != logging.INFO:
+            record.message = f"{record.levelname}: {record.message}"
+        return super().formatMessage(record)
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
-        return text.replace(record.levelname, f"\033[{_COLORS.get(record.levelno, '0')}m{record.levelname}\033[0m", 1)
+        if not self.color:
+            return text
+        code = _COLORS.get(record.levelno, "0")
+        if record.levelno == logging.INFO:
+            time_of_day, _, rest = text.partition(" ")
+            return f"\033[{code}m{time_of_day}\033[0m {rest}"
+        return text.replace(record.levelname, f"\033[{code}m{record.levelname}\033[0m", 1)
 
 
 class _ConsoleHandler(logging.StreamHandler):
@@ -58,7 +74,7 @@ def set_logger(
         output_dir: Folder of the log file; made when it is not there.
         rank: This process's rank; None, as upstream's scripts have it for one process, is 0.
         log_level: The lowest level that is written.
-        color: Colour level names when the output is a terminal.
+        color: Colours on a terminal, where a line begins with the time alone; files have date, module and level.
     """
     rank = rank or 0
     logger = logging.getLogger(name)
@@ -69,8 +85,9 @@ def set_logger(
         handler.close()
     handlers: list[tuple[logging.Handler, logging.Formatter]] = []
     if rank == 0:
-        formatter = _ColorFormatter if color and sys.stdout.isatty() else _Formatter
-        handlers.append((_ConsoleHandler(), formatter(_FORMAT, _DATE_FORMAT)))
+        is_terminal = sys.stdout.isatty()
+        formatter = _TerminalFormatter(color) if is_terminal else _Formatter(_FORMAT, _DATE_FORMAT)
+        handlers.append((_ConsoleHandler(), formatter))
     if output_dir is not None:
         os.makedirs(output_dir, exist_ok=True)
         path = os.path.join(output_dir, f"rank{rank}.log")

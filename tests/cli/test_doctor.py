@@ -58,18 +58,41 @@ def test_launcher(monkeypatch, found, what):
     assert str(Path(sys.executable).parent) in problem.remedy
 
 
+SLOW = {"conv 3x3": 0.4, "grouped 3x3": 9.0}
+UNSET = {"enabled": True, "avx512": True, runtime.ONEDNN_ISA_VARIABLE: None, "set_by_mindcv": []}
+SET = {**UNSET, runtime.ONEDNN_ISA_VARIABLE: "AVX2", "set_by_mindcv": ["ONEDNN_MAX_CPU_ISA=AVX2"]}
+
+
 @pytest.mark.parametrize(
-    ("speeds", "device", "count"),
+    ("speeds", "device", "state", "remedies", "count"),
     [
-        ({"conv 3x3": 40.0, "grouped 3x3": 9.0}, "CPU", 0),
-        ({"conv 3x3": 0.4, "grouped 3x3": 9.0}, "CPU", 1),
-        ({"conv 3x3": 0.4, "grouped 3x3": 0.3}, "Ascend", 0),
+        ({"conv 3x3": 40.0, "grouped 3x3": 9.0}, "CPU", UNSET, [], 0),
+        (SLOW, "Ascend", UNSET, [], 0),
+        (SLOW, "CPU", UNSET, ["export ONEDNN_MAX_CPU_ISA=AVX2"], 0),
+        (SLOW, "CPU", {**UNSET, "enabled": False}, ["unset MINDCV_CPU_RUNTIME"], 0),
+        (SLOW, "CPU", {**UNSET, runtime.ONEDNN_ISA_VARIABLE: "AVX512_CORE"}, ["export ONEDNN_MAX_CPU_ISA=AVX2"], 0),
+        (SLOW, "CPU", SET, [], 1),  # what is set already is not advised
+        (SLOW, "CPU", {**UNSET, "avx512": False}, [], 1),
     ],
 )
-def test_speeds(speeds, device, count):
-    problems = doctor.check_speeds(speeds, device)
-    assert len(problems) == count
-    assert all(f"export {runtime.ONEDNN_ISA_VARIABLE}=AVX2" in problem.remedy for problem in problems)
+def test_speeds(speeds, device, state, remedies, count):
+    problems, notes = doctor.check_speeds(speeds, device, state)
+    assert [problem.remedy for problem in problems] == remedies
+    assert len(notes) == count
+
+
+@pytest.mark.parametrize(("load", "words"), [(9.5, "The machine is busy: a load of 9.5 on"), (0.1, "measure again")])
+def test_busy_machine_is_not_wrong(healthy, capsys, load, words):
+    healthy.setattr(doctor, "measure_convolutions", lambda seconds: SLOW)
+    healthy.setattr(doctor, "cpu_runtime_state", lambda: SET)
+    healthy.setattr(doctor.os, "getloadavg", lambda: (load, load, load))
+    healthy.setattr(doctor, "check_jpeg_extension", list)
+    assert doctor.run(parse()) == 0
+    out = capsys.readouterr().out
+    assert "note: conv 3x3 0.4 GFLOP/s: slow, though the CPU runtime is set as it should be. " in out
+    assert words in out
+    assert "WRONG" not in out
+    assert "export" not in out
 
 
 def test_measured_speeds_are_finite_and_the_mode_is_kept():

@@ -20,6 +20,7 @@ import pytest
 from PIL import Image
 
 from mindcv.cli import main
+from mindcv.cli.data import _grid
 from mindcv.data import create_dataset, create_loader, create_transforms, get_class_names
 from mindcv.data import packing as packing_module
 from mindcv.data.dataset_check import examine
@@ -288,9 +289,10 @@ def test_show_draws_training_images(image_folder, tmp_path, capsys, mixing):
     assert main(["data", "show", str(image_folder), "-c", str(recipe), "--count", "5", "--out", str(out)]) == 0
     assert f"5 images: {out}" in capsys.readouterr().out
     picture = np.asarray(Image.open(out))
-    assert picture.shape == (2 * (48 + 14 + 4), 3 * (48 + 4), 3)
-    assert (picture[:48, :48] < 255).any()
-    assert (picture[-60:, -52:] == 255).all()
+    side = 3 * 48  # drawn larger, to 128 pixels or more
+    assert picture.shape == (2 * (side + 14 + 4), 3 * (side + 4), 3)
+    assert (picture[:side, :side] < 255).any()
+    assert (picture[-side - 12 :, -side - 4 :] == 255).all()
 
 
 def test_what_only_a_decoder_finds_is_found_by_decoding(tmp_path):
@@ -331,3 +333,24 @@ def test_samples_go_to_other_processes_and_copies_are_the_samples_themselves(ima
     del other
     gc.collect()
     assert samples.read(3) == data
+
+
+def test_small_images_are_drawn_large_enough_to_be_read():
+    images = np.zeros((5, 3, 32, 32), np.float32)
+    images[:, :, 0, 0] = 1.0
+    picture = _grid(images, (0.0,) * 3, (255.0,) * 3, ["a", "W" * 200, "", "Katze 0.61 Hund 0.39", "\u732b"])
+    assert picture.size == (3 * (128 + 4), 2 * (128 + 14 + 4))
+    pixels = np.asarray(picture)
+    assert (pixels[:4, :4] == 255).all()  # one pixel is four by four
+    assert (pixels[4:128, 4:128] == 0).all()
+    captions = pixels[128:142]
+    assert (captions[:, :128] < 128).any()
+    # A long name is cut inside its tile: the gap beside it stays white.
+    assert (captions[:, 128:132] == 255).all()
+    assert (captions[:, 260:264] == 255).all()
+    assert (captions[:, 240:260] < 128).any()
+
+
+def test_large_images_are_drawn_as_they_are():
+    picture = _grid(np.zeros((1, 3, 224, 160), np.float32), (0.0,) * 3, (1.0,) * 3, ["a"])
+    assert picture.size == (160 + 4, 224 + 14 + 4)

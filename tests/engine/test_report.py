@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import pty
+import shlex
 import struct
 import sys
 import termios
@@ -115,6 +116,34 @@ def test_the_first_step_has_a_speed_but_no_estimate_of_the_end(tmp_path, caplog)
     assert all(event["images_per_s"] > 0 for event in events if event["event"] == "train")
 
 
+@pytest.mark.parametrize(
+    ("columns", "shown", "left_out"),
+    [
+        (80, ["loss=2.3000", " img/s", "ETA ?"], ["data wait"]),
+        (100, ["loss=2.3000", "lr=1e-06", " img/s", "ETA ?"], []),
+        (200, ["loss=2.3000", "lr=1e-06", " img/s", "data wait ", "ETA ?"], []),
+        (60, ["loss=2.3000", "ETA ?"], ["lr=", "data wait"]),
+    ],
+)
+def test_the_bar_is_whole_at_every_width(tmp_path, monkeypatch, columns, shown, left_out):
+    ours, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    with open(terminal, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        monkeypatch.setattr("mindcv.engine.report.tqdm", functools.partial(tqdm, mininterval=0, miniters=1))
+        story = Story(tmp_path, tensorboard=False)
+        story.steps(1)
+        frames = read_until(ours, "ETA ?").replace("\x1b[A", "").split("\r")
+        story.reporter.close()
+    os.close(ours)
+    frame = next(frame for frame in reversed(frames) if "loss=" in frame)
+    assert columns - 2 <= len(frame.rstrip("\n")) <= columns
+    bar = frame.split("|")[1]
+    assert len(bar) >= 10
+    assert [text in frame for text in shown] == [True] * len(shown)
+    assert [text in frame for text in left_out] == [False] * len(left_out)
+
+
 class _Saver:
     last_path = best_path = "net.ckpt"
 
@@ -137,6 +166,14 @@ def test_the_end_tells_the_most_memory_used(tmp_path, monkeypatch, caplog, ranks
     assert {name: last[name] for name in peak} == peak
 
 
+def read_until(terminal: int, text: str) -> str:
+    """What has been drawn on a terminal, up to a text; a terminal hands it on piece by piece."""
+    drawn = ""
+    while text not in drawn:
+        drawn += os.read(terminal, 10_000).decode()
+    return drawn
+
+
 @pytest.mark.parametrize("columns", [120, 0])
 def test_a_bar_on_a_terminal_and_lines_where_none_can_be_drawn(tmp_path, monkeypatch, caplog, columns):
     caplog.set_level("INFO")
@@ -148,10 +185,38 @@ def test_a_bar_on_a_terminal_and_lines_where_none_can_be_drawn(tmp_path, monkeyp
         monkeypatch.setattr("mindcv.engine.report.tqdm", functools.partial(tqdm, mininterval=0, miniters=1))
         story = Story(tmp_path, tensorboard=False)
         story.steps(1)
-        drawn = os.read(ours, 10_000).decode() if columns else ""
+        drawn = read_until(ours, "ETA ?") if columns else ""
         story.reporter.close()
     os.close(ours)
     lines = "\n".join(message for message in caplog.messages if message.startswith("Epoch: "))
     for text in ("loss=2.3000, lr=1e-06, ", " img/s, data wait ", "ETA ?"):
         assert (text in drawn, text in lines) == (columns > 0, columns == 0)
     assert ("Epoch 1/3:" in drawn, "[1/3], step: [1/4]" in lines) == (columns > 0, columns == 0)
+
+
+@pytest.mark.parametrize(
+    ("started", "has_script", "on_path", "command"),
+    [
+        ("train.py", True, True, "python {}/validate.py"),
+        ("train.py", False, True, "mindcv validate"),
+        ("mindcv", True, True, "mindcv validate"),
+        ("mindcv", False, False, "python -m mindcv validate"),
+    ],
+)
+def test_evaluate_with_names_a_command_that_is_there(
+    tmp_path, monkeypatch, caplog, started, has_script, on_path, command
+):
+    folder = tmp_path / "my clone"
+    folder.mkdir()
+    if has_script:
+        (folder / "validate.py").touch()
+    monkeypatch.setattr(sys, "argv", [str(folder / started)])
+    monkeypatch.setattr("mindcv.utils.commands.shutil.which", lambda name: "/bin/mindcv" if on_path else None)
+    caplog.set_level("INFO")
+    (tmp_path / "run 1").mkdir()
+    story = Story(tmp_path / "run 1", tensorboard=False)
+    story.reporter.end_run(_Saver(), story.state)
+    (line,) = [message for message in caplog.messages if message.startswith("Evaluate with: ")]
+    words = shlex.split(line.removeprefix("Evaluate with: "))
+    expected = [word.format(folder) for word in command.split()]
+    assert words == [*expected, "-c", str(tmp_path / "run 1" / "config.yaml"), "--ckpt_path", "net.ckpt"]

@@ -1,6 +1,9 @@
 """Device, mode and jit level: what is accepted and what is refused, and how."""
 
+import os
 import random
+import subprocess
+import sys
 
 import mindspore as ms
 import numpy as np
@@ -85,3 +88,29 @@ def test_ranks_get_seeds_of_their_own():
         numbers.setdefault(rank, []).append((random.random(), np.random.rand(), ms.get_seed()))
     assert numbers[0][0] == numbers[0][1]
     assert numbers[0][0] != numbers[1][0]
+
+
+SEARCH = """
+import logging, sys
+from mindcv.engine.setup import choose_device
+print(choose_device("auto"))
+logging.getLogger("mindcv").warning("heard")
+"""
+
+
+@pytest.mark.parametrize(("level", "is_quiet"), [(None, True), ("2", False)])
+def test_the_search_for_a_device_is_quiet_unless_a_level_is_set(level, is_quiet):
+    environment = {name: value for name, value in os.environ.items() if name != "GLOG_v"}
+    environment |= {"GLOG_v": level} if level else {}
+    done = subprocess.run([sys.executable, "-c", SEARCH], env=environment, capture_output=True, text=True, check=True)
+    if done.stdout.strip() != "CPU":
+        pytest.skip("there is another device here")
+    assert ("Ascend" not in done.stdout + done.stderr) == is_quiet
+    assert "heard" in done.stderr
+
+
+def test_the_largest_seed_goes_on_with_the_ranks():
+    set_seed(2**32 - 1, 1)
+    assert ms.get_seed() == 0
+    set_seed(2**32 - 1, 0)
+    assert ms.get_seed() == 2**32 - 1
