@@ -1,7 +1,7 @@
 """The parts of a run, each built by its factory from the config: data, model, loss, optimizer, feed, checkpoints."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from .config import Config
 from .config.render import format_value
 from .config.schema import KEYS, OptimizerKeys, ScheduleKeys
 from .data import (
+    DataFingerprint,
     EvalPreprocess,
     Part,
     check_num_classes,
@@ -23,14 +24,21 @@ from .data import (
     create_transforms,
     divide,
     epoch_batches,
+    get_class_names,
     get_num_classes,
     get_samples,
+    is_multi_label,
+    known_outputs,
+    other_classes,
 )
 from .loss import create_loss
-from .models._from_config import build_network
+from .models import _from_config as models
 from .models._loading import checkpoint_marks
 from .optim import create_optimizer, optimizer_arguments
 from .scheduler import create_scheduler, scheduler_arguments
+from .weights import ModelOutputs, read_outputs
+from .weights.loading import OtherClasses
+from .weights.outputs import MULTIPLE, SINGLE
 
 __all__ = [
     "build_eval_loader",
@@ -42,11 +50,19 @@ __all__ = [
     "build_saver",
     "build_step",
     "build_train_loader",
+    "check_head",
+    "check_loss",
+    "check_resumed_rates",
+    "find_outputs",
+    "get_outputs",
     "prepare_network",
     "warn_of_ignored_keys",
 ]
 
 _logger = logging.getLogger(__name__)
+
+# Losses that several labels of a sample have a meaning for.
+_LOSSES_OF_SEVERAL = ("BCE", "asl_multi_label")
 
 
 def warn_of_ignored_keys(cfg: Config) -> None:
@@ -64,12 +80,57 @@ def warn_of_ignored_keys(cfg: Config) -> None:
             _logger.warning("%s does not use %s", choice, ", ".join(ignored))
 
 
-def build_train_loader(cfg: Config) -> tuple[Any, int]:
-    """Returns the training loader (this rank's part) and the number of classes."""
+def find_outputs(cfg: Config, resumed: engine.Resumed | None = None) -> ModelOutputs | None:
+    """Returns what the outputs of the run's model mean: as its checkpoint says, else as `class_names` does.
+
+    Classes belong to the checkpoint. What stands in the data folder today is brought to them by name.
+
+    Args:
+        cfg: The config.
+        resumed: The checkpoint that the run goes on from; without one, that of `ckpt_path` counts.
+
+    Returns:
+        None where the data alone tells.
+
+    Raises:
+        FileNotFoundError: There is no such checkpoint or file of names.
+        ValueError: They contradict each other.
+    """
+    if resumed is not None:
+        return known_outputs(cfg, str(resumed.path), ModelOutputs.from_arrays(resumed.arrays, resumed.path))
+    return known_outputs(cfg, cfg.ckpt_path, read_outputs(cfg.ckpt_path) if cfg.ckpt_path else None)
+
+
+def get_outputs(loader: Any, num_classes: int) -> ModelOutputs:
+    """Returns what the outputs of a network that learns from a loader mean."""
+    return ModelOutputs.of(num_classes, get_class_names(loader), MULTIPLE if is_multi_label(loader) else SINGLE)
+
+
+def build_network(cfg: Config, num_classes: int, ema: bool = False) -> nn.Cell:
+    """Returns the model with its weights: those of `ckpt_path` (with `ema` their average), pretrained or fresh ones.
+
+    Raises:
+        ValueError: The weights do not fit; where it is the number of classes, it says so and what to do.
+    """
+    try:
+        return models.build_network(cfg, num_classes, ema)
+    except OtherClasses as error:
+        whose = "the data" if cfg.num_classes is None else "num_classes says"
+        raise ValueError(other_classes(cfg.ckpt_path, error.given, f"{whose} {error.wanted}")) from error
+
+
+def build_train_loader(cfg: Config, outputs: ModelOutputs | None = None) -> tuple[Any, int]:
+    """Returns the training loader (this rank's part) and the number of classes.
+
+    Args:
+        cfg: The config.
+        outputs: What the model's outputs mean, as for `build_eval_loader`.
+    """
     split, part = _splits(cfg)[0]
     dataset, num_classes = _build_dataset(
         cfg,
         split,
+        outputs,
         part=part,
         shuffle=cfg.shuffle,
         num_samples=cfg.num_samples,
@@ -120,14 +181,27 @@ def _require_classes(dataset: Any, num_classes: int, cfg: Config) -> None:
         )
 
 
-def build_eval_loader(cfg: Config) -> tuple[Any, int]:
-    """Returns the validation loader (this rank's part of it, each sample once) and the number of classes."""
+def build_eval_loader(
+    cfg: Config, outputs: ModelOutputs | None = None, transforms: Sequence[Callable] | None = None
+) -> tuple[Any, int]:
+    """Returns the validation loader (this rank's part of it, each sample once) and the number of classes.
+
+    Args:
+        cfg: The config.
+        outputs: What the model's outputs mean; labels are brought to its classes by name. None: the data alone tells.
+        transforms: How images are prepared. None: as the config says.
+
+    Raises:
+        FileNotFoundError: The data is not there.
+        ValueError: It does not fit the model.
+    """
     split, part = _splits(cfg)[1]
     # A sample in another one's place would count twice.
     bad_samples = "skip" if cfg.bad_samples == "replace" else cfg.bad_samples or "error"
     dataset, num_classes = _build_dataset(
         cfg,
         split,
+        outputs,
         part=part,
         shuffle=cfg.eval_shuffle,
         shard_batch=cfg.batch_size,
@@ -135,7 +209,8 @@ def build_eval_loader(cfg: Config) -> tuple[Any, int]:
         # A split that lacks a class of the training split must not number the others anew.
         class_split=cfg.train_split,
     )
-    transforms = create_transforms(cfg.dataset, is_training=False, **cfg.arguments("create_transforms"))
+    if transforms is None:
+        transforms = create_transforms(cfg.dataset, is_training=False, **cfg.arguments("create_transforms"))
     loader = create_loader(dataset, cfg.batch_size, transform=transforms, num_parallel_workers=cfg.num_parallel_workers)
     loader.num_shards = dataset.num_shards
     return loader, num_classes
@@ -143,8 +218,13 @@ def build_eval_loader(cfg: Config) -> tuple[Any, int]:
 
 def build_evaluator(cfg: Config, network: nn.Cell, loader: Any, num_classes: int) -> engine.Evaluator:
     """Returns what evaluates a network on the loader of `build_eval_loader`."""
+    check_loss(cfg, loader)
     loss = build_loss(cfg, reduction="none")
-    return engine.Evaluator(network, loss, loader, num_classes, cfg.batch_size, is_shared=loader.num_shards > 1)
+    return engine.Evaluator(
+        *(network, loss, loader, num_classes, cfg.batch_size),
+        is_shared=loader.num_shards > 1,
+        is_multi_label=is_multi_label(loader),
+    )
 
 
 def _splits(cfg: Config) -> tuple[tuple[str, Part | None], tuple[str, Part | None]]:
@@ -152,8 +232,10 @@ def _splits(cfg: Config) -> tuple[tuple[str, Part | None], tuple[str, Part | Non
     return divide(cfg.train_split, cfg.val_split, cfg.folds, cfg.fold, cfg.seed)
 
 
-def _build_dataset(cfg: Config, split: str, **options: Any) -> tuple[Any, int]:
+def _build_dataset(cfg: Config, split: str, outputs: ModelOutputs | None, **options: Any) -> tuple[Any, int]:
     """Returns one split, in an order that all ranks share, and the number of classes."""
+    if outputs is not None:
+        options |= {"num_classes": outputs.num_classes, "class_names": outputs.class_names}
     dataset = create_dataset(
         cfg.dataset,
         root=cfg.data_dir,
@@ -163,11 +245,39 @@ def _build_dataset(cfg: Config, split: str, **options: Any) -> tuple[Any, int]:
         num_parallel_workers=cfg.num_parallel_workers,
         download=cfg.dataset_download,
         seed=cfg.seed,
+        unknown_classes=cfg.unknown_classes,
         **options,
     )
-    num_classes = cfg.num_classes or get_num_classes(dataset)
+    num_classes = outputs.num_classes if outputs is not None else cfg.num_classes or get_num_classes(dataset)
     check_num_classes(dataset, num_classes)
     return dataset, num_classes
+
+
+def check_head(outputs: ModelOutputs, loader: Any, source: str) -> None:
+    """Checks that the samples have as many labels as a model gives: one, or several.
+
+    Raises:
+        ValueError: They have not.
+    """
+    if (outputs.head == MULTIPLE) != is_multi_label(loader):
+        gives, has = ("several labels", "one") if outputs.head == MULTIPLE else ("one label", "several")
+        raise ValueError(
+            f"{source} was trained on images of {gives} each, but those of the data have {has}; give data of the same "
+            "kind (several labels: a list with a column labels, see docs/data.md)"
+        )
+
+
+def check_loss(cfg: Config, loader: Any) -> None:
+    """Checks that the loss has a meaning for samples of several labels, where the data has such.
+
+    Raises:
+        ValueError: It has not.
+    """
+    if is_multi_label(loader) and cfg.loss not in _LOSSES_OF_SEVERAL:
+        raise ValueError(
+            f"loss {cfg.loss!r} is for one label a sample, but these samples have several; "
+            f"set loss: {' or '.join(_LOSSES_OF_SEVERAL)}"
+        )
 
 
 def prepare_network(cfg: Config, network: nn.Cell, amp_level: str) -> nn.Cell:
@@ -202,6 +312,32 @@ def build_learning_rates(cfg: Config, steps_per_epoch: int) -> list[float]:
             f"gradient_accumulation_steps is {cfg.gradient_accumulation_steps}, the run has {len(rates)} steps"
         )
     return updates
+
+
+def check_resumed_rates(
+    cfg: Config, resumed: engine.Resumed, learning_rates: Sequence[float], steps_per_epoch: int
+) -> None:
+    """Checks that the learning rate goes on where the run that is resumed was, and says where it ends to change.
+
+    Raises:
+        ValueError: It would jump, as when a schedule follows from an epoch_size that was raised.
+    """
+    now = cfg.model_dump(mode="json", include={*ScheduleKeys.model_fields, "epoch_size"})
+    old = {name: resumed.config.get(name, value) for name, value in now.items()}
+    changed = [f"{name} {value} -> {now[name]}" for name, value in old.items() if value != now[name]]
+    if changed:
+        before = build_learning_rates(cfg.model_copy(update=old), resumed.saved["steps_per_epoch"])
+        updates = resumed.global_step // cfg.gradient_accumulation_steps
+        engine.check_same_rates(before, learning_rates, updates, ", ".join(changed), cfg.resume_force)
+    last = learning_rates[-1]
+    still = next((n for n, rate in enumerate(reversed(learning_rates)) if rate != last), len(learning_rates))
+    still_epochs = still * cfg.gradient_accumulation_steps // steps_per_epoch
+    if still_epochs and last <= cfg.min_lr and last < max(learning_rates):
+        _logger.warning(
+            "resume: from epoch %d to the end, epoch %d, the learning rate stays at %g; a new run with longer "
+            "decay_epochs (now %d) goes on learning",
+            *(cfg.epoch_size - still_epochs + 1, cfg.epoch_size, last, cfg.decay_epochs),
+        )
 
 
 def build_step(cfg: Config, network: nn.Cell, num_classes: int, learning_rates: list[float]) -> engine.TrainStep:
@@ -243,19 +379,29 @@ def build_feed(
 
 
 def build_saver(
-    cfg: Config, network: nn.Cell, folder: Path, steps_per_epoch: int, on_saved: Callable[[], None] | None = None
+    cfg: Config,
+    network: nn.Cell,
+    folder: Path,
+    steps_per_epoch: int,
+    on_saved: Callable[[], None] | None = None,
+    *,
+    outputs: ModelOutputs | None = None,
+    data: DataFingerprint | None = None,
 ) -> engine.CheckpointSaver | None:
-    """Returns what saves checkpoints on this rank, and calls `on_saved` then, or None where it saves none."""
+    """Returns what saves checkpoints on this rank, and calls `on_saved` then, or None where it saves none.
+
+    `outputs` say what the network's outputs mean, `data` is the fingerprint of the training data.
+    """
     if engine.rank() > 0:
         if cfg.ckpt_save_on == "master":
             return None
         folder = folder / f"rank_{engine.rank()}"
     versions = {"mindcv": __version__, "mindspore": ms.__version__}
     run_info = {"config": cfg.model_dump(), "versions": versions, "world_size": engine.world_size()}
-    run_info["steps_per_epoch"] = steps_per_epoch
+    run_info |= {"steps_per_epoch": steps_per_epoch, "data": data.to_json() if data else None}
     stop_on_error = cfg.ckpt_on_error == "stop"
     return engine.CheckpointSaver(
         *(folder, cfg.model, cfg.ckpt_save_policy, cfg.keep_checkpoint_max, run_info, cfg.ckpt_async, stop_on_error),
         on_saved=on_saved,
-        marks=checkpoint_marks(network),
+        marks={**checkpoint_marks(network), **(outputs.entry() if outputs else {})},
     )

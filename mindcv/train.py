@@ -16,10 +16,15 @@ from .build import (
     build_saver,
     build_step,
     build_train_loader,
+    check_head,
+    check_loss,
+    check_resumed_rates,
+    find_outputs,
+    get_outputs,
     warn_of_ignored_keys,
 )
 from .config import Config, save_args, summary
-from .data import batch_names, pipeline_errors, save_class_names
+from .data import DataFingerprint, batch_names, fingerprint, get_samples, pipeline_errors, save_class_names
 from .utils.fs import require_directory
 from .utils.log import set_logger
 from .utils.modelarts import copy_inputs, outputs_copied
@@ -51,7 +56,17 @@ def _train(cfg: Config, device: str, on_saved: Callable[[], None] | None) -> eng
     _logger.info("mindcv %s, MindSpore %s, %s x %d\n%s", __version__, ms.__version__, device, world_size, summary(cfg))
 
     warn_of_ignored_keys(cfg)
-    loader, num_classes = build_train_loader(cfg)
+    resumed = None
+    if cfg.resume != "none":
+        resumed = engine.find_run(folder if cfg.resume == "auto" else cfg.resume)
+    known = find_outputs(cfg, resumed)
+    loader, num_classes = build_train_loader(cfg, known)
+    outputs = get_outputs(loader, num_classes)
+    before = DataFingerprint.from_json(resumed.data) if resumed and resumed.data else None
+    data = fingerprint(get_samples(loader), before.sizes_of_every if before else None)
+    check_loss(cfg, loader)
+    if known is not None and (resumed or cfg.ckpt_path):
+        check_head(known, loader, str(resumed.path) if resumed else cfg.ckpt_path)
     steps_per_epoch = loader.get_dataset_size()
     engine.require_same_on_ranks(steps_per_epoch, "the number of steps in an epoch", "look at data_dir on all hosts")
     network = build_network(cfg, num_classes)
@@ -63,24 +78,26 @@ def _train(cfg: Config, device: str, on_saved: Callable[[], None] | None) -> eng
     step = build_step(cfg, network, num_classes, learning_rates)
 
     state = None
-    if cfg.resume != "none":
-        where = folder if cfg.resume == "auto" else cfg.resume
-        state = engine.resume_run(step, where, cfg.model_dump(), cfg.free_keys(), steps_per_epoch, cfg.resume_force)
-    elif cfg.resume_opt:
+    if resumed:
+        arguments = (resumed, cfg.model_dump(), cfg.free_keys(), steps_per_epoch, cfg.resume_force)
+        state = engine.resume_run(step, *arguments, data_changes=data.changes_since(before) if before else "")
+        check_resumed_rates(cfg, resumed, learning_rates, steps_per_epoch)
+        resumed = None  # its arrays are not needed any more
+    elif cfg.resume == "none" and cfg.resume_opt:
         state = engine.resume_weights(step, cfg.ckpt_path, folder / f"optim_{cfg.model}.ckpt", steps_per_epoch)
     done = state.global_step if state else 0
     engine.require_same_on_ranks(done, "the step to go on from", "do all hosts see the same ckpt_save_dir?")
 
     evaluator = None
     if cfg.val_while_train:
-        eval_loader, _ = build_eval_loader(cfg)
+        eval_loader, _ = build_eval_loader(cfg, outputs)
         evaluator = build_evaluator(cfg, step.network.network, eval_loader, num_classes)
     reporter = engine.RunReporter(
         folder,
         cfg.epoch_size,
         images_per_step=cfg.batch_size * world_size,
         log_interval=cfg.log_interval,
-        metrics=list(evaluator.accuracies) if evaluator else [],
+        metrics=evaluator.accuracies if evaluator else [],
         is_master=rank == 0,
         log_bytes=state.log_bytes if state else None,
         tensorboard=cfg.tensorboard,
@@ -97,7 +114,7 @@ def _train(cfg: Config, device: str, on_saved: Callable[[], None] | None) -> eng
         read_interval=1 if device == "CPU" else cfg.log_interval,
     )
     feed = build_feed(cfg, step, loader, device, state.global_step if state else 0)
-    saver = build_saver(cfg, network, folder, steps_per_epoch, on_saved)
+    saver = build_saver(cfg, network, folder, steps_per_epoch, on_saved, outputs=outputs, data=data)
     profiler = engine.StepProfiler(folder / "profile", *cfg.profile) if cfg.profile and rank == 0 else None
     trainer = engine.Trainer(
         *(step, feed, steps_per_epoch, learning_rates, schedule, reporter, saver, evaluator),

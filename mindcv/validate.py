@@ -4,7 +4,7 @@ import logging
 import sys
 
 from . import engine
-from .build import build_eval_loader, build_evaluator, build_network, prepare_network
+from .build import build_eval_loader, build_evaluator, build_network, check_head, find_outputs, prepare_network
 from .config import Config
 from .data import pipeline_errors
 from .utils.log import set_logger
@@ -27,7 +27,10 @@ def validate(cfg: Config) -> dict[str, float]:
     cfg = copy_inputs(cfg)
     if not (cfg.ckpt_path or cfg.pretrained):
         _logger.warning("neither ckpt_path nor pretrained is set, so it is fresh, random weights that are evaluated")
-    loader, num_classes = build_eval_loader(cfg)
+    outputs = find_outputs(cfg)
+    loader, num_classes = build_eval_loader(cfg, outputs)
+    if outputs is not None and cfg.ckpt_path:
+        check_head(outputs, loader, cfg.ckpt_path)
     network = prepare_network(cfg, build_network(cfg, num_classes, cfg.ema), cfg.val_amp_level)
     evaluator = build_evaluator(cfg, network, loader, num_classes)
     _logger.info("Evaluating %s on %s (%s, %s)", cfg.model, cfg.dataset, cfg.val_split, device)

@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from ._renamed import Renamed
 
@@ -50,7 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     target.add_argument("--uint8_input", action="store_true", help="take pixels and normalise them inside")
     target.add_argument("--fold_bn", action="store_true", help="fold BatchNorm into convolutions")
     target.add_argument("--fp16_weights", action="store_true", help="store weights in fp16; half as large")
-    target.add_argument("--class_names", metavar="FILE", help="text file with one class name a line")
+    target.add_argument(
+        "--class_names", metavar="FILE", help="text file with one class name a line (default: the checkpoint's)"
+    )
     target.add_argument("--key_file", metavar="FILE", help="encrypt a mindir with the 16, 24 or 32 bytes in this file")
     target.add_argument("--enc_mode", default="AES-GCM", help="AES-GCM, AES-CBC or SM4-CBC (default: AES-GCM)")
     target.add_argument(
@@ -74,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
     from mindcv.config import read_config
 
     cfg = read_config(_recipe_words(args))
+    from mindcv.data import read_class_names
     from mindcv.engine import setup_run
     from mindcv.export import export_model, info_path
     from mindcv.export.exporter import DYNAMIC, output_path
@@ -95,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
         batch_size,
         preprocess=source.preprocess,
         class_names=class_names or source.class_names,
+        head=source.head,
         model_name=source.name,
         dataset=source.dataset,
         softmax=args.softmax,
@@ -115,17 +118,6 @@ def run(args: argparse.Namespace) -> int:
     print(f"{out}: {info.format}, {info.input_name} {shape} {info.input_dtype}, {out.stat().st_size / 1e6:.1f} MB")
     print(info_path(out))
     return 0
-
-
-def read_class_names(path: str) -> list[str]:
-    """Reads one class name a line; empty lines are passed over.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: there is no such file of class names")
-    return [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 def _recipe_words(args: argparse.Namespace) -> Sequence[str]:

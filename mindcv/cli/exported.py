@@ -15,7 +15,8 @@ def main(cfg: Config) -> None:
     """Evaluates an exported file and prints one line, in the form that the model zoo's scripts print it.
 
     The file's JSON says how images are prepared. Keys of the config that contradict it are refused; the dataset is the
-    config's where it names one, else the one that the exported recipe had.
+    config's where it names one, else the one that the exported recipe had. Its classes are found by their names, by the
+    same rule as those of a checkpoint's data.
 
     Raises:
         FileNotFoundError: The file, its JSON or the data is not there.
@@ -24,11 +25,13 @@ def main(cfg: Config) -> None:
     import numpy as np
     from tqdm import tqdm
 
-    from mindcv.data import check_num_classes, create_dataset, create_loader, divide, pipeline_errors
+    from mindcv.build import build_eval_loader, check_head
+    from mindcv.data import known_outputs, pipeline_errors
     from mindcv.data.dataset_factory import is_encoded
-    from mindcv.engine import count_correct, setup_run
+    from mindcv.engine import Scores, setup_run
     from mindcv.engine.distributed import is_launched
     from mindcv.export import ExportedModel
+    from mindcv.weights.outputs import MULTIPLE
 
     if is_launched():
         raise ValueError("an exported file is evaluated by one process; start it without msrun")
@@ -36,33 +39,28 @@ def main(cfg: Config) -> None:
     model = ExportedModel(cfg.model)
     info = model.info
     name = cfg.dataset if "dataset" in cfg.model_fields_set else info.dataset or cfg.dataset
-    _check_preprocess(cfg.model_copy(update={"dataset": name}), info.preprocess)
-    split, part = divide(cfg.train_split, cfg.val_split, cfg.folds, cfg.fold, cfg.seed)[1]
-    dataset = create_dataset(
-        name,
-        cfg.data_dir,
-        split,
-        shuffle=False,
-        num_parallel_workers=cfg.num_parallel_workers,
-        download=cfg.dataset_download,
-        part=part,
-    )
-    check_num_classes(dataset, info.num_classes)
+    cfg = cfg.model_copy(update={"dataset": name, "batch_size": info.batch_size or cfg.batch_size})
+    _check_preprocess(cfg, info.preprocess)
+    outputs = known_outputs(cfg, cfg.model, info.outputs)
     operations = info.preprocess.operations(is_encoded(name), normalise=info.normalisation == "outside")
-    loader = create_loader(
-        dataset, info.batch_size or cfg.batch_size, transform=operations, num_parallel_workers=cfg.num_parallel_workers
-    )
-    count = top1 = top5 = 0
+    loader, num_classes = build_eval_loader(cfg, outputs, operations)
+    check_head(outputs, loader, cfg.model)
+    scores = Scores(num_classes, info.head == MULTIPLE)
     with pipeline_errors():
         batches = loader.create_tuple_iterator(num_epochs=1, output_numpy=True)
         for image, label in tqdm(
             batches, "Evaluating", loader.get_dataset_size(), leave=False, disable=not sys.stderr.isatty()
         ):
-            scores = np.asarray(model(image), np.float32)
-            count += len(label)
-            top1 += count_correct(scores, label, 1)
-            top5 += count_correct(scores, label, 5)
-    print(f"Total data:{count}, top1 accuracy:{top1 / count}, top5 accuracy:{top5 / count}")
+            result = np.asarray(model(image), np.float32)
+            # What counts as found has a score of 0 or above.
+            scores.add(result - 0.5 if info.output_name == "probabilities" else result, label)
+    values = scores.values(scores.num_samples, scores.hits)
+    if scores.is_multi_label:
+        figures = f"mAP:{values['mAP']}, subset accuracy:{values['Subset_Accuracy']}"
+    else:
+        # Of fewer than five classes, each is among the five best.
+        figures = f"top1 accuracy:{values['Top_1_Accuracy']}, top5 accuracy:{values.get('Top_5_Accuracy', 1.0)}"
+    print(f"Total data:{scores.num_samples}, {figures}")
 
 
 def _check_preprocess(cfg: Config, preprocess: "EvalPreprocess") -> None:

@@ -39,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top_k", "--top-k", type=int, default=5, metavar="K", help="classes an image (default: 5)")
     parser.add_argument("--batch_size", type=int, default=16, metavar="N", help="images that run at once (default: 16)")
     parser.add_argument("--workers", type=int, metavar="N", help="threads that decode (default: cores, at most 4)")
-    parser.add_argument("--class_names", metavar="FILE", help="text file with one class name a line")
+    parser.add_argument(
+        "--class_names", metavar="FILE", help="text file with one class name a line (default: the model's)"
+    )
     parser.add_argument(
         "--output_format",
         "--output-format",
@@ -66,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     paths = expand_inputs(args.inputs, _stdin_lines())
     from tqdm import tqdm
 
-    from mindcv.cli.export import read_class_names
+    from mindcv.data import read_class_names
     from mindcv.engine import setup_run
     from mindcv.export import Classifier
     from mindcv.export.runtime import read_key

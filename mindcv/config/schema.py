@@ -268,6 +268,15 @@ class DataKeys(Section):
         "Name of the evaluation split; or the share of the training split that is held out for it.",
         keyword="split",
     )
+    class_names: str = key(
+        "",
+        "Text file with one class name a line, in the order of the classes; empty takes the checkpoint's, else the "
+        "dataset's own order.",
+        may_change=True,
+    )
+    unknown_classes: Literal["refuse", "skip"] = key(
+        "refuse", "What to do about a class of the data that the model does not know: stop, or leave its images out."
+    )
     folds: int | None = key(
         None,
         "Cross-validation: the training split is divided into so many parts, one of which is held out for evaluation.",
@@ -379,10 +388,10 @@ class ModelKeys(Section):
     in_channels: int = key(3, "Channels of the input.", ge=1, le=65536)
     drop_rate: Rate | None = key(None, "Dropout before the classifier; None is the model's own.")
     drop_path_rate: Rate | None = key(None, "Stochastic depth; None is the model's own.")
-    pretrained: Annotated[bool | str, Words("True, False, a tag, a file, or an address (https://, s3:// ...)")] = key(
+    pretrained: Annotated[bool | str, Words("True, False, a tag, or an address (https://, s3:// ...)")] = key(
         False,
-        "Start from published weights: the model's default ones, or those of a tag such as a1h_in1k; or from any "
-        "checkpoint: a file or an address. A head of other classes, or none, starts fresh: fine-tuning.",
+        "Start from published weights: the model's default ones, those of a tag such as a1h_in1k, or those at an "
+        "address; another head starts fresh.",
         may_change=True,
     )
 

@@ -7,6 +7,7 @@ from .auto_augment import (
     trivial_augment_wide_transform,
 )
 from .batch_names import batch_names
+from .classes import known_outputs, other_classes, read_class_names
 from .dataset_download import Cifar10Download, Cifar100Download, MnistDownload, get_dataset_download_root
 from .dataset_factory import (
     check_num_classes,
@@ -14,9 +15,11 @@ from .dataset_factory import (
     get_class_names,
     get_num_classes,
     get_samples,
+    is_multi_label,
     save_class_names,
     set_dataset_epoch,
 )
+from .fingerprint import DataFingerprint, fingerprint
 from .loader import create_loader, epoch_batches, explain_pipeline_error, pipeline_errors
 from .preprocess import EvalPreprocess
 from .splits import Part, divide
@@ -25,6 +28,7 @@ from .transforms_factory import create_transforms
 __all__ = [
     "Cifar10Download",
     "Cifar100Download",
+    "DataFingerprint",
     "EvalPreprocess",
     "MnistDownload",
     "Part",
@@ -38,12 +42,17 @@ __all__ = [
     "divide",
     "epoch_batches",
     "explain_pipeline_error",
+    "fingerprint",
     "get_class_names",
     "get_dataset_download_root",
     "get_num_classes",
     "get_samples",
+    "is_multi_label",
+    "known_outputs",
+    "other_classes",
     "pipeline_errors",
     "rand_augment_transform",
+    "read_class_names",
     "save_class_names",
     "set_dataset_epoch",
     "trivial_augment_wide_transform",

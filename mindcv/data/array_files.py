@@ -185,7 +185,7 @@ def find_mnist(root: str, split: str) -> ArraySamples:
     labels = np.concatenate([_read_idx(folder / name, 1) for _, name in pairs]).astype(np.int32)
     if len(images) != len(labels):
         raise ValueError(f"mnist: {folder} has {len(images)} images and {len(labels)} labels; download it again")
-    return ArraySamples(images[..., None], {"label": labels}, 10)
+    return ArraySamples(images[..., None], {"label": labels}, 10, [str(digit) for digit in range(10)])
 
 
 def find_digits(root: str, split: str) -> ArraySamples:

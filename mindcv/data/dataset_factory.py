@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..utils.fs import atomic_write, is_remote
 from ..utils.registry import Registry, suggest, unknown_name_message
 from ..utils.text import names_to_bytes
 from .array_files import find_cifar10, find_cifar100, find_digits, find_mnist
+from .classes import UNKNOWN_CLASSES, with_classes
 from .dataset_download import Cifar10Download, Cifar100Download, MnistDownload, _Download, get_dataset_download_root
 from .distributed_sampler import RepeatAugSampler, ShardSampler
 from .image_folder import find_image_folder
@@ -111,6 +112,9 @@ def create_dataset(
     bad_samples: str = "error",
     bad_samples_file: str | os.PathLike[str] | None = None,
     class_split: str | None = None,
+    num_classes: int | None = None,
+    class_names: Sequence[str] | None = None,
+    unknown_classes: str = "refuse",
     **kwargs: Any,
 ) -> ds.Dataset:
     """Opens one split of a dataset.
@@ -146,7 +150,13 @@ def create_dataset(
             every file once, and leave the bad ones out.
         bad_samples_file: File to which the bad samples that are replaced or skipped are added.
         class_split: Folders: the split whose class folders are numbered, for a split that may lack some of them; see
-            `find_image_folder`. None: the split's own.
+            `find_image_folder`. None: the split's own. It has no effect together with `class_names`.
+        num_classes: Number of classes that labels are for, such as a model's. None: as many as there are names in
+            `class_names`, else the dataset's own.
+        class_names: Names of the classes in their order, such as those of a model, by which samples get their labels;
+            '' for a class without a name. Classes of the dataset may be missing. None: the dataset's own order.
+        unknown_classes: What to do about a class of the dataset that is not in `class_names`: `refuse` it, or `skip`
+            its samples.
         **kwargs: Folders: `class_indexing` (class folders and their labels), `extensions` (endings of image files).
             Encoded images: `decode` (bool, whether to decode them).
 
@@ -174,7 +184,11 @@ def create_dataset(
         root = os.path.join(get_dataset_download_root(), name)
     if sampler == "balanced" and repeats:
         raise ValueError("sampler 'balanced' does not go together with repeated augmentation; use sampler: uniform")
-    for option, value, allowed in (("sampler", sampler, SAMPLERS), ("bad_samples", bad_samples, BAD_SAMPLES)):
+    for option, value, allowed in (
+        ("sampler", sampler, SAMPLERS),
+        ("bad_samples", bad_samples, BAD_SAMPLES),
+        ("unknown_classes", unknown_classes, UNKNOWN_CLASSES),
+    ):
         if value not in allowed:
             raise ValueError(unknown_name_message(option, value, allowed))
     options = {key: kwargs.pop(key) for key in _FOLDER_OPTIONS if spec is None and key in kwargs}
@@ -183,12 +197,16 @@ def create_dataset(
         allowed = ("decode", *_FOLDER_OPTIONS) if spec is None else ("decode",) if is_encoded(name) else ()
         raise ValueError(unknown_name_message(f"option of dataset {name!r}", next(iter(kwargs)), allowed))
     if spec is None:
-        options["class_split"] = class_split
+        options["class_split"] = None if class_names else class_split
     workers = cap_workers(num_parallel_workers)
 
     if download and spec is not None:
         spec.download(str(root)).download()
     samples = find_samples(name, str(root), split, **options)
+    if class_names or num_classes:
+        number = num_classes or len(class_names or ())
+        what = f"the split {split!r} of {root}" if root else f"the split {split!r} of {name}"
+        samples = with_classes(samples, class_names, number, unknown_classes, what)
     if part is not None:
         samples = _subset(samples, part.numbers(samples.labels))
     if bad_samples == "skip" and not isinstance(samples, ArraySamples):
@@ -313,7 +331,8 @@ def save_class_names(dataset: ds.Dataset, folder: str | os.PathLike[str]) -> Non
     names = get_class_names(dataset)
     if names is not None:
         with atomic_write(os.path.join(folder, "class_names.txt")) as file:
-            file.write(names_to_bytes(names, "the class name"))
+            texts = [name or str(number) for number, name in enumerate(names)]
+            file.write(names_to_bytes(texts, "the class name"))
 
 
 def is_multi_label(dataset: ds.Dataset) -> bool:

@@ -110,7 +110,7 @@ def find_image_folder(
 
     Raises:
         FileNotFoundError: A folder is not there.
-        ValueError: There are no classes, one of them has no image, or `class_split` lacks one.
+        ValueError: There are no classes, none of them has an image, or `class_split` lacks one.
     """
     extensions = IMAGE_EXTENSIONS if extensions is None else extensions
     root_folder = check_folder(root, name, hint)
@@ -128,15 +128,20 @@ def find_image_folder(
         raise FileNotFoundError(f"class_indexing: {str(folder)!r} has no folders {listing(absent)}")
     names, counts = scan_classes(folder, classes, extensions)
     empty = [c for c, count in zip(classes, counts, strict=True) if count == 0]
-    if empty:
+    if len(empty) == len(classes):
         raise ValueError(
-            f"{len(empty)} of {len(classes)} class folders in {str(folder)!r} have no image: {listing(empty)}; "
-            f"add images ({listing(sorted({e.lower() for e in extensions}))}) or remove the folder"
+            f"none of the {len(classes)} class folders in {str(folder)!r} has an image: {listing(empty)}; "
+            f"add images ({listing(sorted({e.lower() for e in extensions}))})"
+        )
+    if empty:
+        # A class that has none of a split's images is a class all the same.
+        _logger.warning(
+            "%d of %d class folders in %s have no image: %s", len(empty), len(classes), folder, listing(empty)
         )
     indexing = class_indexing or {c: i for i, c in enumerate(known or classes)}
     labels = np.repeat(np.array([indexing[c] for c in classes], np.int32), counts)
     class_names = sorted(indexing, key=indexing.__getitem__)
-    return FileSamples(folder, names, labels, max(indexing.values()) + 1, class_names)
+    return FileSamples(folder, names, labels, max(indexing.values()) + 1, class_names, has_class_folders=True)
 
 
 def _classes_of(root: Path, class_split: str | None, folder: Path) -> list[str] | None:

@@ -109,6 +109,7 @@ class FileSamples(Shared):
         labels: See `Samples`.
         num_classes: See `Samples`.
         class_names: See `Samples`.
+        has_class_folders: Whether the first folder of each name is that of the class.
     """
 
     def __init__(
@@ -118,7 +119,9 @@ class FileSamples(Shared):
         labels: np.ndarray,
         num_classes: int,
         class_names: list[str] | None = None,
+        has_class_folders: bool = False,
     ) -> None:
+        self.has_class_folders = has_class_folders
         self.folder = os.fspath(folder)
         self.names = names
         self.labels = labels

@@ -21,14 +21,14 @@ from .distributed import (
     world_size,
 )
 from .ema import averaged_weights
-from .evaluator import Evaluator
+from .evaluator import Evaluator, Scores
 from .feed import HostFeed, SinkFeed, can_sink
 from .freeze import freeze
 from .metrics import count_correct, get_metrics, metric_names
 from .profile import StepProfiler
 from .recompute import recompute_blocks
 from .report import RunReporter
-from .resume import resume_run, resume_weights
+from .resume import Resumed, check_same_rates, find_run, resume_run, resume_weights
 from .setup import set_seed, setup_run
 from .sync_batch_norm import synchronize_batch_norm
 from .train_step import GradientAccumulation, LossScale, LossWithNetwork, TrainStep
@@ -45,8 +45,10 @@ __all__ = [
     "LossWithMixing",
     "LossWithNetwork",
     "NormalizedNetwork",
+    "Resumed",
     "RunReporter",
     "Schedule",
+    "Scores",
     "SinkFeed",
     "StepProfiler",
     "TrainState",
@@ -57,7 +59,9 @@ __all__ = [
     "averaged_weights",
     "broadcast_parameters",
     "can_sink",
+    "check_same_rates",
     "count_correct",
+    "find_run",
     "freeze",
     "get_metrics",
     "is_launched",

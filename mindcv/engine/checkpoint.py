@@ -25,6 +25,7 @@ from mindspore import Parameter, Tensor, nn
 from ..utils.errors import RunError
 from ..utils.fs import atomic_write, require_directory
 from ..weights import read_ckpt, write_ckpt
+from ..weights.loading import class_counts
 
 _logger = logging.getLogger(__name__)
 
@@ -329,12 +330,18 @@ def load_state(cell: nn.Cell, arrays: dict[str, np.ndarray], source: str) -> Non
             f"{source}: cannot go on from it, {len(missing)} entries are missing ({', '.join(missing[:5])} ...); "
             "was it saved with another optimizer, ema, loss scale or gradient_accumulation_steps?"
         )
-    for name, parameter in parameters.items():
-        array = arrays[name]
-        if tuple(array.shape) != tuple(parameter.shape):
+    shapes = [(name, tuple(parameter.shape), tuple(arrays[name].shape)) for name, parameter in parameters.items()]
+    mismatched = [entry for entry in shapes if entry[1] != entry[2]]
+    if mismatched:
+        name, wanted, given = mismatched[0]
+        classes = class_counts(mismatched)
+        if classes:
             raise ValueError(
-                f"{source}: {name} has shape {tuple(array.shape)}, this run needs {tuple(parameter.shape)}"
+                f"{source}: the file has {classes[1]} classes, the data {classes[0]}: {name} has shape {given}, this "
+                f"run needs {wanted}; give the run's own classes, or start anew from its weights with --pretrained "
+                f"{source}"
             )
+        raise ValueError(f"{source}: {name} has shape {given}, this run needs {wanted}")
     for name, parameter in parameters.items():
         parameter.set_data(Tensor(arrays[name], parameter.dtype))
 

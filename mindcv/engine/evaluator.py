@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import mindspore as ms
@@ -11,13 +11,90 @@ from mindspore import nn
 from tqdm import tqdm
 
 from .distributed import gather_over_ranks, rank, report_alive, sum_integers
-from .metrics import count_correct, metric_names
+from .metrics import (
+    MEAN_AVERAGE_PRECISION,
+    SUBSET_ACCURACY,
+    average_precision,
+    count_all_correct,
+    count_correct,
+    metric_names,
+)
 from .signals import keep_handlers
 
-__all__ = ["Evaluator"]
+__all__ = ["Evaluator", "Scores"]
 
 # Every fp32 number is a whole number of such parts, so that sums of losses do not depend on the order.
 _UNITS = 1 << 149
+
+
+class Scores:
+    """Figures of a network's outputs, added up batch by batch: accuracies; of several labels a sample, mAP as well.
+
+    Args:
+        num_classes: Number of classes.
+        is_multi_label: Whether a sample has several labels, as zeros and ones.
+    """
+
+    def __init__(self, num_classes: int, is_multi_label: bool = False) -> None:
+        self.num_classes = num_classes
+        self.is_multi_label = is_multi_label
+        self.accuracies = {} if is_multi_label else metric_names(num_classes)
+        self.num_samples = 0
+        self.hits = [0] * (1 if is_multi_label else len(self.accuracies))
+        self._scores: list[np.ndarray] = []
+        self._labels: list[np.ndarray] = []
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the figures, the one that decides what is best first."""
+        return [MEAN_AVERAGE_PRECISION, SUBSET_ACCURACY] if self.is_multi_label else list(self.accuracies)
+
+    def add(self, logits: np.ndarray, labels: np.ndarray) -> None:
+        """Adds a batch: scores (N, num_classes), and labels (N,) or (N, num_classes)."""
+        self.num_samples += len(logits)
+        if self.is_multi_label:
+            hits = [count_all_correct(logits, labels)]
+            self._scores.append(logits.astype(np.float32))
+            self._labels.append(labels > 0.5)
+        else:
+            hits = [count_correct(logits, labels, k) for k in self.accuracies.values()]
+        self.hits = [total + own for total, own in zip(self.hits, hits, strict=True)]
+
+    def values(self, num_samples: int, hits: Sequence[int], is_shared: bool = False) -> dict[str, float]:
+        """Returns the figures by name, in 0..1.
+
+        Args:
+            num_samples: Of all ranks together.
+            hits: `hits` of all ranks together.
+            is_shared: Whether each rank has its own part of the samples; then this is a collective.
+
+        Raises:
+            ValueError: No sample has any label, so that there is no average precision.
+        """
+        shares = [own / num_samples for own in hits]
+        mean = [self._mean_average_precision(is_shared)] if self.is_multi_label else []
+        return dict(zip(self.names, [*mean, *shares], strict=True))
+
+    def _mean_average_precision(self, is_shared: bool) -> float:
+        """The mean over the classes that at least one sample has; one class after the other is gathered."""
+        shape = (0, self.num_classes)
+        scores = np.concatenate([np.zeros(shape, np.float32), *self._scores])
+        labels = np.concatenate([np.zeros(shape, bool), *self._labels])
+        most = int(gather_over_ranks([len(scores)]).max()) if is_shared else 0
+        found = []
+        for column in range(self.num_classes):
+            own, positive = scores[:, column].astype(np.float64), labels[:, column]
+            if is_shared:
+                # Ranks give equally many numbers: what is only filling has no label, -1.
+                filling = np.zeros(most - len(own))
+                both = gather_over_ranks([*own, *filling, *positive, *(filling - 1)]).reshape(-1, 2, most)
+                is_sample = both[:, 1] >= 0
+                own, positive = both[:, 0][is_sample], both[:, 1][is_sample] > 0
+            if positive.any():
+                found.append(average_precision(own, positive))
+        if not found:
+            raise ValueError("no image of the evaluation has a label, so there is no mAP; look at val_split")
+        return math.fsum(found) / len(found)
 
 
 class Evaluator:
@@ -32,6 +109,7 @@ class Evaluator:
         num_classes: Number of classes.
         batch_size: Rows in a full batch.
         is_shared: Whether each rank's loader gives its own part of the samples. When not, all give all of them.
+        is_multi_label: Whether samples have several labels, as zeros and ones, each with a sigmoid of its own.
     """
 
     def __init__(
@@ -42,13 +120,25 @@ class Evaluator:
         num_classes: int,
         batch_size: int,
         is_shared: bool = True,
+        is_multi_label: bool = False,
     ) -> None:
         self.network = network
         self.loss = loss
         self.loader = loader
         self.batch_size = batch_size
         self.is_shared = is_shared
-        self.accuracies = metric_names(num_classes)
+        self.num_classes = num_classes
+        self.is_multi_label = is_multi_label
+
+    @property
+    def accuracies(self) -> list[str]:
+        """Names of the figures that `run` gives besides the loss."""
+        return Scores(self.num_classes, self.is_multi_label).names
+
+    @property
+    def metric(self) -> str:
+        """Name of the figure that decides what is best: top-1 accuracy, or mAP where samples have several labels."""
+        return self.accuracies[0]
 
     def run(
         self, show_progress: bool = False, should_stop: Callable[[], bool] = lambda: False
@@ -63,7 +153,8 @@ class Evaluator:
             should_stop: Asked after each batch, on all ranks equally often; must give the same answer on all.
 
         Returns:
-            Accuracies in 0..1 by upstream's names, `loss`, `num_samples` and `images_per_s`; None when it was stopped.
+            Accuracies in 0..1 by upstream's names, or `mAP` and `Subset_Accuracy` where samples have several labels;
+            `loss`, `num_samples` and `images_per_s`; None when it was stopped.
 
         Raises:
             ValueError: There is nothing to evaluate, or the loss gives no loss for each sample.
@@ -71,20 +162,22 @@ class Evaluator:
         was_training = self.network.training
         self.network.set_train(False)
         begin = time.perf_counter()
-        own = self._sums(show_progress, should_stop)
+        scores = Scores(self.num_classes, self.is_multi_label)
+        losses = self._losses(scores, show_progress, should_stop)
         self.network.set_train(was_training)
-        if own is None:
+        if losses is None:
             return None
-        count, terms, not_finite, loss, *correct = sum_integers(own) if self.is_shared else own
+        own = [scores.num_samples, *losses, *scores.hits]
+        count, terms, not_finite, loss, *hits = sum_integers(own) if self.is_shared else own
         if count == 0:
             raise ValueError("there are no images to evaluate; look at val_split and data_dir")
-        values = {name: hits / count for name, hits in zip(self.accuracies, correct, strict=True)}
+        values = scores.values(count, hits, self.is_shared)
         values["loss"] = math.nan if not_finite else loss / (terms * _UNITS)
         return {**values, "num_samples": count, "images_per_s": count / (time.perf_counter() - begin)}
 
-    def _sums(self, show_progress: bool, should_stop: Callable[[], bool]) -> list[int] | None:
-        """This rank's part; see `_batch_sums`."""
-        sums = [0] * (4 + len(self.accuracies))
+    def _losses(self, scores: Scores, show_progress: bool, should_stop: Callable[[], bool]) -> list[int] | None:
+        """Adds this rank's part to the scores, and returns the losses' sums; see `_batch_losses`."""
+        sums = [0] * 3
         batches = self.loader.create_tuple_iterator(num_epochs=1, output_numpy=True)
         # Some ranks may have one batch less than others.
         rounds = int(gather_over_ranks([self.loader.get_dataset_size()]).max())
@@ -92,14 +185,15 @@ class Evaluator:
             batch = next(batches, None)
             if batch is not None:
                 report_alive()
-                sums = [total + value for total, value in zip(sums, self._batch_sums(*batch), strict=True)]
+                losses = self._batch_losses(scores, *batch)
+                sums = [total + value for total, value in zip(sums, losses, strict=True)]
             keep_handlers()
             if should_stop():
                 return None
         return sums
 
-    def _batch_sums(self, image: np.ndarray, label: np.ndarray) -> list[int]:
-        """Returns samples, loss values, how many of those are not finite, their sum in units, and hits by accuracy."""
+    def _batch_losses(self, scores: Scores, image: np.ndarray, label: np.ndarray) -> list[int]:
+        """Adds a batch to the scores; returns how many loss values it has, how many not finite, and their sum."""
         count = len(image)
         logits = self.network(ms.Tensor(self._filled(image)))
         if isinstance(logits, (tuple, list)):
@@ -114,8 +208,8 @@ class Evaluator:
         values = losses[:count].astype(np.float64).reshape(-1)
         finite = values[np.isfinite(values)]
         units = sum(n * (_UNITS // d) for n, d in map(float.as_integer_ratio, finite.tolist()))
-        hits = (count_correct(logits[:count], label, k) for k in self.accuracies.values())
-        return [count, values.size, values.size - finite.size, units, *hits]
+        scores.add(logits[:count], label)
+        return [values.size, values.size - finite.size, units]
 
     def _filled(self, rows: np.ndarray) -> np.ndarray:
         """Returns a full batch: the rows, and the first one again for those that are missing."""

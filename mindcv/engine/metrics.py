@@ -1,9 +1,12 @@
-"""Accuracy as sums of correct and count, so that every sample counts once on any number of ranks."""
+"""Accuracy as sums of correct and count, so that every sample counts once on any number of ranks; average precision."""
 
 import numpy as np
 from mindspore import train
 
-__all__ = ["count_correct", "get_metrics", "metric_names"]
+__all__ = ["average_precision", "count_all_correct", "count_correct", "get_metrics", "metric_names"]
+
+MEAN_AVERAGE_PRECISION = "mAP"
+SUBSET_ACCURACY = "Subset_Accuracy"
 
 
 def metric_names(num_classes: int) -> dict[str, int]:
@@ -27,6 +30,36 @@ def count_correct(logits: np.ndarray, labels: np.ndarray, k: int) -> int:
         before = np.arange(logits.shape[1]) < labels[:, None]
         hits = ((logits > own) | ((logits == own) & before)).sum(axis=1) < k
     return int((hits & np.isfinite(logits).all(axis=1)).sum())
+
+
+def count_all_correct(logits: np.ndarray, labels: np.ndarray) -> int:
+    """Counts the rows all of whose labels are right: those of a probability of at least one half, and no others.
+
+    Args:
+        logits: Scores before the sigmoid, `(N, num_classes)`. A row with a NaN in it is wrong.
+        labels: Zeros and ones, `(N, num_classes)`.
+    """
+    return int((((logits >= 0) == (labels > 0.5)) & np.isfinite(logits)).all(axis=1).sum())
+
+
+def average_precision(scores: np.ndarray, is_positive: np.ndarray) -> float:
+    """Returns the average precision of one class: the sum over thresholds of precision times the rise of recall.
+
+    Samples of equal scores are found at one threshold, so that their order does not matter. Nothing is interpolated.
+
+    Args:
+        scores: `(N,)`; a NaN counts as the lowest.
+        is_positive: `(N,)`, of which at least one is true.
+    """
+    scores = np.where(np.isnan(scores), -np.inf, scores)
+    order = np.argsort(-scores, kind="stable")
+    sorted_scores = scores[order]
+    found = np.cumsum(is_positive[order].astype(np.int64))
+    # The last sample of each run of equal scores.
+    ends = np.flatnonzero(np.append(sorted_scores[1:] != sorted_scores[:-1], True))
+    hits = found[ends]
+    precision = hits / (ends + 1)
+    return float(np.sum(precision * np.diff(hits, prepend=0)) / found[-1])
 
 
 def get_metrics(num_classes: int) -> dict[str, train.Metric]:

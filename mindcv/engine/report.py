@@ -164,6 +164,11 @@ class RunReporter:
         _logger.info("Epoch %d/%d: %s", row["epoch"], self.epochs, ", ".join(parts))
         self._write_result_log(state.history)
 
+    @property
+    def metric_title(self) -> str:
+        """What the metric that decides is called in a sentence: the first one."""
+        return self.metrics[0] if self.metrics and not self.metrics[0].startswith("Top_1") else "top-1 accuracy"
+
     def _write_result_log(self, history: list[dict[str, float]]) -> None:
         """Rewrites the table, so that a resumed run has no lost or doubled row."""
         header = ["Epoch", "TrainLoss", *self.metrics, "TrainTime", "EvalTime", "TotalTime"]
@@ -195,7 +200,7 @@ class RunReporter:
         best = saver.last_path
         if state.best_metric is not None:
             best = saver.best_path
-            _logger.info("Best top-1 accuracy: %.2f %% in epoch %d", 100 * state.best_metric, state.best_epoch)
+            _logger.info("Best %s: %.2f %% in epoch %d", self.metric_title, 100 * state.best_metric, state.best_epoch)
         _logger.info("Checkpoints: %s, last: %s", best, saver.last_path)
         _logger.info("Logs: %s, %s", self.folder / RESULT_LOG, self.folder / EVENT_LOG)
         if self._board:

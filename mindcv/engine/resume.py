@@ -1,8 +1,9 @@
 """Going on with a run: finding its last good checkpoint, checking that it is the same run, restoring it."""
 
+import dataclasses
 import logging
 import os
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,58 @@ from .train_step import TrainStep
 
 _logger = logging.getLogger(__name__)
 
-__all__ = ["check_same_run", "find_checkpoint", "resume_run", "resume_weights"]
+__all__ = [
+    "Resumed",
+    "check_same_rates",
+    "check_same_run",
+    "find_checkpoint",
+    "find_run",
+    "resume_run",
+    "resume_weights",
+]
 
 _STEPS = "steps in an epoch"
 # Keys that count for each rank, and what they say of all ranks together: that must stay, with any number of ranks.
 _PER_RANK = {"batch_size": "global batch", "num_samples": "samples of all ranks"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Resumed:
+    """A checkpoint to go on from.
+
+    Attributes:
+        path: The file.
+        arrays: All that it holds, by name.
+        saved: Position, random state, config, versions and the fingerprint of the training data.
+    """
+
+    path: Path
+    arrays: dict[str, np.ndarray]
+    saved: dict[str, Any]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Config of the run that saved it."""
+        return self.saved["config"]
+
+    @property
+    def data(self) -> dict[str, Any] | None:
+        """Fingerprint of the training data, as JSON; None in files of earlier versions."""
+        return self.saved.get("data")
+
+    @property
+    def global_step(self) -> int:
+        """Batches done in all."""
+        return self.saved["global_step"]
+
+
+def find_run(where: str | os.PathLike[str]) -> Resumed | None:
+    """Returns the checkpoint to go on from, see `find_checkpoint`; None when the run is new."""
+    found = find_checkpoint(local_path(where), rank() == 0)
+    if found is None:
+        _logger.info("resume: there is no checkpoint in %s yet, the run starts from the beginning", where)
+        return None
+    return Resumed(*found)
 
 
 def find_checkpoint(where: Path, is_master: bool) -> tuple[Path, dict[str, np.ndarray], dict[str, Any]] | None:
@@ -111,34 +159,74 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value
 
 
+def check_same_rates(
+    old: Sequence[float], new: Sequence[float], updates: int, reason: str, force: bool = False
+) -> None:
+    """Compares the learning rate of the next update in the schedule of a checkpoint's run and in today's.
+
+    Args:
+        old: The rates of the checkpoint's run.
+        new: Today's.
+        updates: How many were made.
+        reason: Why they may differ, for the message.
+        force: Let the rate jump, and say so.
+
+    Raises:
+        ValueError: The rate would jump.
+    """
+    # Of a run that was complete, its last update.
+    place = min(updates, len(old) - 1)
+    if not 0 < place < len(new):
+        return
+    before, after = old[place], new[place]
+    if abs(after - before) <= 1e-6 * max(before, after):
+        return
+    text = f"the learning rate jumps from {before:.3g} to {after:.3g}, since the schedule follows from {reason}"
+    if not force:
+        raise ValueError(
+            f"resume: {text}; take it back, start a new run from the weights (--ckpt_path), or go on all the same with "
+            "--resume_force True"
+        )
+    _logger.warning("resume: %s", text)
+
+
 def resume_run(
     step: TrainStep,
-    where: str | os.PathLike[str],
+    where: Resumed | str | os.PathLike[str],
     config: dict[str, Any],
     free_keys: Set[str],
     steps_per_epoch: int,
     force: bool = False,
+    *,
+    data_changes: str = "",
 ) -> TrainState | None:
     """Restores weights, optimizer, EMA, loss scale and random state; returns where the run stands, None when it is new.
 
     Args:
         step: The training step, which is restored.
-        where: A run's folder or a checkpoint.
+        where: What `find_run` returned, or a run's folder or a checkpoint, in which it looks.
         config: Config of this run.
         free_keys: See `check_same_run`.
         steps_per_epoch: Batches in an epoch, which must be those of the checkpoint's run: a position is a step of an
             epoch, and the schedule follows from their number.
         force: Go on whatever has changed.
+        data_changes: What is different in the training data since then, in words; '' when nothing is.
 
     Raises:
         FileNotFoundError: There is no such file or folder.
-        ValueError: There is no whole checkpoint, or it belongs to another run.
+        ValueError: There is no whole checkpoint, or it belongs to another run, or the data has changed.
     """
-    found = find_checkpoint(local_path(where), rank() == 0)
+    found = where if isinstance(where, Resumed) else find_run(where)
     if found is None:
-        _logger.info("resume: there is no checkpoint in %s yet, the run starts from the beginning", where)
         return None
-    path, arrays, saved = found
+    path, arrays, saved = found.path, found.arrays, found.saved
+    if data_changes and not force:
+        raise ValueError(
+            f"resume: the training data is not what the run was started with: {data_changes}; the order would be "
+            "another one. Take it back, or go on all the same with --resume_force True"
+        )
+    if data_changes:
+        _logger.warning("resume with other training data: %s; the order of the samples is another one", data_changes)
     old = {**saved["config"], _STEPS: saved["steps_per_epoch"]}
     check_same_run(old, {**config, _STEPS: steps_per_epoch}, free_keys, saved["world_size"], world_size(), force)
     load_state(step, arrays, str(path))

@@ -70,7 +70,7 @@ class Trainer:
         reporter: Tells the user and the logs.
         saver: Writes checkpoints; None on ranks that write none.
         evaluator: Evaluates; None for none.
-        metric: Name of the metric that decides which checkpoint is best.
+        metric: Name of the metric that decides which checkpoint is best. Empty: the evaluator's.
         batch_names: Called with an epoch and a step of it, both from 0; returns what the samples of that batch are
             called, for when its loss is not finite. None: nothing is said of them.
         profiler: Records some steps; None for none.
@@ -86,7 +86,7 @@ class Trainer:
         reporter: RunReporter,
         saver: CheckpointSaver | None = None,
         evaluator: Evaluator | None = None,
-        metric: str = "Top_1_Accuracy",
+        metric: str = "",
         batch_names: Callable[[int, int], list[str]] | None = None,
         profiler: StepProfiler | None = None,
     ) -> None:
@@ -98,7 +98,7 @@ class Trainer:
         self.reporter = reporter
         self.saver = saver
         self.evaluator = evaluator
-        self.metric = metric
+        self.metric = metric or (evaluator.metric if evaluator else "")
         self.batch_names = batch_names
         self.profiler = profiler
         self._has_run_a_step = False
@@ -265,7 +265,7 @@ class Trainer:
         if result is None:
             self._stop_if_asked(stop.number, state)
             return
-        row.update({name: value for name, value in result.items() if name.startswith("Top_")})
+        row.update({name: result[name] for name in evaluator.accuracies})
         row.update(val_loss=result["loss"], val_samples=result["num_samples"], eval_s=time.perf_counter() - begin)
         value = row[self.metric]
         if state.best_metric is None or value > state.best_metric:

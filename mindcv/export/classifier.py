@@ -17,11 +17,11 @@ from ..data.preprocess import EvalPreprocess
 from ..models import is_model, list_models
 from ..utils.fs import is_remote, local_path
 from ..utils.registry import suggest
+from ..weights.outputs import probabilities
 from .exporter import preprocess_of
 from .images import ImageReader, name_of
 from .runtime import ExportedModel, in_batches, is_exported_file, live_run
 from .source import Source, source_from_checkpoint, source_from_name
-from .verify import softmax
 
 __all__ = ["Classifier", "Label", "Prediction"]
 
@@ -31,7 +31,7 @@ _BATCHES_AHEAD = 3
 
 @dataclasses.dataclass(frozen=True)
 class Label:
-    """A class and its probability."""
+    """A class and its probability, which with several labels an image is that of this label alone."""
 
     index: int
     name: str
@@ -58,7 +58,8 @@ class Classifier:
             tag) for published weights; or a network.
         recipe: The recipe of a checkpoint. Empty: the `config.yaml` beside it.
         preprocess: How images are prepared. None: as the file, recipe or weights say.
-        class_names: Names by index. None: as the file or the recipe's dataset says, else the numbers.
+        class_names: Names by index. None: as the file or the checkpoint says, or for a checkpoint of an earlier version
+            the recipe's dataset; else the numbers.
         batch_size: Images that run at once. An exported file of a fixed batch size keeps its own. In graph mode a
             network always gets this many, filled up, since each other number would be compiled again.
         workers: Threads that read and decode images. None: as many as cores, at most 4.
@@ -90,7 +91,7 @@ class Classifier:
             exported = ExportedModel(model, key)
             info = exported.info
             self._run: Callable[[np.ndarray], np.ndarray] = exported
-            self.preprocess, names = info.preprocess, info.class_names
+            self.preprocess, names, self._head = info.preprocess, info.class_names, info.head
             gives_probabilities, takes_pixels = info.output_name == "probabilities", info.normalisation == "inside"
             batch_size = info.batch_size or batch_size
         else:
@@ -99,6 +100,7 @@ class Classifier:
             fixed = batch_size if ms.get_context("mode") == ms.GRAPH_MODE else None
             self._run = lambda images: in_batches(run, images, fixed)
             self.preprocess, names = preprocess or source.preprocess, source.class_names
+            self._head = source.head
         chosen = names if class_names is None else class_names
         self.class_names = None if chosen is None else tuple(chosen)
         self.batch_size = batch_size
@@ -168,17 +170,14 @@ class Classifier:
 
     def _probabilities(self, images: np.ndarray) -> np.ndarray:
         scores = self._run(images)
-        return scores if self._gives_probabilities else softmax(scores)
+        return scores if self._gives_probabilities else probabilities(scores, self._head)
 
-    def _labels(self, probabilities: np.ndarray, top_k: int) -> tuple[Label, ...]:
+    def _labels(self, row: np.ndarray, top_k: int) -> tuple[Label, ...]:
         names = self.class_names
-        if names is not None and len(names) != len(probabilities):
-            raise ValueError(f"got {len(names)} class names for a network of {len(probabilities)} classes")
-        order = np.argsort(-probabilities, kind="stable")[:top_k]
-        return tuple(
-            Label(int(index), str(index) if names is None else names[index], float(probabilities[index]))
-            for index in order
-        )
+        if names is not None and len(names) != len(row):
+            raise ValueError(f"got {len(names)} class names for a network of {len(row)} classes")
+        order = np.argsort(-row, kind="stable")[:top_k]
+        return tuple(Label(int(index), (names and names[index]) or str(index), float(row[index])) for index in order)
 
 
 def _find_source(model: str | os.PathLike[str] | nn.Cell, recipe: str, preprocess: EvalPreprocess | None) -> Source:

@@ -25,7 +25,8 @@ from ..models._loading import checkpoint_marks
 from ..utils.errors import RunError
 from ..utils.fs import atomic_write, local_path, require_directory
 from ..utils.registry import unknown_name_message
-from ..weights import write_weights
+from ..weights import ModelOutputs, write_weights
+from ..weights.outputs import HEADS, SINGLE
 from ._mark import write_mark
 from .info import MARKED_FORMATS, ExportInfo, file_sha256, info_path, json_digest, weights_sha256
 from .runtime import Run, live_run, load_run
@@ -53,6 +54,7 @@ class _Options:
     """What is changed in the network on the way; see `export_model`."""
 
     softmax: bool
+    head: str
     uint8_input: bool
     fold_bn: bool
     fp16_weights: bool
@@ -70,6 +72,7 @@ def export_model(
     *,
     preprocess: EvalPreprocess | None = None,
     class_names: Sequence[str] | None = None,
+    head: str = SINGLE,
     model_name: str = "",
     dataset: str = "",
     softmax: bool = False,
@@ -91,9 +94,10 @@ def export_model(
         batch_size: Number of images in a batch, or "dynamic" for any.
         preprocess: How an image becomes the input, and of what size it is. None: by the network's `default_cfg`.
         class_names: Names by index.
+        head: `single` when an image is of one class, `multiple` when it has several labels; see `ModelOutputs`.
         model_name: Name of the model. Empty: by the network's `default_cfg`.
         dataset: Name of the dataset that the network was trained on.
-        softmax: Whether the file gives probabilities.
+        softmax: Whether the file gives probabilities: a softmax, or with the head `multiple` a sigmoid of each score.
         uint8_input: Whether the file takes pixels and normalises them itself.
         fold_bn: Whether BatchNorm is folded into convolutions.
         fp16_weights: Whether weights of convolutions and dense layers are stored in fp16; computation stays in fp32.
@@ -111,8 +115,10 @@ def export_model(
         ValueError: Options that contradict, a layer that cannot be exported, or a folder that cannot be written to.
     """
     file_format, target = output_path(out, file_format)
-    options = _Options(softmax, uint8_input, fold_bn, fp16_weights)
+    options = _Options(softmax, head, uint8_input, fold_bn, fp16_weights)
     _check_format(file_format, options, key, enc_mode)
+    if head not in HEADS:
+        raise ValueError(unknown_name_message("head", head, HEADS))
     preprocess = preprocess or preprocess_of(network)
     shape = (_as_batch_size(batch_size), len(preprocess.mean), *preprocess.image_size)
     require_directory(target.parent, f"output {target.name}")
@@ -138,6 +144,7 @@ def export_model(
         file_sha256="",
         verification={},
         versions=_versions(file_format),
+        head=head,
     )
     with _staging(target.suffix) as staged:
         exported = _write(network, deployed, info, staged, key)
@@ -149,6 +156,7 @@ def export_model(
             preprocess.std,
             takes_pixels=uint8_input,
             gives_probabilities=softmax,
+            head=head,
             tolerance=_TOLERANCE[options.weights_dtype] if tolerance is None else tolerance,
         )
         _logger.info(
@@ -246,7 +254,7 @@ def _prepare(
     if options.fp16_weights:
         halve_weights(fresh)
     mean, std = (preprocess.mean, preprocess.std) if options.uint8_input else (None, None)
-    deployed = Deployed(fresh, mean, std, options.softmax).set_train(False)
+    deployed = Deployed(fresh, mean, std, options.head if options.softmax else None).set_train(False)
     for name, parameter in deployed.parameters_and_names():
         parameter.name = name  # by its place, which makes names unique
     return deployed
@@ -277,7 +285,9 @@ def _write_safetensors(network: nn.Cell, info: ExportInfo, path: Path) -> Run:
     arrays = {parameter.name: parameter.asnumpy() for parameter in network.get_parameters()}
     if info.weights_dtype == "float16":
         arrays |= {name: arrays[name].astype(np.float16) for name in half_weight_names(network)}
-    write_weights(path, {**arrays, **checkpoint_marks(network)})
+    num_classes = live_run(network)(np.zeros((1, *info.input_shape[1:]), np.float32)).shape[1]
+    entry = ModelOutputs(num_classes, info.class_names, info.head).entry()
+    write_weights(path, {**arrays, **checkpoint_marks(network), **entry})
     fresh = copy.deepcopy(network)
     for parameter in fresh.get_parameters():
         parameter.set_data(Tensor(np.zeros(parameter.shape), parameter.dtype))

@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ..data.preprocess import LARGEST_SIDE, EvalPreprocess
 from ..utils.fs import local_path
 from ..utils.text import json_text
+from ..weights import ModelOutputs
+from ..weights.outputs import SINGLE
 from ._mark import read_mark
 
 __all__ = ["MARKED_FORMATS", "ExportInfo", "file_sha256", "info_path", "json_digest", "read_info", "weights_sha256"]
@@ -50,6 +52,7 @@ class ExportInfo:
         file_sha256: Of the exported file.
         verification: Largest difference from the live network, what was allowed, and the batch sizes that were run.
         versions: Of what was used.
+        head: What the probabilities are, see `mindcv.weights.ModelOutputs`; files of earlier versions do not say.
     """
 
     format: str
@@ -70,6 +73,7 @@ class ExportInfo:
     file_sha256: str
     verification: Mapping[str, Any]
     versions: Mapping[str, str]
+    head: str = SINGLE
 
     @property
     def batch_size(self) -> int | None:
@@ -81,6 +85,11 @@ class ExportInfo:
         """What stands in the JSON."""
         entries = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {**entries, "preprocess": dataclasses.asdict(self.preprocess)}
+
+    @property
+    def outputs(self) -> ModelOutputs:
+        """What the outputs mean."""
+        return ModelOutputs.of(self.num_classes, self.class_names, self.head)
 
     def to_json(self) -> str:
         """Returns the file's text."""
@@ -133,6 +142,7 @@ class _Entries(BaseModel):
     file_sha256: _Sha256
     verification: dict[str, Any]
     versions: dict[str, str]
+    head: Literal["single", "multiple"] = "single"
 
     @model_validator(mode="after")
     def _agree(self) -> "_Entries":

@@ -3,16 +3,18 @@
 import dataclasses
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from mindspore import nn
 
 from ..config import Config, read_config
-from ..data import EvalPreprocess, create_dataset, get_class_names
+from ..data import EvalPreprocess, create_dataset, get_class_names, known_outputs
 from ..models import create_model, get_pretrained_cfg
 from ..models._from_config import build_network
 from ..utils.registry import suggest
-from ..weights import read_weights
+from ..weights import ModelOutputs, read_outputs, read_weights
+from ..weights.outputs import SINGLE
 from .exporter import preprocess_of
 
 __all__ = ["Source", "source_from_checkpoint", "source_from_config", "source_from_name"]
@@ -30,14 +32,16 @@ class Source:
     network: nn.Cell
     name: str
     preprocess: EvalPreprocess
-    class_names: list[str] | None
+    class_names: Sequence[str] | None
     dataset: str
+    head: str = SINGLE
 
 
 def source_from_config(cfg: Config) -> Source:
     """Builds the network that a recipe describes, with the weights of `ckpt_path` or published ones (`pretrained`).
 
-    The number of classes is the recipe's, else the checkpoint's. Class names are the dataset's, where it is there.
+    The classes and their names are the checkpoint's. For one of an earlier version, which does not say, their number is
+    the recipe's or its classifier's, and the names are the dataset's, where it is there.
 
     Raises:
         FileNotFoundError: There is no such checkpoint.
@@ -45,12 +49,15 @@ def source_from_config(cfg: Config) -> Source:
     """
     if not cfg.ckpt_path and not cfg.pretrained:
         raise ValueError(f"{cfg.model}: no weights; give ckpt_path, or pretrained for the published ones")
-    num_classes = cfg.num_classes
+    outputs = known_outputs(cfg, cfg.ckpt_path, read_outputs(cfg.ckpt_path) if cfg.ckpt_path else None)
+    num_classes = cfg.num_classes if outputs is None else outputs.num_classes
     if num_classes is None:
         num_classes = _classes_of(cfg) if cfg.ckpt_path else get_pretrained_cfg(cfg.model).num_classes
     network = build_network(cfg, num_classes, ema=cfg.ema and bool(cfg.ckpt_path))
-    names = _class_names(cfg, num_classes)
-    return Source(network.set_train(False), cfg.model, EvalPreprocess.from_config(cfg), names, cfg.dataset)
+    if outputs is None or outputs.class_names is None:
+        outputs = ModelOutputs.of(num_classes, _class_names(cfg, num_classes), outputs.head if outputs else SINGLE)
+    preprocess = EvalPreprocess.from_config(cfg)
+    return Source(network.set_train(False), cfg.model, preprocess, outputs.class_names, cfg.dataset, outputs.head)
 
 
 def source_from_checkpoint(path: str | os.PathLike[str], recipe: str = "") -> Source:

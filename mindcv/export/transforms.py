@@ -3,6 +3,7 @@
 import contextlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import mindspore as ms
@@ -10,6 +11,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from ..utils.cells import replace_cells
+from ..weights.outputs import MULTIPLE, SINGLE
 
 __all__ = ["Deployed", "fold_batch_norm", "half_weight_names", "halve_weights"]
 
@@ -21,7 +23,7 @@ class Deployed(nn.Cell):
         network: Normalised images to scores.
         mean: Mean a channel, 0 to 255; given, the input is uint8 pixels. None: the input is normalised float32.
         std: Standard deviation a channel; goes with `mean`.
-        softmax: Whether to return probabilities in place of scores.
+        head: Return probabilities in place of scores: `single`, a softmax; `multiple`, a sigmoid each. None: scores.
     """
 
     def __init__(
@@ -29,19 +31,19 @@ class Deployed(nn.Cell):
         network: nn.Cell,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
-        softmax: bool = False,
+        head: str | None = None,
     ) -> None:
         super().__init__(auto_prefix=False)
         self.network = network
         self.takes_pixels = mean is not None
         self.mean = Tensor(np.reshape(mean if mean is not None else 0.0, (1, -1, 1, 1)), ms.float32)
         self.std = Tensor(np.reshape(std if std is not None else 1.0, (1, -1, 1, 1)), ms.float32)
-        self.softmax = nn.Softmax(axis=-1) if softmax else nn.Identity()
+        self.last = {None: nn.Identity, SINGLE: partial(nn.Softmax, axis=-1), MULTIPLE: nn.Sigmoid}[head]()
 
     def construct(self, image: Tensor) -> Tensor:
         if self.takes_pixels:
             image = (ops.cast(image, ms.float32) - self.mean) / self.std
-        return self.softmax(self.network(image))
+        return self.last(self.network(image))
 
 
 class _HalfConv2d(nn.Cell):

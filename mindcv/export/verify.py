@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..weights.outputs import SINGLE, probabilities
 from .runtime import Run
 
-__all__ = ["Comparison", "compare", "softmax"]
+__all__ = ["Comparison", "compare"]
 
 # Rows that are compared are of two sizes where any size is allowed.
 _DYNAMIC_SIZES = (1, 3, 1)
@@ -21,7 +22,8 @@ class Comparison:
 
     Attributes:
         largest_difference: Of a score, in absolute value; NaN or infinite when an output is. Of probabilities, the
-            logarithms are compared: they are the scores but for a constant a row, so that small ones count too.
+            logarithms are compared: of a softmax they are the scores but for a constant a row, so that small ones
+            count too.
         largest_score: Of the live network, in absolute value.
         tolerance: Largest difference allowed, as a share of the largest score.
         batch_sizes: Of the batches.
@@ -54,6 +56,7 @@ def compare(
     *,
     takes_pixels: bool,
     gives_probabilities: bool,
+    head: str = SINGLE,
     tolerance: float,
 ) -> Comparison:
     """Runs the live network and the exported one on three batches of random pixels.
@@ -66,6 +69,7 @@ def compare(
         std: Standard deviation a channel, 0 to 255.
         takes_pixels: Whether the file takes uint8 pixels.
         gives_probabilities: Whether the file gives probabilities.
+        head: What the probabilities are, see `ModelOutputs`.
         tolerance: See `Comparison`.
     """
     random = np.random.RandomState(0)
@@ -78,7 +82,7 @@ def compare(
         expected = live(normalised)
         result = exported(pixels if takes_pixels else normalised)
         if gives_probabilities:
-            expected, result = _logarithm(softmax(expected)), _logarithm(result)
+            expected, result = _logarithm(probabilities(expected, head)), _logarithm(result)
         if result.shape != expected.shape:
             difference = float("inf")
             continue
@@ -86,12 +90,6 @@ def compare(
         difference = float(np.maximum(difference, np.abs(result - expected).max()))
         score = float(np.maximum(score, np.abs(expected).max()))
     return Comparison(difference, score, tolerance, tuple(sizes), expected.shape[1])
-
-
-def softmax(scores: np.ndarray) -> np.ndarray:
-    """Returns the probabilities of scores (N, num_classes)."""
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def _logarithm(probabilities: np.ndarray) -> np.ndarray:

@@ -2,5 +2,14 @@
 
 from .formats import read_ckpt, read_weights, write_ckpt, write_weights
 from .loading import LoadReport
+from .outputs import ModelOutputs, read_outputs
 
-__all__ = ["LoadReport", "read_ckpt", "read_weights", "write_ckpt", "write_weights"]
+__all__ = [
+    "LoadReport",
+    "ModelOutputs",
+    "read_ckpt",
+    "read_outputs",
+    "read_weights",
+    "write_ckpt",
+    "write_weights",
+]

@@ -23,7 +23,7 @@ from typing import IO
 import numpy as np
 
 from ..utils.fs import atomic_write, is_remote, local_path, open_file, require_directory
-from ._arrays import BadWeightFile, Tree
+from ._arrays import BadWeightFile, LazyArray, Tree
 from ._ckpt import index_ckpt, looks_like_ckpt, write_ckpt_to
 from ._npz import index_npz, write_npz_to
 from ._safetensors import index_safetensors, looks_like_safetensors, write_safetensors_to
@@ -66,6 +66,27 @@ def read_weights(path: str | os.PathLike[str], *, ema: bool = False) -> dict[str
     with _open_tree(path) as tree:
         weights = select_weights(tree, ema=ema)
         return {name: _widen(array.load()) for name, array in weights.items()}
+
+
+def read_entry(path: str | os.PathLike[str], name: str, most_bytes: int) -> np.ndarray | None:
+    """Reads one entry of bytes of a file of any format; None when the file has no such entry.
+
+    Args:
+        path: Local path or address that fsspec knows.
+        name: The entry.
+        most_bytes: The largest size that it may have.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is damaged or no weight file, or the entry is no row of so many bytes.
+    """
+    with _open_tree(path) as tree:
+        entry = tree.get(name)
+        if not isinstance(entry, LazyArray):
+            return None
+        if len(entry.shape) != 1 or entry.shape[0] > most_bytes:
+            raise BadWeightFile(f"its entry {name!r} has the shape {entry.shape}")
+        return entry.load()
 
 
 def read_ckpt(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:

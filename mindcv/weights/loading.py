@@ -10,6 +10,37 @@ _LISTED = 10
 Shape = tuple[int, ...]
 
 
+class OtherClasses(ValueError):  # noqa: N818 (it is the reason, as in BadWeightFile)
+    """A file and a model differ in the number of classes, and in nothing else.
+
+    Attributes:
+        given: The file's number of classes.
+        wanted: The model's.
+    """
+
+    def __init__(self, source: str, given: int, wanted: int, names: Sequence[str]) -> None:
+        super().__init__(
+            f"{source}: the file has {given} classes, the model {wanted}: {' and '.join(names[:2])} do not fit; "
+            "for other classes take its weights without the classifier (--pretrained FILE)"
+        )
+        self.given, self.wanted = given, wanted
+
+
+def class_counts(mismatched: Sequence[tuple[str, Shape, Shape]]) -> tuple[int, int] | None:
+    """Returns (the model's, the file's) number of classes where that is all that differs, else None.
+
+    Args:
+        mismatched: Name, shape in the model and in the file of all entries that do not fit.
+    """
+    pairs = {(wanted[:1], given[:1]) for _, wanted, given in mismatched}
+    is_all = all(wanted[1:] == given[1:] and wanted and given for _, wanted, given in mismatched)
+    # Any other layer's width is an input of the next one too.
+    if len(pairs) != 1 or not is_all or all(len(wanted) < 2 for _, wanted, _ in mismatched):
+        return None
+    ((wanted, given),) = pairs
+    return wanted[0], given[0]
+
+
 @dataclasses.dataclass(frozen=True)
 class LoadReport:
     """What became, or would become, of every name in a file and in a model.
@@ -65,6 +96,10 @@ class LoadReport:
             ValueError: Something else is missing, or anything is unexpected or mismatched; one line.
         """
         report = dataclasses.replace(self, missing=tuple(name for name in self.missing if name not in may_miss))
+        classes = class_counts(report.mismatched)
+        if classes and not (report.missing or report.unexpected):
+            names = [name for name, _, _ in report.mismatched]
+            raise OtherClasses(os.fspath(source), classes[1], classes[0], names)
         if not report.is_complete:
             kinds = "; ".join(f"{title}: {', '.join(lines)}" for title, lines in report._sections())
             raise ValueError(f"{os.fspath(source)}: does not fit {model}; {kinds}")

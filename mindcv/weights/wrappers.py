@@ -47,7 +47,15 @@ _STATE_NAMES = frozenset(
         ),
         *("epoch", "epoch_num", "cur_epoch", "step", "step_num", "cur_step", "accum_step", "cur_accum_step", "updates"),
         *("loss_scale", "scale_sense", "current_iterator_step", "last_overflow_iterator_step", "accumulated_batches"),
-        *("good_updates", "skipped_updates", "ema_updates", "dropout_step", "n_averaged", "train_state"),
+        *(
+            "good_updates",
+            "skipped_updates",
+            "ema_updates",
+            "dropout_step",
+            "n_averaged",
+            "train_state",
+            "model_outputs",
+        ),
     )
 )
 """Names of a training's state beside the model: counters, schedules, loss scale."""

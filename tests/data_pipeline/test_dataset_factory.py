@@ -51,6 +51,18 @@ def test_image_folder_leaves_out_what_is_no_class_and_no_image(image_folder, one
     assert get_class_names(dataset) == ["cat", "dog"]
 
 
+def test_a_class_folder_without_images_is_a_class(image_folder, one_epoch, caplog):
+    (image_folder / "train" / "cow").mkdir()
+    dataset = create_dataset("imagenet", str(image_folder), shuffle=False)
+    assert one_epoch(dataset) == [0] * 7 + [2] * 6
+    assert get_class_names(dataset) == ["cat", "cow", "dog"]
+    assert "1 of 3 class folders in" in caplog.text
+    balanced = create_dataset("imagenet", str(image_folder), sampler="balanced", seed=1)
+    drawn = one_epoch(balanced)
+    assert sorted(drawn.count(label) for label in (0, 1, 2)) == [0, 6, 7]
+    assert 1 not in drawn
+
+
 def test_image_folder_with_its_own_class_numbers(image_folder, one_epoch):
     dataset = create_dataset("", str(image_folder), "train", shuffle=False, class_indexing={"dog": 0, "cat": 4})
     assert Counter(one_epoch(dataset)) == {4: 7, 0: 6}
@@ -197,12 +209,10 @@ def _empty_folder(root):
     return ("imagenet", str(root)), {}
 
 
-def _class_without_images(root):
-    write = root / "train"
+def _classes_without_images(root):
     for name in ("cat", "dog"):
-        (write / name).mkdir(parents=True)
-    (write / "cat" / "a.jpg").write_bytes(b"x")
-    (write / "dog" / "a.txt").write_bytes(b"x")
+        (root / "train" / name).mkdir(parents=True)
+        (root / "train" / name / "a.txt").write_bytes(b"x")
     return ("imagenet", str(root)), {}
 
 
@@ -223,7 +233,7 @@ def _cifar_without_files(root):
         (_no_folder, FileNotFoundError, ["nowhere' of dataset '' does not exist", "data_dir"]),
         (_file_for_folder, FileNotFoundError, ["is a file, not a folder"]),
         (_empty_folder, ValueError, ["train' is empty"]),
-        (_class_without_images, ValueError, ["1 of 2 class folders", "have no image: dog", ".jpg"]),
+        (_classes_without_images, ValueError, ["none of the 2 class folders", "has an image: cat, dog", ".jpg"]),
         (
             _wrong_split,
             FileNotFoundError,

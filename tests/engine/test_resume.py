@@ -183,7 +183,12 @@ def as_saved(**values):
     ("old", "new", "worlds", "refused"),
     [
         ({}, {}, (1, 1), None),
-        ({"epoch_size": 10}, {"epoch_size": 20, "log_interval": 5, "num_parallel_workers": 3}, (1, 1), None),
+        (
+            {"epoch_size": 10, "decay_epochs": 7},
+            {"epoch_size": 20, "decay_epochs": 7, "log_interval": 5, "num_parallel_workers": 3},
+            (1, 1),
+            None,
+        ),
         ({"batch_size": 64}, {"batch_size": 32}, (1, 2), None),
         ({"batch_size": 32}, {"batch_size": 64}, (2, 1), None),
         (

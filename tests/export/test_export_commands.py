@@ -126,8 +126,14 @@ def test_validate_equals_the_checkpoint(data, folder, exported, capsys):
     assert code == 0
     expected = ast.literal_eval(re.search(r"^\{.*\}$", out, re.MULTILINE)[0])
     assert 0 < expected["Top_1_Accuracy"] < expected["Top_5_Accuracy"] < 1
+    # The exports have other words for the classes than the data.
+    code, _, err = run(capsys, "validate", "--model", exported["dynamic.onnx"], *where)
+    assert code == 2
+    assert "10 of 10 classes (0, 1, 2" in err
+    assert "give them in its order with --class_names FILE" in err
+    (folder / "names.txt").write_text("".join(f"{number}\n" for number in range(10)))
     for path in exported.values():
-        code, out, _ = run(capsys, "validate", "--model", path, *where)
+        code, out, _ = run(capsys, "validate", "--model", path, *where, "--class_names", str(folder / "names.txt"))
         assert code == 0
         count, top1, top5 = LINE.search(out).groups()
         assert int(count) == (30 if where else 360)

@@ -1,0 +1,123 @@
+"""What a model's outputs mean: its classes in their order, and whether an image has one of them or several.
+
+It is an entry of the weight file itself, so that it goes wherever the weights go: checkpoints, the best one, exported
+and converted files. Other readers pass it over.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .formats import read_entry
+
+__all__ = ["HEADS", "MULTIPLE", "OUTPUTS_ENTRY", "SINGLE", "ModelOutputs", "probabilities", "read_outputs"]
+
+OUTPUTS_ENTRY = "model_outputs"
+SINGLE, MULTIPLE = "single", "multiple"
+HEADS = (SINGLE, MULTIPLE)
+
+_MOST_BYTES = 1 << 26
+
+
+@dataclass(frozen=True)
+class ModelOutputs:
+    """What a model's outputs mean.
+
+    Attributes:
+        num_classes: Length of a row of the output.
+        class_names: Names by index, as many as classes, '' for a class without one; None when no class has a name.
+        head: `single`: an image is of one class, probabilities are a softmax; `multiple`: an image has any number of
+            labels, each with a probability of its own, a sigmoid.
+    """
+
+    num_classes: int
+    class_names: tuple[str, ...] | None = None
+    head: str = SINGLE
+
+    @classmethod
+    def of(cls, num_classes: int, class_names: Sequence[str] | None, head: str = SINGLE) -> "ModelOutputs":
+        """Makes one of the names of the first classes."""
+        if not class_names:
+            return cls(num_classes, None, head)
+        return cls(num_classes, (*class_names, *[""] * (num_classes - len(class_names))), head)
+
+    def name(self, index: int) -> str:
+        """Returns a class's name, or its number when it has none."""
+        return (self.class_names and self.class_names[index]) or str(index)
+
+    def entry(self) -> dict[str, np.ndarray]:
+        """Returns the entry of a weight file that says it."""
+        text = json.dumps({"num_classes": self.num_classes, "class_names": self.class_names, "head": self.head})
+        return {OUTPUTS_ENTRY: np.frombuffer(text.encode(), np.uint8)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], source: str | os.PathLike[str]) -> "ModelOutputs | None":
+        """Reads it from all arrays of a file, `source`; None when the file does not say.
+
+        Raises:
+            ValueError: The entry is not what `entry` writes.
+        """
+        found = arrays.get(OUTPUTS_ENTRY)
+        return None if found is None else _parsed(found, source)
+
+    def renamed(self, names: Sequence[str], source: str | os.PathLike[str]) -> "ModelOutputs":
+        """Returns these outputs with the names of a file, `source`.
+
+        The same names in another order change nothing, since the order is the model's. Others are new names for the
+        same classes.
+
+        Raises:
+            ValueError: There are more or fewer names than classes, or a name stands for two of them.
+        """
+        if self.class_names is not None and set(names) == set(self.class_names):
+            return self
+        if len(names) != self.num_classes:
+            raise ValueError(f"{source} has {len(names)} class names, the model {self.num_classes} classes")
+        for index, name in enumerate(names):
+            if self.class_names is not None and name in self.class_names and self.class_names[index] != name:
+                own = self.class_names.index(name)
+                raise ValueError(
+                    f"{source}: {name!r} is class {index} there, but class {own} of the model; give the names in the "
+                    "model's order"
+                )
+        return ModelOutputs(self.num_classes, tuple(names), self.head)
+
+
+def read_outputs(path: str | os.PathLike[str]) -> ModelOutputs | None:
+    """Returns what a weight file says of the model's outputs; None when it does not.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is damaged.
+    """
+    entry = read_entry(path, OUTPUTS_ENTRY, _MOST_BYTES)
+    return None if entry is None else _parsed(entry, path)
+
+
+def probabilities(scores: np.ndarray, head: str) -> np.ndarray:
+    """Returns the probabilities of scores (N, num_classes): a softmax of each row, or independent sigmoids."""
+    if head == MULTIPLE:
+        # exp of a number below 0 only, which cannot overflow
+        powers = np.exp(-np.abs(scores))
+        return np.where(scores >= 0, 1, powers) / (1 + powers)
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def _parsed(entry: np.ndarray, source: str | os.PathLike[str]) -> ModelOutputs:
+    try:
+        saved: Any = json.loads(entry.astype(np.uint8).tobytes())
+        number, names, head = saved["num_classes"], saved["class_names"], saved["head"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"{os.fspath(source)}: its entry {OUTPUTS_ENTRY} is damaged ({error})") from error
+    is_whole = isinstance(number, int) and not isinstance(number, bool) and number > 0 and head in HEADS
+    if names is not None:
+        is_whole = is_whole and isinstance(names, list) and len(names) == number
+        is_whole = is_whole and all(isinstance(name, str) for name in names)
+    if not is_whole:
+        raise ValueError(f"{os.fspath(source)}: its entry {OUTPUTS_ENTRY} is damaged")
+    return ModelOutputs(number, None if names is None else tuple(names), head)

@@ -1,0 +1,374 @@
+"""Classes belong to the checkpoint: whatever the data folder looks like today, they are found by name, or refused."""
+
+import io
+import json
+import re
+import shutil
+import tarfile
+
+import numpy as np
+import pytest
+from mindspore import Tensor, mindrecord, nn
+from PIL import Image
+
+from mindcv.cli import main
+from mindcv.config import Config
+from mindcv.data import EvalPreprocess, create_dataset
+from mindcv.data.dataset_factory import find_samples
+from mindcv.data.packing import Packing, pack
+from mindcv.export import Classifier, export_model, read_info
+from mindcv.models import _registry, register_model
+from mindcv.train import train
+from mindcv.utils.log import set_logger
+from mindcv.validate import validate
+from mindcv.weights import ModelOutputs, read_outputs, read_weights, write_ckpt
+
+SIDE = 8
+COLOURS = {"a": (255, 0, 0), "b": (0, 255, 0), "c": (0, 0, 255), "d": (0, 0, 0)}
+NAMES = tuple(COLOURS)
+# What a test folder without b holds: the network is right about a and c, and takes d, green here, for b.
+TEST_SET = {"a": COLOURS["a"], "c": COLOURS["c"], "d": COLOURS["b"]}
+RIGHT = pytest.approx(2 / 3)
+OPTIONS = {
+    "model": "colour_net",
+    "device_target": "CPU",
+    "mode": 1,
+    "image_resize": SIDE,
+    "batch_size": 2,
+    "num_parallel_workers": 1,
+    "train_split": "train",
+    "val_split": "test",
+    "warmup_epochs": 0,
+    "dataset_sink_mode": False,
+}
+
+
+class ColourNet(nn.Cell):
+    """Takes an image for a, b or c where it is red, green or blue, and for d where it is black."""
+
+    def __init__(self, num_classes: int = 4, in_channels: int = 3) -> None:
+        super().__init__()
+        weight, bias = np.zeros((num_classes, in_channels), np.float32), np.full(num_classes, -9, np.float32)
+        weight[range(min(3, num_classes)), range(min(3, num_classes))] = 1
+        bias[:4] = (0, 0, 0, 0.5)[:num_classes]
+        self.classifier = nn.Dense(in_channels, num_classes, Tensor(weight), Tensor(bias))
+
+    def construct(self, x):
+        return self.classifier(x.mean((2, 3)))
+
+
+def colour_net(pretrained: bool = False, num_classes: int = 4, in_channels: int = 3, **kwargs) -> ColourNet:
+    """The network above."""
+    return ColourNet(num_classes, in_channels)
+
+
+@pytest.fixture(autouse=True)
+def _colour_model():
+    register_model(colour_net)
+    set_logger("mindcv")  # before caplog looks for loggers that keep their lines to themselves
+    yield
+    del _registry._entrypoints._things["colour_net"], _registry._module_of["colour_net"]
+
+
+def encoded(colour, size=SIDE) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (size, size), colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write_folder(root, split, classes, count=1) -> None:
+    for name, colour in classes.items():
+        (root / split / name).mkdir(parents=True)
+        for number in range(count):
+            (root / split / name / f"{number}.png").write_bytes(encoded(colour, SIDE + number))
+
+
+def as_folder(root):
+    write_folder(root, "test", TEST_SET)
+    return "imagenet"
+
+
+def as_folder_with_an_empty_class(root):
+    write_folder(root, "test", TEST_SET)
+    (root / "test" / "b").mkdir()
+    return "imagenet"
+
+
+def as_packed(root):
+    write_folder(root / "raw", "test", TEST_SET)
+    pack({"test": find_samples("imagenet", str(root / "raw"), "test")}, root, Packing(), 1)
+    return "imagenet"
+
+
+def as_list(root):
+    lines = ["path,label"]
+    for name, colour in TEST_SET.items():
+        (root / f"{name}.png").write_bytes(encoded(colour))
+        lines.append(f"{name}.png,{name}")
+    (root / "test.csv").write_text("\n".join(lines))
+    return "csv"
+
+
+def as_tar(root):
+    with tarfile.open(root / "test.tar", "w") as tar:
+        for number, colour in enumerate(TEST_SET.values()):
+            for name, data in ((f"{number}.png", encoded(colour)), (f"{number}.cls", str(number).encode())):
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+    (root / "class_names.txt").write_text("\n".join(TEST_SET))
+    return "tar"
+
+
+def as_mindrecord(root):
+    writer = mindrecord.FileWriter(str(root / "test.mindrecord"), 1, overwrite=True)
+    writer.add_schema({"data": {"type": "bytes"}, "label": {"type": "int64"}, "file_name": {"type": "string"}}, "")
+    writer.add_index(["label", "file_name"])
+    images = [encoded(colour) for colour in TEST_SET.values()]
+    writer.write_raw_data([{"data": d, "label": n, "file_name": f"{n}.png"} for n, d in enumerate(images)])
+    writer.commit()
+    (root / "class_names.txt").write_text("\n".join(TEST_SET))
+    return "mindrecord"
+
+
+FORMATS = [as_folder, as_folder_with_an_empty_class, as_packed, as_list, as_tar, as_mindrecord]
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """Weights of a network that learned a, b, c, d."""
+    path = tmp_path / "net_best.ckpt"
+    arrays = {parameter.name: parameter.asnumpy() for parameter in ColourNet().get_parameters()}
+    write_ckpt(path, {**arrays, **ModelOutputs(4, NAMES).entry()})
+    return path
+
+
+def evaluated(root, dataset, **options) -> float:
+    return validate(Config(**OPTIONS | {"data_dir": str(root), "dataset": dataset, **options}))["Top_1_Accuracy"]
+
+
+@pytest.mark.parametrize("write", FORMATS)
+def test_a_test_set_that_lacks_a_class_is_found_by_name(write, checkpoint, tmp_path, caplog):
+    dataset = write(tmp_path)
+    assert evaluated(tmp_path, dataset, ckpt_path=str(checkpoint)) == RIGHT
+    assert evaluated(tmp_path, dataset, ckpt_path=str(checkpoint), num_classes=4) == RIGHT
+    # A set with a folder of its own for the class does not lack it.
+    line = "no images of 1 of 4 classes (b), which keep their numbers"
+    assert (line in caplog.text) == (write is not as_folder_with_an_empty_class)
+
+
+def exported(tmp_path, file_format="onnx", **options):
+    path = tmp_path / f"net.{file_format}"
+    # Three images for batches of two.
+    arguments = {"preprocess": EvalPreprocess(SIDE), "class_names": NAMES, "dataset": "imagenet", **options}
+    export_model(ColourNet(), path, None, 2, **arguments)
+    return path
+
+
+def exported_accuracy(capsys, path, root, dataset, *words):
+    arguments = ["--data_dir", root, "--dataset", dataset, "--val_split", "test", "--device_target", "CPU", *words]
+    code = main(["validate", "--model", str(path), *map(str, arguments)])
+    out, err = capsys.readouterr()
+    found = re.search(r"^Total data:(\d+), top1 accuracy:([\d.]+)", out, re.MULTILINE)
+    return (code, int(found[1]), float(found[2])) if found else (code, err)
+
+
+@pytest.mark.parametrize("write", FORMATS)
+def test_exported_files_find_classes_by_name(write, tmp_path, capsys):
+    path, dataset = exported(tmp_path), write(tmp_path)
+    assert exported_accuracy(capsys, path, tmp_path, dataset) == (0, 3, RIGHT)
+
+
+def test_exported_mindir_too(tmp_path, capsys):
+    path, dataset = exported(tmp_path, "mindir"), as_folder(tmp_path)
+    assert exported_accuracy(capsys, path, tmp_path, dataset) == (0, 3, RIGHT)
+
+
+def test_a_class_that_the_model_does_not_know_is_refused_or_skipped(checkpoint, tmp_path, caplog, capsys):
+    write_folder(tmp_path, "test", {**TEST_SET, "x": (9, 9, 9)})
+    with pytest.raises(
+        ValueError, match=r"classes that the model does not know: 1 of 4 classes \(x\); .* \(b\): renamed"
+    ):
+        evaluated(tmp_path, "imagenet", ckpt_path=str(checkpoint))
+    assert evaluated(tmp_path, "imagenet", ckpt_path=str(checkpoint), unknown_classes="skip") == RIGHT
+    assert "1 of 4 images are skipped, of classes that the model does not know: 1 of 4 classes (x)" in caplog.text
+    path = exported(tmp_path)
+    code, err = exported_accuracy(capsys, path, tmp_path, "imagenet")
+    assert code == 2
+    assert "classes that the model does not know: 1 of 4 classes (x)" in err
+    words = ["--unknown-classes", "skip"]
+    assert exported_accuracy(capsys, path, tmp_path, "imagenet", *words) == (0, 3, RIGHT)
+
+
+def test_lists_of_numbers_are_the_models_numbers(checkpoint, tmp_path):
+    for number, colour in enumerate(COLOURS.values()):
+        (tmp_path / f"{number}.png").write_bytes(encoded(colour))
+    (tmp_path / "test.csv").write_text("path,label\n0.png,0\n2.png,2\n1.png,3\n")
+    assert evaluated(tmp_path, "csv", ckpt_path=str(checkpoint)) == RIGHT
+
+
+def test_a_checkpoint_without_names_behaves_as_before_with_one_warning(checkpoint, tmp_path, caplog):
+    write_ckpt(checkpoint, read_weights(checkpoint))
+    as_folder(tmp_path)
+    # Alone, the test folder numbers its classes: red is 0 and right, blue is 1 and taken for 2.
+    options = {"ckpt_path": str(checkpoint), "num_classes": 4}
+    assert evaluated(tmp_path, "imagenet", **options) == pytest.approx(1 / 3)
+    assert caplog.text.count("does not name its classes, so it is the data that names and numbers them") == 1
+    write_folder(tmp_path, "train", COLOURS)
+    assert evaluated(tmp_path, "imagenet", **options) == RIGHT
+    # And the way out for an old file.
+    shutil.rmtree(tmp_path / "train")
+    (tmp_path / "names.txt").write_text("\n".join(NAMES))
+    caplog.clear()
+    assert evaluated(tmp_path, "imagenet", **options, class_names=str(tmp_path / "names.txt")) == RIGHT
+    assert "does not name its classes" not in caplog.text
+
+
+def test_a_classifier_of_another_size_says_what_it_means(checkpoint, tmp_path):
+    write_ckpt(checkpoint, read_weights(checkpoint))
+    as_folder(tmp_path)
+    with pytest.raises(ValueError, match=rf"{checkpoint}: the file has 4 classes, the data 3: .* --pretrained"):
+        evaluated(tmp_path, "imagenet", ckpt_path=str(checkpoint))
+    with pytest.raises(ValueError, match=r"the file has 4 classes, num_classes says 5: "):
+        evaluated(tmp_path, "imagenet", ckpt_path=str(checkpoint), num_classes=5)
+    write_ckpt(checkpoint, {**read_weights(checkpoint), **ModelOutputs(4, NAMES).entry()})
+    with pytest.raises(ValueError, match=r"the file has 4 classes, num_classes says 3: "):
+        evaluated(tmp_path, "imagenet", ckpt_path=str(checkpoint), num_classes=3)
+
+
+def test_names_of_the_model_are_those_of_its_checkpoint(checkpoint, tmp_path, capsys):
+    """Not those of the data folder of today: b was renamed there, and a is gone."""
+    write_folder(tmp_path, "test", {"bee": COLOURS["b"], "c": COLOURS["c"], "d": COLOURS["d"], "e": COLOURS["a"]})
+    recipe = tmp_path / "config.yaml"
+    recipe.write_text("".join(f"{key}: {value}\n" for key, value in OPTIONS.items()) + f"data_dir: {tmp_path}\n")
+    image = tmp_path / "green.png"
+    image.write_bytes(encoded(COLOURS["b"]))
+    assert Classifier(checkpoint).predict(image)[0].labels[0].name == "b"
+    assert main(["infer", str(checkpoint), str(image), "--device_target", "CPU", "--output_format", "jsonl"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["predictions"][0]["class"] == "b"
+    words = ["export", "-c", str(recipe), "--ckpt_path", str(checkpoint), "--device_target", "CPU"]
+    for name in ("net.onnx", "net.safetensors"):
+        assert main([*words, "--out", str(tmp_path / name)]) == 0
+        assert read_info(tmp_path / name).class_names == NAMES
+    assert read_outputs(tmp_path / "net.safetensors") == ModelOutputs(4, NAMES)
+    assert Classifier(tmp_path / "net.onnx").predict(image)[0].labels[0].name == "b"
+    assert Classifier(tmp_path / "net.safetensors", str(recipe)).predict(image)[0].labels[0].name == "b"
+
+
+def test_an_order_of_ones_own(tmp_path, checkpoint):
+    write_folder(tmp_path, "test", COLOURS)
+    names = tmp_path / "names.txt"
+    names.write_text("d\nc\nb\na\nz\n")
+    dataset = create_dataset("", str(tmp_path), "test", shuffle=False, class_names=["d", "c", "b", "a", "z"])
+    labels = [row[1].item() for row in dataset.create_tuple_iterator(num_epochs=1, output_numpy=True)]
+    assert (labels, dataset.num_classes()) == ([3, 2, 1, 0], 5)
+    # The same names in another order than the checkpoint's: the order is the model's.
+    names.write_text("d\nc\nb\na\n")
+    assert evaluated(tmp_path, "imagenet", ckpt_path=str(checkpoint), class_names=str(names)) == 1
+    # Other words for the same classes.
+    (tmp_path / "test" / "a").rename(tmp_path / "test" / "red")
+    names.write_text("red\nb\nc\nd\n")
+    assert evaluated(tmp_path, "imagenet", ckpt_path=str(checkpoint), class_names=str(names)) == 1
+    names.write_text("b\nred\nc\nd\n")
+    with pytest.raises(ValueError, match=r"names.txt: 'b' is class 0 there, but class 1 of the model"):
+        evaluated(tmp_path, "imagenet", ckpt_path=str(checkpoint), class_names=str(names))
+    names.write_text("red\nb\nred\nd\n")
+    with pytest.raises(ValueError, match=r"has the class name 'red' more than once"):
+        evaluated(tmp_path, "imagenet", ckpt_path=str(checkpoint), class_names=str(names))
+
+
+def run_config(root, folder, **options) -> Config:
+    options = {"data_dir": str(root), "epoch_size": 1, "decay_epochs": 4, "ckpt_save_dir": str(folder), **options}
+    return Config(**OPTIONS | {"dataset": "imagenet", "lr": 1e-6, "min_lr": 0.0, **options})
+
+
+def test_a_training_stores_its_classes_wherever_weights_go(tmp_path, capsys):
+    write_folder(tmp_path, "train", COLOURS, 2)
+    as_folder(tmp_path)
+    names = tmp_path / "names.txt"
+    names.write_text("a\nb\nc\nd\n", encoding="utf-8-sig")
+    train(run_config(tmp_path, tmp_path / "run", val_while_train=True, class_names=str(names)))
+    for name in ("colour_net-1_4.ckpt", "colour_net_best.ckpt", "optim_colour_net.ckpt"):
+        assert read_outputs(tmp_path / "run" / name) == ModelOutputs(4, NAMES)
+    assert main(["convert", str(tmp_path / "run/colour_net_best.ckpt"), str(tmp_path / "net.npz")]) in (0, 2)
+    events = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert [event["Top_1_Accuracy"] for event in events if event["event"] == "epoch"] == [RIGHT]
+    assert (tmp_path / "run/class_names.txt").read_text() == "a\nb\nc\nd\n"
+    # A list of its own, whose names were numbered among themselves before.
+    assert evaluated(tmp_path, "imagenet", ckpt_path=str(tmp_path / "run/colour_net_best.ckpt")) == RIGHT
+
+
+def test_the_validation_list_of_a_training_has_its_numbers(tmp_path):
+    lines = ["path,label"]
+    for name, colour in COLOURS.items():
+        (tmp_path / f"train_{name}.png").write_bytes(encoded(colour))
+        lines.append(f"train_{name}.png,{name}")
+    (tmp_path / "train.csv").write_text("\n".join(lines))
+    as_list(tmp_path)
+    state = train(run_config(tmp_path, tmp_path / "run", dataset="csv", val_while_train=True))
+    assert state.best_metric == RIGHT
+
+
+def test_resume_is_refused_after_a_class_was_renamed(tmp_path):
+    write_folder(tmp_path, "train", COLOURS, 2)
+    train(run_config(tmp_path, tmp_path / "run"))
+    (tmp_path / "train/a").rename(tmp_path / "train/z")
+    again = {"epoch_size": 2, "resume": "auto"}
+    with pytest.raises(
+        ValueError, match=r"does not know: 1 of 4 classes \(z\); it has no images of .* \(a\).*renamed\?"
+    ):
+        train(run_config(tmp_path, tmp_path / "run", **again))
+    names = tmp_path / "names.txt"
+    names.write_text("z\nb\nc\nd\n")
+    with pytest.raises(ValueError, match=r"the training data is not what .*: class a renamed to z; "):
+        train(run_config(tmp_path, tmp_path / "run", class_names=str(names), **again))
+    state = train(run_config(tmp_path, tmp_path / "run", class_names=str(names), resume_force=True, **again))
+    assert state.epoch == 2
+    assert read_outputs(tmp_path / "run/colour_net-2_4.ckpt").class_names == ("z", "b", "c", "d")
+
+
+def test_resume_says_what_differs_in_the_data(tmp_path, caplog):
+    write_folder(tmp_path, "train", COLOURS, 2)
+    train(run_config(tmp_path, tmp_path / "run"))
+    (tmp_path / "train/a/0.png").unlink()
+    (tmp_path / "train/b/9.png").write_bytes(encoded(COLOURS["b"], 20))
+    again = {"epoch_size": 2, "resume": "auto"}
+    with pytest.raises(ValueError, match=r"1 file added, 1 removed; the order .* --resume_force True"):
+        train(run_config(tmp_path, tmp_path / "run", **again))
+    assert train(run_config(tmp_path, tmp_path / "run", resume_force=True, **again)).epoch == 2
+    assert "resume with other training data: 1 file added, 1 removed" in caplog.text
+    # From then on it is the data of the run.
+    caplog.clear()
+    assert train(run_config(tmp_path, tmp_path / "run", epoch_size=3, resume="auto")).epoch == 3
+    assert "training data" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "jump"),
+    [
+        ({"scheduler": "polynomial_decay", "decay_rate": 1.0, "min_lr": 0.0}, "from 2.5e-07 to 6.25e-07"),
+        ({"scheduler": "one_cycle", "min_lr": 0.0}, "from .* to .*"),
+        ({"scheduler": "cosine_decay", "decay_epochs": 4}, None),
+        ({"scheduler": "constant"}, None),
+    ],
+)
+def test_a_rate_that_would_jump_is_refused(scheduler, jump, tmp_path, caplog):
+    write_folder(tmp_path, "train", COLOURS, 2)
+    train(run_config(tmp_path, tmp_path / "run", **scheduler))
+    again = {"epoch_size": 2, "resume": "auto", **scheduler}
+    if jump:
+        reason = "since the schedule follows from epoch_size 1 -> 2"
+        with pytest.raises(ValueError, match=f"the learning rate jumps {jump}, {reason}; .* --resume_force True"):
+            train(run_config(tmp_path, tmp_path / "run", **again))
+        assert train(run_config(tmp_path, tmp_path / "run", resume_force=True, **again)).epoch == 2
+        assert f"resume: the learning rate jumps {jump.split(' to ')[0]}".split(".*")[0] in caplog.text
+    else:
+        assert train(run_config(tmp_path, tmp_path / "run", **again)).epoch == 2
+
+
+def test_rates_that_are_over_are_told(tmp_path, caplog):
+    write_folder(tmp_path, "train", COLOURS, 2)
+    schedule = {"scheduler": "cosine_decay", "decay_epochs": 1}
+    train(run_config(tmp_path, tmp_path / "run", **schedule))
+    assert train(run_config(tmp_path, tmp_path / "run", epoch_size=3, resume="auto", **schedule)).epoch == 3
+    assert "from epoch 2 to the end, epoch 3, the learning rate stays at 0" in caplog.text
