@@ -7,13 +7,12 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from time_limits import LIMIT_S
+from time_limits import LIMIT_S, wait_until
 
 from mindcv.data import create_dataset, create_loader, create_transforms, get_num_classes, pipeline_errors
 
@@ -238,20 +237,23 @@ def test_ctrl_c_while_loading_leaves_no_process(image_folder):
         assert process.stdout.readline() == b"running\n"
         os.kill(process.pid, signal.SIGINT)
         assert process.wait(LIMIT_S) == 128 + signal.SIGINT
-        time.sleep(0.2)
-        left = []
-        for path in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                fields = path.read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if int(fields[3]) == process.pid and fields[0] != "Z":
-                left.append(path)
-        assert not left
+        wait_until(lambda: not living_processes(session=process.pid), "the end of all processes of the loader")
     finally:
         if process.poll() is None:
             process.kill()
         process.stdout.close()
+
+
+def living_processes(session: int) -> list[Path]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, its_session = path.read_text().rpartition(")")[2].split()[:4]
+        except OSError:
+            continue
+        if int(its_session) == session and state != "Z":
+            found.append(path)
+    return found
 
 
 def test_labels_and_classes_survive_skipping(bad_folder):

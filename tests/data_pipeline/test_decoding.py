@@ -332,16 +332,17 @@ def images_of(loader, epoch=0, first_step=0, seed=3):
     return [batch[0].asnumpy() for batch in epoch_batches(loader, epoch, first_step, seed)]
 
 
-def train_loader(folder, workers=2, **options):
-    transform = create_transforms("imagenet", 24, True, normalize_on_device=True, **options)
+def train_loader(folder, workers=2, size=24, **options):
+    transform = create_transforms("imagenet", size, True, normalize_on_device=True, **options)
     dataset = create_dataset("imagenet", str(folder), seed=1)
     return create_loader(dataset, 5, is_training=True, transform=transform, num_parallel_workers=workers)
 
 
-def test_augmentation_follows_from_seed_epoch_and_place_alone(photo_folder):
-    one, two = train_loader(photo_folder, workers=1), train_loader(photo_folder, workers=2)
+@pytest.mark.parametrize("size", [24, (20, 36)], ids=str)
+def test_augmentation_follows_from_seed_epoch_and_place_alone(size, photo_folder):
+    one, two = train_loader(photo_folder, 1, size), train_loader(photo_folder, 2, size)
     first = images_of(one)
-    assert [len(images) for images in first] == [5, 5, 2]
+    assert [images.shape for images in first] == [(count, *np.broadcast_to(size, 2), 3) for count in (5, 5, 2)]
     for images, again in zip(first, images_of(two), strict=True):
         np.testing.assert_array_equal(images, again)
     for images, again in zip(first[1:], images_of(two, first_step=1), strict=True):

@@ -72,12 +72,14 @@ def test_kept_files_come_back_as_they_were(image_folder, tmp_path, capsys):
     assert sorted((row["label"].item(), row["image"].tobytes()) for row in rows) == contents(image_folder, "val")
 
 
-def test_a_loader_takes_the_packed_set_in_place_of_the_folder(image_folder, tmp_path):
+@pytest.mark.parametrize("size", [16, (12, 20)], ids=str)
+def test_a_loader_takes_the_packed_set_in_place_of_the_folder(size, image_folder, tmp_path):
     pack(both_splits(image_folder), tmp_path / "packed", Packing(None), 1)
     images = []
     for root in (image_folder, tmp_path / "packed"):
-        loader = create_loader(create_dataset("", str(root), "val"), 5, transform=create_transforms("", 16))
+        loader = create_loader(create_dataset("", str(root), "val"), 5, transform=create_transforms("", size))
         image, _ = next(loader.create_tuple_iterator(num_epochs=1, output_numpy=True))
+        assert image.shape == (5, 3, *np.broadcast_to(size, 2))
         images.append(image[np.lexsort(image.reshape(5, -1).T)])
     np.testing.assert_array_equal(*images)
 
