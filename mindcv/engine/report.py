@@ -197,7 +197,7 @@ class RunReporter:
         self.event("run_end", best_metric=state.best_metric, best_epoch=state.best_epoch, **of_updates, **peak)
         if dropped:
             _logger.info("Dropped updates: %d, as their gradients were not finite", dropped)
-        best = saver.last_path
+        best = saver.last_path or saver.best_path
         if state.best_metric is not None:
             best = saver.best_path
             _logger.info("Best %s: %.2f %% in epoch %d", self.metric_title, 100 * state.best_metric, state.best_epoch)
