@@ -24,7 +24,16 @@ from .build import (
     warn_of_ignored_keys,
 )
 from .config import Config, save_args, summary
-from .data import DataFingerprint, batch_names, fingerprint, get_samples, pipeline_errors, save_class_names
+from .data import (
+    DataFingerprint,
+    batch_names,
+    fingerprint,
+    get_samples,
+    pipeline_errors,
+    save_class_names,
+    with_preprocess_of,
+)
+from .models import get_pretrained_cfg
 from .utils.fs import require_directory
 from .utils.log import set_logger
 from .utils.modelarts import copy_inputs, outputs_copied
@@ -53,6 +62,8 @@ def _train(cfg: Config, device: str, on_saved: Callable[[], None] | None) -> eng
     rank, world_size = engine.rank(), engine.world_size()
     folder = require_directory(cfg.ckpt_save_dir, "ckpt_save_dir")
     set_logger("mindcv", output_dir=str(folder), rank=rank)
+    if cfg.pretrained is True:
+        cfg = with_preprocess_of(cfg, get_pretrained_cfg(cfg.model))
     _logger.info("mindcv %s, MindSpore %s, %s x %d\n%s", __version__, ms.__version__, device, world_size, summary(cfg))
 
     warn_of_ignored_keys(cfg)

@@ -6,7 +6,10 @@ import sys
 from . import engine
 from .build import build_eval_loader, build_evaluator, build_network, check_head, find_outputs, prepare_network
 from .config import Config
-from .data import pipeline_errors
+from .data import pipeline_errors, with_preprocess_of
+from .models import get_pretrained_cfg
+from .utils.commands import quoted
+from .utils.fs import is_remote, local_path
 from .utils.log import set_logger
 from .utils.modelarts import copy_inputs
 
@@ -22,11 +25,12 @@ def validate(cfg: Config) -> dict[str, float]:
         ValueError, FileNotFoundError: Something the config names is not right; the message says what.
     """
     # Recipes for many devices say `distribute`, but one can evaluate alone, so only a launcher decides.
+    _require_weights(cfg)
     device = engine.setup_run(cfg.device_target, cfg.mode, cfg.jit_level, engine.is_launched(), cfg.seed)
     set_logger("mindcv", rank=engine.rank())
     cfg = copy_inputs(cfg)
-    if not (cfg.ckpt_path or cfg.pretrained):
-        _logger.warning("neither ckpt_path nor pretrained is set, so it is fresh, random weights that are evaluated")
+    if cfg.pretrained is True:
+        cfg = with_preprocess_of(cfg, get_pretrained_cfg(cfg.model))
     outputs = find_outputs(cfg)
     loader, num_classes = build_eval_loader(cfg, outputs)
     if outputs is not None and cfg.ckpt_path:
@@ -38,6 +42,25 @@ def validate(cfg: Config) -> dict[str, float]:
         result = evaluator.run(show_progress=sys.stderr.isatty())
     _logger.info("Evaluated %d images, %.1f img/s", result.pop("num_samples"), result.pop("images_per_s"))
     return result
+
+
+def _require_weights(cfg: Config) -> None:
+    """Refuses to evaluate fresh, random weights by mistake.
+
+    Raises:
+        ValueError: Neither ckpt_path nor pretrained is set, nor random_weights; a run's best checkpoint is named.
+    """
+    if cfg.ckpt_path or cfg.pretrained or cfg.random_weights or cfg.ckpt_url:
+        return
+    folders = [local_path(cfg.ckpt_save_dir)]
+    if cfg.config and not is_remote(cfg.config):
+        folders.insert(0, local_path(cfg.config).parent)
+    found = [path for folder in folders for path in sorted(folder.glob("*_best.ckpt"))]
+    there = f"; a training's best checkpoint is there: --ckpt_path {quoted(found[0])}" if found else ""
+    raise ValueError(
+        f"no weights to evaluate: set ckpt_path, or pretrained for published ones{there}; "
+        "--random-weights evaluates fresh, random weights"
+    )
 
 
 def main(cfg: Config) -> None:

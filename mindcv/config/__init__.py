@@ -1,7 +1,7 @@
 """Configuration: one typed schema for recipes and command line. No MindSpore import."""
 
 from .parse import ConfigError, create_parser, find_recipe, load_recipe, parse_args, read_config, recipe_folders
-from .render import save_args, summary, to_yaml
+from .render import format_value, save_args, summary, to_yaml
 from .schema import Config
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "ConfigError",
     "create_parser",
     "find_recipe",
+    "format_value",
     "load_recipe",
     "parse_args",
     "read_config",

@@ -93,6 +93,9 @@ MOST_SAMPLES = 2_000_000_000
 MOST_IMAGES_IN_A_STEP = 1_000_000
 LARGEST_SIDE = 16384
 
+# Datasets that come with the package and have no folder.
+PACKAGED_DATASETS = ("digits",)
+
 Probability = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, le=1000)]
@@ -834,6 +837,12 @@ def contradictions(config: Config) -> list[tuple[str, str]]:
             config.sampler == "balanced" and (not config.shuffle or config.aug_repeats > 1),
             "sampler",
             "sampler 'balanced' draws at random; set shuffle: True and aug_repeats: 0, or sampler: uniform",
+        ),
+        (
+            config.dataset.lower() in PACKAGED_DATASETS and config.data_dir not in ("", KEYS["data_dir"].default),
+            "data_dir",
+            f"data_dir {config.data_dir!r} would not be read: the dataset {config.dataset!r} is part of the package; "
+            "for the folder set dataset: imagenet (with num_classes: None and image_resize), else leave out data_dir",
         ),
         (
             len(config.mean) != len(config.std),

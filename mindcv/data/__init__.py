@@ -21,7 +21,7 @@ from .dataset_factory import (
 )
 from .fingerprint import DataFingerprint, fingerprint
 from .loader import create_loader, epoch_batches, explain_pipeline_error, pipeline_errors
-from .preprocess import EvalPreprocess
+from .preprocess import EvalPreprocess, with_preprocess_of
 from .splits import Part, divide
 from .transforms_factory import create_transforms
 
@@ -56,4 +56,5 @@ __all__ = [
     "save_class_names",
     "set_dataset_epoch",
     "trivial_augment_wide_transform",
+    "with_preprocess_of",
 ]

@@ -198,6 +198,11 @@ def create_dataset(
         raise ValueError(unknown_name_message(f"option of dataset {name!r}", next(iter(kwargs)), allowed))
     if spec is None:
         options["class_split"] = None if class_names else class_split
+    if spec is not None and not spec.needs_root and root not in (None, "", "./"):
+        raise ValueError(
+            f"root {str(root)!r} would not be read: the dataset {name!r} is part of the package; for the folder take "
+            "the name 'imagenet', else leave out root"
+        )
     workers = cap_workers(num_parallel_workers)
 
     if download and spec is not None:

@@ -1,7 +1,8 @@
 """The evaluation preprocessing as one value, for validation, export and inference alike."""
 
+import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from mindspore.dataset import vision
 from PIL import Image
 
+from ..config import Config, format_value
 from .constants import (
     CIFAR_MEAN,
     CIFAR_STD,
@@ -20,7 +22,9 @@ from .constants import (
 )
 from .interpolation import mindspore_interpolation, pillow_interpolation
 
-__all__ = ["EvalPreprocess", "ResizeAndCrop"]
+__all__ = ["EvalPreprocess", "ResizeAndCrop", "with_preprocess_of"]
+
+_logger = logging.getLogger(__name__)
 
 # Datasets that come with figures of their own, as upstream has them: the whole picture is resized, nothing is cut off.
 _PRESETS: dict[str, dict[str, Any]] = {
@@ -49,6 +53,51 @@ def as_size(image_resize: int | Sequence[int]) -> tuple[int, int]:
     if len(pair) != 2 or any(int(side) != side or side < 1 for side in pair):
         raise ValueError(f"image_resize must be a number of pixels or (height, width), got {image_resize!r}")
     return int(pair[0]), int(pair[1])
+
+
+def with_preprocess_of(config: Config, weights: Mapping[str, Any]) -> Config:
+    """Returns a run's config with the preprocessing that published weights are meant for, where it has none of its own.
+
+    What recipe or command line set stays. The log says in one line what was taken, and in one what contradicts.
+
+    Args:
+        config: The run's config.
+        weights: The entries of a `PretrainedCfg`: input_size, crop_pct, interpolation, mean and std.
+    """
+    _, height, width = weights["input_size"]
+    own = {
+        "image_resize": height if height == width else (height, width),
+        "crop_pct": weights["crop_pct"],
+        "interpolation": weights["interpolation"],
+        "mean": tuple(weights["mean"]),
+        "std": tuple(weights["std"]),
+    }
+    if config.in_channels != len(own["mean"]):
+        del own["mean"], own["std"]
+    own = {name: value for name, value in own.items() if name not in preset_of(config.dataset)}
+    taken = {name: value for name, value in own.items() if name not in config.model_fields_set}
+    other = {name: value for name, value in own.items() if name not in taken and not _is_same(config, name, value)}
+    title = f"{weights['architecture']}.{weights['tag']}".rstrip(".")
+    if taken:
+        _logger.info("preprocessing of the weights %s: %s", title, _in_words(taken))
+    if other:
+        set_here = _in_words({name: getattr(config, name) for name in other})
+        _logger.warning(
+            "%s is used as it is set, though the weights %s are meant for %s", set_here, title, _in_words(other)
+        )
+    return config.model_copy(update=taken)
+
+
+def _is_same(config: Config, name: str, value: Any) -> bool:
+    """Whether a key has a value, but for a rounding in the last digits."""
+    found = getattr(config, name)
+    if name in ("mean", "std"):
+        return len(found) == len(value) and bool(np.allclose(found, value, rtol=1e-4, atol=1e-3))
+    return found == value
+
+
+def _in_words(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {format_value(value)}" for name, value in values.items())
 
 
 class ResizeAndCrop:

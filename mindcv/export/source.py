@@ -9,7 +9,7 @@ from pathlib import Path
 from mindspore import nn
 
 from ..config import Config, read_config
-from ..data import EvalPreprocess, create_dataset, get_class_names, known_outputs
+from ..data import EvalPreprocess, create_dataset, get_class_names, known_outputs, with_preprocess_of
 from ..models import create_model, get_pretrained_cfg
 from ..models._from_config import build_network
 from ..utils.registry import suggest
@@ -49,6 +49,8 @@ def source_from_config(cfg: Config) -> Source:
     """
     if not cfg.ckpt_path and not cfg.pretrained:
         raise ValueError(f"{cfg.model}: no weights; give ckpt_path, or pretrained for the published ones")
+    if cfg.pretrained is True:
+        cfg = with_preprocess_of(cfg, get_pretrained_cfg(cfg.model))
     outputs = known_outputs(cfg, cfg.ckpt_path, read_outputs(cfg.ckpt_path) if cfg.ckpt_path else None)
     num_classes = cfg.num_classes if outputs is None else outputs.num_classes
     if num_classes is None:

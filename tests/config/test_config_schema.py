@@ -7,7 +7,7 @@ import pydantic
 import pytest
 
 from mindcv.config import Config, ConfigError, read_config
-from mindcv.config.schema import KEYS, SECTIONS, contradictions, limits
+from mindcv.config.schema import KEYS, PACKAGED_DATASETS, SECTIONS, contradictions, limits
 
 pytestmark = pytest.mark.no_mindspore
 
@@ -311,3 +311,19 @@ def test_every_schedule_of_a_short_run_can_be_made_from_defaults(scheduler, epoc
 def test_report_names_the_closest_choice():
     with pytest.raises(ConfigError, match="did you mean 'momentum'"):
         read_config(["--opt", "momentun"])
+
+
+@pytest.mark.parametrize("words", [["--dataset", "digits"], ["-c", "resnet18_cpu"], ["--dataset", "Digits"]])
+def test_data_folder_beside_a_dataset_that_takes_none_is_refused(words):
+    with pytest.raises(ConfigError) as error:
+        read_config([*words, "--data_dir", "my_data"])
+    assert str(error.value).startswith("command line: data_dir 'my_data' would not be read: the dataset ")
+    assert "for the folder set dataset: imagenet" in str(error.value)
+    assert read_config([*words, "--data_dir", "./"]).data_dir == "./"
+    assert read_config([*words, "--data_dir", "my_data", "--dataset", "imagenet"]).data_dir == "my_data"
+
+
+def test_packaged_datasets_are_those_that_need_no_folder():
+    from mindcv.data.dataset_factory import DATASETS
+
+    assert [name for name, spec in DATASETS.items() if not spec.needs_root] == list(PACKAGED_DATASETS)
