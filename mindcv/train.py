@@ -35,6 +35,7 @@ from .data import (
 )
 from .models import get_pretrained_cfg
 from .utils.fs import require_directory
+from .utils.imports import import_modules
 from .utils.log import set_logger
 from .utils.modelarts import copy_inputs, outputs_copied
 
@@ -51,6 +52,7 @@ def train(cfg: Config) -> engine.TrainState:
         RunError: Training cannot go on: the loss is not finite, or a checkpoint cannot be written.
         RunStopped: Ctrl-C or SIGTERM; a checkpoint has been saved.
     """
+    import_modules(cfg.imports)
     device = engine.setup_run(cfg.device_target, cfg.mode, cfg.jit_level, cfg.distribute, cfg.seed)
     cfg = copy_inputs(cfg)
     with outputs_copied(cfg, engine.rank(), engine.wait_for_ranks) as on_saved:

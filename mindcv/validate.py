@@ -10,6 +10,7 @@ from .data import pipeline_errors, with_preprocess_of
 from .models import get_pretrained_cfg
 from .utils.commands import quoted
 from .utils.fs import is_remote, local_path
+from .utils.imports import import_modules
 from .utils.log import set_logger
 from .utils.modelarts import copy_inputs
 
@@ -24,6 +25,7 @@ def validate(cfg: Config) -> dict[str, float]:
     Raises:
         ValueError, FileNotFoundError: Something the config names is not right; the message says what.
     """
+    import_modules(cfg.imports)
     # Recipes for many devices say `distribute`, but one can evaluate alone, so only a launcher decides.
     _require_weights(cfg)
     device = engine.setup_run(cfg.device_target, cfg.mode, cfg.jit_level, engine.is_launched(), cfg.seed)

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from .. import __version__
 from ..config import parse_args
 from ..utils.errors import EXIT_USAGE, run_command, say_error
+from ..utils.imports import import_modules
 from ..utils.log import set_logger
 from ..utils.registry import suggest
 
@@ -48,7 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         options, options.keys = parser.parse_known_args(arguments[1:])
         if options.keys and not getattr(options, "takes_keys", False):
             parser.error(f"unrecognized arguments: {' '.join(options.keys)}")
-        return run_command(lambda: command.run(options))
+
+        def run() -> int:
+            import_modules(getattr(options, "imports", ()))
+            return command.run(options)
+
+        return run_command(run)
     if arguments in (["-V"], ["--version"]):
         print(f"mindcv {__version__}")
         return 0

@@ -91,9 +91,11 @@ def measure(cfg: "Config", steps: int, warmup_steps: int, synthetic: bool) -> di
     from mindcv.data import pipeline_errors, with_preprocess_of
     from mindcv.data.preprocess import as_size
     from mindcv.models import get_pretrained_cfg
+    from mindcv.utils.imports import import_modules
     from mindcv.utils.modelarts import copy_inputs
     from mindcv.utils.runtime import peak_memory_mb
 
+    import_modules(cfg.imports)
     device = engine.setup_run(cfg.device_target, cfg.mode, cfg.jit_level, engine.is_launched(), cfg.seed)
     cfg = copy_inputs(cfg)
     if cfg.pretrained is True:

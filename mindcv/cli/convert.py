@@ -5,6 +5,8 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from ._imports import add_import_option
+
 if TYPE_CHECKING:
     import numpy as np
     from mindspore import nn
@@ -16,6 +18,7 @@ _TOLERANCE = 1e-4
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
+    add_import_option(parser)
     parser.add_argument("input", metavar="IN", help=".ckpt, .safetensors, .npz, or a torch file (.pth .pt .bin)")
     parser.add_argument("output", metavar="OUT", help="the suffix is the format: .ckpt, .safetensors or .npz")
     parser.add_argument("--to", choices=["mindcv", "timm"], help="names of the output (default: mindcv with --model)")

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
+from ._imports import add_import_option
 from ._renamed import Renamed
 
 HELP = "export a checkpoint to mindir, onnx, air or safetensors, and verify it"
@@ -13,6 +14,7 @@ _RECIPE_KEYS = ("model", "ckpt_path", "num_classes", "image_resize", "dataset", 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
+    add_import_option(parser)
     source = parser.add_argument_group("what is exported (each stands in the recipe or here)")
     source.add_argument(
         "-c", "--config", default="", metavar="RECIPE", help="recipe that the checkpoint was trained with"

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from mindcv.utils.fs import atomic_write, is_remote, local_path
 from mindcv.utils.text import escaped, harmless, json_text, lines_of, names_in
 
+from ._imports import add_import_option
+
 if TYPE_CHECKING:
     from mindcv.export import Prediction
 
@@ -27,6 +29,7 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
+    add_import_option(parser)
     parser.add_argument(
         "model", metavar="MODEL", help=".mindir or .onnx file of `mindcv export`, a checkpoint, or a model's name"
     )

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 from mindcv.utils.registry import suggest
 
+from ._imports import add_import_option
+
 if TYPE_CHECKING:
     from mindcv.models import PretrainedCfg
 
@@ -16,6 +18,7 @@ _COLUMNS = ("weights", "default", "top-1", "size", "input", "crop", "interpolati
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
+    add_import_option(parser)
     parser.add_argument("filter", nargs="?", default="", metavar="FILTER", help="glob, e.g. 'resnext*' (default: all)")
     parser.add_argument("--pretrained", action="store_true", help="a table of published weights instead of plain names")
     parser.add_argument("--module", default="", help="only this family's models, e.g. senet")

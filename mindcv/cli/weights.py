@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ._imports import add_import_option
+
 if TYPE_CHECKING:
     import numpy as np
     from mindspore import nn
@@ -17,6 +19,7 @@ _EXIT_MISFIT = 1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
+    add_import_option(parser)
     parser.add_argument(
         "action", choices=["check"], help="print what is loaded, missing, unexpected or of another shape"
     )

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import itertools
 import logging
 import re
 import sys
@@ -109,11 +110,15 @@ def _read_command_line(words: Sequence[str]) -> _Request:
     for word in words:
         if _is_flag(word):
             name, sign, value = word.partition("=")
-            flags.append((name.removeprefix("--"), [value] if sign else []))
+            name = "imports" if name == "--import" else name.removeprefix("--")
+            flags.append((name, [value] if sign else []))
         elif flags:
             flags[-1][1].append(word)
         else:
             request.problems.append(f"{COMMAND_LINE}: got {word!r} without a key; allowed: -c RECIPE and --key value")
+    imports = [values for name, values in flags if name == "imports"]
+    if len(imports) > 1:  # several add up
+        flags = [flag for flag in flags if flag[0] != "imports"] + [("imports", [*itertools.chain(*imports)])]
     for name, values in flags:
         plain = name.replace("-", "_")
         if name in ("help", "-h"):

@@ -49,7 +49,7 @@ def format_value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.10g}"
     if isinstance(value, (list, tuple)):
-        return ",".join(format_value(item) for item in value)
+        return ",".join(format_value(item) for item in value) or "[]"
     return str(value) if value != "" else "''"
 
 

@@ -138,6 +138,10 @@ ErasedValue = Annotated[
     PixelValue | tuple[PixelValue, PixelValue, PixelValue] | Literal["random"],
     Words("an integer from 0 to 255, 3 of them (R, G, B), or random"),
 ]
+Modules = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^[^\W\d]\w*(\.[^\W\d]\w*)*$")], ...],
+    Words("names of Python modules, such as my_package.my_models"),
+]
 HeldOutShare = Annotated[float, Field(gt=0, lt=1)]
 ValSplit = Annotated[
     str | HeldOutShare,
@@ -384,6 +388,12 @@ class MixingKeys(Section):
 class ModelKeys(Section):
     title = "Model"
 
+    imports: Modules = key(
+        (),
+        "Modules with models of your own, which are imported first, from the current folder too; --import MODULE on "
+        "the command line of every command.",
+        may_change=True,
+    )
     model: str = key(
         "mobilenet_v2_035_224", "Name of the model.", keyword="model_name", old=("backbone", "arch", "network")
     )

@@ -12,6 +12,7 @@ from ..config import Config, read_config
 from ..data import EvalPreprocess, create_dataset, get_class_names, known_outputs, with_preprocess_of
 from ..models import create_model, get_pretrained_cfg
 from ..models._from_config import build_network
+from ..utils.imports import import_modules
 from ..utils.registry import suggest
 from ..weights import ModelOutputs, read_outputs, read_weights
 from ..weights.outputs import SINGLE
@@ -47,6 +48,7 @@ def source_from_config(cfg: Config) -> Source:
         FileNotFoundError: There is no such checkpoint.
         ValueError: There are no weights, or they do not fit.
     """
+    import_modules(cfg.imports)
     if not cfg.ckpt_path and not cfg.pretrained:
         raise ValueError(f"{cfg.model}: no weights; give ckpt_path, or pretrained for the published ones")
     if cfg.pretrained is True:
