@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..utils.fs import is_remote
+from ..utils.fs import local_path
 from ..utils.registry import suggest
 from .schema import KEYS
 
@@ -166,19 +166,40 @@ def _schedule(given: dict[str, Setting]) -> None:
 
 
 def _weights(given: dict[str, Setting]) -> None:
-    """A `pretrained` that is a path names the checkpoint; an empty one is off."""
+    """An empty `pretrained` is off."""
     setting = given.get("pretrained")
-    if setting is None or not isinstance(setting.value, str) or setting.value.strip().lower() in _SWITCH_WORDS:
-        return
-    if not setting.value.strip():
+    if setting is not None and isinstance(setting.value, str) and not setting.value.strip():
         del given["pretrained"]
-    elif not (is_remote(setting.value) or _is_tag(setting.value)):
-        given["pretrained"] = replace(setting, key="ckpt_path")
 
 
 def _is_tag(value: Any) -> bool:
     """Whether a `pretrained` is the tag of published weights."""
-    return isinstance(value, str) and bool(re.fullmatch(r"\w+", value)) and value.lower() not in _SWITCH_WORDS
+    is_word = isinstance(value, str) and bool(re.fullmatch(r"\w+", value)) and value.lower() not in _SWITCH_WORDS
+    return is_word and not local_path(value).is_file()
+
+
+def is_weight_file(value: Any) -> bool:
+    """Whether a `pretrained` is the path or the address of a weight file."""
+    return isinstance(value, str) and value.strip().lower() not in (*_SWITCH_WORDS, "") and not _is_tag(value)
+
+
+def _one_source(found: dict[str, Setting], notes: list[str]) -> None:
+    """`ckpt_path` and a `pretrained` that is a file both name the weights; the one of the higher rank counts.
+
+    Raises:
+        ValueError: Both stand in the same place.
+    """
+    given, file = found.get("ckpt_path"), found.get("pretrained")
+    if given is None or file is None or not given.value or not is_weight_file(file.value):
+        return
+    if given.rank == file.rank:
+        raise ValueError(
+            f"{file.source}: {file.written}: got {shown(file.value)}, but ckpt_path is {shown(given.value)} and both "
+            "name the weights; remove one: pretrained fits them to other classes, ckpt_path takes them as they are"
+        )
+    weaker, winner = (given, file) if file.rank > given.rank else (file, given)
+    del found[weaker.key]
+    notes.append(f"{weaker.source}: {weaker.written}: {weaker.value} has no effect beside {winner.written}")
 
 
 def _tag(found: dict[str, Setting], notes: list[str]) -> None:
@@ -266,9 +287,9 @@ def translate(settings: Iterable[Setting]) -> tuple[dict[str, Setting], list[str
     originals = {setting.written: setting.value for setting in given.values()}
     notes: list[str] = []
     problems: list[str] = []
-    for rule in (_smoothing, _mixed_precision, _loss_scale, _schedule, _weights):
+    for first_rule in (_smoothing, _mixed_precision, _loss_scale, _schedule, _weights):
         try:
-            rule(given)
+            first_rule(given)
         except ValueError as error:
             problems.append(str(error))
 
@@ -298,10 +319,11 @@ def translate(settings: Iterable[Setting]) -> tuple[dict[str, Setting], list[str
         else:
             notes.extend(_notes(alternatives, found[name], originals))
     _counted_from_start(found, notes)
-    try:
-        _tag(found, notes)
-    except ValueError as error:
-        problems.append(str(error))
+    for rule in (_tag, _one_source):
+        try:
+            rule(found, notes)
+        except ValueError as error:
+            problems.append(str(error))
     return found, notes, problems
 
 

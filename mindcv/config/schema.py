@@ -401,10 +401,10 @@ class ModelKeys(Section):
     in_channels: int = key(3, "Channels of the input.", ge=1, le=65536)
     drop_rate: Rate | None = key(None, "Dropout before the classifier; None is the model's own.")
     drop_path_rate: Rate | None = key(None, "Stochastic depth; None is the model's own.")
-    pretrained: Annotated[bool | str, Words("True, False, a tag, or an address (https://, s3:// ...)")] = key(
+    pretrained: Annotated[bool | str, Words("True, False, a tag, a file, or an address (https://, s3:// ...)")] = key(
         False,
-        "Start from published weights: the model's default ones, those of a tag such as a1h_in1k, or those at an "
-        "address; another head starts fresh.",
+        "Start from published weights: the model's default ones, or those of a tag such as a1h_in1k; or from any "
+        "checkpoint: a file or an address. A head of other classes, or none, starts fresh: fine-tuning.",
         may_change=True,
     )
 

@@ -1,7 +1,9 @@
 """The model zoo's `default_config.yaml` as a recipe."""
 
+from dataclasses import replace
+
 from ..utils.registry import suggest
-from .compat import NEW_KEYS, UNUSED, Setting
+from .compat import NEW_KEYS, UNUSED, Setting, is_weight_file
 from .parse import COMMAND_LINE, build_config
 from .recipe_file import read_settings
 from .render import to_yaml
@@ -46,6 +48,8 @@ def import_recipe(path: str, model: str | None = None) -> tuple[str, list[str]]:
     notes: list[str] = []
     for setting in read_settings(path, documents=True):
         reason = _why_not(setting)
+        if setting.key == "pretrained" and is_weight_file(setting.value):
+            setting = replace(setting, key="ckpt_path")  # what its scripts start from or test, as it is
         if reason is None:
             used.append(setting)
         else:

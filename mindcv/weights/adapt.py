@@ -45,17 +45,23 @@ def drop_classifier(
 ) -> tuple[dict[str, np.ndarray], set[str]]:
     """Leaves out the classifier when it has another number of classes, and logs it; nothing else is touched.
 
+    A file may be without one.
+
     Args:
         arrays: Arrays by name.
         classifier: Name of the cell that gives the logits.
         num_classes: Classes of the model.
 
     Returns:
-        The arrays, and the names that were left out.
+        The arrays, and the names that are not in them, so that the model's classifier stays fresh.
     """
-    names = {f"{classifier}.weight", f"{classifier}.bias"} & set(arrays)
+    wanted = {f"{classifier}.weight", f"{classifier}.bias"}
+    names = wanted & set(arrays)
     given = {len(arrays[name]) for name in names}
-    if not names or given == {num_classes}:
+    if not names:
+        _logger.info("%s: the file has none, so it starts fresh", classifier)
+        return dict(arrays), wanted
+    if given == {num_classes}:
         return dict(arrays), set()
     classes = " and ".join(map(str, sorted(given)))
     _logger.info("%s: left out, since it is for %s classes, not %d", classifier, classes, num_classes)

@@ -122,6 +122,7 @@ def test_recipe_on_stdout_is_a_recipe(zoo, capsys):
         ("label_smooth_factor: 0.1", "label_smoothing", 0.1),
         ("lr_scheduler: exponential", "scheduler", "multi_step_decay"),
         ("opt: sgd", "opt", "sgd"),
+        ("pretrained: /x/old.ckpt", "ckpt_path", "/x/old.ckpt"),
         ("is_save_on_master: 0", "ckpt_save_on", "all"),
     ],
 )

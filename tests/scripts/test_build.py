@@ -1,5 +1,6 @@
 """How a run's parts follow from the config, where two keys meet."""
 
+import fsspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -27,6 +28,28 @@ def test_a_run_from_published_weights_keeps_their_padding_in_its_checkpoints(pre
     write_ckpt(path, {name: parameter.asnumpy() for name, parameter in trained.parameters_dict().items()})
     network = build_network(Config(model="seresnext101_32x4d", pretrained=pretrained, ckpt_path=str(path)), 2)
     assert network.stem_pool_pad == padding
+
+
+@pytest.mark.parametrize("form", ["{}", "file://{}", "memory://finetune/{}"])
+@pytest.mark.parametrize("has_head", [True, False])
+def test_fine_tuning_starts_from_a_file_of_other_classes(form, has_head, tmp_path):
+    trained = create_model("resnet18", num_classes=5, in_channels=1)
+    arrays = {name: parameter.asnumpy() for name, parameter in trained.parameters_dict().items()}
+    if not has_head:
+        arrays = {name: array for name, array in arrays.items() if not name.startswith("classifier")}
+    path = tmp_path / "trained.ckpt"
+    write_ckpt(path, arrays)
+    address = form.format(path)
+    if form.startswith("memory"):
+        with fsspec.open(address, "wb") as file:
+            file.write(path.read_bytes())
+    network = build_network(Config(model="resnet18", pretrained=address), 3)
+    now = {name: parameter.asnumpy() for name, parameter in network.parameters_dict().items()}
+    assert now["classifier.weight"].shape == (3, 512)
+    np.testing.assert_allclose(now["conv1.weight"], np.repeat(arrays["conv1.weight"], 3, 1) / 3, rtol=1e-6)
+    same = set(arrays) - {"conv1.weight", "classifier.weight", "classifier.bias"}
+    assert len(same) == len(now) - 3
+    assert all(np.array_equal(now[name], arrays[name]) for name in same)
 
 
 @pytest.mark.parametrize("padding", ["both", "same"])

@@ -61,5 +61,8 @@ def test_classifier_whose_weight_and_bias_differ(caplog) -> None:
     assert "classifier: left out, since it is for 9 and 10 classes, not 10" in caplog.messages
 
 
-def test_classifier_that_is_not_there() -> None:
-    assert drop_classifier({"a": np.ones(2)}, "classifier", 7) == ({"a": pytest.approx(np.ones(2))}, set())
+def test_classifier_that_is_not_there(caplog) -> None:
+    caplog.set_level(logging.INFO)
+    fresh = {"classifier.weight", "classifier.bias"}
+    assert drop_classifier({"a": np.ones(2)}, "classifier", 7) == ({"a": pytest.approx(np.ones(2))}, fresh)
+    assert caplog.messages == ["classifier: the file has none, so it starts fresh"]
