@@ -9,7 +9,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from . import engine
+from . import engine, models
 from ._version import __version__
 from .config import Config
 from .config.render import format_value
@@ -32,8 +32,7 @@ from .data import (
     other_classes,
 )
 from .loss import create_loss
-from .models import _from_config as models
-from .models._loading import checkpoint_marks
+from .models import checkpoint_marks
 from .optim import create_optimizer, optimizer_arguments
 from .scheduler import create_scheduler, scheduler_arguments
 from .weights import ModelOutputs, read_outputs

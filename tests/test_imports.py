@@ -105,7 +105,7 @@ def test_optional_packages_are_imported_in_functions():
 
 def test_families_do_not_import_each_other():
     """Files that start with an underscore are machinery, and upstream's import paths only re-export."""
-    reexports = {"registry", "helpers", "features", "model_factory", "utils"}
+    reexports = {"registry", "helpers", "features", "model_factory", "utils", "measure"}
     families = {f"mindcv.models.{path.stem}" for path in (PACKAGE / "models").glob("[!_]*.py")}
     families -= {f"mindcv.models.{name}" for name in reexports}
     pairs = [(module, ".".join(name.split(".")[:3])) for module, name, _ in all_imports() if module in families]

@@ -51,14 +51,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _convert_names(args: argparse.Namespace, arrays: "Mapping[str, np.ndarray]") -> "Mapping[str, np.ndarray]":
     """Returns the arrays by the names of `args.to`, having checked that they are the model's, all of them."""
-    from mindcv.models._loading import checkpoint_marks
+    from mindcv.models import checkpoint_marks, network_of_file, to_timm_names
 
-    from .weights import compare
+    from .weights import compare, tell_network
 
-    model, ours = _fit(args.model, arrays, args.input)
+    model, ours = network_of_file(args.model, arrays, args.input)
+    tell_network(args.input, args.model, model)
     compare(model, ours).raise_if_incomplete(args.model, args.input)
     if args.to == "timm" or args.verify:
-        theirs = _to_timm(model, ours)
+        theirs = to_timm_names(model, ours)
         if args.verify:
             _verify(args.model, model, ours, theirs)
         if args.to == "timm":
@@ -67,40 +68,12 @@ def _convert_names(args: argparse.Namespace, arrays: "Mapping[str, np.ndarray]")
     return {**ours, **checkpoint_marks(model)}
 
 
-def _fit(
-    model_name: str, arrays: "Mapping[str, np.ndarray]", source: str
-) -> "tuple[nn.Cell, Mapping[str, np.ndarray]]":
-    """Creates the model with the file's number of classes and input channels, and brings the arrays to its names."""
-    from .weights import bring_to_our_names
-
-    model, ours = bring_to_our_names(model_name, arrays, source)
-    cfg = model.default_cfg
-    sizes = {}
-    for argument, name, axis in (("num_classes", cfg.classifier, 0), ("in_channels", cfg.first_conv, 1)):
-        weight = ours.get(f"{name}.weight")
-        if weight is not None and weight.ndim > axis:
-            sizes[argument] = weight.shape[axis]
-    if sizes in ({"num_classes": 1000, "in_channels": 3}, {}):
-        return model, ours
-    return bring_to_our_names(model_name, arrays, source, **sizes)
-
-
-def _to_timm(model: "nn.Cell", ours: "Mapping[str, np.ndarray]") -> "Mapping[str, np.ndarray]":
-    from mindcv.models._loading import family_function
-
-    export_fn = family_function(model, "checkpoint_export_fn")
-    if export_fn is None:
-        raise ValueError(f"timm's names for {type(model).__name__} are not known; convert with --to mindcv")
-    return export_fn(ours, model)
-
-
 def _warn_of_other_network(model_name: str, model: "nn.Cell", theirs: "Mapping[str, np.ndarray]") -> None:
     """Says that timm computes something else, where the file's names stand for a network with other arguments."""
-    from mindcv.models._loading import family_function
+    from mindcv.models import file_tells
 
-    args_fn = family_function(model, "checkpoint_model_args")
-    for argument, value in args_fn(theirs).items() if args_fn else ():
-        if getattr(model, argument) != value:
+    for argument, value in file_tells(model_name, theirs).items():
+        if getattr(model, argument, value) != value:
             print(
                 f"warning: {model_name} has {argument}={getattr(model, argument)!r} here, timm's network is one of "
                 f"{value!r} and gives other logits; if these weights were trained from published ones, name them: "
@@ -126,7 +99,9 @@ def _verify(
     import numpy as np
     from mindspore import Parameter, Tensor, load_param_into_net
 
-    num_classes, in_channels = model.num_classes, ours[f"{model.default_cfg.first_conv}.weight"].shape[1]
+    from mindcv.models import file_tells
+
+    num_classes, in_channels = model.num_classes, file_tells(model_name, ours)["in_channels"]
     name = model_name.partition(".")[0]
     for candidate in (name, f"legacy_{name}"):
         if not timm.is_model(candidate):

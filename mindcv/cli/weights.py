@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ._imports import add_import_option
 
@@ -39,36 +39,26 @@ def run(args: argparse.Namespace) -> int:
         FileNotFoundError: There is no such file.
         ValueError: It is no weight file, or there is no such model.
     """
+    from mindcv.models import network_of_file
     from mindcv.weights import read_weights
 
     arrays = read_weights(args.file, ema=args.ema)
-    model, ours = bring_to_our_names(
+    model, ours = network_of_file(
         args.model, arrays, args.file, num_classes=args.num_classes, in_channels=args.in_channels
     )
+    tell_network(args.file, args.model, model)
     report = compare(model, ours)
     print(report)
     return 0 if report.is_complete else _EXIT_MISFIT
 
 
-def bring_to_our_names(
-    model_name: str, arrays: "Mapping[str, np.ndarray]", source: str, **arguments: Any
-) -> "tuple[nn.Cell, Mapping[str, np.ndarray]]":
-    """Creates a model and brings a file's arrays to its names, having chosen the network that belongs to the file.
+def tell_network(path: str, name: str, model: "nn.Cell") -> None:
+    """Says with which arguments a file's network is another than the model's name alone gives."""
+    from mindcv.models import checkpoint_marks
+    from mindcv.weights.marks import arguments_of
 
-    Raises:
-        ValueError: There is no such model, or the family refuses the file.
-    """
-    from mindcv.models import create_model
-    from mindcv.models._loading import family_function, to_our_names
-
-    model = create_model(model_name, **arguments)
-    args_fn = family_function(model, "checkpoint_model_args")
-    needed = args_fn(arrays) if args_fn else {}
-    if any(getattr(model, name) != value for name, value in needed.items()):
-        words = ", ".join(f"{name}={value!r}" for name, value in needed.items())
-        print(f"{source} belongs to {model_name} with {words}")
-        model = create_model(model_name, **{**arguments, **needed})
-    return model, to_our_names(model, arrays, source)
+    for argument, value in arguments_of(checkpoint_marks(model)).items():
+        print(f"{path} belongs to {name} with {argument}={value!r}")
 
 
 def compare(model: "nn.Cell", arrays: "Mapping[str, np.ndarray]") -> "LoadReport":

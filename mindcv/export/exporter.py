@@ -20,8 +20,7 @@ from mindspore import Tensor, nn
 
 from .._version import __version__
 from ..data.preprocess import EvalPreprocess
-from ..models import load_model_checkpoint
-from ..models._loading import checkpoint_marks
+from ..models import checkpoint_marks, load_model_checkpoint
 from ..utils.errors import RunError
 from ..utils.fs import atomic_write, local_path, require_directory
 from ..utils.registry import unknown_name_message

@@ -10,8 +10,7 @@ from mindspore import nn
 
 from ..config import Config, read_config
 from ..data import EvalPreprocess, create_dataset, get_class_names, known_outputs, with_preprocess_of
-from ..models import create_model, get_pretrained_cfg
-from ..models._from_config import build_network
+from ..models import build_network, create_model, file_tells, get_pretrained_cfg
 from ..utils.imports import import_modules
 from ..utils.registry import suggest
 from ..weights import ModelOutputs, read_outputs, read_weights
@@ -21,9 +20,6 @@ from .exporter import preprocess_of
 __all__ = ["Source", "source_from_checkpoint", "source_from_config", "source_from_name"]
 
 _logger = logging.getLogger(__name__)
-
-# Names of the last layer's weight in files of MindCV and of torch.
-_HEADS = ("{classifier}.weight", "fc.weight", "last_linear.weight", "head.weight", "head.fc.weight")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,12 +93,9 @@ def source_from_name(name: str) -> Source:
 
 
 def _classes_of(cfg: Config) -> int:
-    classifier = get_pretrained_cfg(cfg.model).classifier
-    arrays = read_weights(cfg.ckpt_path)
-    for name in _HEADS:
-        head = arrays.get(name.format(classifier=classifier))
-        if head is not None:
-            return int(head.shape[0])
+    told = file_tells(cfg.model, read_weights(cfg.ckpt_path))
+    if "num_classes" in told:
+        return told["num_classes"]
     raise ValueError(
         f"{cfg.ckpt_path}: has no classifier that the number of classes could be read from; give num_classes"
     )

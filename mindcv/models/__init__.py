@@ -1,10 +1,12 @@
 """Models by name: `create_model`, the registry, and the families' classes and entry points."""
 
-from . import resnet, senet
-from ._builder import build_model_with_cfg
-from ._factory import create_model
+import importlib
+
+from ._create import build_model_with_cfg, build_network, create_model, file_tells, network_of_file
+from ._family import Family, Variant
 from ._features import FeatureExtractWrapper
-from ._loading import load_model_checkpoint, load_pretrained
+from ._loading import checkpoint_marks, load_model_checkpoint, load_pretrained, to_timm_names
+from ._network import ImageClassifier
 from ._pretrained import PretrainedCfg
 from ._registry import (
     get_pretrained_cfg,
@@ -16,14 +18,21 @@ from ._registry import (
     model_entrypoint,
     register_model,
 )
-from .resnet import *  # noqa: F403
-from .senet import *  # noqa: F403
+
+FAMILIES = ("resnet", "senet")
 
 __all__ = [
+    "FAMILIES",
+    "Family",
     "FeatureExtractWrapper",
+    "ImageClassifier",
     "PretrainedCfg",
+    "Variant",
     "build_model_with_cfg",
+    "build_network",
+    "checkpoint_marks",
     "create_model",
+    "file_tells",
     "get_pretrained_cfg",
     "is_model",
     "is_model_in_modules",
@@ -33,7 +42,12 @@ __all__ = [
     "load_model_checkpoint",
     "load_pretrained",
     "model_entrypoint",
+    "network_of_file",
     "register_model",
-    *resnet.__all__,
-    *senet.__all__,
+    "to_timm_names",
 ]
+
+for _family in FAMILIES:
+    _module = importlib.import_module(f".{_family}", __name__)
+    globals().update({name: getattr(_module, name) for name in _module.__all__})
+    __all__ += _module.__all__

@@ -5,37 +5,63 @@ from typing import Any
 
 from mindspore import Tensor, nn
 
+from ._network import ImageClassifier
+
 
 class FeatureExtractWrapper(nn.Cell):
-    """Runs a network's outermost cells in order and returns the feature maps that `feature_info` names.
+    """Returns feature maps of a network, (N, C, h, w) each, in the order that is asked for.
 
-    The network's outermost cells have to be declared in the order in which they are used. Cells behind the last wanted
-    feature map are left out, and parameters keep the names that they have in the network.
+    What lies behind the last wanted map is left out, and parameters keep the names that they have in the network. A
+    network of the library says by `forward_stages` what its maps are. For another one with `feature_info`, the
+    outermost cells are run in the order of their declaration; where it has `flatten_sequential`, the cells inside its
+    outermost `nn.SequentialCell`s too, under names such as `features.3`.
 
     Args:
-        net: Network with `feature_info`, a list of `{"name": cell, "chs": channels, "reduction": input / map side}`.
-        out_indices: Which entries of `feature_info` are wanted; maps are returned in the order of the network.
+        net: The network; cells are taken out of it.
+        out_indices: Which entries of its `feature_info` are wanted; negative ones count from the end. None: all.
 
     Raises:
         ValueError: The network has no `feature_info`, or an index is outside it.
     """
 
-    def __init__(self, net: nn.Cell, out_indices: Sequence[int] = (0, 1, 2, 3, 4)) -> None:
+    def __init__(self, net: nn.Cell, out_indices: Sequence[int] | None = None) -> None:
         super().__init__(auto_prefix=False)
         infos = getattr(net, "feature_info", None)
         if not infos:
             raise ValueError(f"{type(net).__name__} has no feature_info, so features_only is not available for it")
-        wanted = sorted(set(out_indices))
-        if not wanted or wanted[0] < 0 or wanted[-1] >= len(infos):
-            raise ValueError(f"out_indices are {list(out_indices)}; choose from 0 to {len(infos) - 1}, at least one")
-        self.feature_info: list[dict[str, Any]] = [dict(infos[index]) for index in wanted]
-        names = list(net.name_cells())
-        returned = [names.index(info["name"]) for info in self.feature_info]
-        self.is_returned = tuple(position in returned for position in range(returned[-1] + 1))
-        self.blocks = nn.CellList(
-            [net.name_cells()[name] for name in names[: len(self.is_returned)]], auto_prefix=False
-        )
+        if out_indices is None:
+            out_indices = range(len(infos))
+        if not out_indices or not all(-len(infos) <= index < len(infos) for index in out_indices):
+            raise ValueError(
+                f"out_indices are {list(out_indices)}; {type(net).__name__} has {len(infos)} feature maps, choose from "
+                f"0 to {len(infos) - 1} (or {-len(infos)} to -1), at least one"
+            )
+        self.indices = tuple(index % len(infos) for index in out_indices)
+        self.feature_info: list[dict[str, Any]] = [dict(infos[index]) for index in self.indices]
         self.default_cfg = getattr(net, "default_cfg", None)
+        self.has_stages = isinstance(net, ImageClassifier)
+        if isinstance(net, ImageClassifier):
+            net.keep_maps(self.indices)
+            self.net = net
+        else:
+            self._chain(net, [infos[index]["name"] for index in range(max(self.indices) + 1)])
+
+    def _chain(self, net: nn.Cell, names: Sequence[str]) -> None:
+        """Takes the cells up to the last of `names` out of a network that is a chain of cells."""
+        cells = dict(net.name_cells())
+        if getattr(net, "flatten_sequential", False):
+            cells = {
+                f"{name}.{inner}" if inner else name: cell
+                for name, outer in cells.items()
+                for inner, cell in (outer.name_cells() if isinstance(outer, nn.SequentialCell) else {"": outer}).items()
+            }
+        missing = [name for name in names if name not in cells]
+        if missing:
+            raise ValueError(f"feature_info names {missing[0]!r}, which is no outermost cell; they are {list(cells)}")
+        order = list(cells)
+        positions = [order.index(name) for name in names]
+        self.positions = tuple(positions)
+        self.blocks = nn.CellList([cells[name] for name in order[: positions[-1] + 1]], auto_prefix=False)
 
     @property
     def out_channels(self) -> list[int]:
@@ -44,8 +70,15 @@ class FeatureExtractWrapper(nn.Cell):
 
     def construct(self, x: Tensor) -> list[Tensor]:
         features = []
-        for block, is_returned in zip(self.blocks, self.is_returned):  # noqa: B905 (graph mode knows no strict=)
+        if self.has_stages:
+            maps = self.net.forward_stages(x)
+            for index in self.indices:
+                features.append(self.net.as_map(maps[index], index))
+            return features
+        outputs = []
+        for block in self.blocks:
             x = block(x)
-            if is_returned:
-                features.append(x)
+            outputs.append(x)
+        for index in self.indices:
+            features.append(outputs[self.positions[index]])
         return features

@@ -1,10 +1,11 @@
 """Weights into networks: names, adaptation to another head or image, and a strict comparison before anything is set."""
 
 import difflib
+import inspect
 import logging
 import os
-import sys
 from collections.abc import Callable, Collection, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ from mindspore import Tensor, nn
 from mindspore import dtype as mstype
 
 from mindcv.weights import LoadReport, read_weights
-from mindcv.weights.adapt import adapt_first_conv, drop_classifier
-from mindcv.weights.marks import mark_arrays, without_marks
+from mindcv.weights.adapt import adapt_classifier, adapt_first_conv
+from mindcv.weights.marks import mark, mark_arrays, without_marks
 from mindcv.weights.sources import fetch
 
+from ._network import ImageClassifier
 from ._pretrained import PretrainedCfg, as_pretrained_cfg
 
 _logger = logging.getLogger(__name__)
@@ -41,22 +43,8 @@ def load_model_checkpoint(
         ValueError: It is no weight file, or does not fit the model; nothing was loaded.
     """
     arrays = read_weights(checkpoint_path, ema=ema)
-    return load_checkpoint_arrays(model, arrays, checkpoint_path, auto_mapping=auto_mapping, strict=strict)
-
-
-def load_checkpoint_arrays(
-    model: nn.Cell,
-    arrays: Mapping[str, np.ndarray],
-    source: str | os.PathLike[str],
-    *,
-    auto_mapping: bool = False,
-    strict: bool = True,
-) -> LoadReport:
-    """Does what `load_model_checkpoint` does with the arrays of a file, `source`."""
-    arrays = to_our_names(model, arrays, source)
-    if auto_mapping:
-        arrays = auto_map(model, arrays)
-    return load_arrays(model, arrays, source, strict=strict)
+    cfg = as_pretrained_cfg(getattr(model, "default_cfg", None) or {})
+    return set_weights(model, arrays, checkpoint_path, cfg, adapt=False, auto_mapping=auto_mapping, strict=strict)
 
 
 def load_pretrained(
@@ -78,7 +66,7 @@ def load_pretrained(
         default_cfg: `PretrainedCfg`, or a dictionary with `url`, `num_classes`, `first_conv` and `classifier`.
         num_classes: Classes of the model.
         in_channels: Channels of the model's image.
-        filter_fn: Brings the file's names to ours, in place of the family's `checkpoint_filter_fn`.
+        filter_fn: Brings the file's names to the model's, in place of what the model's class knows.
         strict: Whether everything else has to fit; otherwise what fits is loaded, and the rest is logged.
 
     Returns:
@@ -92,25 +80,94 @@ def load_pretrained(
     if not cfg.url:
         raise ValueError(f"no weights are published for {_describe(model)}; create it with pretrained=False")
     arrays: Mapping[str, np.ndarray] = read_weights(fetch(cfg.url, cfg.sha256 or None))
-    arrays = filter_fn(dict(arrays)) if filter_fn else to_our_names(model, arrays, cfg.url)
-    return load_pretrained_arrays(model, arrays, cfg, cfg.url, num_classes, in_channels, strict=strict)
+    arrays = filter_fn(dict(arrays)) if filter_fn else to_model_names(model, arrays, cfg.url)
+    arrays, may_miss = _adapt(model, fit_sizes(model, arrays, cfg.url), cfg, num_classes, in_channels)
+    return load_arrays(model, arrays, cfg.url, may_miss, strict=strict)
 
 
-def load_pretrained_arrays(
+def set_weights(
     model: nn.Cell,
     arrays: Mapping[str, np.ndarray],
-    cfg: PretrainedCfg,
     source: str | os.PathLike[str],
-    num_classes: int,
-    in_channels: int,
+    cfg: PretrainedCfg,
     *,
+    adapt: bool,
+    auto_mapping: bool = False,
     strict: bool = True,
 ) -> LoadReport:
-    """Adapts arrays with our names to another image and another head, as `load_pretrained` says, and loads them."""
-    if f"{cfg.first_conv}.weight" in arrays:
-        arrays = adapt_first_conv(arrays, cfg.first_conv, in_channels)
-    arrays, head = drop_classifier(arrays, cfg.classifier, num_classes)
-    return load_arrays(model, arrays, source, may_miss=head, strict=strict)
+    """Loads the arrays of a file into a model, in this order: names, sizes of tables, first convolution and head.
+
+    Args:
+        model: The model.
+        arrays: The file's arrays, by any names that the model's class knows.
+        source: The file, for messages.
+        cfg: What is known of the weights.
+        adapt: Whether first convolution and head are fitted; otherwise they have to fit.
+        auto_mapping: Whether to map names that the model does not have to the closest ones of the same shape.
+        strict: Whether everything has to fit; otherwise what fits is loaded, and the rest is logged.
+
+    Raises:
+        ValueError: The weights do not fit; nothing was loaded.
+    """
+    arrays = to_model_names(model, arrays, source)
+    if auto_mapping:
+        arrays = auto_map(model, arrays)
+    arrays = fit_sizes(model, arrays, source)
+    may_miss: Collection[str] = ()
+    if adapt:
+        stem = next((p for p in model.get_parameters() if p.name in _weight_names(model, cfg, "first_conv")), None)
+        in_channels = stem.shape[1] if stem is not None else 3
+        arrays, may_miss = _adapt(model, arrays, cfg, model.num_classes, in_channels)
+    return load_arrays(model, arrays, source, may_miss, strict=strict)
+
+
+def _weight_names(model: nn.Cell, cfg: PretrainedCfg, which: str) -> list[str]:
+    """Names of the weights of the cells that read the image, or that give logits."""
+    if not isinstance(model, ImageClassifier):
+        return [f"{cfg[which]}.weight"] if cfg[which] else []
+    cells = model.reads_image if which == "first_conv" else model.gives_logits
+    return list(model.mindcv_names.to_theirs({f"{cell}.weight": None for cell in cells}))
+
+
+def _adapt(
+    model: nn.Cell, arrays: Mapping[str, np.ndarray], cfg: PretrainedCfg, num_classes: int, in_channels: int
+) -> tuple[Mapping[str, np.ndarray], set[str]]:
+    """Fits first convolutions and heads; returns the arrays and the names of heads that start fresh."""
+    for name in _weight_names(model, cfg, "first_conv"):
+        if name in arrays:
+            arrays = adapt_first_conv(arrays, name.removesuffix(".weight"), in_channels)
+    fresh: set[str] = set()
+    there = {parameter.name for parameter in model.get_parameters()}
+    for name in _weight_names(model, cfg, "classifier"):
+        if name not in arrays and name not in there:
+            continue  # an auxiliary head that neither has
+        arrays, names = adapt_classifier(arrays, name.removesuffix(".weight"), num_classes, cfg.label_offset)
+        fresh |= names
+    return arrays, fresh
+
+
+def fit_sizes(
+    model: nn.Cell, arrays: Mapping[str, np.ndarray], source: str | os.PathLike[str]
+) -> Mapping[str, np.ndarray]:
+    """Fits entries that depend on the image's size (`resized` of the model's class) to the model's, and logs them.
+
+    Raises:
+        ValueError: An entry cannot be fitted.
+    """
+    if not isinstance(model, ImageClassifier) or not model.resized:
+        return arrays
+    fitted = dict(arrays)
+    for path, parameter in model.parameters_and_names():
+        array = arrays.get(parameter.name)
+        rule = next((rule for pattern, rule in model.resized.items() if fnmatchcase(path, pattern)), None)
+        if rule is None or array is None or tuple(array.shape) == tuple(parameter.shape):
+            continue
+        try:
+            fitted[parameter.name] = rule(array, tuple(parameter.shape), model.grids.get(path))
+        except ValueError as error:
+            raise ValueError(f"{source}: {parameter.name} cannot be fitted to the image size: {error}") from error
+        _logger.info("%s: resized from %s to %s", parameter.name, tuple(array.shape), tuple(parameter.shape))
+    return fitted
 
 
 def load_arrays(
@@ -139,6 +196,9 @@ def load_arrays(
         ValueError: A name or a shape does not fit; nothing was loaded.
     """
     parameters = {parameter.name: parameter for parameter in model.get_parameters()}
+    if isinstance(model, ImageClassifier):
+        patterns = (*model.constants, *model.auxiliary)
+        may_miss = {*may_miss, *(name for name in parameters if _matches(name, patterns))}
     report = LoadReport.compare(
         {name: tuple(parameter.shape) for name, parameter in parameters.items()},
         {name: tuple(array.shape) for name, array in arrays.items()},
@@ -155,39 +215,63 @@ def load_arrays(
     return report
 
 
-def to_our_names(
+def to_model_names(
     model: nn.Cell, arrays: Mapping[str, np.ndarray], source: str | os.PathLike[str]
 ) -> Mapping[str, np.ndarray]:
-    """Brings a file's names to the model's by the family's `checkpoint_filter_fn`, and leaves out marks.
+    """Brings a file's names to those of a model's parameters; marks and tables that follow from arguments are left out.
 
     Raises:
-        ValueError: The family refuses the file, or the file's names tell of another network.
+        ValueError: The family refuses the file, or the file tells of another network.
     """
-    filter_fn = family_function(model, "checkpoint_filter_fn")
-    args_fn = family_function(model, "checkpoint_model_args")
-    for name, value in args_fn(arrays).items() if args_fn else ():
-        if getattr(model, name) != value:
+    if not isinstance(model, ImageClassifier):
+        return without_marks(arrays)
+    for name, value in model.file_tells(arrays).items():
+        if name in model.file_arguments and getattr(model, name) != value:
             raise ValueError(
                 f"{source}: weights of a network with {name}={value!r}, not {getattr(model, name)!r}; "
                 f"create the model with {name}={value!r}"
             )
+    is_torch = model.is_torch_file(arrays)
     arrays = without_marks(arrays)
-    try:
-        return filter_fn(arrays, model) if filter_fn else arrays
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}") from error
+    if is_torch:
+        try:
+            arrays = model.from_torch(arrays)
+        except ValueError as error:
+            raise ValueError(f"{source}: {error}") from error
+    named = model.mindcv_names.to_theirs(arrays)
+    there = {parameter.name for parameter in model.get_parameters()}
+    return {
+        name: array
+        for name, array in named.items()
+        if not _matches(name, model.constants) and (name in there or not _matches(name, model.auxiliary))
+    }
+
+
+def to_timm_names(model: nn.Cell, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    """Returns arrays of a model's parameters under timm's names.
+
+    Raises:
+        ValueError: They are not known for the network, or timm has no such network.
+    """
+    if not isinstance(model, ImageClassifier):
+        raise ValueError(f"timm's names for {type(model).__name__} are not known; convert with --to mindcv")
+    kept = {name: array for name, array in arrays.items() if not _matches(name, model.constants)}
+    return model.to_torch(model.mindcv_names.to_ours(kept))
 
 
 def checkpoint_marks(model: nn.Cell) -> dict[str, np.ndarray]:
-    """Returns the marks that a file with the model's weights has besides, by the family's `checkpoint_marks`."""
-    marks_fn = family_function(model, "checkpoint_marks")
-    return mark_arrays(marks_fn(model)) if marks_fn else {}
+    """Returns the entries that a file with the model's weights has besides: arguments that no name or shape tells."""
+    if not isinstance(model, ImageClassifier):
+        return {}
+    signature = inspect.signature(type(model).__init__).parameters
+    defaults = {name: signature[name].default for name in model.file_arguments} | model.variant_arguments
+    return mark_arrays(
+        mark(name, str(getattr(model, name))) for name in model.file_arguments if getattr(model, name) != defaults[name]
+    )
 
 
-def family_function(model: nn.Cell, name: str) -> Callable[..., Any] | None:
-    """Returns a function of the module of the model's class, or of its nearest parent that has one."""
-    modules = (sys.modules.get(network_class.__module__) for network_class in type(model).__mro__)
-    return next((getattr(module, name) for module in modules if hasattr(module, name)), None)
+def _matches(name: str, patterns: Collection[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def auto_map(model: nn.Cell, param_dict: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class PretrainedCfg(Mapping[str, Any]):
         std: Standard deviation per channel, for pixels from 0 to 255.
         first_conv: Name of the cell that reads the image.
         classifier: Name of the cell that gives the logits.
+        label_offset: Classes of the head in front of the data's (1 where class 0 is "background").
         params_m: Trainable parameters in millions, with the head of the file.
         top1: Published top-1 accuracy on ImageNet-1K in percent, of the evaluation that the fields above describe.
         licence: Licence of the weights (SPDX identifier); empty when the publisher states none.
@@ -57,6 +58,7 @@ class PretrainedCfg(Mapping[str, Any]):
     std: tuple[float, ...] = IMAGENET_STD
     first_conv: str = ""
     classifier: str = ""
+    label_offset: int = 0
     params_m: float | None = None
     top1: float | None = None
     licence: str = ""

@@ -30,15 +30,23 @@ def register_model(fn: EntryPoint) -> EntryPoint:
     Raises:
         ValueError: The name is taken, or it has a dot, which separates a tag.
     """
+    cfgs = getattr(sys.modules.get(fn.__module__), "default_cfgs", {})
+    tags = [(*split_tag(key), as_pretrained_cfg(cfg)) for key, cfg in cfgs.items()]
+    return add_model(fn, {tag: cfg for architecture, tag, cfg in tags if architecture == fn.__name__})
+
+
+def add_model(fn: EntryPoint, weights: Mapping[str, PretrainedCfg]) -> EntryPoint:
+    """Registers a model's entry point under its name, with its weights by tag; the first are the default.
+
+    Raises:
+        ValueError: The name is taken, or it has a dot, which separates a tag.
+    """
     name = fn.__name__
+    if "." in name:
+        raise ValueError(f"a model's name has no dot, which separates a tag; got {name!r}")
     _entrypoints.register(name, fn)
     _module_of[name] = fn.__module__.rpartition(".")[2]
-    cfgs = getattr(sys.modules.get(fn.__module__), "default_cfgs", {})
-    _weights[name] = {}
-    for key, cfg in cfgs.items():
-        architecture, tag = split_tag(key)
-        if architecture == name:
-            _weights[name][tag] = dataclasses.replace(as_pretrained_cfg(cfg), architecture=name, tag=tag)
+    _weights[name] = {tag: dataclasses.replace(cfg, architecture=name, tag=tag) for tag, cfg in weights.items()}
     return fn
 
 

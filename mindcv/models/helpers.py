@@ -6,7 +6,7 @@ from typing import Any
 
 from mindcv.utils import get_default_download_root
 
-from ._builder import build_model_with_cfg
+from ._create import build_model_with_cfg
 from ._features import FeatureExtractWrapper
 from ._loading import auto_map, load_model_checkpoint, load_pretrained
 from .layers import make_divisible

@@ -1,5 +1,5 @@
 """MindCV's import path of `create_model`."""
 
-from ._factory import create_model
+from ._create import create_model
 
 __all__ = ["create_model"]

@@ -7,26 +7,17 @@ Reference implementations: MindCV (parameter names, "same" padding of the stem's
 torchvision (the stride of a bottleneck is at its 3x3 convolution, where the paper has it at the first 1x1).
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-import numpy as np
 from mindspore import Tensor, nn
 
-from mindcv.weights.marks import mark
-from mindcv.weights.naming import NameTable, from_torch, to_torch
+from mindcv.weights.naming import NameTable
 
-from . import _weights_resnet
-from ._builder import build_model_with_cfg
-from ._classifier import ImageClassifier
-from ._registry import get_pretrained_cfg, register_model, register_renamed
-from .layers import (
-    DropPath,
-    StemMaxPool,
-    batch_norm2d,
-    conv2d,
-    drop_path_rates,
-)
+from ._family import Family
+from ._network import ImageClassifier
+from ._registry import register_renamed
+from .layers import DropPath, StemMaxPool, batch_norm2d, conv2d, residual_stages
+from .published.resnet import WEIGHTS
 
 __all__ = [
     "ResNet",
@@ -41,7 +32,14 @@ __all__ = [
     "resnext152_64x4d",
 ]
 
-default_cfgs = _weights_resnet.default_cfgs
+MakeNorm = Callable[[int], nn.Cell]
+
+
+def _shortcut(in_channels: int, channels: int, stride: int, norm: MakeNorm) -> nn.Cell:
+    """Brings a block's input to the shape of its output; nothing where it has it."""
+    if stride == 1 and in_channels == channels:
+        return nn.Identity()
+    return nn.SequentialCell(conv2d(in_channels, channels, 1, stride), norm(channels))
 
 
 class BasicBlock(nn.Cell):
@@ -54,7 +52,7 @@ class BasicBlock(nn.Cell):
         groups: Only 1.
         base_width: Only 64.
         norm: Makes a normalisation cell for a number of channels.
-        down_sample: Cell that brings the input to the output's shape; None when it has it.
+        down_sample: Cell that brings the input to the output's shape; None: made where it has not.
         drop_path_rate: Probability of dropping the block for a sample while training.
 
     Raises:
@@ -70,7 +68,7 @@ class BasicBlock(nn.Cell):
         stride: int = 1,
         groups: int = 1,
         base_width: int = 64,
-        norm: Callable[[int], nn.Cell] | None = None,
+        norm: MakeNorm | None = None,
         down_sample: nn.Cell | None = None,
         *,
         drop_path_rate: float = 0.0,
@@ -81,12 +79,10 @@ class BasicBlock(nn.Cell):
                 f"BasicBlock has groups 1 and base_width 64 only, got {groups} and {base_width}; use Bottleneck"
             )
         norm = norm or batch_norm2d
-        self.conv1 = conv2d(in_channels, channels, 3, stride=stride, padding=1)
-        self.bn1 = norm(channels)
-        self.conv2 = conv2d(channels, channels, 3, padding=1)
-        self.bn2 = norm(channels)
+        self.conv1, self.bn1 = conv2d(in_channels, channels, 3, stride, 1), norm(channels)
+        self.conv2, self.bn2 = conv2d(channels, channels, 3, 1, 1), norm(channels)
         self.relu = nn.ReLU()
-        self.down_sample = down_sample or nn.Identity()
+        self.down_sample = down_sample or _shortcut(in_channels, channels, stride, norm)
         self.drop_path = DropPath(drop_path_rate)
 
     def construct(self, x: Tensor) -> Tensor:
@@ -98,15 +94,8 @@ class BasicBlock(nn.Cell):
 class Bottleneck(nn.Cell):
     """1x1, 3x3 (grouped in ResNeXt) and 1x1 convolution beside a shortcut (arXiv:1512.03385, figure 5 right).
 
-    Args:
-        in_channels: Channels of the input.
-        channels: A quarter of the output's channels.
-        stride: Stride of the 3x3 convolution.
-        groups: Groups of the 3x3 convolution ("cardinality").
-        base_width: Channels of a group where `channels` is 64.
-        norm: Makes a normalisation cell for a number of channels.
-        down_sample: Cell that brings the input to the output's shape; None when it has it.
-        drop_path_rate: Probability of dropping the block for a sample while training.
+    Arguments are those of `BasicBlock`, but: `channels` is a quarter of the output's, `stride` is that of the 3x3
+    convolution, `groups` are its groups ("cardinality"), and a group has `base_width` channels where `channels` is 64.
     """
 
     expansion = 4
@@ -118,22 +107,19 @@ class Bottleneck(nn.Cell):
         stride: int = 1,
         groups: int = 1,
         base_width: int = 64,
-        norm: Callable[[int], nn.Cell] | None = None,
+        norm: MakeNorm | None = None,
         down_sample: nn.Cell | None = None,
         *,
         drop_path_rate: float = 0.0,
     ) -> None:
         super().__init__()
         norm = norm or batch_norm2d
-        width = channels * base_width // 64 * groups
-        self.conv1 = conv2d(in_channels, width, 1)
-        self.bn1 = norm(width)
-        self.conv2 = conv2d(width, width, 3, stride=stride, padding=1, groups=groups)
-        self.bn2 = norm(width)
-        self.conv3 = conv2d(width, channels * self.expansion, 1)
-        self.bn3 = norm(channels * self.expansion)
+        width, out_channels = channels * base_width // 64 * groups, channels * self.expansion
+        self.conv1, self.bn1 = conv2d(in_channels, width, 1), norm(width)
+        self.conv2, self.bn2 = conv2d(width, width, 3, stride, 1, groups), norm(width)
+        self.conv3, self.bn3 = conv2d(width, out_channels, 1), norm(out_channels)
         self.relu = nn.ReLU()
-        self.down_sample = down_sample or nn.Identity()
+        self.down_sample = down_sample or _shortcut(in_channels, out_channels, stride, norm)
         self.drop_path = DropPath(drop_path_rate)
 
     def construct(self, x: Tensor) -> Tensor:
@@ -163,6 +149,11 @@ class ResNet(ImageClassifier):
         ValueError: A rate, a number of classes or a list of stages that cannot be.
     """
 
+    reads_image = ("conv1",)
+    torch_names = NameTable(("fc.*", "classifier.*"), ("**.downsample.**", "**.down_sample.**"))
+    torch_arguments = {"stem_pool_pad": "both"}
+    file_arguments = ("stem_pool_pad",)
+
     def __init__(
         self,
         block: type[BasicBlock] | type[Bottleneck],
@@ -171,7 +162,7 @@ class ResNet(ImageClassifier):
         in_channels: int = 3,
         groups: int = 1,
         base_width: int = 64,
-        norm: Callable[[int], nn.Cell] | None = None,
+        norm: MakeNorm | None = None,
         *,
         channels: Sequence[int] = (64, 128, 256, 512),
         drop_rate: float = 0.0,
@@ -179,149 +170,45 @@ class ResNet(ImageClassifier):
         stem_pool_pad: str = "same",
     ) -> None:
         super().__init__()
-        if len(layers) != 4 or len(channels) != 4:
-            raise ValueError(f"ResNet has 4 stages; got layers {list(layers)} and channels {list(channels)}")
         norm = norm or batch_norm2d
-        rates = drop_path_rates(drop_path_rate, layers)
         self.stem_pool_pad = stem_pool_pad
-
-        self.conv1 = conv2d(in_channels, channels[0], 7, stride=2, padding=3)
-        self.bn1 = norm(channels[0])
+        self.conv1, self.bn1 = conv2d(in_channels, channels[0], 7, 2, 3), norm(channels[0])
         self.relu = nn.ReLU()
         self.max_pool = StemMaxPool(stem_pool_pad)
-        self.feature_info = [{"name": "relu", "chs": channels[0], "reduction": 2}]
-        stages = []
-        previous = channels[0]
-        for index, width in enumerate(channels):
-            stride = 1 if index == 0 else 2
-            stages.append(_make_stage(block, previous, width, stride, groups, base_width, norm, rates[index]))
-            previous = width * block.expansion
-            self.feature_info.append({"name": f"layer{index + 1}", "chs": previous, "reduction": 4 * 2**index})
+
+        def make_block(inputs: int, width: int, stride: int, rate: float) -> nn.Cell:
+            return block(inputs, width, stride, groups, base_width, norm, drop_path_rate=rate)
+
+        stages = residual_stages(make_block, channels[0], channels, layers, block.expansion, drop_path_rate)
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
-        self.add_head(previous, num_classes, drop_rate)
+        widths = [width * block.expansion for width in channels]
+        self.add_head(widths[-1], num_classes, drop_rate)
+        self.describe(
+            [cell for stage in stages for cell in stage],
+            [(("conv1", "bn1", "relu"), channels[0], 2)]
+            + [(f"layer{index + 1}", width, 4 * 2**index) for index, width in enumerate(widths)],
+        )
 
-    def forward_features(self, x: Tensor) -> Tensor:
-        """Returns the last feature map: (N, in_channels, H, W) to (N, num_features, H / 32, W / 32)."""
-        x = self.max_pool(self.relu(self.bn1(self.conv1(x))))
-        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
+    def forward_stages(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Returns the stem's map, before its pool, and the four stages': sides of 1/2, 1/4, 1/8, 1/16 and 1/32."""
+        stem = self.relu(self.bn1(self.conv1(x)))
+        x1 = self.layer1(self.max_pool(stem))
+        x2 = self.layer2(x1)
+        x3 = self.layer3(x2)
+        return stem, x1, x2, x3, self.layer4(x3)
 
-    def group_matcher(self, coarse: bool = False) -> dict[str, str]:
-        """Returns regular expressions that sort parameters by depth: a stage is a group if `coarse`, else a block."""
-        return {"stem": r"^(conv1|bn1)\.", "blocks": r"^layer(\d+)\." if coarse else r"^layer(\d+)\.(\d+)\."}
-
-
-def _make_stage(
-    block: type[BasicBlock] | type[Bottleneck],
-    in_channels: int,
-    channels: int,
-    stride: int,
-    groups: int,
-    base_width: int,
-    norm: Callable[[int], nn.Cell],
-    rates: Sequence[float],
-) -> nn.SequentialCell:
-    out_channels = channels * block.expansion
-    down_sample = None
-    if stride != 1 or in_channels != out_channels:
-        down_sample = nn.SequentialCell(conv2d(in_channels, out_channels, 1, stride=stride), norm(out_channels))
-    first = block(in_channels, channels, stride, groups, base_width, norm, down_sample, drop_path_rate=rates[0])
-    others = [block(out_channels, channels, 1, groups, base_width, norm, drop_path_rate=rate) for rate in rates[1:]]
-    return nn.SequentialCell(first, *others)
-
-
-# arXiv:1512.03385, table 1; arXiv:1611.05431, table 1 and section 5.1 (`groups` x `base_width`d).
-_VARIANTS: dict[str, dict[str, Any]] = {
-    "resnet18": {"block": BasicBlock, "layers": (2, 2, 2, 2)},
-    "resnet34": {"block": BasicBlock, "layers": (3, 4, 6, 3)},
-    "resnet50": {"block": Bottleneck, "layers": (3, 4, 6, 3)},
-    "resnet101": {"block": Bottleneck, "layers": (3, 4, 23, 3)},
-    "resnet152": {"block": Bottleneck, "layers": (3, 8, 36, 3)},
-    "resnext50_32x4d": {"block": Bottleneck, "layers": (3, 4, 6, 3), "groups": 32, "base_width": 4},
-    "resnext101_32x4d": {"block": Bottleneck, "layers": (3, 4, 23, 3), "groups": 32, "base_width": 4},
-    "resnext101_64x4d": {"block": Bottleneck, "layers": (3, 4, 23, 3), "groups": 64, "base_width": 4},
-    "resnext152_64x4d": {"block": Bottleneck, "layers": (3, 8, 36, 3), "groups": 64, "base_width": 4},
-}
 
 register_renamed({"resnext50": "resnext50_32x4d"})
 
-_PAD_MARK = mark("stem_pool_pad", "both")
-_TORCH_NAMES = NameTable(("fc.*", "classifier.*"), ("**.downsample.**", "**.down_sample.**"))
-
-
-def checkpoint_model_args(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Returns the arguments of the network that a file's names tell: torchvision's and timm's pad the stem's pool."""
-    is_torch = "fc.weight" in arrays or ("conv1.weight" in arrays and any(".downsample." in name for name in arrays))
-    return {"stem_pool_pad": "both"} if is_torch or _PAD_MARK in arrays else {}
-
-
-def checkpoint_marks(model: ResNet) -> list[str]:
-    """Returns the marks that tell `checkpoint_model_args` the arguments of the network where the names are ours."""
-    return [_PAD_MARK] if model.stem_pool_pad == "both" else []
-
-
-def checkpoint_filter_fn(arrays: Mapping[str, np.ndarray], model: ResNet) -> dict[str, np.ndarray]:
-    """Brings names of torchvision and timm to ours; files with our names pass unchanged."""
-    return from_torch(_TORCH_NAMES.to_ours(arrays))
-
-
-def checkpoint_export_fn(arrays: Mapping[str, np.ndarray], model: ResNet) -> dict[str, np.ndarray]:
-    """Brings our names to those of torchvision and timm; the inverse of `checkpoint_filter_fn`."""
-    return to_torch(_TORCH_NAMES.to_theirs(arrays))
-
-
-def _create(name: str, pretrained: bool, **kwargs: Any) -> ResNet:
-    return build_model_with_cfg(ResNet, pretrained, get_pretrained_cfg(name), **{**_VARIANTS[name], **kwargs})
-
-
-@register_model
-def resnet18(pretrained: bool = False, num_classes: int = 1000, in_channels: int = 3, **kwargs: Any) -> ResNet:
-    """ResNet-18."""
-    return _create("resnet18", pretrained, num_classes=num_classes, in_channels=in_channels, **kwargs)
-
-
-@register_model
-def resnet34(pretrained: bool = False, num_classes: int = 1000, in_channels: int = 3, **kwargs: Any) -> ResNet:
-    """ResNet-34."""
-    return _create("resnet34", pretrained, num_classes=num_classes, in_channels=in_channels, **kwargs)
-
-
-@register_model
-def resnet50(pretrained: bool = False, num_classes: int = 1000, in_channels: int = 3, **kwargs: Any) -> ResNet:
-    """ResNet-50."""
-    return _create("resnet50", pretrained, num_classes=num_classes, in_channels=in_channels, **kwargs)
-
-
-@register_model
-def resnet101(pretrained: bool = False, num_classes: int = 1000, in_channels: int = 3, **kwargs: Any) -> ResNet:
-    """ResNet-101."""
-    return _create("resnet101", pretrained, num_classes=num_classes, in_channels=in_channels, **kwargs)
-
-
-@register_model
-def resnet152(pretrained: bool = False, num_classes: int = 1000, in_channels: int = 3, **kwargs: Any) -> ResNet:
-    """ResNet-152."""
-    return _create("resnet152", pretrained, num_classes=num_classes, in_channels=in_channels, **kwargs)
-
-
-@register_model
-def resnext50_32x4d(pretrained: bool = False, num_classes: int = 1000, in_channels: int = 3, **kwargs: Any) -> ResNet:
-    """ResNeXt-50, 32 groups of 4 channels."""
-    return _create("resnext50_32x4d", pretrained, num_classes=num_classes, in_channels=in_channels, **kwargs)
-
-
-@register_model
-def resnext101_32x4d(pretrained: bool = False, num_classes: int = 1000, in_channels: int = 3, **kwargs: Any) -> ResNet:
-    """ResNeXt-101, 32 groups of 4 channels."""
-    return _create("resnext101_32x4d", pretrained, num_classes=num_classes, in_channels=in_channels, **kwargs)
-
-
-@register_model
-def resnext101_64x4d(pretrained: bool = False, num_classes: int = 1000, in_channels: int = 3, **kwargs: Any) -> ResNet:
-    """ResNeXt-101, 64 groups of 4 channels."""
-    return _create("resnext101_64x4d", pretrained, num_classes=num_classes, in_channels=in_channels, **kwargs)
-
-
-@register_model
-def resnext152_64x4d(pretrained: bool = False, num_classes: int = 1000, in_channels: int = 3, **kwargs: Any) -> ResNet:
-    """ResNeXt-152, 64 groups of 4 channels."""
-    return _create("resnext152_64x4d", pretrained, num_classes=num_classes, in_channels=in_channels, **kwargs)
+variant = Family(ResNet, WEIGHTS).variant
+# arXiv:1512.03385, table 1
+resnet18 = variant("resnet18", block=BasicBlock, layers=(2, 2, 2, 2))
+resnet34 = variant("resnet34", block=BasicBlock, layers=(3, 4, 6, 3))
+resnet50 = variant("resnet50", block=Bottleneck, layers=(3, 4, 6, 3))
+resnet101 = variant("resnet101", block=Bottleneck, layers=(3, 4, 23, 3))
+resnet152 = variant("resnet152", block=Bottleneck, layers=(3, 8, 36, 3))
+# arXiv:1611.05431, table 1 and section 5.1
+resnext50_32x4d = variant("resnext50_32x4d", block=Bottleneck, layers=(3, 4, 6, 3), groups=32, base_width=4)
+resnext101_32x4d = variant("resnext101_32x4d", block=Bottleneck, layers=(3, 4, 23, 3), groups=32, base_width=4)
+resnext101_64x4d = variant("resnext101_64x4d", block=Bottleneck, layers=(3, 4, 23, 3), groups=64, base_width=4)
+resnext152_64x4d = variant("resnext152_64x4d", block=Bottleneck, layers=(3, 8, 36, 3), groups=64, base_width=4)

@@ -12,22 +12,22 @@ from typing import Any
 import numpy as np
 from mindspore import Tensor, nn
 
-from mindcv.weights.marks import mark
 from mindcv.weights.naming import NameTable, from_torch, to_torch
 
-from . import _weights_senet
-from ._builder import build_model_with_cfg
-from ._classifier import ImageClassifier
-from ._registry import get_pretrained_cfg, register_model, register_renamed
+from ._family import Family
+from ._network import ImageClassifier
+from ._registry import register_renamed
 from .layers import (
     DropPath,
     SqueezeExciteDense,
     StemMaxPool,
     batch_norm2d,
     conv2d,
-    drop_path_rates,
+    conv_norm,
     make_divisible,
+    residual_stages,
 )
+from .published.senet import WEIGHTS
 
 __all__ = [
     "SENet",
@@ -42,7 +42,21 @@ __all__ = [
     "seresnext101_32x4d",
 ]
 
-default_cfgs = _weights_senet.default_cfgs
+# timm's schemes: `legacy_se*`, `senet154`, and the other `seres*`.
+_SERES = (
+    ("**.se.fc1.*", "**.se_module.conv_reduce.*"),
+    ("**.se.fc2.*", "**.se_module.conv_expand.*"),
+    ("fc.*", "classifier.*"),
+)
+_PLAIN = (("conv1.*", "layer0.0.*"), ("bn1.*", "layer0.1.*"), *_SERES)
+_DEEP = (("conv1.*.*", "layer0.*.*"), ("bn1.*", "layer0.7.*"), *_SERES)
+_LEGACY = (
+    *((f"layer0.conv{i + 1}.*", f"layer0.{3 * i}.*") for i in range(3)),
+    *((f"layer0.bn{i + 1}.*", f"layer0.{3 * i + 1}.*") for i in range(3)),
+    ("**.se_module.fc1.*", "**.se_module.conv_reduce.*"),
+    ("**.se_module.fc2.*", "**.se_module.conv_expand.*"),
+    ("last_linear.*", "classifier.*"),
+)
 
 
 def _squeeze_excite(channels: int, reduction: int) -> SqueezeExciteDense:
@@ -163,9 +177,6 @@ class SEBottleneck(SEResNetBottleneck):
         return channels * 2, channels * 4
 
 
-Block = type[SEResNetBlock] | type[SEResNetBottleneck]
-
-
 class SENet(ImageClassifier):
     """Residual network with squeeze-and-excitation: (N, in_channels, H, W) to (N, num_classes), H and W at least 32.
 
@@ -189,12 +200,17 @@ class SENet(ImageClassifier):
         ValueError: A rate, a number of classes or a list of stages that cannot be.
     """
 
+    reads_image = ("layer0.0",)
+    torch_names = NameTable(*_LEGACY, *_DEEP[:1], *_PLAIN)
+    torch_arguments = {"stem_pool_pad": "both"}
+    file_arguments = ("stem_pool_pad",)
+
     def __init__(
         self,
-        block: Block,
+        block: type[SEResNetBlock] | type[SEResNetBottleneck],
         layers: Sequence[int],
-        group: int,
-        reduction: int,
+        group: int = 1,
+        reduction: int = 16,
         drop_rate: float = 0.0,
         in_channels: int = 3,
         inplanes: int = 64,
@@ -208,223 +224,96 @@ class SENet(ImageClassifier):
         stem_pool_pad: str = "same",
     ) -> None:
         super().__init__()
-        if len(layers) != 4 or len(channels) != 4:
-            raise ValueError(f"SENet has 4 stages; got layers {list(layers)} and channels {list(channels)}")
-        rates = drop_path_rates(drop_path_rate, layers)
         self.stem_pool_pad = stem_pool_pad
-
-        self.layer0 = _make_stem(in_channels, inplanes, input3x3)
+        stem = [(in_channels, 64, 2), (64, 64, 1), (64, inplanes, 1)] if input3x3 else [(in_channels, inplanes, 2)]
+        kernel = 3 if input3x3 else 7
+        cells = [[conv2d(a, b, kernel, stride, kernel // 2), batch_norm2d(b), nn.ReLU()] for a, b, stride in stem]
+        self.layer0 = nn.SequentialCell([cell for three in cells for cell in three])
         self.pool0 = StemMaxPool(stem_pool_pad)
-        self.feature_info = [{"name": "layer0", "chs": inplanes, "reduction": 2}]
-        stages = []
-        previous = inplanes
-        for index, width in enumerate(channels):
-            stride, kernel_size, padding = (1, 1, 0) if index == 0 else (2, downsample_kernel_size, downsample_padding)
-            downsample = None
-            if stride != 1 or previous != width * block.expansion:
-                downsample = nn.SequentialCell(
-                    conv2d(previous, width * block.expansion, kernel_size, stride=stride, padding=padding),
-                    batch_norm2d(width * block.expansion),
-                )
-            stages.append(_make_stage(block, previous, width, stride, group, reduction, downsample, rates[index]))
-            previous = width * block.expansion
-            self.feature_info.append({"name": f"layer{index + 1}", "chs": previous, "reduction": 4 * 2**index})
+
+        def make_block(inputs: int, width: int, stride: int, rate: float) -> nn.Cell:
+            outputs = width * block.expansion
+            shortcut = None
+            if stride != 1:
+                shortcut = conv_norm(inputs, outputs, downsample_kernel_size, stride, downsample_padding)
+            elif inputs != outputs:
+                shortcut = conv_norm(inputs, outputs, 1)
+            return block(inputs, width, group, reduction, stride, shortcut, drop_path_rate=rate)
+
+        stages = residual_stages(make_block, inplanes, channels, layers, block.expansion, drop_path_rate)
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
-        self.add_head(previous, num_classes, drop_rate)
-
-    def forward_features(self, x: Tensor) -> Tensor:
-        """Returns the last feature map: (N, in_channels, H, W) to (N, num_features, H / 32, W / 32)."""
-        x = self.pool0(self.layer0(x))
-        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
-
-    def group_matcher(self, coarse: bool = False) -> dict[str, str]:
-        """Returns regular expressions that sort parameters by depth: a stage is a group if `coarse`, else a block."""
-        return {"stem": r"^layer0\.", "blocks": r"^layer([1-4])\." if coarse else r"^layer([1-4])\.(\d+)\."}
-
-
-def _make_stem(in_channels: int, inplanes: int, input3x3: bool) -> nn.SequentialCell:
-    if not input3x3:
-        return nn.SequentialCell(
-            conv2d(in_channels, inplanes, 7, stride=2, padding=3), batch_norm2d(inplanes), nn.ReLU()
+        widths = [width * block.expansion for width in channels]
+        self.add_head(widths[-1], num_classes, drop_rate)
+        self.describe(
+            [cell for stage in stages for cell in stage],
+            [("layer0", inplanes, 2)] + [(f"layer{i + 1}", width, 4 * 2**i) for i, width in enumerate(widths)],
         )
-    cells: list[nn.Cell] = []
-    for inputs, outputs, stride in ((in_channels, 64, 2), (64, 64, 1), (64, inplanes, 1)):
-        cells += [conv2d(inputs, outputs, 3, stride=stride, padding=1), batch_norm2d(outputs), nn.ReLU()]
-    return nn.SequentialCell(cells)
 
+    def forward_stages(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Returns the stem's map, before its pool, and the four stages': sides of 1/2, 1/4, 1/8, 1/16 and 1/32."""
+        stem = self.layer0(x)
+        x1 = self.layer1(self.pool0(stem))
+        x2 = self.layer2(x1)
+        x3 = self.layer3(x2)
+        return stem, x1, x2, x3, self.layer4(x3)
 
-def _make_stage(
-    block: Block,
-    in_channels: int,
-    channels: int,
-    stride: int,
-    group: int,
-    reduction: int,
-    downsample: nn.Cell | None,
-    rates: Sequence[float],
-) -> nn.SequentialCell:
-    first = block(in_channels, channels, group, reduction, stride, downsample, drop_path_rate=rates[0])
-    out_channels = channels * block.expansion
-    others = [block(out_channels, channels, group, reduction, drop_path_rate=rate) for rate in rates[1:]]
-    return nn.SequentialCell(first, *others)
+    @classmethod
+    def file_tells(cls, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """Returns what a file tells of its network: timm pads the stem's pool, but in `legacy_se*`."""
+        told = super().file_tells(arrays)
+        return {**told, "stem_pool_pad": "same"} if _is_legacy(arrays) else told
 
+    def from_torch(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """Returns arrays of timm's names by ours; timm's gates are 1x1 convolutions, ours dense layers.
 
-# arXiv:1709.01507, table 1 (SE-ResNet-50, SE-ResNeXt-50) and appendix (SENet-154); other depths as in ResNet's table 1.
-_VARIANTS: dict[str, dict[str, Any]] = {
-    "senet154": {
-        "block": SEBottleneck,
-        "layers": (3, 8, 36, 3),
-        "group": 64,
-        "inplanes": 128,
-        "input3x3": True,
-        "downsample_kernel_size": 3,
-        "downsample_padding": 1,
-    },
-    "seresnet18": {"block": SEResNetBlock, "layers": (2, 2, 2, 2), "group": 1},
-    "seresnet34": {"block": SEResNetBlock, "layers": (3, 4, 6, 3), "group": 1},
-    "seresnet50": {"block": SEResNetBottleneck, "layers": (3, 4, 6, 3), "group": 1},
-    "seresnet101": {"block": SEResNetBottleneck, "layers": (3, 4, 23, 3), "group": 1},
-    "seresnet152": {"block": SEResNetBottleneck, "layers": (3, 8, 36, 3), "group": 1},
-    "seresnext26_32x4d": {"block": SEResNeXtBottleneck, "layers": (2, 2, 2, 2), "group": 32},
-    "seresnext50_32x4d": {"block": SEResNeXtBottleneck, "layers": (3, 4, 6, 3), "group": 32},
-    "seresnext101_32x4d": {"block": SEResNeXtBottleneck, "layers": (3, 4, 23, 3), "group": 32},
-}
+        Raises:
+            ValueError: The file is of timm's legacy_seresnet*, which are other networks with the same names.
+        """
+        if _is_legacy(arrays) and not isinstance(self.layer1[0], _LEGACY_BLOCKS):
+            raise ValueError("weights of timm's legacy_seresnet*, which has other strides or gates and is not here")
+        renamed = from_torch(self._timm_names(_is_legacy(arrays)).to_ours(arrays))
+        return {name: a.reshape(a.shape[:2]) if ".se_module." in name else a for name, a in renamed.items()}
 
-# timm's legacy_seresnet* are left out: 18 and 34 have narrower gates, 50 to 152 their strides in the first convolution.
-_LEGACY_BLOCKS = (SEBottleneck, SEResNeXtBottleneck)
-register_renamed(
-    {
-        "se_resnext50": "seresnext50_32x4d",
-        "seresnext50": "seresnext50_32x4d",
-        **{f"legacy_{name}": name for name, variant in _VARIANTS.items() if variant["block"] in _LEGACY_BLOCKS},
-    }
-)
+    def to_torch(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """Returns arrays under timm's names: of `legacy_se*` where that pads as this network does, else of `seres*`."""
+        is_legacy = self.stem_pool_pad == "same" and isinstance(self.layer1[0], _LEGACY_BLOCKS)
+        shaped = {
+            name: a[:, :, None, None] if ".se_module." in name and a.ndim == 2 else a for name, a in arrays.items()
+        }
+        return to_torch(self._timm_names(is_legacy).to_theirs(shaped))
 
-_PAD_MARK = mark("stem_pool_pad", "both")
-_SERES_NAMES = (("**.se.fc1.*", "**.se_module.conv_reduce.*"), ("**.se.fc2.*", "**.se_module.conv_expand.*"))
-# timm's schemes: `legacy_se*`, `senet154`, and the other `seres*`.
-_LEGACY_NAMES = NameTable(
-    ("layer0.conv1.*", "layer0.0.*"),
-    ("layer0.bn1.*", "layer0.1.*"),
-    ("layer0.conv2.*", "layer0.3.*"),
-    ("layer0.bn2.*", "layer0.4.*"),
-    ("layer0.conv3.*", "layer0.6.*"),
-    ("layer0.bn3.*", "layer0.7.*"),
-    ("**.se_module.fc1.*", "**.se_module.conv_reduce.*"),
-    ("**.se_module.fc2.*", "**.se_module.conv_expand.*"),
-    ("last_linear.*", "classifier.*"),
-)
-_DEEP_STEM_NAMES = NameTable(
-    ("bn1.*", "layer0.7.*"), ("conv1.*.*", "layer0.*.*"), *_SERES_NAMES, ("fc.*", "classifier.*")
-)
-_PLAIN_STEM_NAMES = NameTable(
-    ("conv1.*", "layer0.0.*"), ("bn1.*", "layer0.1.*"), *_SERES_NAMES, ("fc.*", "classifier.*")
-)
+    def _timm_names(self, is_legacy: bool) -> NameTable:
+        return NameTable(*(_LEGACY if is_legacy else _DEEP if len(self.layer0) > 3 else _PLAIN))
 
 
 def _is_legacy(arrays: Mapping[str, np.ndarray]) -> bool:
     return any(".se_module.fc1." in name for name in arrays)
 
 
-def _seres_names(model: SENet) -> NameTable:
-    return _DEEP_STEM_NAMES if len(model.layer0) > 3 else _PLAIN_STEM_NAMES
+# timm's legacy_seresnet* are left out: 18 and 34 have narrower gates, 50 to 152 their strides in the first convolution.
+_LEGACY_BLOCKS = (SEBottleneck, SEResNeXtBottleneck)
+_LEGACY_MODELS = ("senet154", "seresnext26_32x4d", "seresnext50_32x4d", "seresnext101_32x4d")
+register_renamed({"se_resnext50": "seresnext50_32x4d", "seresnext50": "seresnext50_32x4d"})
+register_renamed({f"legacy_{name}": name for name in _LEGACY_MODELS})
 
-
-def checkpoint_model_args(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Returns the arguments of the network that a file's names tell: timm pads the stem's pool, but in `legacy_se*`."""
-    if _is_legacy(arrays):
-        return {"stem_pool_pad": "same"}
-    is_seres = any(".se.fc1." in name for name in arrays)
-    return {"stem_pool_pad": "both"} if is_seres or _PAD_MARK in arrays else {}
-
-
-def checkpoint_marks(model: SENet) -> list[str]:
-    """Returns the marks that tell `checkpoint_model_args` the arguments of the network where the names are ours."""
-    return [_PAD_MARK] if model.stem_pool_pad == "both" else []
-
-
-def checkpoint_filter_fn(arrays: Mapping[str, np.ndarray], model: SENet) -> dict[str, np.ndarray]:
-    """Brings timm's names to ours; files with our names pass unchanged.
-
-    timm's gates are 1x1 convolutions, ours are dense layers with the same numbers.
-
-    Raises:
-        ValueError: The file is of timm's legacy_seresnet*, which are other networks with the same names.
-    """
-    if _is_legacy(arrays) and not isinstance(model.layer1[0], _LEGACY_BLOCKS):
-        raise ValueError("weights of timm's legacy_seresnet*, which has other strides or gates and is not here")
-    names = _LEGACY_NAMES if _is_legacy(arrays) else _seres_names(model)
-    renamed = from_torch(names.to_ours(arrays))
-    is_gate = {name for name, array in renamed.items() if ".se_module." in name and array.ndim == 4}
-    return {name: array.reshape(array.shape[:2]) if name in is_gate else array for name, array in renamed.items()}
-
-
-def checkpoint_export_fn(arrays: Mapping[str, np.ndarray], model: SENet) -> dict[str, np.ndarray]:
-    """Brings our names to those of timm's network; inverts `checkpoint_filter_fn`.
-
-    That is `legacy_se*` where there is one for the model with its stem padding, else `seres*` or `senet154`.
-    """
-    is_legacy = model.stem_pool_pad == "same" and isinstance(model.layer1[0], _LEGACY_BLOCKS)
-    names = _LEGACY_NAMES if is_legacy else _seres_names(model)
-    is_gate = {name for name, array in arrays.items() if ".se_module." in name and array.ndim == 2}
-    shaped = {name: array[:, :, None, None] if name in is_gate else array for name, array in arrays.items()}
-    return to_torch(names.to_theirs(shaped))
-
-
-def _create(name: str, pretrained: bool, **kwargs: Any) -> SENet:
-    arguments = {**_VARIANTS[name], "reduction": 16, **kwargs}
-    return build_model_with_cfg(SENet, pretrained, get_pretrained_cfg(name), **arguments)
-
-
-@register_model
-def senet154(pretrained: bool = False, num_classes: int = 1000, in_channels: int = 3, **kwargs: Any) -> SENet:
-    """SENet-154."""
-    return _create("senet154", pretrained, num_classes=num_classes, in_channels=in_channels, **kwargs)
-
-
-@register_model
-def seresnet18(pretrained: bool = False, num_classes: int = 1000, in_channels: int = 3, **kwargs: Any) -> SENet:
-    """SE-ResNet-18."""
-    return _create("seresnet18", pretrained, num_classes=num_classes, in_channels=in_channels, **kwargs)
-
-
-@register_model
-def seresnet34(pretrained: bool = False, num_classes: int = 1000, in_channels: int = 3, **kwargs: Any) -> SENet:
-    """SE-ResNet-34."""
-    return _create("seresnet34", pretrained, num_classes=num_classes, in_channels=in_channels, **kwargs)
-
-
-@register_model
-def seresnet50(pretrained: bool = False, num_classes: int = 1000, in_channels: int = 3, **kwargs: Any) -> SENet:
-    """SE-ResNet-50."""
-    return _create("seresnet50", pretrained, num_classes=num_classes, in_channels=in_channels, **kwargs)
-
-
-@register_model
-def seresnet101(pretrained: bool = False, num_classes: int = 1000, in_channels: int = 3, **kwargs: Any) -> SENet:
-    """SE-ResNet-101."""
-    return _create("seresnet101", pretrained, num_classes=num_classes, in_channels=in_channels, **kwargs)
-
-
-@register_model
-def seresnet152(pretrained: bool = False, num_classes: int = 1000, in_channels: int = 3, **kwargs: Any) -> SENet:
-    """SE-ResNet-152."""
-    return _create("seresnet152", pretrained, num_classes=num_classes, in_channels=in_channels, **kwargs)
-
-
-@register_model
-def seresnext26_32x4d(pretrained: bool = False, num_classes: int = 1000, in_channels: int = 3, **kwargs: Any) -> SENet:
-    """SE-ResNeXt-26, 32 groups of 4 channels."""
-    return _create("seresnext26_32x4d", pretrained, num_classes=num_classes, in_channels=in_channels, **kwargs)
-
-
-@register_model
-def seresnext50_32x4d(pretrained: bool = False, num_classes: int = 1000, in_channels: int = 3, **kwargs: Any) -> SENet:
-    """SE-ResNeXt-50, 32 groups of 4 channels."""
-    return _create("seresnext50_32x4d", pretrained, num_classes=num_classes, in_channels=in_channels, **kwargs)
-
-
-@register_model
-def seresnext101_32x4d(pretrained: bool = False, num_classes: int = 1000, in_channels: int = 3, **kwargs: Any) -> SENet:
-    """SE-ResNeXt-101, 32 groups of 4 channels."""
-    return _create("seresnext101_32x4d", pretrained, num_classes=num_classes, in_channels=in_channels, **kwargs)
+variant = Family(SENet, WEIGHTS).variant
+# arXiv:1709.01507, appendix
+senet154 = variant(
+    "senet154",
+    block=SEBottleneck,
+    layers=(3, 8, 36, 3),
+    group=64,
+    inplanes=128,
+    input3x3=True,
+    downsample_kernel_size=3,
+    downsample_padding=1,
+)
+# arXiv:1709.01507, table 1; other depths as in arXiv:1512.03385, table 1
+seresnet18 = variant("seresnet18", block=SEResNetBlock, layers=(2, 2, 2, 2))
+seresnet34 = variant("seresnet34", block=SEResNetBlock, layers=(3, 4, 6, 3))
+seresnet50 = variant("seresnet50", block=SEResNetBottleneck, layers=(3, 4, 6, 3))
+seresnet101 = variant("seresnet101", block=SEResNetBottleneck, layers=(3, 4, 23, 3))
+seresnet152 = variant("seresnet152", block=SEResNetBottleneck, layers=(3, 8, 36, 3))
+seresnext26_32x4d = variant("seresnext26_32x4d", block=SEResNeXtBottleneck, layers=(2, 2, 2, 2), group=32)
+seresnext50_32x4d = variant("seresnext50_32x4d", block=SEResNeXtBottleneck, layers=(3, 4, 6, 3), group=32)
+seresnext101_32x4d = variant("seresnext101_32x4d", block=SEResNeXtBottleneck, layers=(3, 4, 23, 3), group=32)

@@ -40,8 +40,8 @@ def adapt_first_conv(arrays: Mapping[str, np.ndarray], first_conv: str, in_chann
     return {**arrays, name: adapted.astype(weight.dtype)}
 
 
-def drop_classifier(
-    arrays: Mapping[str, np.ndarray], classifier: str, num_classes: int
+def adapt_classifier(
+    arrays: Mapping[str, np.ndarray], classifier: str, num_classes: int, label_offset: int = 0
 ) -> tuple[dict[str, np.ndarray], set[str]]:
     """Leaves out the classifier when it has another number of classes, and logs it; nothing else is touched.
 
@@ -51,6 +51,8 @@ def drop_classifier(
         arrays: Arrays by name.
         classifier: Name of the cell that gives the logits.
         num_classes: Classes of the model.
+        label_offset: Classes in front that the file has and the data does not (1 for TensorFlow's "background"); they
+            are cut off where the rest are the model's classes.
 
     Returns:
         The arrays, and the names that are not in them, so that the model's classifier stays fresh.
@@ -63,6 +65,9 @@ def drop_classifier(
         return dict(arrays), wanted
     if given == {num_classes}:
         return dict(arrays), set()
+    if label_offset and given == {num_classes + label_offset}:
+        _logger.info("%s: its first %d classes, which are none of the data, are cut off", classifier, label_offset)
+        return {name: array[label_offset:] if name in names else array for name, array in arrays.items()}, set()
     classes = " and ".join(map(str, sorted(given)))
     _logger.info("%s: left out, since it is for %s classes, not %d", classifier, classes, num_classes)
     return {name: array for name, array in arrays.items() if name not in names}, names

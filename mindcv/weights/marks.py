@@ -16,6 +16,12 @@ def mark(argument: str, value: str) -> str:
     return f"{_PREFIX}{argument}.{value}"
 
 
+def arguments_of(arrays: Iterable[str]) -> dict[str, str]:
+    """Returns the arguments that the marks among a file's entries tell, their values as text."""
+    told = (name.removeprefix(_PREFIX).partition(".") for name in arrays if name.startswith(_PREFIX))
+    return {argument: value for argument, _, value in told}
+
+
 def mark_arrays(names: Iterable[str]) -> dict[str, np.ndarray]:
     """Returns marks as the arrays that a file holds them as; what counts is their names."""
     return {name: np.zeros(1, np.uint8) for name in names}

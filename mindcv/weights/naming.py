@@ -19,6 +19,15 @@ _COUNTER = "num_batches_tracked"
 _TABLE = "embedding_table"
 
 
+def is_torch(arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether PyTorch named the entries: running statistics, or a norm's scale called weight where no gamma is."""
+    if any(name.endswith((".running_mean", _COUNTER)) for name in arrays):
+        return True
+    if any(name.endswith((".gamma", ".moving_mean")) for name in arrays):
+        return False
+    return any(name.endswith(".weight") and array.ndim == 1 for name, array in arrays.items())
+
+
 def from_torch(arrays: Mapping[str, np.ndarray], names: Collection[str] | None = None) -> dict[str, np.ndarray]:
     """Gives PyTorch's entries MindSpore's names; entries that have them already are left alone.
 

@@ -209,7 +209,7 @@ def encoded_array(array: np.ndarray) -> bytes:
 def test_a_registered_name(tmp_path, monkeypatch):
     network = create_model("resnet18")
     write_weights(tmp_path / "w.ckpt", {parameter.name: parameter.asnumpy() for parameter in network.get_parameters()})
-    monkeypatch.setattr("mindcv.models._loading.fetch", lambda *args, **kwargs: tmp_path / "w.ckpt")
+    monkeypatch.setattr("mindcv.models._create.fetch", lambda *args, **kwargs: tmp_path / "w.ckpt")
     classifier = Classifier("resnet18.mindcv_in1k")
     assert classifier.preprocess.image_size == (224, 224)
     np.testing.assert_allclose(classifier.preprocess.std, EvalPreprocess(224).std)

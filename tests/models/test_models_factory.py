@@ -8,7 +8,7 @@ from mindspore import Tensor
 
 import mindcv
 from mindcv.models import create_model, helpers, resnet
-from mindcv.models._factory import create_model as factory
+from mindcv.models._create import create_model as factory
 from mindcv.models.model_factory import create_model as upstream_path
 from mindcv.models.resnet import ResNet, resnet18
 from mindcv.weights import write_weights
@@ -30,11 +30,19 @@ TINY = {"channels": (8, 8, 16, 16), "layers": (1, 1, 1, 1)}
         ("resnet18", {"drop_rate": 1.0}, "drop_rate is 1.0; give a number from 0"),
         ("resnet18", {"drop_path_rate": -0.1}, "drop_path_rate is -0.1; give a number from 0"),
         ("resnet18", {"stem_pool_pad": "left"}, "stem_pool_pad is 'left'; give 'same'"),
-        ("resnet18", {"layers": (1, 1)}, "ResNet has 4 stages; got layers \\[1, 1\\]"),
-        ("seresnet18", {"channels": (8,)}, "SENet has 4 stages; got .* channels \\[8\\]"),
+        ("resnet18", {"layers": (1, 1)}, "four stages; got layers \\[1, 1\\]"),
+        ("seresnet18", {"channels": (8,)}, "four stages; got .* channels \\[8\\]"),
         ("resnet18", {"groups": 2}, "BasicBlock has groups 1 and base_width 64 only, got 2 and 64"),
-        ("resnet18", {"features_only": True, "out_indices": [5]}, "out_indices are \\[5\\]; choose from 0 to 4"),
-        ("resnet18", {"features_only": True, "out_indices": []}, "out_indices are \\[\\]; choose from 0 to 4"),
+        (
+            "resnet18",
+            {"features_only": True, "out_indices": [5]},
+            "out_indices are \\[5\\]; ResNet has 5 feature maps, choose from 0 to 4",
+        ),
+        (
+            "resnet18",
+            {"features_only": True, "out_indices": []},
+            "out_indices are \\[\\]; ResNet has 5 feature maps, choose from 0 to 4",
+        ),
         ("seresnet152", {"pretrained": True}, "no weights are published for 'seresnet152'"),
         ("resnet18", {"pretrained": "tv2_in1k"}, "'resnet18' has no weights 'tv2_in1k'; did you mean 'tv_in1k'"),
         ("resnet18.tv_in1k", {"pretrained": "a1_in1k"}, "'resnet18.tv_in1k' has a tag and pretrained='a1_in1k' is an"),

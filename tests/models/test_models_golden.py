@@ -6,91 +6,105 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from golden_weights import golden_array, golden_input
+from families import FAMILIES
+from golden_weights import golden_arrays, golden_input
 from mindspore import Tensor
 from torch_writer import write_torch_file
 
-from mindcv.models import create_model
+from mindcv.models import create_model, is_model, is_model_in_modules
 from mindcv.weights import write_weights
 
 pytestmark = pytest.mark.usefixtures("undrawn_weights")
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
-MINDCV = sorted(path.stem for path in (GOLDEN / "mindcv").glob("*.json"))
-# timm's name, our name, the padding of timm's stem pool
-TIMM = {
-    "resnet18": ("resnet18", "both"),
-    "resnet50": ("resnet50", "both"),
-    "resnet101": ("resnet101", "both"),
-    "resnext50_32x4d": ("resnext50_32x4d", "both"),
-    "resnext101_32x4d": ("resnext101_32x4d", "both"),
-    "senet154": ("senet154", "both"),
-    "seresnet50": ("seresnet50", "both"),
-    "seresnext50_32x4d": ("seresnext50_32x4d", "both"),
-    "legacy_senet154": ("senet154", "same"),
-    "legacy_seresnext50_32x4d": ("seresnext50_32x4d", "same"),
-}
+MINDCV = sorted(path.stem for path in (GOLDEN / "mindcv").glob("*.json") if is_model(path.stem))
+# timm's name: our name, and the arguments that its files give our network
+TIMM = {name: ours for row in FAMILIES.values() for name, ours in row.timm.items()}
+
+
+def _params(names, fast: set[str]) -> list:
+    """The goldens of small networks are in the fast set, one for each family and reference."""
+    return [pytest.param(name, marks=() if name in fast else pytest.mark.zoo) for name in names]
+
+
+def _size(source: str, name: str) -> int:
+    return _read(source, name)["n_params"]
 
 
 def _read(source: str, name: str) -> dict:
     return json.loads((GOLDEN / source / f"{name}.json").read_text())
 
 
-def _arrays(golden: dict) -> dict[str, np.ndarray]:
-    return {name: golden_array(name, shape) for name, shape in golden["params"]}
+def _smallest(source: str, names) -> set[str]:
+    """The smallest network of each family."""
+    ours = {name: TIMM[name][0] if source == "timm" else name for name in names}
+    groups = [[name for name in names if is_model_in_modules(ours[name], [family])] for family in FAMILIES]
+    return {min(group, key=lambda name: _size(source, name)) for group in groups if group}
 
 
-def _assert_logits(model, golden: dict, tolerance: float = 1e-4) -> None:
-    logits = model.set_train(False)(Tensor(golden_input(golden["input_size"]))).asnumpy()
+def _logits(model, golden: dict) -> np.ndarray:
+    return model.set_train(False)(Tensor(golden_input(golden["input_size"]))).asnumpy()
+
+
+def _assert_logits(logits: np.ndarray, golden: dict, tolerance: float = 1e-4) -> None:
     expected = np.array(golden["logits"])
     assert np.abs(logits[:, :16] - expected).max() <= tolerance * max(1, np.abs(expected).max())
     given, wanted = [logits.mean(), logits.std()], [golden["mean"], golden["std"]]
     np.testing.assert_allclose(given, wanted, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("name", MINDCV)
+def _assert_it_can_fail(model, golden: dict) -> None:
+    """A golden proves something only if the picture reaches the logits: a stem that is 1 % off has to break it."""
+    path = model.reads_image[0]
+    (stem,) = (p for name, p in model.parameters_and_names() if name == f"{path}.weight")
+    stem.set_data(stem.value() * 1.01)
+    with pytest.raises(AssertionError):
+        _assert_logits(_logits(model, golden), golden)
+
+
+@pytest.mark.parametrize("name", _params(MINDCV, _smallest("mindcv", MINDCV)))
 def test_mindcv_checkpoint(name: str, tmp_path: Path):
     golden = _read("mindcv", name)
-    write_weights(tmp_path / "w.ckpt", _arrays(golden))
+    write_weights(tmp_path / "w.ckpt", golden_arrays(golden))
     model = create_model(name, checkpoint_path=str(tmp_path / "w.ckpt"))
     assert [[parameter.name, list(parameter.shape)] for parameter in model.get_parameters()] == golden["params"]
-    assert model.stem_pool_pad == "same"
-    _assert_logits(model, golden)
+    _assert_logits(_logits(model, golden), golden)
+    _assert_it_can_fail(model, golden)
 
 
-@pytest.mark.parametrize("name", TIMM)
+@pytest.mark.parametrize("name", _params(TIMM, _smallest("timm", TIMM)))
 def test_timm_checkpoint(name: str, tmp_path: Path):
     """The logits of the `.pth`; the `.safetensors` gives the same parameters, bit for bit."""
-    golden, (ours, pad) = _read("timm", name), TIMM[name]
-    arrays = _arrays(golden)
+    golden, (ours, arguments) = _read("timm", name), TIMM[name]
+    arrays = golden_arrays(golden)
     write_torch_file(tmp_path / "w.pth", arrays)
     model = create_model(ours, checkpoint_path=str(tmp_path / "w.pth"))
     assert sum(parameter.size for parameter in model.trainable_params()) == golden["n_params"]
-    assert model.stem_pool_pad == pad
-    _assert_logits(model, golden)
+    assert {argument: getattr(model, argument) for argument in arguments} == arguments
+    _assert_logits(_logits(model, golden), golden)
     write_weights(tmp_path / "w.safetensors", arrays)
     other = create_model(ours, checkpoint_path=str(tmp_path / "w.safetensors"))
-    assert other.stem_pool_pad == pad
     for mine, theirs in zip(model.get_parameters(), other.get_parameters(), strict=True):
         assert mine.name == theirs.name
         assert np.array_equal(mine.asnumpy(), theirs.asnumpy()), mine.name
+    _assert_it_can_fail(model, golden)
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "pth"])
 def test_half_precision_file(suffix: str, tmp_path: Path):
     """A half has 11 bits, so a layer's result is off by about 1e-3 of its size."""
     golden = _read("timm", "resnet18")
-    halves = {name: a.astype(np.float16) if a.dtype == np.float32 else a for name, a in _arrays(golden).items()}
+    halves = {name: a.astype(np.float16) if a.dtype == np.float32 else a for name, a in golden_arrays(golden).items()}
     write = write_torch_file if suffix == "pth" else write_weights
     write(tmp_path / f"w.{suffix}", halves)
     model = create_model("resnet18", checkpoint_path=str(tmp_path / f"w.{suffix}"))
     assert {str(parameter.dtype) for parameter in model.get_parameters()} == {"Float32"}
-    _assert_logits(model, golden, tolerance=5e-3)
+    _assert_logits(_logits(model, golden), golden, tolerance=5e-3)
 
 
 def test_network_that_the_names_tell_is_said(tmp_path: Path, caplog):
     path = str(tmp_path / "w.safetensors")
-    write_weights(path, _arrays(_read("timm", "resnet18")))
+    write_weights(path, golden_arrays(_read("timm", "resnet18")))
     with caplog.at_level(logging.WARNING):
         assert create_model("resnet18", checkpoint_path=path).stem_pool_pad == "both"
     assert "w.safetensors: these weights need stem_pool_pad='both', so the network has it" in caplog.text
@@ -114,6 +128,7 @@ def test_wrong_stem_padding_is_refused(name: str, pad: str, wrong: str, tmp_path
 def test_networks_that_only_share_the_names_are_refused(name: str, tmp_path: Path):
     """timm's legacy_seresnet50 has the shapes of seresnet50, but its strides in the 1x1 convolutions."""
     path = str(tmp_path / "w.safetensors")
-    write_weights(path, {"layer1.0.se_module.fc1.weight": np.zeros((16, 256, 1, 1), np.float32)})
+    arrays = {"layer1.0.se_module.fc1.weight": np.zeros((16, 256, 1, 1), np.float32), "bn.running_mean": np.zeros(1)}
+    write_weights(path, arrays)
     with pytest.raises(ValueError, match=r"w\.safetensors: weights of timm's legacy_seresnet\*.* is not here"):
         create_model(name, checkpoint_path=path)

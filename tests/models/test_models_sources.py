@@ -14,9 +14,8 @@ from torch_writer import write_torch_file
 
 from mindcv.build import build_network
 from mindcv.config.parse import read_config
-from mindcv.models import _registry, create_model
+from mindcv.models import _registry, create_model, to_timm_names
 from mindcv.models._pretrained import published
-from mindcv.models.resnet import checkpoint_export_fn
 from mindcv.weights import write_weights
 
 TINY = {"channels": (8, 8, 16, 16), "layers": (1, 1, 1, 1)}
@@ -139,7 +138,7 @@ def test_feature_maps_of_published_weights(mindcv_weights):
 def test_address_of_a_file_of_pytorch(server: Server, caplog):
     """Served without a digest: the names, the padding and the head are found out from the file."""
     source = tiny(stem_pool_pad="both", num_classes=1000)
-    write_torch_file(server.folder / "tiny.pth", checkpoint_export_fn(arrays_of(source), source))
+    write_torch_file(server.folder / "tiny.pth", to_timm_names(source, arrays_of(source)))
     with caplog.at_level(logging.INFO, logger="mindcv"):
         model = tiny(pretrained=f"{server.address}/tiny.pth")
     assert_equal(model, arrays_of(source), but=("classifier.weight", "classifier.bias"))
@@ -181,7 +180,7 @@ def test_file_adapts_as_pretrained_and_has_to_fit_as_checkpoint(tmp_path: Path):
 def test_key_of_the_configuration(server: Server):
     """`--pretrained` with an address, and a checkpoint into the network of a tag."""
     source = create_model("resnet18", stem_pool_pad="both")
-    write_weights(server.folder / "full.safetensors", checkpoint_export_fn(arrays_of(source), source))
+    write_weights(server.folder / "full.safetensors", to_timm_names(source, arrays_of(source)))
     words = ["--model", "resnet18", "--pretrained", f"{server.address}/full.safetensors"]
     model = build_network(read_config(words), num_classes=3)
     assert_equal(model, arrays_of(source), but=("classifier.weight", "classifier.bias"))

@@ -27,8 +27,7 @@ from zoo_keys import TRAINING_OPTIONS
 from mindcv.cli import main
 from mindcv.config import load_recipe, read_config, to_yaml
 from mindcv.config.schema import KEYS
-from mindcv.models import create_model
-from mindcv.models.resnet import checkpoint_export_fn
+from mindcv.models import create_model, to_timm_names
 from mindcv.weights import read_weights, write_weights
 from mindcv.weights.marks import without_marks
 
@@ -254,7 +253,7 @@ def test_document_000(desk, capfd):
 def test_document_001(desk, capfd):
     desk = desk("resnet18")
     full_1, full_8, speed_1, speed_8, eval_8, theirs, cifar, eval_1, convert = commands_of("pytorch_resnext50_npu")
-    arrays = checkpoint_export_fn(read_weights("se_resnext50.ckpt"), create_model(desk.model, num_classes=2))
+    arrays = to_timm_names(create_model(desk.model, num_classes=2), read_weights("se_resnext50.ckpt"))
     write_torch_file(
         Path("checkpoint.pth.tar"), {f"module.{name}": np.asarray(array) for name, array in arrays.items()}, epoch=90
     )

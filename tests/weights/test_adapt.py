@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from mindcv.weights.adapt import adapt_first_conv, drop_classifier
+from mindcv.weights.adapt import adapt_classifier, adapt_first_conv
 
 pytestmark = pytest.mark.no_mindspore
 
@@ -48,7 +48,7 @@ def test_classifier(num_classes: int, dropped: set[str], caplog) -> None:
         "classifier.weight": np.ones((10, 4)),
         "classifier.bias": np.ones(10),
     }
-    kept, left_out = drop_classifier(given, "classifier", num_classes)
+    kept, left_out = adapt_classifier(given, "classifier", num_classes)
     assert left_out == dropped
     assert set(kept) == set(given) - dropped
     assert ("left out, since it is for 10 classes, not 7" in caplog.text) == bool(dropped)
@@ -57,12 +57,23 @@ def test_classifier(num_classes: int, dropped: set[str], caplog) -> None:
 def test_classifier_whose_weight_and_bias_differ(caplog) -> None:
     caplog.set_level(logging.INFO)
     given = {"classifier.weight": np.ones((10, 4)), "classifier.bias": np.ones(9)}
-    assert drop_classifier(given, "classifier", 10) == ({}, set(given))
+    assert adapt_classifier(given, "classifier", 10) == ({}, set(given))
     assert "classifier: left out, since it is for 9 and 10 classes, not 10" in caplog.messages
 
 
 def test_classifier_that_is_not_there(caplog) -> None:
     caplog.set_level(logging.INFO)
     fresh = {"classifier.weight", "classifier.bias"}
-    assert drop_classifier({"a": np.ones(2)}, "classifier", 7) == ({"a": pytest.approx(np.ones(2))}, fresh)
+    assert adapt_classifier({"a": np.ones(2)}, "classifier", 7) == ({"a": pytest.approx(np.ones(2))}, fresh)
     assert caplog.messages == ["classifier: the file has none, so it starts fresh"]
+
+
+def test_background_class_is_cut_off(caplog) -> None:
+    """TensorFlow's networks have a class 0 that no image is of."""
+    caplog.set_level(logging.INFO)
+    given = {"classifier.weight": np.arange(11)[:, None], "classifier.bias": np.arange(11)}
+    kept, left_out = adapt_classifier(given, "classifier", 10, label_offset=1)
+    assert left_out == set()
+    assert kept["classifier.weight"].ravel().tolist() == kept["classifier.bias"].tolist() == list(range(1, 11))
+    assert "classifier: its first 1 classes, which are none of the data, are cut off" in caplog.messages
+    assert adapt_classifier(given, "classifier", 9, label_offset=1)[1] == set(given)

@@ -1,25 +1,53 @@
 """Cells that the model families share, one noun per file."""
 
-from .activation import Swish
-from .conv import conv2d
-from .dense import classifier_head, dense
-from .drop import DropPath, check_rate, drop_path_rates
-from .norm import batch_norm2d
-from .pooling import GlobalAvgPooling, StemMaxPool
-from .squeeze_excite import SqueezeExciteDense
+from .activation import Swish, activation
+from .attention import Attention
+from .conv import HE_NORMAL, conv2d, conv_norm
+from .dense import HE_UNIFORM, TRUNC_NORMAL, classifier_head, dense
+from .drop import DropPath, check_rate, drop_path_rates, dropout
+from .mlp import Mlp
+from .norm import LayerNorm2d, batch_norm2d, group_norm, layer_norm
+from .patch_embed import PatchEmbed, as_pair, tokens
+from .pooling import GlobalAvgPooling, StemMaxPool, TokenPooling, head_pooling
+from .reparameterise import fold, merge_branches
+from .scale import GlobalResponseNorm, LayerScale
+from .squeeze_excite import SqueezeExcite, SqueezeExciteDense
+from .stages import residual_stages
 from .width import make_divisible
 
 __all__ = [
+    "HE_NORMAL",
+    "HE_UNIFORM",
+    "TRUNC_NORMAL",
+    "Attention",
     "DropPath",
     "GlobalAvgPooling",
+    "GlobalResponseNorm",
+    "LayerNorm2d",
+    "LayerScale",
+    "Mlp",
+    "PatchEmbed",
+    "SqueezeExcite",
     "SqueezeExciteDense",
     "StemMaxPool",
     "Swish",
+    "TokenPooling",
+    "activation",
+    "as_pair",
     "batch_norm2d",
     "check_rate",
     "classifier_head",
     "conv2d",
+    "conv_norm",
     "dense",
     "drop_path_rates",
+    "dropout",
+    "fold",
+    "group_norm",
+    "head_pooling",
+    "layer_norm",
     "make_divisible",
+    "merge_branches",
+    "residual_stages",
+    "tokens",
 ]

@@ -1,6 +1,10 @@
-"""Activations that MindSpore has no exportable cell for."""
+"""Activations by name. Those that MindSpore cannot write to ONNX are swapped for equal ones by the export."""
+
+from collections.abc import Callable
 
 from mindspore import Tensor, nn, ops
+
+from mindcv.utils.registry import unknown_name_message
 
 
 class Swish(nn.Cell):
@@ -8,3 +12,41 @@ class Swish(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         return x * ops.sigmoid(x)
+
+
+def _gelu() -> nn.GELU:
+    return nn.GELU(approximate=False)
+
+
+def _gelu_tanh() -> nn.GELU:
+    return nn.GELU(approximate=True)
+
+
+def _leaky_relu() -> nn.LeakyReLU:
+    return nn.LeakyReLU(alpha=0.01)
+
+
+_ACTIVATIONS: dict[str, Callable[[], nn.Cell]] = {
+    "gelu": _gelu,
+    "gelu_tanh": _gelu_tanh,
+    "hard_sigmoid": nn.HSigmoid,
+    "hard_swish": nn.HSwish,
+    "identity": nn.Identity,
+    "leaky_relu": _leaky_relu,
+    "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
+    "sigmoid": nn.Sigmoid,
+    "silu": Swish,
+    "tanh": nn.Tanh,
+}
+
+
+def activation(name: str) -> nn.Cell:
+    """Makes an activation: gelu (by erf), gelu_tanh, hard_sigmoid, hard_swish, relu, relu6, sigmoid, silu ...
+
+    Raises:
+        ValueError: There is none of that name.
+    """
+    if name not in _ACTIVATIONS:
+        raise ValueError(unknown_name_message("activation", name, _ACTIVATIONS))
+    return _ACTIVATIONS[name]()

@@ -1,4 +1,4 @@
-"""Stochastic depth."""
+"""Dropout and stochastic depth."""
 
 from collections.abc import Sequence
 
@@ -27,6 +27,15 @@ class DropPath(nn.Cell):
             return x
         keep = ops.ones((x.shape[0],) + (1,) * (x.ndim - 1), x.dtype)
         return x * self.dropout(keep)
+
+
+def dropout(name: str, rate: float) -> nn.Dropout:
+    """Makes a dropout.
+
+    Raises:
+        ValueError: The rate is outside [0, 1); `name` is in the message.
+    """
+    return nn.Dropout(p=check_rate(name, rate))
 
 
 def check_rate(name: str, rate: float) -> float:

@@ -10,6 +10,34 @@ class GlobalAvgPooling(nn.Cell):
         return x.mean((2, 3))
 
 
+class TokenPooling(nn.Cell):
+    """One vector of tokens: (N, L, D) to (N, D).
+
+    Args:
+        kind: "token" takes the first token, "tokens" the mean of all.
+    """
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.takes_first = kind == "token"
+
+    def construct(self, x: Tensor) -> Tensor:
+        return x[:, 0] if self.takes_first else x.mean(1)
+
+
+def head_pooling(kind: str) -> nn.Cell:
+    """Makes the pooling in front of a classifier: "avg" of maps, "token" or "tokens" of tokens, "none".
+
+    Raises:
+        ValueError: Another kind.
+    """
+    if kind in ("token", "tokens"):
+        return TokenPooling(kind)
+    if kind not in ("avg", "none"):
+        raise ValueError(f"pool is {kind!r}; give 'avg', 'token', 'tokens' or 'none'")
+    return GlobalAvgPooling() if kind == "avg" else nn.Identity()
+
+
 class StemMaxPool(nn.Cell):
     """3x3 max pooling with stride 2 behind a ReLU, padded as the weights at hand were trained.
 

@@ -4,24 +4,10 @@ The first of a model is its default: MindCV's where there is one, as users of Mi
 the publisher at the given input; `a1` to `d` are the recipes of "ResNet strikes back", arXiv:2110.00476.
 """
 
-from dataclasses import replace
 from functools import partial
 
-from ._pretrained import FACEBOOK, GLUON, MINDCV, MINDCV_910V2, TIMM, TIMM_OLD, TORCHVISION, published
-from ._registry import split_tag
+from .._pretrained import FACEBOOK, GLUON, MINDCV, MINDCV_910V2, TIMM, TIMM_OLD, TORCHVISION, published
 
-# Trainable parameters in millions.
-_PARAMS_M = {
-    "resnet18": 11.69,
-    "resnet34": 21.80,
-    "resnet50": 25.56,
-    "resnet101": 44.55,
-    "resnet152": 60.19,
-    "resnext50_32x4d": 25.03,
-    "resnext101_32x4d": 44.18,
-    "resnext101_64x4d": 83.46,
-    "resnext152_64x4d": 114.97,
-}
 _mindcv = partial(published, source="MindCV", licence="Apache-2.0")
 _torch = partial(published, model_args={"stem_pool_pad": "both"})
 _tv = partial(_torch, source="torchvision", licence="BSD-3-Clause")
@@ -29,7 +15,7 @@ _timm = partial(_torch, source="timm", licence="Apache-2.0", interpolation="bicu
 _gluon = partial(_timm, source="timm, from GluonCV")
 _fb = partial(_torch, source="timm, from Facebook", licence="CC-BY-NC-4.0")
 
-_WEIGHTS = {
+WEIGHTS = {
     "resnet18.mindcv_in1k": _mindcv(f"{MINDCV}/resnet/resnet18-1e65cd21.ckpt", 70.21),
     "resnet18.tv_in1k": _tv(f"{TORCHVISION}/resnet18-f37072fd.pth", 69.758),
     "resnet18.a1_in1k": _timm(f"{TIMM}/v0.1-rsb-weights/resnet18_a1_0-d63eafa0.pth", 73.164, 288, 1.0),
@@ -110,8 +96,4 @@ _WEIGHTS = {
     "resnext101_64x4d.c1_in1k": _timm(f"{TIMM_OLD}/v0.1-tpu-weights/resnext101_64x4d_c-0d0e0cc0.pth", 83.158, 288, 1.0),
     "resnext101_64x4d.gluon_in1k": _gluon(f"{GLUON}/v0.1/gluon_resnext101_64x4d-f9a8e184.pth", 80.64),
     "resnext152_64x4d.mindcv_in1k": _mindcv(f"{MINDCV}/resnext/resnext152_64x4d-3aba275c.ckpt", 80.52),
-}
-default_cfgs = {
-    name: replace(cfg, first_conv="conv1", classifier="classifier", params_m=_PARAMS_M[split_tag(name)[0]])
-    for name, cfg in _WEIGHTS.items()
 }

@@ -3,24 +3,10 @@
 The first of a model is its default: MindCV's where there is one, else the best whose licence is known.
 """
 
-from dataclasses import replace
 from functools import partial
 
-from ._pretrained import GLUON, MINDCV, MINDCV_910V2, TIMM, TIMM_OLD, PretrainedCfg, published
-from ._registry import split_tag
+from .._pretrained import GLUON, MINDCV, MINDCV_910V2, TIMM, TIMM_OLD, PretrainedCfg, published
 
-# Trainable parameters in millions.
-_PARAMS_M = {
-    "senet154": 115.09,
-    "seresnet18": 11.78,
-    "seresnet34": 21.96,
-    "seresnet50": 28.09,
-    "seresnet101": 49.33,
-    "seresnet152": 66.82,
-    "seresnext26_32x4d": 16.79,
-    "seresnext50_32x4d": 27.56,
-    "seresnext101_32x4d": 48.96,
-}
 _mindcv = partial(published, source="MindCV", licence="Apache-2.0", interpolation="bicubic")
 _timm = partial(
     published, source="timm", licence="Apache-2.0", interpolation="bicubic", model_args={"stem_pool_pad": "both"}
@@ -28,7 +14,7 @@ _timm = partial(
 _gluon = partial(_timm, source="timm, from GluonCV")
 _legacy = partial(published, source="timm", model_args={"stem_pool_pad": "same"})
 
-_WEIGHTS = {
+WEIGHTS = {
     "senet154.gluon_in1k": _gluon(f"{GLUON}/v0.1/gluon_senet154-70a1a3c0.pth", 81.258),
     "senet154.legacy_in1k": _legacy(f"{TIMM_OLD}/v0.1-weights/legacy_senet154-e9eb9fe6.pth", 81.326),
     "seresnet18.mindcv_in1k": _mindcv(f"{MINDCV}/senet/seresnet18-7880643b.ckpt", 71.81),
@@ -55,8 +41,4 @@ _WEIGHTS = {
     "seresnext101_32x4d.legacy_in1k": _legacy(
         f"{TIMM_OLD}/v0.1-weights/legacy_se_resnext101_32x4d-37725eac.pth", 80.274
     ),
-}
-default_cfgs = {
-    name: replace(cfg, first_conv="layer0.0", classifier="classifier", params_m=_PARAMS_M[split_tag(name)[0]])
-    for name, cfg in _WEIGHTS.items()
 }

@@ -1,0 +1,270 @@
+"""Models from names, and their weights from wherever they are: one road for registered ones, addresses and files."""
+
+import dataclasses
+import inspect
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+from mindspore import nn
+
+from mindcv.config import Config
+from mindcv.utils.fs import is_remote, local_path
+from mindcv.utils.runtime import prepare_cpu_runtime
+from mindcv.weights import read_weights
+from mindcv.weights.sources import fetch
+
+from ._family import Variant, check_arguments
+from ._features import FeatureExtractWrapper
+from ._loading import load_pretrained, set_weights, to_model_names
+from ._network import ImageClassifier
+from ._pretrained import PretrainedCfg, as_pretrained_cfg
+from ._registry import get_pretrained_cfg, is_model_pretrained, model_entrypoint, split_tag
+
+__all__ = ["build_model_with_cfg", "build_network", "create_model", "file_tells", "network_of_file"]
+
+_logger = logging.getLogger(__name__)
+
+
+def create_model(
+    model_name: str,
+    num_classes: int | None = 1000,
+    pretrained: bool | str = False,
+    in_channels: int | None = 3,
+    checkpoint_path: str = "",
+    ema: bool = False,
+    auto_mapping: bool = False,
+    **kwargs: Any,
+) -> nn.Cell:
+    """Creates a model by name, with fresh, published or local weights.
+
+    An argument that is None is not passed on, so that the model's own default holds.
+
+    `pretrained` weights are adapted: a head of another size starts fresh, and a first convolution for another number of
+    channels is fitted. Those of `checkpoint_path` have to fit exactly. Both are fitted to another `image_size` where
+    the network has one. Where a file tells of a network with other arguments (`stem_pool_pad` of torchvision's and
+    timm's ResNet), that network is created.
+
+    Args:
+        model_name: A name of `list_models()`, or `name.tag` of `list_models(pretrained=True)`.
+        num_classes: Number of classes; 0 gives a network that ends in its pooled features (N, num_features).
+        pretrained: Whether to load published weights: those of the name's tag, or the model's default ones. Or which:
+            a tag, an address (`https://`, `s3://` ..., downloaded once), or a file.
+        in_channels: Channels of the input image.
+        checkpoint_path: File to load in place of published weights, or its address, which is read each time.
+        ema: Whether to take the averaged weights of a file.
+        auto_mapping: Whether to map differing names in `checkpoint_path` to the closest ones of the same shape.
+        **kwargs: Arguments of the network (`image_size`, `drop_rate`, `drop_path_rate`, `features_only`, `out_indices`
+            ...). `image_size` is a side or (height, width).
+
+    Returns:
+        The model, whose `default_cfg` says how its input is prepared.
+
+    Raises:
+        ValueError: Unknown model, tag or argument, weights that do not fit, or both `pretrained` and `checkpoint_path`.
+        FileNotFoundError: There is no such file.
+        OSError: The weights cannot be downloaded.
+    """
+    prepare_cpu_runtime()
+    if checkpoint_path and pretrained:
+        raise ValueError(f"pretrained and checkpoint_path ({checkpoint_path}) exclude each other; give one of them")
+    create_fn = model_entrypoint(model_name)
+    model_name, location = _find_weights(model_name, pretrained)
+    cfg = get_pretrained_cfg(model_name)
+    is_registered = bool(pretrained) and not location
+    if is_registered and not is_model_pretrained(model_name):
+        raise ValueError(
+            f"no weights are published for {model_name!r}; list_models(pretrained=True) lists what there is"
+        )
+    given = {"num_classes": num_classes, "in_channels": in_channels, **kwargs}
+    given = {key: value for key, value in given.items() if value is not None}
+    features_only = given.pop("features_only", False)
+    out_indices = given.pop("out_indices", None)
+    if isinstance(create_fn, Variant):
+        # A tag's network is built even when its weights are not loaded.
+        model_args = cfg.model_args if is_registered or split_tag(model_name)[1] else {}
+        source = checkpoint_path or location or (cfg.url if is_registered else "")
+        arrays = _read(source, cfg if is_registered else None, bool(location), ema)
+        given = create_fn.checked(given)
+        told = _told_arguments(create_fn, arrays, source, {**model_args, **given})
+        model = create_fn.build(**{**model_args, **told, **given})
+        model.default_cfg = _with_image_size(cfg, given)
+    else:  # a function of the user's, which loads its published weights by itself
+        source = checkpoint_path or location
+        arrays = _read(source, None, bool(location), ema)
+        tagged = {"pretrained_cfg": cfg} if split_tag(model_name)[1] else {}
+        model = create_fn(pretrained=is_registered, **tagged, **given)
+    if source:
+        set_weights(model, arrays, source, cfg, adapt=not checkpoint_path, auto_mapping=auto_mapping)
+    return FeatureExtractWrapper(model, out_indices) if features_only else model
+
+
+def build_network(cfg: Config, num_classes: int, ema: bool = False) -> nn.Cell:
+    """Returns a config's model with the weights of `ckpt_path` (with `ema` their average), pretrained or fresh ones."""
+    name = cfg.model
+    if cfg.ckpt_path and cfg.pretrained is True:
+        # What was trained from published weights keeps their network's quirks (the padding of the stem's pool).
+        published = get_pretrained_cfg(name)
+        name = f"{published.architecture}.{published.tag}" if published.tag else name
+    create_fn = model_entrypoint(name)
+    takes_size = isinstance(create_fn, Variant) and create_fn.takes_image_size
+    return create_model(
+        name,
+        num_classes=num_classes,
+        pretrained=not cfg.ckpt_path and cfg.pretrained,
+        in_channels=cfg.in_channels,
+        checkpoint_path=cfg.ckpt_path,
+        ema=ema,
+        drop_rate=cfg.drop_rate,
+        drop_path_rate=cfg.drop_path_rate,
+        **({"image_size": cfg.image_resize} if takes_size else {}),
+    )
+
+
+def build_model_with_cfg(
+    model_cls: Callable[..., nn.Cell],
+    pretrained: bool,
+    default_cfg: Mapping[str, Any],
+    features_only: bool = False,
+    out_indices: Sequence[int] | None = None,
+    *,
+    pretrained_cfg: Mapping[str, Any] | None = None,
+    **kwargs: Any,
+) -> nn.Cell:
+    """Builds a network of a user's own, loads its published weights, and wraps it when only its maps are wanted.
+
+    Args:
+        model_cls: The network's class.
+        pretrained: Whether to load published weights.
+        default_cfg: The model's default weights (`PretrainedCfg` or a dictionary as in MindCV).
+        features_only: Whether to return feature maps in place of logits.
+        out_indices: Which entries of the network's `feature_info` to return; None: all.
+        pretrained_cfg: Other weights, chosen by a tag; the network is built with their `model_args` even when they are
+            not loaded.
+        **kwargs: Arguments of the network; those given here go before the weights' `model_args`.
+
+    Raises:
+        ValueError: An argument that the network does not have, or weights that do not fit.
+    """
+    cfg = as_pretrained_cfg(default_cfg if pretrained_cfg is None else pretrained_cfg)
+    if pretrained or pretrained_cfg is not None:
+        kwargs = {**cfg.model_args, **kwargs}
+    check_arguments(model_cls, kwargs)
+    model = model_cls(**kwargs)
+    model.default_cfg = cfg
+    if pretrained:
+        load_pretrained(model, cfg, kwargs.get("num_classes", cfg.num_classes), kwargs.get("in_channels", 3))
+    return FeatureExtractWrapper(model, out_indices) if features_only else model
+
+
+def file_tells(model_name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Returns the arguments of the network that a file belongs to: num_classes, in_channels, and those it alone knows.
+
+    Args:
+        model_name: Name of the model.
+        arrays: The file's arrays, as `read_weights` gives them.
+
+    Raises:
+        ValueError: There is no such model.
+    """
+    create_fn = model_entrypoint(model_name)
+    if isinstance(create_fn, Variant):
+        return create_fn.network.file_tells(arrays)
+    cfg = get_pretrained_cfg(model_name)
+    cells = (("num_classes", cfg.classifier, 0), ("in_channels", cfg.first_conv, 1))
+    weights = {argument: (arrays.get(f"{cell}.weight"), axis) for argument, cell, axis in cells if cell}
+    return {
+        argument: int(weight.shape[axis])
+        for argument, (weight, axis) in weights.items()
+        if weight is not None and weight.ndim > axis
+    }
+
+
+def network_of_file(
+    model_name: str, arrays: Mapping[str, np.ndarray], source: str, **given: Any
+) -> tuple[nn.Cell, Mapping[str, np.ndarray]]:
+    """Creates the network that a file belongs to, with fresh weights, and brings the file's arrays to its names.
+
+    Args:
+        model_name: Name of the model, or `name.tag`.
+        arrays: The file's arrays.
+        source: The file, for messages.
+        **given: Arguments that go before what the file tells.
+
+    Raises:
+        ValueError: There is no such model, or the file belongs to a network that it cannot be.
+    """
+    told = {**file_tells(model_name, arrays), **given}
+    create_fn = model_entrypoint(model_name)
+    if isinstance(create_fn, Variant):
+        known = inspect.signature(create_fn.network.__init__).parameters
+        told = {name: value for name, value in told.items() if name in known}
+    model = create_model(model_name, **told)
+    return model, to_model_names(model, arrays, source)
+
+
+def _find_weights(model_name: str, pretrained: bool | str) -> tuple[str, str]:
+    """Returns the name of the model, with its tag where there is one, and the file or address that is not registered.
+
+    Raises:
+        FileNotFoundError: `pretrained` looks like a file and there is none.
+        ValueError: The model's name has another tag.
+    """
+    if not isinstance(pretrained, str) or not pretrained:
+        return model_name, ""
+    if is_remote(pretrained) or local_path(pretrained).is_file():
+        return model_name, pretrained
+    name, tag = split_tag(model_name)
+    wanted = pretrained.removeprefix(f"{name}.")
+    if PurePath(wanted).suffix or PurePath(wanted).name != wanted:
+        raise FileNotFoundError(f"pretrained: there is no file {pretrained}")
+    if tag not in ("", wanted):
+        raise ValueError(
+            f"the model {model_name!r} has a tag and pretrained={pretrained!r} is another; give one of them"
+        )
+    return f"{name}.{wanted}", ""
+
+
+def _read(source: str, registered: PretrainedCfg | None, is_fetched: bool, ema: bool) -> Mapping[str, np.ndarray]:
+    if not source:
+        return {}
+    if registered is not None:
+        return read_weights(fetch(registered.url, registered.sha256 or None))
+    return read_weights(fetch(source) if is_fetched else source, ema=ema)
+
+
+def _told_arguments(
+    variant: Variant, arrays: Mapping[str, np.ndarray], source: str, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Returns the arguments that only the file knows, and logs those that are news."""
+    if not source:
+        return {}
+    told = {
+        name: value
+        for name, value in variant.network.file_tells(arrays).items()
+        if name in variant.network.file_arguments
+    }
+    defaults = {**_defaults(variant.network), **variant.arguments}
+    for name, value in told.items():
+        if name not in given and value != defaults.get(name):
+            _logger.warning(
+                "%s: these weights need %s=%r, so the network has it; give it with files that MindSpore saves from it",
+                source,
+                name,
+                value,
+            )
+    return {name: value for name, value in told.items() if name not in given}
+
+
+def _defaults(network: type[ImageClassifier]) -> dict[str, Any]:
+    return {name: parameter.default for name, parameter in inspect.signature(network.__init__).parameters.items()}
+
+
+def _with_image_size(cfg: PretrainedCfg, given: Mapping[str, Any]) -> PretrainedCfg:
+    size = given.get("image_size")
+    if size is None:
+        return cfg
+    height, width = (size, size) if isinstance(size, int) else size
+    return dataclasses.replace(cfg, input_size=(cfg.input_size[0], height, width))

@@ -1,0 +1,59 @@
+"""Self-attention over tokens."""
+
+from mindspore import Tensor, nn, ops
+from mindspore.common.initializer import Initializer
+
+from .dense import TRUNC_NORMAL, dense
+from .drop import dropout
+
+
+class Attention(nn.Cell):
+    """Multi-head self-attention with one layer for queries, keys and values: (N, L, D) to the same.
+
+    Attention Is All You Need, arXiv:1706.03762.
+
+    Args:
+        dim: Size of a token.
+        num_heads: Number of heads; divides `dim`.
+        qkv_bias: Whether the layer of queries, keys and values has a bias.
+        attn_drop_rate: Dropout of the attention's weights.
+        drop_rate: Dropout behind the projection.
+        weight_init: Initialiser of both weights.
+
+    Raises:
+        ValueError: `num_heads` does not divide `dim`.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        qkv_bias: bool = True,
+        attn_drop_rate: float = 0.0,
+        drop_rate: float = 0.0,
+        weight_init: str | Initializer = TRUNC_NORMAL,
+    ) -> None:
+        super().__init__()
+        if dim % num_heads:
+            raise ValueError(f"num_heads is {num_heads}, which does not divide the size of a token, {dim}")
+        self.num_heads = num_heads
+        self.head_dim = dim // num_heads
+        self.scale = self.head_dim**-0.5
+        self.qkv = dense(dim, 3 * dim, qkv_bias, weight_init=weight_init)
+        self.softmax = nn.Softmax(axis=-1)
+        self.attn_drop = dropout("attn_drop_rate", attn_drop_rate)
+        self.proj = dense(dim, dim, weight_init=weight_init)
+        self.proj_drop = dropout("drop_rate", drop_rate)
+
+    def macs(self, shape: tuple[int, ...]) -> int:
+        """Multiply-adds of the two products of tokens with tokens; those of the layers are their own."""
+        return 2 * shape[0] * shape[1] * shape[1] * shape[2]
+
+    def construct(self, x: Tensor) -> Tensor:
+        _, length, dim = x.shape
+        qkv = self.qkv(x).reshape((-1, length, 3, self.num_heads, self.head_dim))
+        qkv = ops.transpose(qkv, (2, 0, 3, 1, 4))
+        query, key, value = qkv[0], qkv[1], qkv[2]
+        weights = self.softmax(ops.matmul(query * self.scale, ops.transpose(key, (0, 1, 3, 2))))
+        x = ops.matmul(self.attn_drop(weights), value)
+        return self.proj_drop(self.proj(ops.transpose(x, (0, 2, 1, 3)).reshape((-1, length, dim))))

@@ -1,0 +1,64 @@
+"""From images to tokens."""
+
+from mindspore import Parameter, Tensor, nn, ops
+from mindspore.common.initializer import Initializer, initializer
+
+from .conv import conv2d
+from .dense import TRUNC_NORMAL
+
+
+def as_pair(size: int | tuple[int, int] | list[int]) -> tuple[int, int]:
+    """Returns (height, width) of a side or of a pair."""
+    if isinstance(size, (tuple, list)):
+        height, width = size
+        return int(height), int(width)
+    return int(size), int(size)
+
+
+def tokens(count: int, dim: int, weight_init: str | Initializer = TRUNC_NORMAL) -> Parameter:
+    """Makes a parameter of (1, count, dim): tokens or a table of positions."""
+    return Parameter(initializer(weight_init, (1, count, dim)))
+
+
+class PatchEmbed(nn.Cell):
+    """Cuts an image into patches and makes a token of each: (N, C, H, W) to (N, L, D), row by row.
+
+    Args:
+        image_size: Side of the images, or (height, width).
+        patch_size: Side of a patch; divides the image's sides.
+        in_channels: Channels of the image.
+        embed_dim: Size of a token.
+        weight_init: Initialiser of the weight.
+
+    Attributes:
+        grid_size: Rows and columns of patches.
+        num_patches: Their number.
+
+    Raises:
+        ValueError: The image is not made of whole patches.
+    """
+
+    def __init__(
+        self,
+        image_size: int | tuple[int, int],
+        patch_size: int,
+        in_channels: int,
+        embed_dim: int,
+        weight_init: str | Initializer = TRUNC_NORMAL,
+    ) -> None:
+        super().__init__()
+        height, width = as_pair(image_size)
+        if height < patch_size or width < patch_size or height % patch_size or width % patch_size:
+            raise ValueError(f"image_size is {height}x{width}; give multiples of the patch's side, {patch_size}")
+        self.grid_size = (height // patch_size, width // patch_size)
+        self.num_patches = self.grid_size[0] * self.grid_size[1]
+        self.embed_dim = embed_dim
+        self.image_size = (height, width)
+        self.proj = conv2d(in_channels, embed_dim, patch_size, patch_size, bias=True, weight_init=weight_init)
+
+    def construct(self, x: Tensor) -> Tensor:
+        if x.shape[2:] != self.image_size:
+            raise ValueError(
+                f"images of {x.shape[2:]}, but the network is for {self.image_size}; give it as image_size"
+            )
+        return ops.transpose(self.proj(x).reshape((-1, self.embed_dim, self.num_patches)), (0, 2, 1))

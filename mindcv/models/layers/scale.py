@@ -1,0 +1,40 @@
+"""Learned scales of a residual branch's channels."""
+
+from mindspore import Parameter, Tensor, nn, ops
+from mindspore.common.initializer import Constant, initializer
+
+
+class LayerScale(nn.Cell):
+    """Scales each channel of tokens (arXiv:2103.17239): (..., dim) to the same.
+
+    Args:
+        dim: Size of the last axis.
+        init_value: What each scale starts with.
+    """
+
+    def __init__(self, dim: int, init_value: float) -> None:
+        super().__init__()
+        self.gamma = Parameter(initializer(Constant(init_value), (dim,)))
+
+    def construct(self, x: Tensor) -> Tensor:
+        return x * self.gamma
+
+
+class GlobalResponseNorm(nn.Cell):
+    """Scales each channel by its share of an image's energy (arXiv:2301.00808): (N, H, W, C) to the same.
+
+    Args:
+        dim: Channels of the input.
+        eps: Added to the mean energy.
+    """
+
+    def __init__(self, dim: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.eps = eps
+        self.gamma = Parameter(initializer("zeros", (1, 1, 1, dim)))
+        self.beta = Parameter(initializer("zeros", (1, 1, 1, dim)))
+
+    def construct(self, x: Tensor) -> Tensor:
+        energy = ops.sqrt((x * x).sum((1, 2), keepdims=True))
+        share = energy / (energy.mean(-1, keep_dims=True) + self.eps)
+        return self.gamma * (x * share) + self.beta + x

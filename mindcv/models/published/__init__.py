@@ -1,0 +1,1 @@
+"""What is published for each family: addresses, accuracies, preprocessing, licences. One table a family."""

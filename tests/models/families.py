@@ -1,0 +1,52 @@
+"""A row for each family: how its networks are made small, and which references prove them.
+
+Without a row a family has no tests, and `test_models_registry.py` says so.
+"""
+
+import dataclasses
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What the tests must know of a family; everything else they read from its class.
+
+    Attributes:
+        small: Arguments that make its networks small without leaving out a kind of layer.
+        kinds: One model for each kind of network in it; the first stands for the family in the fast set.
+        timm: Goldens of timm: its name to ours, and the arguments that its files give our network.
+        side: Side of the images for a small network.
+        fuses: Whether blocks have a `fused` form.
+        reference: Whether MindCV's parameters are in tests/data/upstream.
+    """
+
+    small: dict[str, Any]
+    kinds: tuple[str, ...]
+    timm: dict[str, tuple[str, dict[str, Any]]] = dataclasses.field(default_factory=dict)
+    side: int = 64
+    fuses: bool = False
+
+
+_RESIDUAL = {"channels": (32, 32, 64, 64), "layers": (1, 2, 1, 1)}
+_BOTH, _SAME = {"stem_pool_pad": "both"}, {"stem_pool_pad": "same"}
+
+FAMILIES = {
+    "resnet": Row(
+        small=_RESIDUAL,
+        kinds=("resnet18", "resnet50", "resnext50_32x4d"),
+        timm={
+            name: (name, _BOTH) for name in ("resnet18", "resnet50", "resnet101", "resnext50_32x4d", "resnext101_32x4d")
+        },
+    ),
+    "senet": Row(
+        small=_RESIDUAL,
+        kinds=("seresnet18", "seresnet50", "seresnext26_32x4d", "senet154"),
+        timm={
+            **{name: (name, _BOTH) for name in ("senet154", "seresnet50", "seresnext50_32x4d")},
+            "legacy_senet154": ("senet154", _SAME),
+            "legacy_seresnext50_32x4d": ("seresnext50_32x4d", _SAME),
+        },
+    ),
+}
+# Families whose graphs are compiled in the fast set too; those of all others in the set `zoo`.
+COMPILED = ("resnet", "senet", "vit", "mobilenetv3")
