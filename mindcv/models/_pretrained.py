@@ -15,6 +15,7 @@ TORCHVISION = "https://download.pytorch.org/models"
 TIMM = "https://github.com/huggingface/pytorch-image-models/releases/download"
 TIMM_OLD = "https://github.com/rwightman/pytorch-image-models/releases/download"
 GLUON = "https://github.com/rwightman/pytorch-pretrained-gluonresnet/releases/download"
+HUB = "https://huggingface.co"
 FACEBOOK = "https://dl.fbaipublicfiles.com/semiweaksupervision/model_files"
 
 
@@ -40,6 +41,7 @@ class PretrainedCfg(Mapping[str, Any]):
         label_offset: Classes of the head in front of the data's (1 where class 0 is "background").
         params_m: Trainable parameters in millions, with the head of the file.
         top1: Published top-1 accuracy on ImageNet-1K in percent, of the evaluation that the fields above describe.
+        top5: Top-5 accuracy of the same.
         licence: Licence of the weights (SPDX identifier); empty when the publisher states none.
         source: Who publishes them; docs/weights.md says where.
         model_args: Arguments of the network that belong to these weights (`{"stem_pool_pad": "both"}`).
@@ -61,6 +63,7 @@ class PretrainedCfg(Mapping[str, Any]):
     label_offset: int = 0
     params_m: float | None = None
     top1: float | None = None
+    top5: float | None = None
     licence: str = ""
     source: str = ""
     model_args: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -108,3 +111,18 @@ def published(url: str, top1: float, side: int = 224, crop_pct: float = 0.875, *
     if digits is None:
         raise ValueError(f"{url}: the name does not end in digits of its sha256; describe it by PretrainedCfg(...)")
     return PretrainedCfg(url=url, sha256=digits[1], top1=top1, input_size=(3, side, side), crop_pct=crop_pct, **facts)
+
+
+def timm_hub(name: str, top1: float, side: int = 224, crop_pct: float = 0.875, **facts: Any) -> PretrainedCfg:
+    """Describes timm's file of a model on the Hugging Face hub, which names no digest.
+
+    Args:
+        name: timm's name of model and tag (`resnet50.a1_in1k`).
+        top1: Published top-1 accuracy in percent.
+        side: Height and width of the images that it was evaluated with.
+        crop_pct: Share of the resized image that was kept.
+        **facts: Further fields of `PretrainedCfg`; bicubic, from timm and under Apache-2.0 unless they say otherwise.
+    """
+    facts = {"source": "timm", "licence": "Apache-2.0", "interpolation": "bicubic", **facts}
+    url = f"{HUB}/timm/{name}/resolve/main/model.safetensors"
+    return PretrainedCfg(url=url, top1=top1, input_size=(3, side, side), crop_pct=crop_pct, **facts)
