@@ -21,10 +21,10 @@ ALLOWED = {
     "optim": {"weights"},  # files of the optimizer state
     "scheduler": set(),
     "data": {"weights"},  # downloads are one thing, for weights and for data
-    "report": set(),
     "models": {"models.layers", "weights"},
     "engine": {"weights"},
     "export": {"models", "models.layers", "data", "weights"},
+    "report": {"models"},
 }
 TOP = {"", "__main__", "_version", "build", "cli", "train", "validate"}  # may import anything
 WITHOUT_MINDSPORE = {"utils", "config", "weights", "report", "cli", "", "__main__"}

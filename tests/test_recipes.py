@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from mindcv.config import Config, load_recipe, parse_args
+from mindcv.report.pages import read_family
 
 pytestmark = pytest.mark.no_mindspore
 
@@ -84,9 +85,20 @@ def test_no_recipe_is_a_copy_of_another():
 @pytest.mark.parametrize("folder", sorted(FAMILIES), ids=lambda folder: folder.name)
 def test_one_cpu_recipe_a_family_for_its_smallest_member(folder):
     (small,) = folder.glob("*_cpu.yaml")
-    rows = yaml.safe_load((folder / "results.yaml").read_text(encoding="utf-8"))["results"]
-    sizes = {row["model"]: row["params_m"] for row in rows if "top1" in row and row.get("params_m")}
+    from mindcv.models import get_pretrained_cfg, list_models
+
+    sizes = {
+        name: get_pretrained_cfg(name).params_m for name in list_models(read_family(folder / "results.yaml")["models"])
+    }
     assert model_and_device(small)[0] == min(sizes, key=sizes.__getitem__)
+
+
+@pytest.mark.parametrize("path", [path for path in RECIPES if path.stem.endswith("_ascend")], ids=name_of)
+def test_the_header_has_the_figures_of_the_results(path):
+    rows = [row for row in read_family(path.with_name("results.yaml"))["results"] if row.get("recipe") == path.name]
+    assert {row["model"] for row in rows} == {model_and_device(path)[0]}
+    figures = {f"top-1 {row['top1']:.2f}, top-5 {row['top5']:.2f}" for row in rows}
+    assert re.search(r"top-1 [\d.]+, top-5 [\d.]+\d", header_of(path)[2])[0] in figures
 
 
 @pytest.mark.parametrize("folder", sorted(FAMILIES), ids=lambda folder: folder.name)
@@ -96,14 +108,6 @@ def test_family_page_has_the_commands(folder):
     recipes = {name for pair in used for name in pair if name}
     assert {Path(name).stem.rpartition("_")[2] for name in recipes} == {"ascend", "cpu"}
     assert [name for name in recipes if not (CONFIGS.parent / name).is_file()] == []
-
-
-def test_pages_name_all_models():
-    from mindcv.models import list_models
-
-    readme = (CONFIGS.parent / "README.md").read_text(encoding="utf-8")
-    pages = "".join((folder / "README.md").read_text(encoding="utf-8") for folder in FAMILIES)
-    assert [model for model in list_models() if f"`{model}`" not in readme or f"`{model}`" not in pages] == []
 
 
 def test_recipes_are_of_models_that_exist():

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mindcv.config import Config, find_recipe, load_recipe, read_config, recipe_folders
-from mindcv.report.results import render_table
+from mindcv.report.pages import render_table
 from mindcv.utils.errors import RunError
 from mindcv.utils.fs import local_path
 from mindcv.utils.registry import suggest
@@ -115,7 +115,7 @@ def _measure(recipe: str, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _row(cfg: Config, figures: dict[str, Any]) -> dict[str, Any]:
-    """Returns one row of the table, with the columns' keys of `mindcv.report.results`."""
+    """Returns one row of the table, with the columns' keys of `mindcv.report.pages`."""
     row = {key: figures[key] for key in _SHARED}
     if figures["graph_compile_s"] is not None:
         row["graph_compile_s"] = round(figures["graph_compile_s"], 1)
