@@ -11,6 +11,7 @@ from mindspore import nn, ops
 from mindcv.engine import (
     LossScale,
     LossWithNetwork,
+    Scores,
     TrainStep,
     auto_mixed_precision,
     average_batch_norm,
@@ -115,6 +116,23 @@ def dropped_update(images, labels, is_synchronized):
     return {"changed": np.array(changed, str), "dropped": step.dropped_updates, "mean": states[1]["bn.moving_mean"]}
 
 
+def several_labels():
+    """Scores with many ties and labels of 30 samples for 4 classes, of which the last one has no sample."""
+    random = np.random.RandomState(5)
+    labels = (random.random_sample((30, 4)) < 0.4).astype(np.float32)
+    labels[:, 3] = 0
+    return np.round(random.standard_normal((30, 4)) + labels).astype(np.float32), labels
+
+
+def scores_of_ranks():
+    """mAP and subset accuracy of unequal parts of the samples, in two batches each."""
+    logits, labels = several_labels()
+    scores = Scores(4, is_multi_label=True)
+    for part in (slice(0, 11), slice(11, 19)) if rank() == 0 else (slice(19, 21), slice(21, 30)):
+        scores.add(logits[part], labels[part])
+    return scores.values(30, sum_integers(scores.hits), is_shared=True)
+
+
 def main(folder):
     # Graph mode first: PyNative's is the other order's too.
     setup_run("CPU", 0, None, True, 0)
@@ -164,6 +182,7 @@ def main(folder):
 
     big = 3**230
     arrays["integers"] = np.array([str(n) for n in sum_integers([rank(), big + rank(), -big, -7])])
+    arrays |= scores_of_ranks()
     arrays["gathered"] = gather_over_ranks([0.1 + rank(), 1 / 3])
     require_same_on_ranks(7, "the number of steps", "look at data_dir")
     try:

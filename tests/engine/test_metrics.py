@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mindcv.engine import count_correct, get_metrics, metric_names
+from mindcv.engine import Scores, count_correct, get_metrics, metric_names
+from mindcv.engine.metrics import average_precision, count_all_correct
 
 SIZES = [(50, 10), (40, 3), (1, 1), (30, 5)]
 
@@ -40,6 +41,62 @@ def test_hits_are_those_of_the_definition(labels, kind, rows, classes, k):
 def test_equal_scores_go_to_the_lower_class():
     """A network that answers nothing must not be right by chance."""
     assert [count_correct(np.zeros((6, 6), np.float32), np.arange(6), k) for k in (1, 2, 5, 6)] == [1, 2, 5, 6]
+
+
+def precision_by_definition(scores, positive):
+    """Goes through all thresholds, from the highest score down; what a NaN scores is lower than all."""
+    scores = [-np.inf if np.isnan(score) else score for score in scores]
+    total, recall = 0.0, 0.0
+    for threshold in sorted(set(scores), reverse=True):
+        found = [p for score, p in zip(scores, positive, strict=True) if score >= threshold]
+        total += (sum(found) / sum(positive) - recall) * sum(found) / len(found)
+        recall = sum(found) / sum(positive)
+    return total
+
+
+@pytest.mark.parametrize("kind", ["distinct", "ties", "not a number"])
+def test_average_precision_is_that_of_the_definition(kind):
+    random = np.random.RandomState(7)
+    for count in (1, 2, 9, 60):
+        scores = random.standard_normal(count)
+        if kind != "distinct":
+            scores = np.round(scores)
+        if kind == "not a number":
+            scores[::4] = np.nan
+        positive = random.random_sample(count) < 0.4
+        positive[0] = True
+        expected = precision_by_definition(scores.tolist(), positive.tolist())
+        assert average_precision(scores, positive) == pytest.approx(expected, rel=1e-12)
+        order = random.permutation(count)
+        assert average_precision(scores[order], positive[order]) == average_precision(scores, positive)
+
+
+@pytest.mark.parametrize(
+    ("scores", "positive", "expected"),
+    [
+        ([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1], 5 / 6),  # the example of scikit-learn's documentation, 0.83
+        ([0.0, 0.0, 0.0], [1, 0, 1], 2 / 3),  # all at one threshold
+        ([0.9, 0.5, 0.5, 0.1], [1, 0, 1, 0], 1 / 2 + 1 / 2 * 2 / 3),
+        ([3.0, 2.0, 1.0], [0, 0, 1], 1 / 3),
+    ],
+)
+def test_average_precision_of_small_cases(scores, positive, expected):
+    assert average_precision(np.array(scores), np.array(positive, bool)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_scores_of_several_labels():
+    logits = np.array([[2.0, -1.0, -1.0], [1.0, 3.0, -2.0], [-1.0, 0.5, np.nan], [0.0, -2.0, -1.0]], np.float32)
+    labels = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [1, 0, 0]], np.float32)
+    assert count_all_correct(logits, labels) == 2  # a score of 0 is a probability of one half, which is found
+    scores = Scores(3, is_multi_label=True)
+    scores.add(logits[:1], labels[:1])
+    scores.add(logits[1:], labels[1:])
+    # Of the first class all are found first, the second has 3.0 before 0.5, the third has no sample and does not count.
+    assert scores.values(4, scores.hits) == {"mAP": (1 + 1 / 2) / 2, "Subset_Accuracy": 2 / 4}
+    empty = Scores(3, is_multi_label=True)
+    empty.add(logits, np.zeros_like(labels))
+    with pytest.raises(ValueError, match="no image of the evaluation has a label, so there is no mAP"):
+        empty.values(4, empty.hits)
 
 
 def test_no_rows():

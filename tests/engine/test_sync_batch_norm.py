@@ -9,10 +9,10 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import nn
-from ranks_job import Net, batch, fill, results
+from ranks_job import Net, batch, fill, results, several_labels
 from time_limits import LIMIT_S
 
-from mindcv.engine import average_batch_norm, synchronize_batch_norm
+from mindcv.engine import Scores, average_batch_norm, synchronize_batch_norm
 from mindcv.engine.distributed import gather_over_ranks, sum_integers
 from mindcv.engine.sync_batch_norm import SyncBatchNorm
 
@@ -110,6 +110,15 @@ def test_sums_over_ranks_are_exact(ranks):
         np.testing.assert_array_equal(arrays["gathered"], [[0.1, 1 / 3], [1.1, 1 / 3]])
     assert sum_integers([3, -(2**300)]) == [3, -(2**300)]
     np.testing.assert_array_equal(gather_over_ranks([0.1, 2.0]), [[0.1, 2.0]])
+
+
+def test_average_precision_of_two_ranks_is_that_of_one_process(ranks):
+    scores = Scores(4, is_multi_label=True)
+    scores.add(*several_labels())
+    expected = scores.values(30, scores.hits)
+    assert 0.4 < expected["mAP"] < 1
+    for arrays in ranks:
+        assert {name: arrays[name].item() for name in expected} == expected
 
 
 def test_ranks_that_differ_all_say_so(ranks):

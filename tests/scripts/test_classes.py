@@ -372,3 +372,133 @@ def test_rates_that_are_over_are_told(tmp_path, caplog):
     train(run_config(tmp_path, tmp_path / "run", **schedule))
     assert train(run_config(tmp_path, tmp_path / "run", epoch_size=3, resume="auto", **schedule)).epoch == 3
     assert "from epoch 2 to the end, epoch 3, the learning rate stays at 0" in caplog.text
+
+
+MIXED = {"ab": (255, 255, 0), "a": (255, 0, 0), "bc": (0, 255, 255), "c": (0, 0, 255), "": (0, 0, 0)}
+
+
+def write_list(root, split, images) -> None:
+    """A list of several labels an image; an image's name is its labels."""
+    lines = ["path,labels"]
+    for name, colour in images.items():
+        (root / f"{split}_{name}.png").write_bytes(encoded(colour))
+        lines.append(f"{split}_{name}.png,{';'.join(name)}")
+    (root / f"{split}.csv").write_text("\n".join(lines))
+
+
+def several(root, **options) -> Config:
+    return run_config(root, root / "run", dataset="csv", loss="BCE", **{"lr": 0.0, **options})
+
+
+def test_several_labels_from_training_to_the_exported_file(tmp_path, capsys):
+    write_list(tmp_path, "train", MIXED)
+    # The list for evaluation lacks b, and has one image that the network gets wrong: white, which is a, b and c to it.
+    write_list(tmp_path, "test", {"a": MIXED["a"], "c": (255, 255, 255), "ac": (255, 0, 255), "": (0, 0, 0)})
+    state = train(several(tmp_path, val_while_train=True))
+    # a: red and magenta are its samples, and white is as red as these: precision 2/3 at one threshold; c alike: 2/2.
+    expected = {"mAP": (2 / 3 + 1) / 2, "Subset_Accuracy": 3 / 4}
+    history = state.history[0]
+    assert {name: history[name] for name in expected} == pytest.approx(expected)
+    assert state.best_metric == history["mAP"]
+    best = tmp_path / "run" / "colour_net_best.ckpt"
+    assert read_outputs(best) == ModelOutputs(3, ("a", "b", "c"), "multiple")
+    assert "mAP" in (tmp_path / "run" / "result.log").read_text().splitlines()[0]
+
+    result = validate(several(tmp_path, ckpt_path=str(best)))
+    assert {name: result[name] for name in expected} == pytest.approx(expected)
+    code = main(["infer", str(best), str(tmp_path / "train_ab.png"), "--output_format", "jsonl"])
+    assert code == 0
+    live = json.loads(capsys.readouterr().out.splitlines()[-1])["predictions"]
+    shares = {entry["class"]: entry["probability"] for entry in live}
+    assert shares["a"] > 0.85
+    assert shares["b"] > 0.85
+    assert shares["c"] < 0.15  # independent: a softmax's would be a third each, or sum to 1
+    words = ["-c", str(tmp_path / "run/config.yaml"), "--ckpt_path", str(best), "--batch_size", "2"]
+    for name, options in (("n.onnx", ["--softmax"]), ("n.mindir", ["--softmax"]), ("m.onnx", [])):
+        assert main(["export", *words, "--out", str(tmp_path / name), *options]) == 0
+        assert read_info(tmp_path / name).head == "multiple"
+        (prediction,) = Classifier(tmp_path / name).predict(tmp_path / "train_ab.png")
+        assert {label.name: label.probability for label in prediction.labels} == pytest.approx(shares, abs=1e-5)
+        capsys.readouterr()
+        where = ["--data_dir", str(tmp_path), "--dataset", "csv", "--val_split", "test"]
+        assert main(["validate", "--model", str(tmp_path / name), *where]) == 0
+        figures = re.search(r"Total data:4, mAP:(\S+), subset accuracy:(\S+)", capsys.readouterr().out).groups()
+        assert [float(figure) for figure in figures] == pytest.approx(list(expected.values()))
+
+
+def test_best_follows_the_average_precision(tmp_path, caplog):
+    write_list(tmp_path, "train", MIXED)
+    write_list(tmp_path, "test", {"a": MIXED["a"], "c": MIXED["c"]})
+    state = train(several(tmp_path, val_while_train=True, epoch_size=2, ckpt_save_policy="top_k"))
+    assert (state.best_metric, state.best_epoch) == (1.0, 1)
+    assert "Best mAP: 100.00 % in epoch 1" in caplog.text
+    manifest = json.loads((tmp_path / "run" / "checkpoints.json").read_text())
+    assert manifest["checkpoints"][-1]["metric"] == 1.0
+
+
+@pytest.mark.parametrize("loss", ["CE", "asl_single_label"])
+def test_a_loss_of_one_label_is_refused_for_several(loss, tmp_path):
+    write_list(tmp_path, "train", MIXED)
+    write_list(tmp_path, "test", MIXED)
+    cfg = several(tmp_path).model_copy(update={"loss": loss})
+    reason = rf"loss '{loss}' is for one label a sample, but these samples have several; set loss: BCE"
+    with pytest.raises(ValueError, match=reason):
+        train(cfg)
+    train(several(tmp_path))
+    with pytest.raises(ValueError, match=reason):
+        validate(cfg.model_copy(update={"ckpt_path": str(tmp_path / "run/colour_net-1_2.ckpt")}))
+
+
+def test_data_of_another_kind_than_the_models_is_refused(tmp_path, checkpoint, capsys):
+    write_list(tmp_path, "test", MIXED)
+    options = {"ckpt_path": str(checkpoint), "loss": "BCE"}
+    reason = "was trained on images of one label each, but those of the data have several"
+    with pytest.raises(ValueError, match=f"{checkpoint} {reason}"):
+        evaluated(tmp_path, "csv", **options)
+    code, err = exported_accuracy(capsys, exported(tmp_path), tmp_path, "csv")
+    assert code == 2
+    assert reason in err
+    path = exported(tmp_path, head="multiple")
+    as_folder(tmp_path)
+    code, err = exported_accuracy(capsys, path, tmp_path, "imagenet")
+    assert code == 2
+    assert "was trained on images of several labels each, but those of the data have one" in err
+    write_ckpt(checkpoint, {**read_weights(checkpoint), **ModelOutputs(4, NAMES, "multiple").entry()})
+    with pytest.raises(ValueError, match="several labels each, but those of the data have one"):
+        evaluated(tmp_path, "imagenet", **options)
+
+
+def test_labels_in_columns_and_unknown_ones(tmp_path, checkpoint, caplog):
+    weights = read_weights(checkpoint)
+    weights["classifier.bias"][3] = -9  # nothing is a d
+    write_ckpt(checkpoint, {**weights, **ModelOutputs(4, NAMES, "multiple").entry()})
+    for name in ("red", "blue"):
+        (tmp_path / f"{name}.png").write_bytes(encoded(name))
+    (tmp_path / "test.csv").write_text("path,c,x,a\nred.png,0,1,1\nblue.png,1,0,0\n")
+    options = {"dataset": "csv", "ckpt_path": str(checkpoint), "loss": "BCE", "data_dir": str(tmp_path)}
+    with pytest.raises(ValueError, match=r"the model does not know: 1 of 3 classes \(x\)"):
+        validate(Config(**OPTIONS | options))
+    result = validate(Config(**OPTIONS | options, unknown_classes="skip"))
+    assert (result["mAP"], result["Subset_Accuracy"]) == (1.0, 1.0)
+    assert "the labels 1 of 3 classes (x), which the model does not know, are left out" in caplog.text
+    # Numbers are the model's, and a list that has fewer is filled up.
+    (tmp_path / "test.csv").write_text("path,labels\nred.png,0\nblue.png,2\n")
+    assert validate(Config(**OPTIONS | options))["Subset_Accuracy"] == 1.0
+
+
+def test_arrays_are_found_by_name_too():
+    """digits and mnist: their names are the digits, here in the order of the model's."""
+    backwards = [str(digit) for digit in range(9, -1, -1)]
+    plain, turned = (
+        [row[1].item() for row in dataset.create_tuple_iterator(num_epochs=1, output_numpy=True)]
+        for dataset in (
+            create_dataset("digits", split="val", shuffle=False),
+            create_dataset("digits", split="val", shuffle=False, class_names=backwards),
+        )
+    )
+    assert turned == [9 - label for label in plain]
+    kept = create_dataset("digits", split="val", shuffle=False, class_names=["7", "3"], unknown_classes="skip")
+    labels = [row[1].item() for row in kept.create_tuple_iterator(num_epochs=1, output_numpy=True)]
+    assert labels == [{7: 0, 3: 1}[label] for label in plain if label in (3, 7)]
+    with pytest.raises(ValueError, match=r"does not know: 8 of 10 classes \(0, 1, 2, 4, 5, 6, 8, 9\)"):
+        create_dataset("digits", split="val", class_names=["7", "3"])
