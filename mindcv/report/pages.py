@@ -41,8 +41,6 @@ COLUMNS = (
     ("recipe", "recipe", "[yaml]({})"),
     ("weight", "weight", "[weights]({})"),
 )
-# What the weights' own facts say of a row that names them.
-_OF_THE_WEIGHTS = ("model", "params_m", "resolution", "top1", "weight")
 ROW_KEYS = ("source", "weights", *(key for key, _, _ in COLUMNS))
 
 
@@ -101,17 +99,19 @@ def _with_facts(row: dict[str, Any], where: str) -> dict[str, Any]:
         return row
     if row["weights"] not in list_models(pretrained=True):
         raise ValueError(f"{where}: {unknown_name_message('weights', row['weights'], list_models(pretrained=True))}")
-    if repeated := [key for key in _OF_THE_WEIGHTS if key in row]:
-        raise ValueError(f"{where}: {', '.join(repeated)}: the weights' own facts say that; remove it here")
     cfg = get_pretrained_cfg(row["weights"])
-    facts = {
+    known = {
         "model": cfg.architecture,
         "params_m": cfg.params_m,
         "resolution": _resolution(cfg),
         "top1": cfg.top1,
+        "top5": cfg.top5,
         "weight": cfg.url,
     }
-    return {**row, **{key: value for key, value in facts.items() if value is not None}}
+    facts = {key: value for key, value in known.items() if value is not None}
+    if repeated := [key for key in facts if key in row]:
+        raise ValueError(f"{where}: {', '.join(repeated)}: the weights' own facts say that; remove it here")
+    return {**row, **facts}
 
 
 def _models_of(data: Mapping[str, Any]) -> list[str]:
