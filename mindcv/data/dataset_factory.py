@@ -16,6 +16,7 @@ from ..utils.text import names_to_bytes
 from .array_files import find_cifar10, find_cifar100, find_digits, find_mnist
 from .classes import UNKNOWN_CLASSES, with_classes
 from .dataset_download import Cifar10Download, Cifar100Download, MnistDownload, _Download, get_dataset_download_root
+from .decoding import WholeImage, is_jpeg_extension_built
 from .distributed_sampler import RepeatAugSampler, ShardSampler
 from .image_folder import find_image_folder
 from .image_reader import BAD_SAMPLES, ArrayReader, EpochKeys, ImageReader, append_bad_sample, find_bad_samples
@@ -146,8 +147,8 @@ def create_dataset(
         part: Only the one or the other side of the split, see `Part`.
         sampler: `uniform`: every sample once an epoch; `balanced`: every class equally often, an epoch being as long.
         bad_samples: What to do about images that are damaged, cut off, empty, gone or no images. `error`: raise when
-            one is met; `replace`: use the next good sample in its place; `skip`: look at all of them now, which reads
-            every file once, and leave the bad ones out.
+            one is met; `replace`: use the next good sample in its place; `skip`: decode all of them now, and leave out
+            those that the decoder refuses.
         bad_samples_file: File to which the bad samples that are replaced or skipped are added.
         class_split: Folders: the split whose class folders are numbered, for a split that may lack some of them; see
             `find_image_folder`. None: the split's own. It has no effect together with `class_names`.
@@ -245,12 +246,14 @@ def create_dataset(
             balance=_labels_to_balance(samples) if sampler == "balanced" else None,
             windows=samples.windows,
         )
+    if decode and isinstance(reader, ImageReader) and is_jpeg_extension_built():
+        reader, decode = reader.decoding(WholeImage()), False
     dataset = _read_by(reader, order, columns, num_parallel_workers=workers)
     if decode:
         dataset = dataset.map(vision.Decode(), "image", num_parallel_workers=workers)
     dataset.num_classes = lambda: samples.num_classes
     dataset.num_shards = num_shards or 1
-    if isinstance(reader, ImageReader) and not decode:
+    if isinstance(reader, ImageReader) and reader.decode is None and not decode:
         # For a loader, which can let images be decoded as they are read.
         dataset.decoded_by = lambda decode, *batch, **stage: _read_by(
             reader.decoding(decode), order, columns, *batch, **stage

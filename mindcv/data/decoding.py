@@ -2,7 +2,7 @@
 
 Uses the C extension `_jpeg` for baseline JPEG files and Pillow for others. The pixels equal those of MindSpore's
 Decode, and crops are drawn from the distribution of its RandomCropDecodeResize; these take the place of this module's
-classes where the extension was not built.
+classes in the pipeline where the extension was not built, with what `checked_image` makes of a file.
 """
 
 import math
@@ -11,15 +11,25 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from mindspore.dataset import vision
+from PIL import Image
 
-from .image_check import MAX_PIXELS, checked_pixels
+from .image_check import MAX_PIXELS, checked_image, checked_pixels
 
 try:
     from . import _jpeg
 except ImportError:
     _jpeg = None
 
-__all__ = ["Decoder", "RandomCrop", "WholeImage", "decoder_of", "is_jpeg_extension_built"]
+__all__ = [
+    "Decoder",
+    "RandomBox",
+    "RandomCrop",
+    "WholeImage",
+    "check_pixels",
+    "decode_image",
+    "decoder_of",
+    "is_jpeg_extension_built",
+]
 
 _ATTEMPTS = 10
 _REDUCTIONS = (8, 4, 2)
@@ -36,25 +46,51 @@ def is_jpeg_extension_built() -> bool:
 
 def _plain_size(data: bytes) -> tuple[int, int] | None:
     """Height and width of an image that the extension may try; None: it is one for `checked_pixels`."""
-    size = _jpeg.size(data)
+    size = _jpeg.size(data) if _jpeg is not None else None
     return size if size and size[0] * size[1] <= MAX_PIXELS else None
+
+
+def decode_image(data: bytes) -> np.ndarray:
+    """Checks and decodes an image file into uint8 (H, W, 3), RGB, upright; see `to_rgb` for other depths and colours.
+
+    Raises:
+        ValueError: It is no image, damaged or too large.
+    """
+    size = _plain_size(data)
+    if size:
+        pixels = np.empty((*size, 3), np.uint8)
+        if _jpeg.decode(data, 0, 0, *size, 1, pixels):
+            return pixels
+    return checked_pixels(data)
+
+
+def check_pixels(data: bytes) -> None:
+    """Decodes an image for no more than to see whether the pipeline's decoder takes it, as quickly as that can be seen.
+
+    Raises:
+        ValueError: It does not.
+    """
+    if _jpeg is None:
+        try:
+            vision.Decode()(np.frombuffer(checked_image(data), np.uint8))
+        except RuntimeError as error:
+            raise ValueError("the image cannot be decoded by MindSpore") from error
+        return
+    size = _plain_size(data)
+    if size:
+        by = _REDUCTIONS[0]
+        height, width = (-(-side // by) for side in size)
+        if _jpeg.decode(data, 0, 0, height, width, by, np.empty((height, width, 3), np.uint8)):
+            return
+    checked_pixels(data)
 
 
 class WholeImage:
     """Decodes an encoded image as a whole."""
 
     def __call__(self, data: bytes, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
-        """Checks and decodes an image file into uint8 (H, W, 3), RGB.
-
-        Raises:
-            ValueError: It is no image, damaged or too large.
-        """
-        size = _plain_size(data)
-        if size:
-            pixels = np.empty((*size, 3), np.uint8)
-            if _jpeg.decode(data, 0, 0, *size, 1, pixels):
-                return pixels
-        return checked_pixels(data)
+        """Does what `decode_image` does."""
+        return decode_image(data)
 
 
 class RandomCrop:
@@ -125,6 +161,36 @@ class RandomCrop:
         return (height - rows) // 2, (width - columns) // 2, rows, columns
 
 
+class RandomBox(RandomCrop):
+    """The random crop before it is resized, for interpolations that MindSpore does; not mirrored.
+
+    Args:
+        size: (height, width) that it will be resized to, in pixels. A crop that is at least twice as large is halved.
+        scale: See `RandomCrop`.
+        ratio: See `RandomCrop`.
+    """
+
+    def __call__(self, data: bytes, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
+        """Checks and crops an image; uint8 (H, W, 3), RGB. `out` is not used.
+
+        Raises:
+            ValueError: It is no image, damaged or too large.
+        """
+        size = _plain_size(data)
+        pixels = None if size else checked_pixels(data)
+        box = self.box(*(size or pixels.shape[:2]), rng)
+        by = self._reduction(box)
+        if size:
+            top, left, height, width = (value // by for value in box)
+            cut = np.empty((height, width, 3), np.uint8)
+            if _jpeg.decode(data, top, left, height, width, by, cut):
+                return cut
+            pixels = checked_pixels(data)
+        top, left, height, width = box
+        cut = np.ascontiguousarray(pixels[top : top + height, left : left + width])
+        return cut if by == 1 else np.asarray(Image.fromarray(cut).reduce(by))
+
+
 def decoder_of(transform: Sequence[Callable]) -> tuple[Decoder, list[Callable]] | None:
     """Splits a list of operations into a decoder of this module and the operations behind it.
 
@@ -134,16 +200,16 @@ def decoder_of(transform: Sequence[Callable]) -> tuple[Decoder, list[Callable]] 
 
     Returns:
         The decoder that does the same and the other operations; None when they begin otherwise, when their settings
-        (interpolation, attempts, Pillow images) are others than those of this module, or when the extension was not
-        built.
+        (attempts, Pillow images) are others than those of this module, or when the extension was not built.
     """
     if _jpeg is None or not transform:
         return None
     first, rest = transform[0], list(transform[1:])
     if type(first) is vision.Decode and not first.to_pil:
         return WholeImage(), rest
-    is_crop = type(first) is vision.RandomCropDecodeResize
-    if not is_crop or first.interpolation != vision.Inter.BILINEAR or first.max_attempts != _ATTEMPTS:
+    if type(first) is not vision.RandomCropDecodeResize or first.max_attempts != _ATTEMPTS:
         return None
+    if first.interpolation != vision.Inter.BILINEAR:
+        return RandomBox(first.size, first.scale, first.ratio), [vision.Resize(first.size, first.interpolation), *rest]
     hflip = rest.pop(0).prob if rest and type(rest[0]) is vision.RandomHorizontalFlip else 0.0
     return RandomCrop(first.size, first.scale, first.ratio, hflip), rest

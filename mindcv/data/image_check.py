@@ -1,6 +1,7 @@
 """Tells image files that MindSpore's decoder reads well from those it would not survive, not take, or get wrong.
 
-Only what stands in front of the picture is looked at, which takes some microseconds; pixels are not decoded.
+Only what stands in front of the picture is looked at, which takes some microseconds; pixels are not decoded. What is
+no plain JPEG or PNG is decoded here, by Pillow, the same for training, evaluation, packing and inference.
 """
 
 import contextlib
@@ -10,7 +11,10 @@ import struct
 import zlib
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+from PIL import __version__ as pillow_version
+
+from .image_kinds import kind_of
 
 __all__ = ["MAX_PIXELS", "checked_image", "checked_pixels", "refuse_broken_jpeg", "to_rgb"]
 
@@ -27,6 +31,27 @@ _OTHER_FRAMES = frozenset(range(0xC2, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _KNOWN_MARKERS = frozenset({0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)})
 
 
+# Of PNGs, those with 8 bits: grey, RGB, palette, and the first two with alpha. The decoder takes the high bytes of
+# longer numbers too, but not in all versions.
+_PLAIN_PNG = frozenset({0, 2, 3, 4, 6})
+# Where old programs put an EXIF block into a PNG.
+_EXIF_TEXT = b"Raw profile type exif"
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# Where Pillow would look for an orientation when EXIF has none; browsers and the fast decoder do not.
+_XMP = ("xmp", "XML:com.adobe.xmp")
+# Tags of TIFF, and the photometric interpretation in which 0 is white.
+_BITS, _PHOTOMETRIC, _WHITE_IS_0 = 258, 262, 0
+
+
 class _Unusual(Exception):  # noqa: N818
     """A good image that MindSpore's decoder does not read as a viewer shows it."""
 
@@ -34,8 +59,8 @@ class _Unusual(Exception):  # noqa: N818
 def checked_image(data: bytes) -> bytes:
     """Returns an image file as MindSpore's decoder can take it.
 
-    Plain JPEG and PNG files are returned as they are. Turned (EXIF), progressive and CMYK JPEGs and other formats are
-    decoded by Pillow, upright, in RGB and the first picture only, and returned as a BMP.
+    Plain JPEG and PNG files are returned as they are. Turned (EXIF), progressive and CMYK JPEGs, PNGs that are turned
+    or have other than 8 bits, and other formats are decoded as `checked_pixels` does, and returned as a BMP.
 
     Raises:
         ValueError: The file is empty, no image, cut off, damaged, or claims to be larger than `MAX_PIXELS`.
@@ -43,7 +68,9 @@ def checked_image(data: bytes) -> bytes:
     try:
         _check(data)
     except _Unusual:
-        return _converted(data)
+        file = io.BytesIO()
+        _decoded(data).save(file, "BMP")
+        return file.getvalue()
     return data
 
 
@@ -51,7 +78,7 @@ def checked_pixels(data: bytes) -> np.ndarray:
     """Decodes an image of any format by Pillow.
 
     Returns:
-        The first picture, upright, uint8 (H, W, 3), RGB.
+        The first picture, upright, uint8 (H, W, 3), RGB; see `to_rgb`.
 
     Raises:
         ValueError: As for `checked_image`.
@@ -62,16 +89,14 @@ def checked_pixels(data: bytes) -> np.ndarray:
 
 
 def _check(data: bytes) -> None:
-    if data.startswith(b"\xff\xd8"):
+    kind = kind_of(data)
+    if kind.name == "JPEG":
         _check_jpeg(data)
-    elif data.startswith(b"\x89PNG\r\n\x1a\n"):
+    elif kind.name == "PNG":
         _check_png(data)
-    elif data.startswith((b"GIF87a", b"GIF89a", b"BM", b"II*\0", b"MM\0*")) or data[8:12] == b"WEBP":
-        raise _Unusual
-    elif not data:
-        raise ValueError("the file is empty (its size is 0)")
     else:
-        raise ValueError(f"this is no image file (it begins with {data[:8]!r})")
+        kind.require()
+        raise _Unusual
 
 
 def _check_size(width: int, height: int) -> None:
@@ -82,6 +107,7 @@ def _check_size(width: int, height: int) -> None:
 def _check_png(data: bytes) -> None:
     """Checks all of its checksums: the decoder would fill up what is missing or damaged without a word."""
     place, kind = 8, b""
+    is_plain = True
     while kind != b"IEND":
         if place + 12 > len(data):
             raise ValueError(f"this PNG file is cut off after {len(data)} bytes")
@@ -95,7 +121,14 @@ def _check_png(data: bytes) -> None:
             if kind != b"IHDR" or length < 8:
                 raise ValueError("this PNG file has no header")
             _check_size(*struct.unpack_from(">II", data, 16))
+            is_plain = length >= 10 and data[24] == 8 and data[25] in _PLAIN_PNG
+        elif kind == b"eXIf":
+            is_plain = is_plain and not _is_turned(data[place + 8 : end])
+        elif kind in (b"tEXt", b"zTXt", b"iTXt") and data.startswith(_EXIF_TEXT, place + 8):
+            is_plain = False
         place = end + 4
+    if not is_plain:
+        raise _Unusual
 
 
 def _check_jpeg(data: bytes) -> None:
@@ -228,29 +261,76 @@ def _is_turned(exif: bytes) -> bool:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Decodes an image and returns it upright, in 8 bits and RGB."""
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I"):
-        # Pillow would cut 16 bits off at 255.
-        upright = Image.fromarray((np.asarray(upright).astype(np.uint32) // 257).astype(np.uint8))
-    return upright.convert("RGB")
+    """Decodes an image and returns it upright, in 8 bits and RGB.
+
+    Upright is by EXIF alone. Grey is repeated, a palette looked up, CMYK converted, alpha dropped without blending. Of
+    16-bit integers the high byte counts. Integers of 32 bits are taken as they are, floats as 0 to 1, or as 0 to 255
+    where one is above 1.
+
+    Raises:
+        ValueError: Integers of 32 bits, or floats, are beyond those ranges.
+        OSError: The file is damaged.
+    """
+    image.load()
+    upright = image
+    if image.mode == "F" or image.mode.startswith("I"):
+        upright = Image.fromarray(_in_8_bits(image))
+    turn = _TURNS.get(_orientation(image))
+    return (upright if turn is None else upright.transpose(turn)).convert("RGB")
+
+
+def _orientation(image: Image.Image) -> int:
+    others = {key: image.info.pop(key) for key in _XMP if key in image.info}
+    try:
+        return image.getexif().get(_ORIENTATION, 1)
+    finally:
+        image.info.update(others)
+
+
+def _in_8_bits(image: Image.Image) -> np.ndarray:
+    """Grey pixels of more than 8 bits as uint8 (H, W)."""
+    values = np.asarray(image)
+    tags = getattr(image, "tag_v2", {})
+    if image.mode == "F":
+        values = _as_floats_of_255(values)
+    elif image.mode.startswith("I;16") or image.format in ("PNG", "PPM"):
+        # Pillow brings those of PNM files, whatever their largest value, to 16 bits, but not the 12 bits of a TIFF.
+        values = values >> (max(tags.get(_BITS, (16,))[0], 8) - 8)
+    elif not 0 <= values.min() <= values.max() <= 255:
+        raise ValueError(
+            f"its integers of 32 bits go from {values.min()} to {values.max()}, of which nobody knows what is white; "
+            "allowed are 0 to 255; store it in 8 or 16 bits"
+        )
+    pixels = values.astype(np.uint8)
+    return 255 - pixels if tags.get(_PHOTOMETRIC) == _WHITE_IS_0 else pixels
+
+
+def _as_floats_of_255(values: np.ndarray) -> np.ndarray:
+    least, greatest = values.min(), values.max()
+    # Numbers that are not finite fail the comparison too.
+    if not 0 <= least <= greatest <= 255:
+        raise ValueError(
+            f"its floats go from {least:g} to {greatest:g}, of which nobody knows what is white; allowed are 0 to 1, "
+            "or 0 to 255"
+        )
+    return np.rint(values * np.float32(255) if greatest <= 1 else values)
 
 
 def _decoded(data: bytes) -> Image.Image:
+    kind = kind_of(data)
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=(kind.plugin,)) as image:
+            _check_size(*image.size)
             return to_rgb(image)
     except UnidentifiedImageError as error:
-        raise ValueError("the image cannot be decoded: its header is damaged") from error
-    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
-        raise ValueError(f"the image cannot be decoded: {error}") from error
-
-
-def _converted(data: bytes) -> bytes:
-    """An image as a BMP."""
-    file = io.BytesIO()
-    _decoded(data).save(file, "BMP")
-    return file.getvalue()
+        raise ValueError(
+            f"the image cannot be decoded as {kind.name}: its header is damaged, or of a sort that Pillow "
+            f"{pillow_version} does not read"
+        ) from error
+    except MemoryError:
+        raise
+    except Exception as error:  # readers of damaged files raise all kinds
+        raise ValueError(f"the image cannot be decoded as {kind.name}: {error or type(error).__name__}") from error
 
 
 def refuse_broken_jpeg(data: np.ndarray) -> np.ndarray:

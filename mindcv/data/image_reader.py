@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..utils.registry import unknown_name_message
-from .decoding import Decoder
+from .decoding import Decoder, check_pixels
 from .image_check import checked_image
 from .randomness import dataset_seed
 from .samples import ArraySamples, Samples
@@ -252,7 +252,7 @@ def append_bad_sample(listing: str | os.PathLike[str], name: str, reason: str) -
 
 
 def find_bad_samples(samples: Samples, workers: int) -> dict[int, str]:
-    """Reads and checks all samples.
+    """Reads and decodes all samples.
 
     Args:
         samples: The samples.
@@ -264,7 +264,7 @@ def find_bad_samples(samples: Samples, workers: int) -> dict[int, str]:
 
     def reason(number: int) -> str | None:
         try:
-            checked_image(samples.read(number))
+            check_pixels(samples.read(number))
         except (OSError, ValueError) as error:
             return reason_of(error)
         return None

@@ -97,9 +97,14 @@ def create_loader(
         dataset = dataset.rename(label_column, "label")
     is_ours = hasattr(_source_of(dataset), "samples")
     is_batched = False
-    if not separate and hasattr(dataset, "decoded_by"):
-        whole = batch_size if isinstance(batch_size, int) and target_transform is None else None
-        dataset, transform, is_batched = _decode_as_read(dataset, transform, whole, drop_remainder, stage)
+    if hasattr(dataset, "decoded_by"):
+        if separate:
+            first, policy, last = transform
+            dataset, first, _ = _decode_as_read(dataset, first, None, drop_remainder, stage)
+            transform = first, policy, last
+        else:
+            whole = batch_size if isinstance(batch_size, int) and target_transform is None else None
+            dataset, transform, is_batched = _decode_as_read(dataset, transform, whole, drop_remainder, stage)
     if target_transform is not None or not is_ours:
         dataset = dataset.map(target_transform or transforms.TypeCast(ms.int32), "label", **stage)
     if _decodes(transform) and not is_ours:
@@ -191,7 +196,8 @@ def _decodes(transform: Callable | Sequence) -> bool:
 def _map_splits(dataset: ds.Dataset, transform: Sequence, stage: dict) -> ds.Dataset:
     """Gives each sample a clean image and augmented ones, in a column each. All come from the same crop."""
     first, policy, last = transform
-    dataset = dataset.map(first, "image", **stage)
+    if first:
+        dataset = dataset.map(first, "image", **stage)
     dataset = dataset.map(_copy_image, "image", _SPLIT_COLUMNS, **stage)
     for number, column in enumerate(_SPLIT_COLUMNS):
         operations = [*(_salted(policy, number) if number else []), *last]

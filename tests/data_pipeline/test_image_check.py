@@ -142,7 +142,7 @@ PNG = encode(kind="PNG")
         (encode(kind="TIFF")[:200], "the image cannot be decoded"),
         (encode(kind="BMP")[:200], "the image cannot be decoded"),
         (b"GIF89a" + bytes(20), "the image cannot be decoded"),
-        (encode(progressive=True)[:-200], "the image cannot be decoded: image file is truncated"),
+        (encode(progressive=True)[:-200], "the image cannot be decoded as JPEG: image file is truncated"),
     ],
 )
 def test_what_cannot_be_used_is_refused(data, reason):
