@@ -5,10 +5,8 @@ import contextlib
 import csv
 import glob
 import io
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mindcv.utils.fs import atomic_write, is_remote, local_path
@@ -123,13 +121,13 @@ def expand_inputs(inputs: Sequence[str], stdin: Iterable[str]) -> list[str]:
         elif is_remote(name):
             paths.append(name)
         elif local_path(name).is_dir():
-            paths += _found(name, (os.path.join(folder, file) for folder, _, files in os.walk(name) for file in files))
+            paths += _found(name, is_folder=True)
         elif name.lower().endswith(_LIST_SUFFIX):
             if not local_path(name).is_file():
                 raise FileNotFoundError(f"{name}: there is no such list of paths")
             paths += names_in(local_path(name).read_bytes())
         elif glob.has_magic(name) and not local_path(name).exists():
-            paths += _found(name, glob.glob(name, recursive=True))
+            paths += _found(name, is_folder=False)
         else:
             paths.append(name)
     if not paths:
@@ -142,13 +140,21 @@ def _stdin_lines() -> Iterator[str]:
     yield sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
 
 
-def _found(name: str, files: Iterable[str]) -> list[str]:
-    from mindcv.export.images import IMAGE_SUFFIXES
+def _found(name: str, is_folder: bool) -> list[str]:
+    """The images in a folder or of a glob; what is left out is counted on stderr."""
+    from mindcv.data.image_kinds import IMAGE_SUFFIXES, LeftOut, images_among, images_below
 
-    images = sorted(file for file in files if Path(file).suffix.lower() in IMAGE_SUFFIXES)
-    if not images:
-        raise ValueError(f"{name}: no images there ({' '.join(IMAGE_SUFFIXES)})")
-    return images
+    left_out = LeftOut()
+    if is_folder:
+        paths = sorted(images_below(name, left_out))
+    else:
+        paths = sorted(images_among(glob.glob(name, recursive=True), left_out))
+    if not paths:
+        others = f", only {left_out}" if left_out else ""
+        raise ValueError(f"{name}: no images there ({' '.join(IMAGE_SUFFIXES)}){others}")
+    if left_out:
+        print(f"mindcv: {escaped(name)}: left out: {escaped(str(left_out))}", file=sys.stderr)
+    return paths
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Datasets by name: image folders and packed sets, lists, tar shards, MindRecord, cifar, mnist, the embedded digits."""
 
+import functools
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -209,6 +210,8 @@ def create_dataset(
     if download and spec is not None:
         spec.download(str(root)).download()
     samples = find_samples(name, str(root), split, **options)
+    if samples.left_out:
+        _log_left_out(f"{root}, {split or 'all'}: left out: {samples.left_out}")
     if class_names or num_classes:
         number = num_classes or len(class_names or ())
         what = f"the split {split!r} of {root}" if root else f"the split {split!r} of {name}"
@@ -259,6 +262,12 @@ def create_dataset(
             reader.decoding(decode), order, columns, *batch, **stage
         )
     return dataset
+
+
+@functools.cache
+def _log_left_out(text: str) -> None:
+    """Once a process, however often a split is opened."""
+    _logger.warning("%s", text)
 
 
 def _read_by(

@@ -10,23 +10,21 @@ import numpy as np
 
 from ..utils.fs import is_remote, local_path
 from ..utils.registry import suggest
+from .image_kinds import IMAGE_SUFFIXES, LeftOut, is_hidden, is_image_name, reason_to_leave_out
 from .packed import find_packed, is_packed
 from .samples import FileSamples, Samples, scan_classes
 
 _logger = logging.getLogger(__name__)
 
-__all__ = ["IMAGE_EXTENSIONS", "check_folder", "choose_split", "find_image_folder", "find_splits", "listing"]
+__all__ = ["check_folder", "choose_split", "find_image_folder", "find_splits", "listing"]
 
 _SPLITS = ("train", "val", "test")
-# Each in the spellings that occur.
-_SUFFIXES = ("jpg", "jpeg", "png", "bmp", "webp", "tif", "tiff", "gif")
-IMAGE_EXTENSIONS = [f".{spelling}" for s in _SUFFIXES for spelling in (s, s.upper(), s.capitalize())]
 
 
 def folder_names(folder: Path) -> list[str]:
     """Names of the folders inside `folder`, sorted as class numbers are given; hidden ones are left out."""
     with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        return sorted(entry.name for entry in entries if not is_hidden(entry.name) and entry.is_dir())
 
 
 def listing(names: Iterable[str], most: int = 10) -> str:
@@ -104,7 +102,7 @@ def find_image_folder(
         split: Folder of the split; '' when `root` holds the classes.
         hint: What to add to a message about a missing folder.
         class_indexing: Class folders and their labels. None: all folders, numbered in the order of their names.
-        extensions: Endings of image files. None: those that can be decoded.
+        extensions: Endings of image files. None: those of the kinds that can be decoded, in any case of letters.
         class_split: The split that a network learns from, where it is another one: labels are the numbers of its class
             folders, so that a split that lacks some of them has the same numbers. None, or not there: its own.
 
@@ -112,7 +110,6 @@ def find_image_folder(
         FileNotFoundError: A folder is not there.
         ValueError: There are no classes, none of them has an image, or `class_split` lacks one.
     """
-    extensions = IMAGE_EXTENSIONS if extensions is None else extensions
     root_folder = check_folder(root, name, hint)
     if is_packed(root_folder):
         return find_packed(root_folder, split)
@@ -126,12 +123,12 @@ def find_image_folder(
     absent = [c for c in classes if not (folder / c).is_dir()]
     if absent:
         raise FileNotFoundError(f"class_indexing: {str(folder)!r} has no folders {listing(absent)}")
-    names, counts = scan_classes(folder, classes, extensions)
+    names, counts, left_out = scan_classes(folder, classes, extensions)
     empty = [c for c, count in zip(classes, counts, strict=True) if count == 0]
     if len(empty) == len(classes):
         raise ValueError(
             f"none of the {len(classes)} class folders in {str(folder)!r} has an image: {listing(empty)}; "
-            f"add images ({listing(sorted({e.lower() for e in extensions}))})"
+            f"add images ({listing(extensions or IMAGE_SUFFIXES)}){f'. Left out: {left_out}' if left_out else ''}"
         )
     if empty:
         # A class that has none of a split's images is a class all the same.
@@ -141,7 +138,20 @@ def find_image_folder(
     indexing = class_indexing or {c: i for i, c in enumerate(known or classes)}
     labels = np.repeat(np.array([indexing[c] for c in classes], np.int32), counts)
     class_names = sorted(indexing, key=indexing.__getitem__)
-    return FileSamples(folder, names, labels, max(indexing.values()) + 1, class_names, has_class_folders=True)
+    samples = FileSamples(folder, names, labels, max(indexing.values()) + 1, class_names, has_class_folders=True)
+    _note_files_beside(folder, left_out)
+    samples.left_out = left_out
+    return samples
+
+
+def _note_files_beside(folder: Path, left_out: LeftOut) -> None:
+    """Notes what lies beside the class folders and may have been meant as a sample or a class."""
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if is_hidden(entry.name):
+                left_out.add("hidden", entry.path)
+            elif not entry.is_dir() and reason_to_leave_out(entry.path) is None:
+                left_out.add("beside", entry.path)
 
 
 def _classes_of(root: Path, class_split: str | None, folder: Path) -> list[str] | None:
@@ -180,7 +190,7 @@ def find_splits(root: str) -> list[str]:
         ValueError: There are no class folders.
     """
     folder = check_folder(root, "imagenet")
-    splits = [name for name in folder_names(folder) if folder_names(folder / name)]
+    splits = [name for name in folder_names(folder) if _is_split(folder / name)]
     if splits:
         return splits
     if not folder_names(folder):
@@ -188,3 +198,10 @@ def find_splits(root: str) -> list[str]:
             f"{str(folder)!r} has no folders <split>/<class> or <class>; name other datasets with --dataset"
         )
     return [folder.resolve().name]
+
+
+def _is_split(folder: Path) -> bool:
+    """Whether a folder has class folders; a class, which may have folders inside too, has images."""
+    if not folder_names(folder):
+        return False
+    return folder.name in _SPLITS or not any(is_image_name(name) and not is_hidden(name) for name in os.listdir(folder))

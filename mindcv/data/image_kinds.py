@@ -4,9 +4,10 @@ Files are found by their names and decoded by their first bytes, so a PNG that i
 """
 
 import functools
+import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
@@ -19,6 +20,7 @@ __all__ = [
     "ImageKind",
     "LeftOut",
     "has_hidden_part",
+    "images_among",
     "images_below",
     "is_hidden",
     "is_image_name",
@@ -199,6 +201,15 @@ class LeftOut:
         most = [suffix for suffix, _ in counts.most_common(_MOST_SUFFIXES)]
         return ", ".join(most) + (" ..." if len(counts) > len(most) else "")
 
+    def to_bytes(self) -> bytes:
+        """All of it, for a file."""
+        return os.fsencode(json.dumps(self.files, ensure_ascii=False))
+
+    @classmethod
+    def of_bytes(cls, data: bytes) -> "LeftOut":
+        """Reads what `to_bytes` made."""
+        return cls([(str(reason), str(name)) for reason, name in json.loads(os.fsdecode(data))])
+
     def described(self) -> Iterator[tuple[str, str]]:
         """Name of each file and the reason in words."""
         for reason, name in self.files:
@@ -206,24 +217,28 @@ class LeftOut:
 
 
 def images_below(folder: str | os.PathLike[str], left_out: LeftOut) -> Iterator[str]:
-    """Paths of the images in a folder and all folders in it, links to folders not followed; others are noted.
+    """Paths of the images in a folder and all folders in it but hidden ones; links to folders are not followed.
 
     Args:
         folder: The folder.
-        left_out: Where files that are no samples are noted.
+        left_out: Where files that are no images, and hidden folders, are noted.
     """
     for place, folders, files in os.walk(folder):
         for name in sorted(folders):
             if is_hidden(name):
                 left_out.add("hidden", os.path.join(place, name))
         folders[:] = sorted(name for name in folders if not is_hidden(name))
-        for name in sorted(files):
-            path = os.path.join(place, name)
-            reason = reason_to_leave_out(path)
-            if reason is None:
-                yield path
-            else:
-                left_out.add(reason, path)
+        yield from images_among((os.path.join(place, name) for name in sorted(files)), left_out)
+
+
+def images_among(paths: Iterable[str], left_out: LeftOut) -> Iterator[str]:
+    """Those paths that are images; other files are noted, folders passed over."""
+    for path in paths:
+        reason = reason_to_leave_out(path)
+        if reason is None:
+            yield path
+        elif not os.path.isdir(path):
+            left_out.add(reason, path)
 
 
 def reason_to_leave_out(path: str) -> str | None:
@@ -233,4 +248,4 @@ def reason_to_leave_out(path: str) -> str | None:
         return "hidden"
     if not is_image_name(name):
         return "unknown"
-    return "special" if os.path.exists(path) and not os.path.isfile(path) else None
+    return "special" if os.path.exists(path) and not os.path.isfile(path) else None  # of what is gone, reading tells

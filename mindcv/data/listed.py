@@ -1,6 +1,9 @@
 """Images by a CSV or TSV list of paths and labels, one label a sample or several."""
 
 import csv
+import io
+import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +11,8 @@ import numpy as np
 from ..utils.registry import suggest
 from ..utils.text import names_in
 from .image_folder import check_folder, listing
+from .image_kinds import LeftOut, has_hidden_part, is_hidden
+from .labels import class_number, numbers_by_name
 from .samples import FileSamples, Names
 
 __all__ = ["find_listed", "read_class_names"]
@@ -16,6 +21,7 @@ _PATH_COLUMNS = ("path", "image", "file", "filename", "image_path")
 _LABEL_COLUMNS = ("label", "class", "target")
 _LABELS_COLUMNS = ("labels", "classes", "tags", "targets")
 _SEPARATORS = ";|"
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf)", re.ASCII | re.IGNORECASE)
 
 
 def find_listed(root: str, split: str) -> FileSamples:
@@ -28,7 +34,8 @@ def find_listed(root: str, split: str) -> FileSamples:
     * a column for each class, of zeros and ones.
 
     Labels that are all whole numbers are taken as they are, names are numbered in sorted order. `class_names.txt`
-    beside the list, one name a line, fixes the numbers of names, also for a split in which not all occur.
+    beside the list, one name a line, fixes the numbers of names, also for a split in which not all occur. Lines whose
+    path is hidden (`._0.png`, `.cache/0.png`) are left out; what has an unusual ending is read all the same.
 
     Raises:
         FileNotFoundError: There is no list.
@@ -36,10 +43,7 @@ def find_listed(root: str, split: str) -> FileSamples:
     """
     folder = check_folder(root, "csv")
     path = _list_path(folder, split)
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.reader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
-        header = [name.strip() for name in next(rows, [])]
-        lines = [(number, [cell.strip() for cell in row]) for number, row in enumerate(rows, 2) if any(row)]
+    header, lines = _rows(path)
     if len(header) < 2 or header[0].lower() not in _PATH_COLUMNS:
         raise ValueError(
             f"{path}: the first line must name the columns, first one of {', '.join(_PATH_COLUMNS)}, then the labels; "
@@ -50,22 +54,51 @@ def find_listed(root: str, split: str) -> FileSamples:
     for number, row in lines:
         if len(row) != len(header):
             raise ValueError(f"{path}, line {number}: {len(row)} columns in place of {len(header)}")
+    left_out = LeftOut()
+    for number, row in lines:
+        if _is_hidden_path(row[0]):
+            left_out.add("hidden", f"{path}, line {number}: {row[0]}")
+    lines = [(number, row) for number, row in lines if not _is_hidden_path(row[0])]
     known = read_class_names(folder)
     kind = header[1].lower()
+    names: list[str] | None
     if len(header) > 2 or kind not in (*_LABEL_COLUMNS, *_LABELS_COLUMNS):
-        labels, names = _one_column_each(path, header[1:], lines), header[1:]
+        labels, names, num_classes = _one_column_each(path, header[1:], lines), header[1:], len(header) - 1
     elif kind in _LABEL_COLUMNS:
-        numbers, names = _numbered(path, [(number, [row[1]]) for number, row in lines], known)
+        numbers, names, num_classes = _numbered(path, [(number, [row[1]]) for number, row in lines], known)
         labels = np.array([own[0] for own in numbers], np.int32)
     else:
         cells = [(number, _separated(row[1])) for number, row in lines]
-        numbers, names = _numbered(path, cells, known)
-        labels = np.zeros((len(lines), len(names)), np.float32)
+        numbers, names, num_classes = _numbered(path, cells, known)
+        labels = np.zeros((len(lines), num_classes), np.float32)
         for row_number, own in enumerate(numbers):
             labels[row_number, own] = 1.0
-    paths = [row[0] for _, row in lines]
-    is_plain = all(name.isdigit() for name in names)
-    return FileSamples(folder, Names.of(paths), labels, len(names), None if is_plain else list(names))
+    samples = FileSamples(folder, Names.of([row[0] for _, row in lines]), labels, num_classes, names)
+    samples.left_out = left_out
+    return samples
+
+
+def _rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The names of the columns, and the cells of each line that is not empty, with its number."""
+    data = path.read_bytes()
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"{path}, line {line}: the byte 0x{data[error.start]:02x} there is not UTF-8; save the list as UTF-8"
+        ) from error
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if path.suffix == ".tsv" else ",")
+    try:
+        header = [name.strip() for name in next(rows, [])]
+        return header, [(rows.line_num, [cell.strip() for cell in row]) for row in rows if any(row)]
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {rows.line_num}: {error}") from error
+
+
+def _is_hidden_path(path: str) -> bool:
+    """Of an absolute path only the file's own name counts, since data may lie in somebody's `.cache`."""
+    return is_hidden(os.path.basename(path)) if os.path.isabs(path) else has_hidden_part(path)
 
 
 def _list_path(folder: Path, split: str) -> Path:
@@ -96,21 +129,20 @@ def _separated(cell: str) -> list[str]:
 
 def _numbered(
     path: Path, cells: list[tuple[int, list[str]]], known: list[str] | None
-) -> tuple[list[list[int]], list[str]]:
-    """Numbers of the labels of each line, and the names by number."""
+) -> tuple[list[list[int]], list[str] | None, int]:
+    """Numbers of the labels of each line, the names by number where there are any, and how many classes there are."""
     seen = {label for _, labels in cells for label in labels}
-    if known is None and all(label.isdigit() for label in seen):
-        names = [str(number) for number in range(max((int(label) for label in seen), default=0) + 1)]
-    else:
-        names = known if known is not None else sorted(seen)
-    number_of = {name: number for number, name in enumerate(names)}
-    for number, labels in cells:
-        unknown = next((label for label in labels if label not in number_of), None)
-        if unknown is not None:
-            raise ValueError(
-                f"{path}, line {number}: the label {unknown!r} is not in class_names.txt{suggest(unknown, names)}"
-            )
-    return [[number_of[label] for label in labels] for _, labels in cells], names
+    names = known
+    # One that looks like a number, such as 1.0 or -1, is no name, unless class_names.txt says so.
+    if known is None and not any(_NUMBER.fullmatch(label) for label in seen):
+        names = sorted(seen)
+    number_of = None if names is None else numbers_by_name(names, path.with_name("class_names.txt"))
+    numbers = [
+        [class_number(label, number_of, f"{path}, line {number}") for label in labels] for number, labels in cells
+    ]
+    if names is not None:
+        return numbers, names, len(names)
+    return numbers, None, max((number for own in numbers for number in own), default=0) + 1
 
 
 def _one_column_each(path: Path, names: list[str], lines: list[tuple[int, list[str]]]) -> np.ndarray:

@@ -13,6 +13,8 @@ from typing import IO, Any
 import numpy as np
 
 from ..utils.registry import suggest
+from .image_kinds import is_hidden
+from .labels import class_number
 from .samples import Names, StoredSamples
 
 __all__ = ["MANIFEST", "find_mindrecord", "find_packed", "index_shard", "is_packed", "read_manifest"]
@@ -146,10 +148,7 @@ def index_shard(path: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
     pages = np.array([row[:3] for row in rows], np.int64).reshape(-1, 3)
     starts = header["header_size"] + pages[:, 0] * header["page_size"] + pages[:, 1] + _LENGTH_BYTES
     sizes = pages[:, 2] - pages[:, 1] - _LENGTH_BYTES
-    try:
-        labels = np.array([int(row[3]) for row in rows], np.int32)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: its labels are no whole numbers ({error})") from error
+    labels = np.array([class_number(row[3], None, f"{path}: {row[4]}") for row in rows], np.int32)
     return np.stack([starts, sizes], 1), labels, [str(row[4]) for row in rows]
 
 
@@ -183,7 +182,7 @@ def find_mindrecord(root: str, split: str) -> StoredSamples:
         return find_packed(folder, split)
     # MindSpore numbers several files as train.mindrecord0, train.mindrecord1 and so on.
     patterns = [f"{split}/*.mindrecord*", f"{split}*.mindrecord*"] if split else ["*.mindrecord*"]
-    found = (sorted(path for path in folder.glob(pattern) if path.suffix != ".db") for pattern in patterns)
+    found = (sorted(path for path in folder.glob(pattern) if _is_shard(path)) for pattern in patterns)
     shards = next((paths for paths in found if paths), [])
     if not shards:
         raise FileNotFoundError(f"split {split!r}: there are no files {folder / split}*.mindrecord")
@@ -192,9 +191,13 @@ def find_mindrecord(root: str, split: str) -> StoredSamples:
         [np.insert(places, 0, number, axis=1) for number, (places, _, _) in enumerate(parts)], axis=0
     )
     labels = np.concatenate([labels for _, labels, _ in parts])
-    if not len(labels) or labels.min() < 0:
-        raise ValueError(f"the MindRecord files of {folder} hold no samples, or labels below 0")
+    if not len(labels):
+        raise ValueError(f"the MindRecord files of {folder} hold no samples")
     class_names = read_class_names(folder)
     num_classes = max(int(labels.max()) + 1, len(class_names or ()))
     names = Names.of([name for _, _, names in parts for name in names])
     return StoredSamples(shards, places, labels, num_classes, class_names, names)
+
+
+def _is_shard(path: Path) -> bool:
+    return path.suffix != ".db" and not is_hidden(path.name) and path.is_file()

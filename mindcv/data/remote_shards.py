@@ -26,6 +26,7 @@ from ..utils.remote import Entry, RemoteError, files_below, find_file
 from ..utils.text import names_in
 from ..utils.transfer import download
 from .distributed_sampler import Windows
+from .image_kinds import LeftOut, has_hidden_part
 from .packed import MANIFEST, parse_manifest, read_index, split_facts
 from .samples import Names, StoredSamples, read_arrays, write_arrays
 from .tar_shards import index_tar
@@ -36,6 +37,8 @@ _logger = logging.getLogger(__name__)
 
 CACHE_VARIABLE = "MINDCV_CACHE_GB"
 _CACHE_GB = 100.0
+# Of the lists of samples that are kept.
+_INDEX_VERSION = 2
 _KINDS = ("imagenet", "mindrecord", "tar")
 
 
@@ -342,7 +345,7 @@ def _find_packed(root: str, split: str) -> RemoteSamples:
 def _find_tar(root: str, split: str) -> RemoteSamples:
     """Tar shards `root/<split>/*.tar` or `root/<split>*.tar`, which are read once to find where their samples are."""
     there = files_below(root)
-    found = sorted(name for name in there if name.endswith(".tar"))
+    found = sorted(name for name in there if name.endswith(".tar") and not has_hidden_part(name))
     chosen = [name for name in found if split and name.startswith(f"{split}/")]
     chosen = chosen or [name for name in found if name.startswith(split) and "/" not in name]
     if not chosen:
@@ -355,30 +358,34 @@ def _find_tar(root: str, split: str) -> RemoteSamples:
         Shard(f"{root}/{name}", entry.size, "", entry.tag, entry.modified_s)
         for name, entry in zip(chosen, entries, strict=True)
     ]
-    cache = ShardCache(shards)
-    key = hashlib.sha256(" ".join(shard.name for shard in shards).encode()).hexdigest()[:24]
-    path = Path(get_default_download_root()) / "index" / f"{key}.npz"
-    arrays = read_arrays(path, ("places", "labels", "text", "ends"))
-    if arrays is None:
-        arrays = _index_tars(cache)
-        write_arrays(path, arrays)
-    names = None
+    class_names = None
     if "class_names.txt" in there:
         with open_file(f"{root}/class_names.txt") as file:
-            names = names_in(file.read())
-    num_classes = max(int(arrays["labels"].max()) + 1, len(names or ()))
+            class_names = names_in(file.read())
+    cache = ShardCache(shards)
+    # Labels may be names, so what is known of the shards goes with those.
+    question = repr((_INDEX_VERSION, [shard.name for shard in shards], class_names))
+    key = hashlib.sha256(question.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+    path = Path(get_default_download_root()) / "index" / f"{key}.npz"
+    arrays = read_arrays(path, ("places", "labels", "text", "ends", "left_out"))
+    if arrays is None:
+        arrays = _index_tars(cache, class_names)
+        write_arrays(path, arrays)
+    num_classes = max(int(arrays["labels"].max()) + 1, len(class_names or ()))
     texts = Names(arrays["text"], arrays["ends"])
-    return RemoteSamples(shards, arrays["places"], arrays["labels"], num_classes, names, texts, cache=cache)
+    samples = RemoteSamples(shards, arrays["places"], arrays["labels"], num_classes, class_names, texts, cache=cache)
+    samples.left_out = LeftOut.of_bytes(arrays["left_out"].tobytes())
+    return samples
 
 
-def _index_tars(cache: ShardCache) -> dict[str, np.ndarray]:
+def _index_tars(cache: ShardCache, class_names: list[str] | None) -> dict[str, np.ndarray]:
     _logger.info("%d tar shards are read once, to find their samples", len(cache.shards))
     cache.expect(np.arange(len(cache.shards)))
-    places, labels, names = [], [], []
+    places, labels, names, left_out = [], [], [], LeftOut()
     for number, shard in enumerate(cache.shards):
         cache.open(number)
         with cache.path(number).open("rb") as file:
-            for name, label, offset, size in index_tar(file, shard.url):
+            for name, label, offset, size in index_tar(file, shard.url, class_names, left_out):
                 places.append((number, offset, size))
                 labels.append(label)
                 names.append(name)
@@ -391,4 +398,5 @@ def _index_tars(cache: ShardCache) -> dict[str, np.ndarray]:
         "labels": np.array(labels, np.int32),
         "text": texts.text,
         "ends": texts.ends,
+        "left_out": np.frombuffer(left_out.to_bytes(), np.uint8),
     }

@@ -8,15 +8,16 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 import numpy as np
 
 from ..utils.cache import get_default_download_root
-from ..utils.fs import atomic_write
+from ..utils.fs import atomic_write, read_local
 from .distributed_sampler import Windows
+from .image_kinds import IMAGE_SUFFIXES, LeftOut, images_below, is_hidden, is_image_name
 
 __all__ = ["ArraySamples", "FileSamples", "Names", "Samples", "StoredSamples", "Subset", "scan_classes"]
 
@@ -26,7 +27,7 @@ _logger = logging.getLogger(__name__)
 CACHED_FROM = 20_000
 # A folder that was changed so lately may change again without its time stamp showing it.
 _SETTLED_S = 2.0
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 
 
 class Samples(Protocol):
@@ -37,12 +38,14 @@ class Samples(Protocol):
         num_classes: Number of classes.
         class_names: Their names by label; None when there are none.
         windows: See `Shared`.
+        left_out: See `Shared`.
     """
 
     labels: np.ndarray
     num_classes: int
     class_names: list[str] | None
     windows: Windows | None
+    left_out: LeftOut
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -89,9 +92,11 @@ class Shared:
 
     Attributes:
         windows: In what order samples can be had quickly. None: in any.
+        left_out: Files that lie among the samples and are none.
     """
 
     windows: Windows | None = None
+    left_out = LeftOut()
 
     def expect(self, numbers: np.ndarray) -> None:
         """Is told which samples will be read in an epoch, in order, so that they may be fetched ahead."""
@@ -137,8 +142,7 @@ class FileSamples(Shared):
 
     def read(self, index: int) -> bytes:
         """The file's bytes."""
-        with open(self.name(index), "rb", buffering=0) as file:
-            return file.read()
+        return read_local(self.name(index))
 
 
 class StoredSamples(Shared):
@@ -254,6 +258,7 @@ class Subset(Shared):
         self.labels = samples.labels[numbers]
         self.num_classes = samples.num_classes
         self.class_names = samples.class_names
+        self.left_out = samples.left_out
         if samples.windows is not None:
             self.windows = Windows(samples.windows.shards[numbers], samples.windows.size)
 
@@ -273,7 +278,9 @@ class Subset(Shared):
         return self.samples.read(self.numbers[index])
 
 
-def scan_classes(folder: Path, classes: Sequence[str], extensions: Sequence[str]) -> tuple[Names, np.ndarray]:
+def scan_classes(
+    folder: Path, classes: Sequence[str], extensions: Sequence[str] | None = None
+) -> tuple[Names, np.ndarray, LeftOut]:
     """Lists `folder/class/image` for the given classes, each sorted by name; links are followed.
 
     The list of a large set is kept in a file below `get_default_download_root()` and read from there as long as no
@@ -282,29 +289,55 @@ def scan_classes(folder: Path, classes: Sequence[str], extensions: Sequence[str]
     Args:
         folder: The folder of the classes.
         classes: Their folders.
-        extensions: Endings of image files.
+        extensions: Endings of image files. None: those of the kinds that can be decoded, in any case of letters.
 
     Returns:
-        Paths from `folder`, and how many each class has, int64.
+        Paths from `folder`, how many each class has, int64, and what is left out.
     """
     changed = np.array([os.stat(folder / name).st_mtime_ns for name in classes], np.int64)
-    question = repr((_CACHE_VERSION, str(folder.resolve()), list(classes), sorted(extensions)))
+    endings = sorted(IMAGE_SUFFIXES if extensions is None else extensions)
+    question = repr((_CACHE_VERSION, str(folder.resolve()), list(classes), extensions is None, endings))
     key = hashlib.sha256(question.encode("utf-8", "surrogateescape")).hexdigest()[:24]
     path = Path(get_default_download_root()) / "index" / f"{key}.npz"
-    cached = read_arrays(path, ("changed", "text", "ends", "counts"))
+    cached = read_arrays(path, ("changed", "text", "ends", "counts", "left_out"))
     if cached is not None and np.array_equal(cached["changed"], changed):
-        return Names(cached["text"], cached["ends"]), cached["counts"]
-    wanted = tuple(extensions)
+        return Names(cached["text"], cached["ends"]), cached["counts"], LeftOut.of_bytes(cached["left_out"].tobytes())
+    is_image = is_image_name if extensions is None else lambda name: name.endswith(tuple(extensions))
     paths: list[str] = []
     counts = np.zeros(len(classes), np.int64)
+    left_out = LeftOut()
     for number, name in enumerate(classes):
-        files = sorted(file for file in os.listdir(folder / name) if file.endswith(wanted))
+        files = _images_of_class(str(folder / name), is_image, left_out)
         counts[number] = len(files)
         paths += [f"{name}/{file}" for file in files]
     names = Names.of(paths)
     if len(paths) >= CACHED_FROM and changed.max() < (time.time() - _SETTLED_S) * 1e9:
-        write_arrays(path, {"changed": changed, "text": names.text, "ends": names.ends, "counts": counts})
-    return names, counts
+        others = np.frombuffer(left_out.to_bytes(), np.uint8)
+        arrays = {"changed": changed, "text": names.text, "ends": names.ends, "counts": counts, "left_out": others}
+        write_arrays(path, arrays)
+    return names, counts, left_out
+
+
+def _images_of_class(folder: str, is_image: Callable[[str], bool], left_out: LeftOut) -> list[str]:
+    """Names of the images in a class folder, sorted; what else is there is noted."""
+    names = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            # Whether it is a regular file is known without asking the disk again, but for links.
+            if is_hidden(entry.name):
+                left_out.add("hidden", entry.path)
+            elif is_image(entry.name) and entry.is_file():
+                names.append(entry.name)
+            elif entry.is_dir():
+                for path in images_below(entry.path, LeftOut()):
+                    left_out.add("nested", path)
+            elif not is_image(entry.name):
+                left_out.add("unknown", entry.path)
+            elif os.path.exists(entry.path):
+                left_out.add("special", entry.path)
+            else:  # a link to what is gone: a sample that cannot be read
+                names.append(entry.name)
+    return sorted(names)
 
 
 def read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray] | None:

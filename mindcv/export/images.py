@@ -1,6 +1,5 @@
 """From a user's image to a network's input, by the same operations as `validate`."""
 
-import io
 import os
 import re
 import threading
@@ -9,15 +8,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..data.image_check import checked_image, to_rgb
+from ..data.decoding import decode_image
+from ..data.image_check import to_rgb
 from ..data.loader import explain_pipeline_error
 from ..data.preprocess import EvalPreprocess
-from ..utils.fs import open_file
+from ..utils.fs import read_bytes
 
-__all__ = ["IMAGE_SUFFIXES", "ImageReader", "name_of"]
-
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-
+__all__ = ["ImageReader", "name_of"]
 
 _NOT_THE_REASON = re.compile(r"^the data pipeline failed: |\.?\s*Dump the abnormal image.*")
 
@@ -45,36 +42,31 @@ class ImageReader:
             ValueError: It is not an image, or of a kind that is not known.
         """
         if isinstance(image, (str, os.PathLike)):
-            with open_file(image) as file:
-                image = file.read()
+            image = read_bytes(image)
         if isinstance(image, (bytes, bytearray)):
-            data = checked_image(bytes(image))
-            if self.channels == 3:
-                return self._run(np.frombuffer(data, np.uint8), encoded=True)
-            image = Image.open(io.BytesIO(data))
-        return self._run(self._pixels(image), encoded=False)
+            return self._run(decode_image(bytes(image)))
+        return self._run(self._pixels(image))
 
     def _pixels(self, image: Any) -> np.ndarray:
-        """Returns uint8 (H, W, channels)."""
+        """Returns uint8 (H, W, 1 or 3)."""
         if isinstance(image, Image.Image):
-            image = np.asarray(to_rgb(image) if self.channels == 3 else to_rgb(image).convert("L"))
+            image = np.asarray(to_rgb(image))
         if not isinstance(image, np.ndarray):
             kinds = "a path, bytes of an image file, a Pillow image or a numpy array"
             raise ValueError(f"an image is {kinds}, got {type(image).__name__}")
         if image.ndim == 2:
-            image = np.repeat(image[..., None], self.channels, axis=-1)
-        if image.ndim != 3 or image.shape[-1] != self.channels or image.dtype != np.uint8 or not image.size:
+            image = np.repeat(image[..., None], 3, axis=-1)
+        if image.ndim != 3 or image.shape[-1] not in (3, self.channels) or image.dtype != np.uint8 or not image.size:
             raise ValueError(
                 f"an array has to be uint8 (height, width, {self.channels}), RGB, got {image.dtype} {image.shape}"
             )
         return np.ascontiguousarray(image)
 
-    def _run(self, image: np.ndarray, encoded: bool) -> np.ndarray:
-        key = "encoded" if encoded else "pixels"
-        if not hasattr(self._own, key):
-            setattr(self._own, key, self.preprocess.operations(encoded, self.normalise))
+    def _run(self, image: np.ndarray) -> np.ndarray:
+        if not hasattr(self._own, "operations"):
+            self._own.operations = self.preprocess.operations(encoded=False, normalise=self.normalise)
         try:
-            for operation in getattr(self._own, key):
+            for operation in self._own.operations:
                 image = operation(image)
         except RuntimeError as error:
             reason = explain_pipeline_error(error) or str(error).strip().splitlines()[0]

@@ -4,9 +4,11 @@ A path with a scheme (`s3://`, `obs://`, `memory://` ...) goes through fsspec; e
 """
 
 import contextlib
+import errno
 import logging
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +43,44 @@ def open_file(path: str | os.PathLike[str], mode: str = "rb") -> IO[Any]:
     from .remote import open_remote
 
     return open_remote(os.fspath(path), mode)
+
+
+def read_local(path: str | os.PathLike[str]) -> bytes:
+    """Returns what is in a regular file; a pipe would wait for a writer, and a device has no end.
+
+    Raises:
+        OSError: It cannot be read, or is no regular file.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(handle)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file but a pipe, a socket or a device", os.fspath(path))
+        data = os.read(handle, status.st_size + 1)
+        if len(data) == status.st_size:
+            return data
+        # A file that grows, or one of more bytes than the system reads at once.
+        parts = [data]
+        while part := os.read(handle, 1 << 24):
+            parts.append(part)
+        return b"".join(parts)
+    finally:
+        os.close(handle)
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Returns what is in a local or remote file.
+
+    Raises:
+        OSError: It is not there, cannot be read, or is no regular file.
+        RemoteError: A remote place fails again and again.
+    """
+    if not is_remote(path):
+        return read_local(local_path(path))
+    with open_file(path) as file:
+        return file.read()
 
 
 def require_directory(path: str | os.PathLike[str], purpose: str) -> Path:

@@ -144,8 +144,8 @@ def test_tar_shards(image_folder, place):
         ([("../../etc/cron.jpg", b"x"), ("../../etc/cron.cls", b"0")], "refused the member '../../etc/cron.jpg'"),
         ([("/root/0.jpg", b"x")], "refused the member '/root/0.jpg'"),
         ([("0.jpg", "/etc/passwd"), ("0.cls", b"0")], "refused the member '0.jpg': it is a link"),
-        ([("0.jpg", b"x")], "the sample '0' has no label"),
-        ([("0.jpg", b"x"), ("0.cls", b"cat")], "the sample '0' has no label"),
+        ([("0.jpg", b"x")], r"the image '0.jpg' has no label; expected 0.cls or 0.json \(with 'label'\)"),
+        ([("0.jpg", b"x"), ("0.cls", b"cat")], "0.cls: the label 'cat' is no class; allowed are whole numbers from 0"),
         ([("0.txt", b"x")], "hold no samples"),
     ],
 )

@@ -12,7 +12,7 @@ from mindspore.dataset import vision
 from PIL import Image, ImageOps
 
 from mindcv.data import create_dataset, create_loader, create_transforms, decoding, epoch_batches
-from mindcv.data.decoding import RandomCrop, WholeImage, decoder_of
+from mindcv.data.decoding import RandomBox, RandomCrop, WholeImage, decoder_of
 from mindcv.data.image_check import checked_image
 from mindcv.data.samples import FileSamples
 
@@ -306,8 +306,10 @@ def test_only_what_is_done_the_same_is_taken_over():
     decode, rest = decoder_of([crop, flip, len])
     assert (decode.size, decode.scale, decode.ratio, decode.hflip) == ((32, 32), (0.2, 0.9), (0.8, 1.2), 0.25)
     assert rest == [len]
-    bicubic = vision.RandomCropDecodeResize(32, interpolation=vision.Inter.BICUBIC)
-    assert decoder_of([bicubic]) is None
+    bicubic = vision.RandomCropDecodeResize(32, (0.2, 0.9), (0.8, 1.2), interpolation=vision.Inter.BICUBIC)
+    decode, rest = decoder_of([bicubic, flip])
+    assert (type(decode), decode.size, decode.scale, decode.ratio) == (RandomBox, (32, 32), (0.2, 0.9), (0.8, 1.2))
+    assert [type(operation) for operation in rest] == [vision.Resize, vision.RandomHorizontalFlip]
     assert decoder_of([vision.Resize(32)]) is None
     assert decoder_of([vision.Decode(to_pil=True)]) is None
     assert decoder_of([vision.RandomCropDecodeResize(32, max_attempts=3)]) is None
