@@ -24,6 +24,7 @@ from .data import (
     create_transforms,
     divide,
     epoch_batches,
+    evaluation_policy,
     get_class_names,
     get_num_classes,
     get_samples,
@@ -125,6 +126,14 @@ def build_train_loader(cfg: Config, outputs: ModelOutputs | None = None) -> tupl
         cfg: The config.
         outputs: What the model's outputs mean, as for `build_eval_loader`.
     """
+    separate = cfg.aug_splits > 0
+    transforms = create_transforms(
+        cfg.dataset,
+        is_training=True,
+        separate=separate,
+        in_channels=cfg.in_channels,
+        **cfg.arguments("create_transforms"),
+    )
     split, part = _splits(cfg)[0]
     dataset, num_classes = _build_dataset(
         cfg,
@@ -139,10 +148,6 @@ def build_train_loader(cfg: Config, outputs: ModelOutputs | None = None) -> tupl
         bad_samples_file=Path(cfg.ckpt_save_dir) / "bad_samples.tsv",
     )
     _require_classes(dataset, num_classes, cfg)
-    separate = cfg.aug_splits > 0
-    transforms = create_transforms(
-        cfg.dataset, is_training=True, separate=separate, **cfg.arguments("create_transforms")
-    )
     loader = create_loader(
         dataset,
         cfg.batch_size,
@@ -194,9 +199,11 @@ def build_eval_loader(
         FileNotFoundError: The data is not there.
         ValueError: It does not fit the model.
     """
+    if transforms is None:
+        transforms = create_transforms(
+            cfg.dataset, is_training=False, in_channels=cfg.in_channels, **cfg.arguments("create_transforms")
+        )
     split, part = _splits(cfg)[1]
-    # A sample in another one's place would count twice.
-    bad_samples = "skip" if cfg.bad_samples == "replace" else cfg.bad_samples or "error"
     dataset, num_classes = _build_dataset(
         cfg,
         split,
@@ -204,12 +211,10 @@ def build_eval_loader(
         part=part,
         shuffle=cfg.eval_shuffle,
         shard_batch=cfg.batch_size,
-        bad_samples=bad_samples,
+        bad_samples=evaluation_policy(cfg.bad_samples),
         # A split that lacks a class of the training split must not number the others anew.
         class_split=cfg.train_split,
     )
-    if transforms is None:
-        transforms = create_transforms(cfg.dataset, is_training=False, **cfg.arguments("create_transforms"))
     loader = create_loader(dataset, cfg.batch_size, transform=transforms, num_parallel_workers=cfg.num_parallel_workers)
     loader.num_shards = dataset.num_shards
     return loader, num_classes

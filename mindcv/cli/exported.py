@@ -66,8 +66,15 @@ def main(cfg: Config) -> None:
 def _check_preprocess(cfg: Config, preprocess: "EvalPreprocess") -> None:
     """Refuses keys that were given and that the file, which has the last word, contradicts."""
     from mindcv.data import EvalPreprocess
+    from mindcv.data.preprocess import check_channels
 
-    wanted = EvalPreprocess.from_config(cfg)
+    channels = len(preprocess.mean)
+    check_channels(channels)
+    if "in_channels" in cfg.model_fields_set and cfg.in_channels != channels:
+        raise ValueError(
+            f"in_channels: got {cfg.in_channels}, but {cfg.model} was exported for {channels}; leave it out"
+        )
+    wanted = EvalPreprocess.from_config(cfg.model_copy(update={"in_channels": channels}))
     fields = {"image_resize": "image_size", "crop_pct": "crop_pct", "interpolation": "interpolation"}
     for key, field in {**fields, "mean": "mean", "std": "std"}.items():
         if key in cfg.model_fields_set and getattr(wanted, field) != getattr(preprocess, field):

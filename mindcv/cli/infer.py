@@ -70,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from mindcv.data import read_class_names
+    from mindcv.data.preprocess import check_channels
     from mindcv.engine import setup_run
     from mindcv.export import Classifier
     from mindcv.export.runtime import read_key
@@ -83,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
         workers=args.workers,
         key=read_key(args.key_file) if args.key_file else None,
     )
+    check_channels(len(classifier.preprocess.mean))
     num_bad = 0
 
     def counted() -> Iterator["Prediction"]:

@@ -29,6 +29,8 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
+from ..utils.pixel_scale import unit_scale_problem
+
 _NONE_WORDS = ("", "none", "null", "~")
 _BRACKETS = "[]() \t"
 
@@ -365,9 +367,15 @@ class AugmentationKeys(Section):
         10, "Tries to place the erased rectangle before the image is left as it is.", ge=1, le=10000
     )
     mean: Channels = key(
-        (0.485 * 255, 0.456 * 255, 0.406 * 255), "Mean that is taken off each channel.", unit="0 to 255"
+        (0.485 * 255, 0.456 * 255, 0.406 * 255),
+        "Mean that is taken off each channel; one number counts for all.",
+        unit="0 to 255",
     )
-    std: Deviations = key((0.229 * 255, 0.224 * 255, 0.225 * 255), "What each channel is divided by.", unit="0 to 255")
+    std: Deviations = key(
+        (0.229 * 255, 0.224 * 255, 0.225 * 255),
+        "What each channel is divided by; one number counts for all.",
+        unit="0 to 255",
+    )
     normalize_on_device: bool = key(
         False, "Hand out pixels as uint8; normalising, mixup and cutmix are then done on the device."
     )
@@ -398,7 +406,7 @@ class ModelKeys(Section):
         "mobilenet_v2_035_224", "Name of the model.", keyword="model_name", old=("backbone", "arch", "network")
     )
     num_classes: int | None = key(None, "Classes; None takes the dataset's.", ge=1, le=10_000_000)
-    in_channels: int = key(3, "Channels of the input.", ge=1, le=65536)
+    in_channels: int = key(3, "Channels of the input: 3 (RGB), or 1 for grey images.", ge=1, le=65536)
     drop_rate: Rate | None = key(None, "Dropout before the classifier; None is the model's own.")
     drop_path_rate: Rate | None = key(None, "Stochastic depth; None is the model's own.")
     pretrained: Annotated[bool | str, Words("True, False, a tag, a file, or an address (https://, s3:// ...)")] = key(
@@ -785,6 +793,7 @@ def _as_number(value: Any) -> float | None:
 
 def contradictions(config: Config) -> list[tuple[str, str]]:
     """Returns what no value alone makes wrong but two together do, as (key, one line)."""
+    off_scale = unit_scale_problem(config.mean, config.std)
     falls_to_min_lr = ("cosine_decay", "warmup_cosine_decay", "one_cycle", "cyclic")
     rules = (
         (
@@ -859,6 +868,7 @@ def contradictions(config: Config) -> list[tuple[str, str]]:
             "std",
             f"mean has {len(config.mean)} channels and std has {len(config.std)}; give both the same number",
         ),
+        (bool(off_scale), "mean", f"{off_scale}"),
     )
     return [(name, text) for wrong, name, text in rules if wrong]
 

@@ -20,6 +20,7 @@ from .dataset_factory import (
     set_dataset_epoch,
 )
 from .fingerprint import DataFingerprint, fingerprint
+from .image_reader import evaluation_policy
 from .loader import create_loader, epoch_batches, explain_pipeline_error, pipeline_errors
 from .preprocess import EvalPreprocess, with_preprocess_of
 from .splits import Part, divide
@@ -41,6 +42,7 @@ __all__ = [
     "create_transforms",
     "divide",
     "epoch_batches",
+    "evaluation_policy",
     "explain_pipeline_error",
     "fingerprint",
     "get_class_names",

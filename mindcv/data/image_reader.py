@@ -20,7 +20,16 @@ from .image_check import checked_image
 from .randomness import dataset_seed
 from .samples import ArraySamples, Samples
 
-__all__ = ["BAD_SAMPLES", "ArrayReader", "EpochKeys", "ImageReader", "find_bad_samples", "number_read", "suspects"]
+__all__ = [
+    "BAD_SAMPLES",
+    "ArrayReader",
+    "EpochKeys",
+    "ImageReader",
+    "evaluation_policy",
+    "find_bad_samples",
+    "number_read",
+    "suspects",
+]
 
 _logger = logging.getLogger(__name__)
 
@@ -36,6 +45,14 @@ _KEYS_AT_ONCE = 1024
 _BLANK = -1
 
 _readers: "weakref.WeakSet[ImageReader]" = weakref.WeakSet()
+
+
+def evaluation_policy(bad_samples: str | None) -> str:
+    """Returns what an evaluation does about bad samples, by the key of that name; None is its default.
+
+    A sample in another one's place would count twice, so what a training replaces is skipped.
+    """
+    return "skip" if bad_samples == "replace" else bad_samples or "error"
 
 
 class ImageReader:

@@ -11,6 +11,7 @@ from mindspore.dataset import vision
 from PIL import Image
 
 from ..config import Config, format_value
+from ..utils.pixel_scale import unit_scale_problem
 from .constants import (
     CIFAR_MEAN,
     CIFAR_STD,
@@ -100,6 +101,64 @@ def _in_words(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {format_value(value)}" for name, value in values.items())
 
 
+def check_channels(channels: int) -> None:
+    """Checks that images can be read with so many channels.
+
+    Raises:
+        ValueError: They cannot.
+    """
+    if channels not in (1, 3):
+        raise ValueError(
+            f"in_channels is {channels}: images are read with 3 channels (RGB) or 1 (grey); feed others by a "
+            "pipeline of your own, or as arrays to mindcv.Classifier"
+        )
+
+
+def channel_figures(
+    dataset_name: str, mean: Sequence[float], std: Sequence[float], in_channels: int | None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Returns mean and deviation with a value for each channel.
+
+    One number counts for all channels. Three for one channel, which is grey, become their mean.
+
+    Args:
+        dataset_name: The dataset, whose images may have one channel (mnist).
+        mean: One value a channel, or one for all.
+        std: As many.
+        in_channels: Channels that the network sees. None: as many as the dataset has.
+
+    Raises:
+        ValueError: There are fewer or more values than channels, or the dataset has other channels.
+    """
+    own = 1 if dataset_name.lower() == "mnist" else 3
+    channels = in_channels or own
+    if own == 1 != channels:
+        raise ValueError(
+            f"in_channels is {channels}, but images of dataset {dataset_name!r} have 1; set in_channels: 1"
+        )
+    return _for_channels("mean", mean, channels), _for_channels("std", std, channels)
+
+
+def _for_channels(name: str, values: Sequence[float], channels: int) -> tuple[float, ...]:
+    if channels == 1 and len(values) == 3:
+        return (sum(values) / 3,)
+    if len(values) not in (1, channels):
+        raise ValueError(
+            f"in_channels is {channels}, but {name} has {len(values)} values; give {channels}, or one for all channels"
+        )
+    return tuple(values) * (channels // len(values))
+
+
+class ToGrey:
+    """uint8 (H, W, 3), RGB, to (H, W, 1), by Pillow's rule (ITU-R 601-2): 0.299 R + 0.587 G + 0.114 B, rounded."""
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Returns grey pixels; an image of one channel as it is."""
+        if image.shape[-1] == 1:
+            return image
+        return np.asarray(Image.fromarray(image).convert("L"))[..., None]
+
+
 class ResizeAndCrop:
     """Resizes an image by Pillow and cuts out its centre, as torchvision does; uint8 (H, W, C) in and out.
 
@@ -143,7 +202,8 @@ class EvalPreprocess:
         image_size: (height, width) that the network sees, in pixels.
         crop_pct: Share of the resized image's side that the crop takes, above 0 and at most 1.
         interpolation: nearest, bilinear, bicubic, area or antialias (Lanczos).
-        mean: One value a channel, on the 0 to 255 scale.
+        mean: One value a channel, on the 0 to 255 scale. As many as there are, so many channels has the network's
+            image: 3 (RGB) or 1 (grey, see `ToGrey`); others can be fed from arrays only.
         std: One value a channel, on the 0 to 255 scale.
         antialias: True: resize by Pillow, whose filters cover all pixels that are shrunk into one; weights from timm
             and torchvision are meant for this. False: MindSpore's own resize, which upstream's published accuracies
@@ -169,6 +229,9 @@ class EvalPreprocess:
             raise ValueError(f"mean and std must be finite numbers, got {self.mean} and {self.std}")
         if min(self.std) <= 0:
             raise ValueError(f"std must be above 0, got {self.std}")
+        problem = unit_scale_problem(self.mean, self.std)
+        if problem:
+            raise ValueError(problem)
         resized = self.resize_size
         if (resized if isinstance(resized, int) else max(resized)) > LARGEST_SIDE:
             raise ValueError(
@@ -182,10 +245,20 @@ class EvalPreprocess:
 
     @classmethod
     def for_dataset(
-        cls, dataset_name: str, image_resize: int | Sequence[int] = 224, **options: Any
+        cls,
+        dataset_name: str,
+        image_resize: int | Sequence[int] = 224,
+        in_channels: int | None = None,
+        **options: Any,
     ) -> "EvalPreprocess":
-        """Returns the preprocessing of a dataset; where the dataset fixes a figure (cifar, mnist), that one counts."""
-        return cls(image_size=as_size(image_resize), **{**options, **preset_of(dataset_name)})
+        """Returns the preprocessing of a dataset; where the dataset fixes a figure (cifar, mnist), that one counts.
+
+        Raises:
+            ValueError: A figure is out of range, or there are not as many as channels, see `channel_figures`.
+        """
+        figures = {"mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD, **options, **preset_of(dataset_name)}
+        mean, std = channel_figures(dataset_name, figures.pop("mean"), figures.pop("std"), in_channels)
+        return cls(image_size=as_size(image_resize), mean=mean, std=std, **figures)
 
     @classmethod
     def from_config(cls, config: Any) -> "EvalPreprocess":
@@ -193,6 +266,7 @@ class EvalPreprocess:
         return cls.for_dataset(
             config.dataset,
             config.image_resize,
+            config.in_channels,
             crop_pct=config.crop_pct,
             interpolation=config.interpolation,
             mean=config.mean,
@@ -225,7 +299,8 @@ class EvalPreprocess:
             encoded: Whether images come as the bytes of a file, not as uint8 (H, W, C).
         """
         decode = [vision.Decode()] if encoded else []
-        return [*decode, *self._resize_and_crop()]
+        grey = [ToGrey()] if len(self.mean) == 1 else []
+        return [*decode, *self._resize_and_crop(), *grey]
 
     def _resize_and_crop(self) -> list[Callable]:
         if self.antialias:

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 from mindspore.dataset import vision
 
+from ..utils.pixel_scale import unit_scale_problem
 from ..utils.registry import unknown_name_message
 from .auto_augment import augmentation_transform
 from .constants import DEFAULT_CROP_PCT, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from .dataset_factory import is_encoded
 from .interpolation import mindspore_interpolation
-from .preprocess import EvalPreprocess, as_size, preset_of
+from .preprocess import EvalPreprocess, ToGrey, as_size, channel_figures, check_channels, preset_of
 from .randomness import dataset_seed, generator_for
 
 __all__ = ["RandomErasing", "create_transforms"]
@@ -34,6 +35,7 @@ _TRAIN_OPTIONS: dict[str, Any] = {
     "re_value": 0,
     "re_max_attempts": 10,
     "normalize_on_device": False,
+    "in_channels": None,
 }
 _EVAL_OPTIONS: dict[str, Any] = {
     "crop_pct": DEFAULT_CROP_PCT,
@@ -42,6 +44,7 @@ _EVAL_OPTIONS: dict[str, Any] = {
     "std": IMAGENET_DEFAULT_STD,
     "antialias": True,
     "normalize_on_device": False,
+    "in_channels": None,
 }
 
 
@@ -190,7 +193,11 @@ def _train_transforms(
     dataset_name: str, size: tuple[int, int], auto_augment: str | None, options: dict[str, Any]
 ) -> tuple[list[Callable], list[Callable], list[Callable]]:
     """Returns the operations in three parts: crop and flips, colours and policy, normalisation and erasing."""
-    mean, std = options["mean"], options["std"]
+    mean, std = channel_figures(dataset_name, options["mean"], options["std"], options["in_channels"])
+    problem = unit_scale_problem(mean, std)
+    if problem:
+        raise ValueError(problem)
+    options = {**options, "mean": mean, "std": std}
     first = _random_crop(dataset_name, size, options)
     if dataset_name == "mnist":
         # Digits have a right way up and one channel: upstream resizes and normalises them, no more.
@@ -200,11 +207,13 @@ def _train_transforms(
     first += _flips(options)
     second = []
     if auto_augment:
-        second.append(augmentation_transform(auto_augment, mean, options["interpolation"]))
+        # Policies are for RGB; what is uncovered gets the mean.
+        filling = mean if len(mean) == 3 else mean * 3
+        second.append(augmentation_transform(auto_augment, filling, options["interpolation"]))
     # 3-Augment comes with colour jitter (https://arxiv.org/abs/2204.07118); the other policies have their own colours.
     if not auto_augment or auto_augment.startswith("3a"):
         second += _color_jitter(options["color_jitter"])
-    third = _normalisation(options)
+    third = [*([ToGrey()] if len(mean) == 1 else []), *_normalisation(options)]
     if options["re_prob"]:
         erasing = [options[f"re_{name}"] for name in ("prob", "scale", "ratio", "value", "max_attempts")]
         on_device = options["normalize_on_device"]
@@ -233,8 +242,10 @@ def create_transforms(
         separate: In training, the three parts that augmentation splits need (crop and flips; colours and policy; the
             rest).
         **kwargs: scale, ratio, hflip, vflip, color_jitter, re_prob, re_scale, re_ratio, re_value, re_max_attempts
-            (training); crop_pct, antialias (evaluation); interpolation, mean, std, normalize_on_device (both). Each
-            may be given to either, so that one recipe serves both. `normalize_on_device` leaves out normalisation and
+            (training); crop_pct, antialias (evaluation); interpolation, mean, std, normalize_on_device, in_channels
+            (both). Each may be given to either, so that one recipe serves both. mean and std are on the 0 to 255 scale,
+            one number for all channels or one for each; with `in_channels` 1 images become grey behind all else, None
+            is the dataset's own channels. `normalize_on_device` leaves out normalisation and
             HWC2CHW, so that images stay uint8 (H, W, C), for a network that does these itself
             (`mindcv.engine.NormalizedNetwork`).
 
@@ -250,6 +261,8 @@ def create_transforms(
             raise ValueError(unknown_name_message("transform option", key, known))
     name = dataset_name.lower()
     size = as_size(image_resize)
+    if kwargs.get("in_channels") is not None:
+        check_channels(kwargs["in_channels"])
     if not is_training:
         options = {key: value for key, value in kwargs.items() if key in _EVAL_OPTIONS}
         on_device = options.pop("normalize_on_device", False)

@@ -19,7 +19,7 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from .._version import __version__
-from ..data.preprocess import EvalPreprocess
+from ..data.preprocess import EvalPreprocess, channel_figures
 from ..models import checkpoint_marks, load_model_checkpoint
 from ..utils.errors import RunError
 from ..utils.fs import atomic_write, local_path, require_directory
@@ -197,9 +197,11 @@ def preprocess_of(network: nn.Cell) -> EvalPreprocess:
     cfg = getattr(network, "default_cfg", None)
     if not cfg:
         raise ValueError(f"{type(network).__name__} does not say how its input is prepared; give preprocess")
-    return EvalPreprocess(
-        cfg["input_size"][1:], cfg["crop_pct"], cfg["interpolation"], tuple(cfg["mean"]), tuple(cfg["std"])
-    )
+    # The network may have been built for other channels than its weights were published for.
+    first = network.parameters_dict().get(f"{cfg.get('first_conv')}.weight")
+    channels = cfg["input_size"][0] if first is None else first.shape[1]
+    mean, std = channel_figures("", cfg["mean"], cfg["std"], channels)
+    return EvalPreprocess(cfg["input_size"][1:], cfg["crop_pct"], cfg["interpolation"], mean, std)
 
 
 def _name_of(network: nn.Cell) -> str:

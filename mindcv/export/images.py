@@ -11,7 +11,7 @@ from PIL import Image
 from ..data.decoding import decode_image
 from ..data.image_check import to_rgb
 from ..data.loader import explain_pipeline_error
-from ..data.preprocess import EvalPreprocess
+from ..data.preprocess import EvalPreprocess, check_channels
 from ..utils.fs import read_bytes
 
 __all__ = ["ImageReader", "name_of"]
@@ -43,6 +43,8 @@ class ImageReader:
         """
         if isinstance(image, (str, os.PathLike)):
             image = read_bytes(image)
+        if isinstance(image, (bytes, bytearray, Image.Image)):
+            check_channels(self.channels)
         if isinstance(image, (bytes, bytearray)):
             return self._run(decode_image(bytes(image)))
         return self._run(self._pixels(image))
@@ -55,8 +57,9 @@ class ImageReader:
             kinds = "a path, bytes of an image file, a Pillow image or a numpy array"
             raise ValueError(f"an image is {kinds}, got {type(image).__name__}")
         if image.ndim == 2:
-            image = np.repeat(image[..., None], 3, axis=-1)
-        if image.ndim != 3 or image.shape[-1] not in (3, self.channels) or image.dtype != np.uint8 or not image.size:
+            image = np.repeat(image[..., None], self.channels, axis=-1)
+        takes = (1, 3) if self.channels == 1 else (self.channels,)
+        if image.ndim != 3 or image.shape[-1] not in takes or image.dtype != np.uint8 or not image.size:
             raise ValueError(
                 f"an array has to be uint8 (height, width, {self.channels}), RGB, got {image.dtype} {image.shape}"
             )

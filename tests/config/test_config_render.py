@@ -13,7 +13,7 @@ CONFIGS = [
     Config(
         color_jitter=[0.4, 0.4, 0.4], re_value="random", num_classes=10, ckpt_save_policy=None, auto_augment="autoaug"
     ),
-    Config(loss_scale_type="dynamic", mean=[0.1], std=[0.3], amp_cast_list="[nn.Dense, nn.Conv2d]", jit_level="O1"),
+    Config(loss_scale_type="dynamic", mean=[25.1], std=[76.3], amp_cast_list="[nn.Dense, nn.Conv2d]", jit_level="O1"),
     Config(ckpt_path="/home/é/模型.ckpt", multi_step_decay_milestones=[1], layer_decay=0.65, mode=1),
 ]
 

@@ -116,7 +116,13 @@ def test_without_antialias_it_is_mindspores_resize():
 
 def test_from_config_and_presets():
     config = SimpleNamespace(
-        dataset="imagenet", image_resize=160, crop_pct=0.9, interpolation="bicubic", mean=[1, 2, 3], std=[4, 5, 6]
+        dataset="imagenet",
+        in_channels=3,
+        image_resize=160,
+        crop_pct=0.9,
+        interpolation="bicubic",
+        mean=[1, 2, 3],
+        std=[4, 5, 6],
     )
     assert EvalPreprocess.from_config(config) == EvalPreprocess((160, 160), 0.9, "bicubic", (1, 2, 3), (4, 5, 6))
     config.image_resize = (160, 96)
