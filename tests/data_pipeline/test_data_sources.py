@@ -103,7 +103,7 @@ def test_wrong_lists(tmp_path, text, parts):
 def test_a_list_that_is_not_there(tmp_path):
     (tmp_path / "validation.csv").write_text("path,label\n")
     with pytest.raises(FileNotFoundError, match="did you mean 'validation'"):
-        create_dataset("csv", str(tmp_path), "valid")
+        create_dataset("csv", str(tmp_path), "validaton")
 
 
 def write_shard(path, members):

@@ -219,7 +219,7 @@ def _classes_without_images(root):
 def _wrong_split(root):
     for name in ("train", "validation"):
         (root / name).mkdir()
-    return ("imagenet", str(root), "valid"), {}
+    return ("imagenet", str(root), "validaton"), {}
 
 
 def _cifar_without_files(root):
@@ -237,7 +237,7 @@ def _cifar_without_files(root):
         (
             _wrong_split,
             FileNotFoundError,
-            ["'valid'", "did you mean 'validation'?", "train, validation"],
+            ["'validaton'", "did you mean 'validation'?", "train, validation"],
         ),
         (lambda root: (("digit", str(root / "x")), {}), FileNotFoundError, ["did you mean 'digits'?"]),
         (lambda root: (("digits", None, "trian"), {}), ValueError, ["'trian'", "did you mean 'train'?"]),
