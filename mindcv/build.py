@@ -36,6 +36,7 @@ from .loss import create_loss
 from .models import checkpoint_marks
 from .optim import create_optimizer, optimizer_arguments
 from .scheduler import create_scheduler, scheduler_arguments
+from .utils.writing import WriteRule
 from .weights import ModelOutputs, read_outputs
 from .weights.loading import OtherClasses
 from .weights.outputs import MULTIPLE, SINGLE
@@ -387,13 +388,16 @@ def build_saver(
     network: nn.Cell,
     folder: Path,
     steps_per_epoch: int,
+    rule: WriteRule | None = None,
+    before_write: Callable[[], None] | None = None,
     on_saved: Callable[[], None] | None = None,
     *,
     outputs: ModelOutputs | None = None,
     data: DataFingerprint | None = None,
 ) -> engine.CheckpointSaver | None:
-    """Returns what saves checkpoints on this rank, and calls `on_saved` then, or None where it saves none.
+    """Returns what saves checkpoints on this rank, or None where it saves none.
 
+    It calls `before_write` before and `on_saved` after each; `rule` says what a file that cannot be written means.
     `outputs` say what the network's outputs mean, `data` is the fingerprint of the training data.
     """
     if engine.rank() > 0:
@@ -403,9 +407,9 @@ def build_saver(
     versions = {"mindcv": __version__, "mindspore": ms.__version__}
     run_info = {"config": cfg.model_dump(), "versions": versions, "world_size": engine.world_size()}
     run_info |= {"steps_per_epoch": steps_per_epoch, "data": data.to_json() if data else None}
-    stop_on_error = cfg.ckpt_on_error == "stop"
     return engine.CheckpointSaver(
-        *(folder, cfg.model, cfg.ckpt_save_policy, cfg.keep_checkpoint_max, run_info, cfg.ckpt_async, stop_on_error),
+        *(folder, cfg.model, cfg.ckpt_save_policy, cfg.keep_checkpoint_max, run_info, cfg.ckpt_async, rule),
+        before_write=before_write,
         on_saved=on_saved,
         marks={**checkpoint_marks(network), **(outputs.entry() if outputs else {})},
     )

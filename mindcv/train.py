@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 import mindspore as ms
 
@@ -34,10 +35,11 @@ from .data import (
     with_preprocess_of,
 )
 from .models import get_pretrained_cfg
-from .utils.fs import require_directory
+from .utils.fs import local_path, require_directory
 from .utils.imports import import_modules
 from .utils.log import set_logger
 from .utils.modelarts import copy_inputs, outputs_copied
+from .utils.writing import WriteRule
 
 __all__ = ["main", "train"]
 
@@ -55,15 +57,18 @@ def train(cfg: Config) -> engine.TrainState:
     import_modules(cfg.imports)
     device = engine.setup_run(cfg.device_target, cfg.mode, cfg.jit_level, cfg.distribute, cfg.seed)
     cfg = copy_inputs(cfg)
-    with outputs_copied(cfg, engine.rank(), engine.wait_for_ranks) as on_saved:
-        return _train(cfg, device, on_saved)
-
-
-def _train(cfg: Config, device: str, on_saved: Callable[[], None] | None) -> engine.TrainState:
-    """Trains on a device that is set up; `on_saved` is called when a checkpoint has been written."""
-    rank, world_size = engine.rank(), engine.world_size()
     folder = require_directory(cfg.ckpt_save_dir, "ckpt_save_dir")
-    set_logger("mindcv", output_dir=str(folder), rank=rank)
+    with engine.run_folder(folder) as lock, outputs_copied(cfg, engine.rank(), engine.wait_for_ranks) as on_saved:
+        return _train(cfg, device, folder, lock.require, on_saved)
+
+
+def _train(
+    cfg: Config, device: str, folder: Path, before_write: Callable[[], None], on_saved: Callable[[], None] | None
+) -> engine.TrainState:
+    """Trains on a device that is set up; `before_write` and `on_saved` are called around each checkpoint's writing."""
+    rank, world_size = engine.rank(), engine.world_size()
+    rule = WriteRule(cfg.ckpt_on_error == "stop")
+    set_logger("mindcv", output_dir=str(folder), rank=rank, rule=rule)
     if cfg.pretrained is True:
         cfg = with_preprocess_of(cfg, get_pretrained_cfg(cfg.model))
     _logger.info("mindcv %s, MindSpore %s, %s x %d\n%s", __version__, ms.__version__, device, world_size, summary(cfg))
@@ -72,6 +77,8 @@ def _train(cfg: Config, device: str, on_saved: Callable[[], None] | None) -> eng
     resumed = None
     if cfg.resume != "none":
         resumed = engine.find_run(folder if cfg.resume == "auto" else cfg.resume)
+        if resumed and resumed.saved["epoch"] >= cfg.epoch_size:
+            return _tell_finished(cfg, folder, resumed.path, engine.TrainState.of(resumed.saved))
     known = find_outputs(cfg, resumed)
     loader, num_classes = build_train_loader(cfg, known)
     outputs = get_outputs(loader, num_classes)
@@ -101,6 +108,9 @@ def _train(cfg: Config, device: str, on_saved: Callable[[], None] | None) -> eng
     done = state.global_step if state else 0
     engine.require_same_on_ranks(done, "the step to go on from", "do all hosts see the same ckpt_save_dir?")
 
+    if state and state.epoch >= cfg.epoch_size:
+        return _tell_finished(cfg, folder, local_path(cfg.ckpt_path), state)
+
     evaluator = None
     if cfg.val_while_train:
         eval_loader, _ = build_eval_loader(cfg, outputs)
@@ -114,10 +124,13 @@ def _train(cfg: Config, device: str, on_saved: Callable[[], None] | None) -> eng
         is_master=rank == 0,
         log_bytes=state.log_bytes if state else None,
         tensorboard=cfg.tensorboard,
+        rule=rule,
     )
     if rank == 0:
-        save_args(cfg, folder / "config.yaml")
-        save_class_names(loader, folder)
+        with rule.writing(folder / "config.yaml"):
+            save_args(cfg, folder / "config.yaml")
+        with rule.writing(folder / "class_names.txt"):
+            save_class_names(loader, folder)
     schedule = engine.Schedule(
         cfg.epoch_size,
         cfg.val_interval,
@@ -127,7 +140,9 @@ def _train(cfg: Config, device: str, on_saved: Callable[[], None] | None) -> eng
         read_interval=1 if device == "CPU" else cfg.log_interval,
     )
     feed = build_feed(cfg, step, loader, device, state.global_step if state else 0)
-    saver = build_saver(cfg, network, folder, steps_per_epoch, on_saved, outputs=outputs, data=data)
+    saver = build_saver(
+        *(cfg, network, folder, steps_per_epoch, rule, before_write, on_saved), outputs=outputs, data=data
+    )
     profiler = engine.StepProfiler(folder / "profile", *cfg.profile) if cfg.profile and rank == 0 else None
     trainer = engine.Trainer(
         *(step, feed, steps_per_epoch, learning_rates, schedule, reporter, saver, evaluator),
@@ -141,6 +156,14 @@ def _train(cfg: Config, device: str, on_saved: Callable[[], None] | None) -> eng
     engine.wait_for_ranks()
     reporter.end_run(saver, state)
     reporter.close()
+    return state
+
+
+def _tell_finished(cfg: Config, folder: Path, checkpoint: Path, state: engine.TrainState) -> engine.TrainState:
+    """Says that a run which is resumed has nothing left to do."""
+    if engine.rank() == 0:
+        engine.tell_finished(folder, cfg.model, checkpoint, state, cfg.epoch_size, cfg.config)
+    engine.wait_for_ranks()
     return state
 
 

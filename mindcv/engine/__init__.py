@@ -27,8 +27,9 @@ from .freeze import freeze
 from .metrics import count_correct, get_metrics, metric_names
 from .profile import StepProfiler
 from .recompute import recompute_blocks
-from .report import RunReporter
+from .report import RunReporter, tell_finished
 from .resume import Resumed, check_same_rates, find_run, resume_run, resume_weights
+from .run_folder import run_folder
 from .setup import set_seed, setup_run
 from .sync_batch_norm import synchronize_batch_norm
 from .train_step import GradientAccumulation, LossScale, LossWithNetwork, TrainStep
@@ -76,10 +77,12 @@ __all__ = [
     "require_same_parameters",
     "resume_run",
     "resume_weights",
+    "run_folder",
     "set_seed",
     "setup_run",
     "sum_over_ranks",
     "synchronize_batch_norm",
+    "tell_finished",
     "wait_for_ranks",
     "world_size",
 ]

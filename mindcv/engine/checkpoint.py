@@ -3,17 +3,19 @@
 A file `<model>-<epoch>_<step>.ckpt` holds everything a run needs to go on: weights, `ema.*`, optimizer slots, loss
 scale, accumulated gradients, and, as JSON in the entry `train_state`, position, best metric, history, random state,
 config, versions and a checksum of each array. MindSpore's and upstream's loaders read the weights from it.
-`checkpoints.json` beside the files is the manifest; it is written after a file is in place, so a kill at any instant
-leaves the last complete checkpoint in force.
+`checkpoints.json` beside the files lists them (`checkpoint_list`); it is written after a file is in place, so a kill at
+any instant leaves the last complete checkpoint in force.
 """
 
 import contextlib
 import dataclasses
+import glob
 import json
 import logging
 import os
 import random
 import threading
+import time
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,10 +24,12 @@ from typing import Any
 import numpy as np
 from mindspore import Parameter, Tensor, nn
 
-from ..utils.errors import RunError
-from ..utils.fs import atomic_write, require_directory
+from ..utils.fs import require_directory
+from ..utils.writing import WriteRule
 from ..weights import read_ckpt, write_ckpt
 from ..weights.loading import class_counts
+from .checkpoint_list import STATE_ENTRY, CheckpointEntry, list_checkpoints, write_manifest
+from .train_step import KEPT_STATISTICS
 
 _logger = logging.getLogger(__name__)
 
@@ -35,13 +39,10 @@ __all__ = [
     "TrainState",
     "load_state",
     "read_checkpoint",
-    "read_manifest",
     "restore_random_state",
     "save_cell",
 ]
 
-MANIFEST = "checkpoints.json"
-STATE_ENTRY = "train_state"
 POLICIES = ("latest_k", "top_k", "none")
 # Computed from the config, never read from a checkpoint.
 _SCHEDULE_ENTRIES = ("learning_rate",)
@@ -61,6 +62,7 @@ class TrainState:
         best_epoch: The epoch (from 1) it was reached in, or None.
         history: One row an epoch, as in `result.log`.
         log_bytes: How much of `log.jsonl` tells of what is done.
+        run: Id of the run, the same for all its processes; empty for one that an earlier version began.
     """
 
     epoch: int = 0
@@ -72,6 +74,7 @@ class TrainState:
     best_epoch: int | None = None
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
     log_bytes: int = 0
+    run: str = ""
 
     def finish_epoch(self, row: dict[str, float]) -> None:
         """Counts the epoch as complete; `row` are its figures."""
@@ -81,7 +84,7 @@ class TrainState:
     @classmethod
     def of(cls, saved: dict[str, Any]) -> "TrainState":
         """Reads the state from what `read_checkpoint` returned."""
-        return cls(**{field.name: saved[field.name] for field in dataclasses.fields(cls)})
+        return cls(**{field.name: saved[field.name] for field in dataclasses.fields(cls) if field.name in saved})
 
 
 def cell_arrays(cell: nn.Cell) -> dict[str, np.ndarray]:
@@ -95,6 +98,11 @@ def save_cell(cell: nn.Cell, path: str | os.PathLike[str]) -> None:
     write_ckpt(path, cell_arrays(cell))
 
 
+def best_name(model_name: str) -> str:
+    """Returns the file name of a run's best checkpoint."""
+    return f"{model_name}_best.ckpt"
+
+
 class CheckpointSaver:
     """Writes a run's checkpoints, keeps as many as the policy says, and the best one.
 
@@ -105,9 +113,10 @@ class CheckpointSaver:
         keep_max: How many.
         run_info: Config and versions, saved with each.
         is_async: Write in the background while training goes on; the values are those at the time of the call.
-        stop_on_error: Whether a file that cannot be written (a full disk) ends the run, or is only reported.
+        rule: What happens when a file cannot be written, as on a full disk.
         on_saved: Called when a file has been written, in the background with `is_async`. None: nothing is.
         marks: Entries that each file has besides, which tell what network the weights are of.
+        before_write: Called before each file is written; raises when none may be.
 
     Raises:
         ValueError: The folder cannot be written to, or the policy is unknown.
@@ -121,9 +130,10 @@ class CheckpointSaver:
         keep_max: int,
         run_info: dict[str, Any],
         is_async: bool = False,
-        stop_on_error: bool = True,
+        rule: WriteRule | None = None,
         on_saved: Callable[[], None] | None = None,
         marks: Mapping[str, np.ndarray] | None = None,
+        before_write: Callable[[], None] | None = None,
     ) -> None:
         self.folder = require_directory(folder, "ckpt_save_dir")
         self.model_name = model_name
@@ -133,22 +143,38 @@ class CheckpointSaver:
         self.keep_max = keep_max
         self.run_info = run_info
         self.is_async = is_async
-        self.stop_on_error = stop_on_error
+        self.rule = rule or WriteRule()
         self.on_saved = on_saved
         self.marks = dict(marks or {})
-        self.entries: list[dict[str, Any]] = []
+        self.before_write = before_write
+        self.entries: list[CheckpointEntry] = []
         self._thread: threading.Thread | None = None
-        self._failure: OSError | None = None
+        self._failure: Exception | None = None
 
     @property
     def best_path(self) -> Path:
         """The checkpoint with the best validation metric: weights and `ema.*` only."""
-        return self.folder / f"{self.model_name}_best.ckpt"
+        return self.folder / best_name(self.model_name)
 
     @property
     def last_path(self) -> Path | None:
         """The newest checkpoint, or None."""
-        return self.folder / self.entries[-1]["file"] if self.entries else None
+        return self.folder / self.entries[-1].file if self.entries else None
+
+    def begin(self, state: TrainState) -> None:
+        """Takes up what earlier processes of the run have written, so that the policy counts over all of them.
+
+        Raises:
+            OSError: The folder or a file in it cannot be read now.
+        """
+        if state.global_step:
+            self.entries = list_checkpoints(self.folder, state.run)
+        elif any(self.folder.glob(f"{glob.escape(self.model_name)}-*_*.ckpt")):
+            _logger.warning(
+                "%s has checkpoints of an earlier run; this one begins anew and leaves them alone, but for those whose "
+                "names it needs itself (--resume auto goes on with the earlier run)",
+                self.folder,
+            )
 
     def path_of(self, state: TrainState) -> Path:
         """Where the checkpoint of that state goes, by upstream's naming."""
@@ -164,8 +190,9 @@ class CheckpointSaver:
         path = self.path_of(state)
         arrays = {**self._values(step_cell), **self.marks}
         saved = {**dataclasses.asdict(state), **self.run_info, "random": _random_state()}
-        entry = {"file": path.name, "epoch": state.epoch, "step": state.step, "global_step": state.global_step}
-        self._start(lambda: self._write(path, arrays, saved, {**entry, "metric": metric}))
+        saved |= {"metric": metric, "saved_at": time.time()}
+        entry = CheckpointEntry(path.name, state.epoch, state.step, state.global_step, metric)
+        self._start(lambda: self._write(path, arrays, saved, entry), path)
         return path
 
     def save_best(self, network: nn.Cell, step_cell: nn.Cell) -> Path:
@@ -176,7 +203,7 @@ class CheckpointSaver:
         """
         names = set(network.parameters_dict())
         arrays = {n: a for n, a in self._values(step_cell).items() if n in names or n.startswith("ema.")}
-        self._start(lambda: write_ckpt(self.best_path, {**arrays, **self.marks}))
+        self._start(lambda: write_ckpt(self.best_path, {**arrays, **self.marks}), self.best_path)
         return self.best_path
 
     def finish(self) -> None:
@@ -189,26 +216,29 @@ class CheckpointSaver:
             self._thread.join()
             self._thread = None
         failure, self._failure = self._failure, None
-        if failure is not None:
-            text = f"a checkpoint could not be saved ({failure}); the earlier ones are intact"
-            if self.stop_on_error:
-                raise RunError(f"{text}; free some space, or set ckpt_on_error: continue") from failure
-            _logger.error("%s", text)
+        if isinstance(failure, OSError):
+            self.rule.failed(failure.filename or self._path, failure)
+        elif failure is not None:
+            raise failure
 
     def _values(self, cell: nn.Cell) -> dict[str, np.ndarray]:
         """A cell's arrays; copies when they are written later, since `asnumpy` may share the memory of the weights."""
         arrays = cell_arrays(cell)
         return {name: array.copy() for name, array in arrays.items()} if self.is_async else arrays
 
-    def _start(self, write: Any) -> None:
+    def _start(self, write: Callable[[], None], path: Path) -> None:
         """Writes now, or in the background after what is being written there."""
         self.finish()
+        self._path = path
 
         def work() -> None:
             try:
+                if self.before_write is not None:
+                    self.before_write()
                 write()
-            except OSError as error:
-                self._failure = error
+            except Exception as error:  # raised by `finish`, in the thread that trains
+                # A folder that cannot be written to is told from it; what matters is why.
+                self._failure = error.__cause__ if isinstance(error.__cause__, OSError) else error
             else:
                 if self.on_saved is not None:
                     self.on_saved()
@@ -221,27 +251,26 @@ class CheckpointSaver:
             work()
             self.finish()
 
-    def _write(self, path: Path, arrays: dict[str, np.ndarray], saved: dict[str, Any], entry: dict[str, Any]) -> None:
+    def _write(self, path: Path, arrays: dict[str, np.ndarray], saved: dict[str, Any], entry: CheckpointEntry) -> None:
         saved["checksums"] = {name: zlib.crc32(np.ascontiguousarray(array).data) for name, array in arrays.items()}
         blob = json.dumps(saved, default=float).encode()
         blob += zlib.crc32(blob).to_bytes(4, "little")
         write_ckpt(path, {**arrays, STATE_ENTRY: np.frombuffer(blob, np.uint8)})
         _link(path, self.folder / f"optim_{self.model_name}.ckpt")
-        entries = [*(entry for entry in self.entries if entry["file"] != path.name), entry]
+        entries = [*(other for other in self.entries if other.file != path.name), entry]
         kept = self._kept(entries)
-        with atomic_write(self.folder / MANIFEST, "w") as file:
-            json.dump({"format": 1, "last": path.name, "checkpoints": kept}, file, indent=1)
+        write_manifest(self.folder, saved["run"], kept)
         self.entries = kept
-        for dropped in (entry["file"] for entry in entries if entry not in kept):
+        for dropped in (other.file for other in entries if other not in kept):
             (self.folder / dropped).unlink(missing_ok=True)
 
-    def _kept(self, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _kept(self, entries: list[CheckpointEntry]) -> list[CheckpointEntry]:
         """The newest is always kept, as a run goes on from it."""
         if self.policy == "none" or len(entries) <= self.keep_max:
             return entries
         if self.policy == "latest_k":
             return entries[-self.keep_max :]
-        worst = [-np.inf if entry["metric"] is None else entry["metric"] for entry in entries]
+        worst = [-np.inf if entry.metric is None else entry.metric for entry in entries]
         best = sorted(range(len(entries) - 1), key=lambda i: worst[i], reverse=True)[: self.keep_max - 1]
         return [entry for i, entry in enumerate(entries) if i in best or i == len(entries) - 1]
 
@@ -274,21 +303,6 @@ def restore_random_state(saved: dict[str, Any]) -> None:
     np.random.set_state((name, np.array(keys, np.uint32), position, has_gauss, cached))
 
 
-def read_manifest(folder: Path) -> list[dict[str, Any]]:
-    """Returns the checkpoints of a run's folder, oldest first; none when there is no manifest.
-
-    Raises:
-        ValueError: The manifest cannot be read.
-    """
-    path = folder / MANIFEST
-    if not path.is_file():
-        return []
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))["checkpoints"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error}); name a checkpoint file in its place") from error
-
-
 def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Reads a run's checkpoint and compares its checksums.
 
@@ -307,8 +321,11 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray]
     text, checksum = blob.tobytes()[:-4], blob.tobytes()[-4:]
     if zlib.crc32(text).to_bytes(4, "little") != checksum:
         raise ValueError(f"{path} is damaged: the checksum of {STATE_ENTRY} is wrong")
-    saved = json.loads(text)
-    checksums = saved.pop("checksums")
+    try:
+        saved = json.loads(text)
+        checksums = dict(saved.pop("checksums"))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: {STATE_ENTRY} makes no sense ({error})") from None
     if set(checksums) != set(arrays):
         raise ValueError(f"{path} is damaged: it has {len(arrays)} entries where {len(checksums)} were written")
     for name, array in arrays.items():
@@ -324,6 +341,10 @@ def load_state(cell: nn.Cell, arrays: dict[str, np.ndarray], source: str) -> Non
         ValueError: A parameter is missing or has another shape.
     """
     parameters = {n: p for n, p in cell.parameters_dict().items() if not n.startswith(_SCHEDULE_ENTRIES)}
+    # Earlier versions kept none; the batches that wait for an update then count as not to be taken back.
+    kept = [name for name in parameters if name.startswith(f"{KEPT_STATISTICS}.") and name not in arrays]
+    own = {name: arrays.get(name.removeprefix(f"{KEPT_STATISTICS}.")) for name in kept}
+    arrays = {**arrays, **{name: array for name, array in own.items() if array is not None}}
     missing = [name for name in parameters if name not in arrays]
     if missing:
         raise ValueError(

@@ -1,10 +1,12 @@
 """What a run tells: progress bar, log lines, `log.jsonl`, TensorBoard and `result.log`, all from the same figures."""
 
 import collections
+import contextlib
 import logging
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ from ..utils.commands import command_for, quoted
 from ..utils.fs import atomic_write
 from ..utils.log import EventLog
 from ..utils.runtime import peak_memory_mb
-from .checkpoint import CheckpointSaver, TrainState
+from ..utils.writing import WriteRule
+from .checkpoint import CheckpointSaver, TrainState, best_name
 from .distributed import world_size
 from .tensorboard import TensorBoardLog
 
@@ -46,6 +49,7 @@ class RunReporter:
         log_bytes: How much of an earlier `log.jsonl` to keep when the run goes on; None starts it anew, and what was
             there moves to `log.jsonl.old`.
         tensorboard: Write the events for TensorBoard too, into the run's folder.
+        rule: What happens when a file cannot be written, as on a full disk.
 
     Raises:
         ImportError: TensorBoard's events cannot be written, as tensorboardX is not installed.
@@ -62,6 +66,7 @@ class RunReporter:
         event_folder: Path | None = None,
         log_bytes: int | None = None,
         tensorboard: bool = False,
+        rule: WriteRule | None = None,
     ) -> None:
         self.folder = folder
         self.epochs = epochs
@@ -70,10 +75,12 @@ class RunReporter:
         self.metrics = metrics
         self.is_master = is_master
         self.show_progress = is_master and _has_terminal()
-        self._events = EventLog((event_folder or folder) / EVENT_LOG, log_bytes) if is_master else None
+        self.rule = rule or WriteRule()
+        self._events = EventLog((event_folder or folder) / EVENT_LOG, log_bytes, self.rule) if is_master else None
         self._board: TensorBoardLog | None = None
         if self._events and tensorboard:
-            self._board = TensorBoardLog(folder / TENSORBOARD, self._events.records())
+            with self._writing_board():
+                self._board = TensorBoardLog(folder / TENSORBOARD, self._events.records())
         self._bar: tqdm | None = None
         self._epoch = 0
         # (time, steps of the run) of the last readings, for the speed of now instead of the average with compilation.
@@ -85,7 +92,20 @@ class RunReporter:
         if self._events:
             record = self._events.write(name, **values)
             if self._board:
-                self._board.write(record)
+                with self._writing_board():
+                    self._board.write(record)
+
+    @contextlib.contextmanager
+    def _writing_board(self) -> Iterator[None]:
+        """After a failure there are no more events for TensorBoard: what follows a torn one could not be read."""
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            cause = error if isinstance(error, OSError) else error.__cause__
+            if not isinstance(cause, OSError):
+                raise
+            self._board = None
+            self.rule.failed(self.folder / TENSORBOARD, cause)
 
     def log_bytes(self) -> int:
         """How long `log.jsonl` is."""
@@ -178,7 +198,8 @@ class RunReporter:
             times = [f"{row.get(name, 0.0):.2f}" for name in ("train_s", "eval_s", "total_s")]
             cells = [str(row["epoch"]), f"{row['loss']:.6f}", *metrics, *times]
             lines.append("".join(f"{cell:<{_COLUMN}}" for cell in cells).rstrip())
-        with atomic_write(self.folder / RESULT_LOG, "w") as file:
+        path = self.folder / RESULT_LOG
+        with self.rule.writing(path), atomic_write(path, "w") as file:
             file.write("\n".join(lines) + "\n")
 
     def close_bar(self) -> None:
@@ -197,10 +218,10 @@ class RunReporter:
         self.event("run_end", best_metric=state.best_metric, best_epoch=state.best_epoch, **of_updates, **peak)
         if dropped:
             _logger.info("Dropped updates: %d, as their gradients were not finite", dropped)
-        best = saver.last_path or saver.best_path
         if state.best_metric is not None:
-            best = saver.best_path
             _logger.info("Best %s: %.2f %% in epoch %d", self.metric_title, 100 * state.best_metric, state.best_epoch)
+        is_best_there = state.best_metric is not None and saver.best_path.exists()
+        best = saver.best_path if is_best_there else saver.last_path or saver.best_path
         _logger.info("Checkpoints: %s, last: %s", best, saver.last_path)
         _logger.info("Logs: %s, %s", self.folder / RESULT_LOG, self.folder / EVENT_LOG)
         if self._board:
@@ -209,18 +230,44 @@ class RunReporter:
         figures = ", ".join(f"{name.removesuffix('_peak_mb')} {value:.0f} MB" for name, value in peak.items())
         _logger.info("Peak memory%s: %s", of_whom, figures)
         _logger.info("Resolved config: %s", self.folder / RUN_CONFIG)
-        _logger.info(
-            "Evaluate with: %s -c %s --ckpt_path %s",
-            *(command_for("validate"), quoted(self.folder / RUN_CONFIG), quoted(best)),
-        )
+        _tell_how_to_evaluate(self.folder / RUN_CONFIG, best)
 
     def close(self) -> None:
         """Nothing more will be told."""
         self.close_bar()
         if self._board:
-            self._board.close()
+            with self._writing_board():
+                self._board.close()
         if self._events:
             self._events.close()
+
+
+def tell_finished(
+    folder: Path, model_name: str, checkpoint: Path, state: TrainState, epochs: int, recipe: str | None
+) -> None:
+    """A run that is resumed has nothing left to do: says so, and how to evaluate what there is.
+
+    Args:
+        folder: The run's folder.
+        model_name: First part of its files' names.
+        checkpoint: What it would go on from; its best one is used in its place where there is one.
+        state: Where it stands.
+        epochs: How many epochs are wanted.
+        recipe: The recipe that was given, used where no run has left its config.
+    """
+    _logger.info(
+        "nothing is left to do: the run has made %d epochs and epoch_size is %d; a larger one goes on",
+        *(state.epoch, epochs),
+    )
+    best = folder / best_name(model_name)
+    if state.best_metric is not None and best.is_file() and checkpoint.parent.resolve() == folder.resolve():
+        checkpoint = best
+    configs = [folder / RUN_CONFIG, checkpoint.parent / RUN_CONFIG, Path(recipe or RUN_CONFIG)]
+    _tell_how_to_evaluate(next((path for path in configs if path.is_file()), configs[-1]), checkpoint)
+
+
+def _tell_how_to_evaluate(config: Path, checkpoint: Path) -> None:
+    _logger.info("Evaluate with: %s -c %s --ckpt_path %s", command_for("validate"), quoted(config), quoted(checkpoint))
 
 
 def _fitting(figures: list[tuple[int, str]], room: int | None) -> str:

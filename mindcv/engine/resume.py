@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from ..utils.errors import RunError
 from ..utils.fs import local_path
 from ..weights import read_ckpt
-from .checkpoint import TrainState, load_state, read_checkpoint, read_manifest, restore_random_state
+from .checkpoint import TrainState, load_state, read_checkpoint, restore_random_state
+from .checkpoint_list import DAMAGED, damaged_files, list_checkpoints
 from .distributed import rank, world_size
 from .train_step import TrainStep
 
@@ -80,6 +82,7 @@ def find_checkpoint(where: Path, is_master: bool) -> tuple[Path, dict[str, np.nd
 
     Raises:
         FileNotFoundError: There is no such file or folder.
+        OSError, RunError: A file cannot be read now; it stays as it is.
         ValueError: The named file is damaged or not from a run, or all files of the folder are damaged.
     """
     if where.is_file():
@@ -89,21 +92,44 @@ def find_checkpoint(where: Path, is_master: bool) -> tuple[Path, dict[str, np.nd
         return where, arrays, saved
     if not where.is_dir():
         raise FileNotFoundError(f"resume: {where} does not exist; give a checkpoint or the folder of a run")
-    entries = read_manifest(where)
+    entries = list_checkpoints(where)
     for entry in reversed(entries):
-        path = where / entry["file"]
+        path = where / entry.file
         try:
-            return path, *read_checkpoint(path)
-        except (FileNotFoundError, ValueError) as error:
+            arrays, saved = read_checkpoint(path)
+        except FileNotFoundError:
+            _logger.warning("%s is gone; the checkpoint before it is used", path)
+        except ValueError as error:
+            if isinstance(error.__cause__, OSError):
+                # The file system, not the file: what is on it may be whole, and newer than the one before.
+                raise RunError(
+                    f"resume: {error}; the file was left as it is: try again, or name another checkpoint with --resume"
+                ) from error
             _logger.warning("%s; the checkpoint before it is used", error)
-            if is_master and path.exists():
-                os.replace(path, path.with_name(f"{path.name}.damaged"))
-                _logger.warning("the damaged file is now %s.damaged", path.name)
-    if entries:
+            if is_master:
+                _put_aside(path)
+        else:
+            if saved:
+                return path, arrays, saved
+    aside = damaged_files(where)
+    if entries or aside:
         raise ValueError(
-            f"resume: none of the {len(entries)} checkpoints in {where} can be read; start again without resume"
+            f"resume: none of the {max(len(entries), len(aside))} checkpoints in {where} can be read"
+            f"{' (' + ', '.join(aside) + ')' if aside else ''}; start again without resume, or in another folder"
         )
     return None
+
+
+def _put_aside(path: Path) -> None:
+    """Renames a damaged checkpoint."""
+    try:
+        os.replace(path, path.with_name(f"{path.name}{DAMAGED}"))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        _logger.warning("the damaged file %s could not be put aside (%s)", path, error.strerror)
+    else:
+        _logger.warning("the damaged file is now %s%s", path.name, DAMAGED)
 
 
 def check_same_run(

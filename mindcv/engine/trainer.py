@@ -11,6 +11,7 @@ from typing import Any
 from ..utils.errors import RunError, RunStopped
 from ..utils.fs import atomic_write
 from .checkpoint import CheckpointSaver, TrainState
+from .checkpoint_list import new_run_id
 from .distributed import average_batch_norm, average_gradients, mean_over_ranks, rank, wait_for_ranks, world_size
 from .ema import averaged_weights
 from .evaluator import Evaluator
@@ -113,6 +114,10 @@ class Trainer:
             RunStopped: Ctrl-C or SIGTERM; a checkpoint has been saved.
         """
         state = state or TrainState()
+        if not state.global_step:
+            state.run = new_run_id()
+        if self.saver:
+            self.saver.begin(state)
         with StopSignal().watching() as stop:
             while state.epoch < self.schedule.epochs:
                 row = self._train_epoch(state, stop)
@@ -249,10 +254,14 @@ class Trainer:
             return ""
         names = self.batch_names(epoch, step - 1)
         path = self.reporter.folder / (NON_FINITE_BATCH if rank() == 0 else f"rank_{rank()}_{NON_FINITE_BATCH}")
-        with atomic_write(path, "w") as file:
-            file.write("".join(f"{name}\n" for name in names))
+        try:
+            with atomic_write(path, "w") as file:
+                file.write("".join(f"{name}\n" for name in names))
+            listed = f"listed in {path}"
+        except OSError as error:  # of the two faults the loss is what ends the run
+            listed = f"whose list could not be written to {path} ({error.strerror})"
         more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-        return f" with the batch {', '.join(names[:_MOST_NAMED])}{more}, listed in {path}"
+        return f" with the batch {', '.join(names[:_MOST_NAMED])}{more}, {listed}"
 
     def _evaluate(self, evaluator: Evaluator, state: TrainState, row: dict[str, float], stop: StopSignal) -> None:
         """Adds the validation figures to the epoch's row and notes whether it is the best."""

@@ -1,9 +1,13 @@
 """How a command ends: one line for what the user can mend, an exit code for each way."""
 
+import contextlib
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import FrameType
 
 from .text import harmless
 
@@ -33,10 +37,12 @@ class RunStopped(Exception):  # noqa: N818
 def run_command(command: Callable[[], int | None]) -> int:
     """Runs a command and returns its exit code; an error that the user can mend becomes one line on stderr.
 
-    With `MINDCV_DEBUG=1` the traceback is shown as well.
+    SIGTERM, and a terminal that is closed, end it as an error does, so that its temporary files are removed. With
+    `MINDCV_DEBUG=1` the traceback is shown as well.
     """
     try:
-        return command() or 0
+        with _signals_as_errors():
+            return command() or 0
     except RunStopped as stop:
         _say(str(stop))
         return stop.exit_code
@@ -53,6 +59,32 @@ def run_command(command: Callable[[], int | None]) -> int:
 def say_error(error: object) -> None:
     """Writes an error to stderr the way all commands begin theirs."""
     _say(f"error: {error}")
+
+
+@contextlib.contextmanager
+def _signals_as_errors() -> Iterator[None]:
+    """Raises RunStopped for signals that would end the process at once; commands may have handlers of their own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    owner = os.getpid()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != owner:  # a worker that was forked, which has nothing to clean up
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        signal.signal(number, signal.SIG_IGN)  # so that a second one does not cut the cleaning short
+        raise RunStopped(f"stopped by {signal.Signals(number).name}", 128 + number)
+
+    taken = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _fail(error: object, code: int) -> int:

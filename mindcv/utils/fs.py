@@ -16,6 +16,10 @@ from typing import IO, Any
 
 _logger = logging.getLogger(__name__)
 
+# No room, or none for this user.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# `.NAME.<random>.tmp` of `atomic_write`.
+_TEMPORARY = re.compile(r"\.(.+?)(\.[a-z0-9_]{8})?\.tmp")
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 
 
@@ -105,10 +109,15 @@ def require_directory(path: str | os.PathLike[str], purpose: str) -> Path:
 def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[Any]]:
     """Writes a local file so that it is there whole or not at all: a temporary file beside it, flush, fsync, rename.
 
-    On an error the temporary file is removed and what was there before stays.
+    On an error the temporary file is removed and what was there before stays; an OSError names the file. What a process
+    leaves that is killed meanwhile, `clear_remains` removes.
     """
     target = local_path(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    except OSError as error:
+        error.filename = os.fspath(target)
+        raise
     try:
         with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as file:
             yield file
@@ -116,11 +125,33 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
+        # What cannot be written has no name, or that of the temporary file.
+        if isinstance(error, OSError) and (error.filename == temporary or error.errno in _FULL):
+            error.filename, error.filename2 = os.fspath(target), None
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
     _sync_folder(target.parent)
+
+
+def clear_remains(folder: Path, name: re.Pattern[str]) -> int:
+    """Removes what `atomic_write` left of files in a folder when its process was killed, and returns how many.
+
+    Only for files that no other process writes meanwhile.
+
+    Args:
+        folder: The folder.
+        name: The names of the files that it is for.
+    """
+    count = 0
+    for path in folder.glob(".*.tmp"):
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and name.fullmatch(match[1]) and path.is_file():
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+                count += 1
+    return count
 
 
 @contextlib.contextmanager

@@ -1,16 +1,20 @@
 """Logging: the console and text log of a process, and the run's event log, `log.jsonl`, that everything else reads."""
 
+import contextlib
+import errno
 import json
 import logging
 import os
 import sys
+import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from tqdm import tqdm
 
 from .text import harmless
+from .writing import WriteRule
 
 __all__ = ["EventLog", "set_logger"]
 
@@ -60,12 +64,34 @@ class _ConsoleHandler(logging.StreamHandler):
             self.handleError(record)
 
 
+class _FileHandler(logging.FileHandler):
+    """Writes a text log, and tells a rule when that cannot be done."""
+
+    def __init__(self, path: str, rule: WriteRule) -> None:
+        super().__init__(path, encoding="utf-8")
+        self.rule = rule
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        # Another thread's log line is no place to end a run from.
+        elif not self.rule.stop or threading.current_thread() is threading.main_thread():
+            self.rule.failed(self.baseFilename, error)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # of lines that had no room, which has been told
+            super().close()
+
+
 def set_logger(
     name: str | None = None,
     output_dir: str | None = None,
     rank: int | None = 0,
     log_level: int = logging.INFO,
     color: bool = True,
+    *,
+    rule: WriteRule | None = None,
 ) -> logging.Logger:
     """Gives a logger a console handler (rank 0 only) and, with `output_dir`, a file `rank<r>.log`. Can be called again.
 
@@ -75,6 +101,7 @@ def set_logger(
         rank: This process's rank; None, as upstream's scripts have it for one process, is 0.
         log_level: The lowest level that is written.
         color: Colours on a terminal, where a line begins with the time alone; files have date, module and level.
+        rule: What happens when the log file cannot be written to; None: an error ends what logs.
     """
     rank = rank or 0
     logger = logging.getLogger(name)
@@ -89,9 +116,10 @@ def set_logger(
         formatter = _TerminalFormatter(color) if is_terminal else _Formatter(_FORMAT, _DATE_FORMAT)
         handlers.append((_ConsoleHandler(), formatter))
     if output_dir is not None:
-        os.makedirs(output_dir, exist_ok=True)
-        path = os.path.join(output_dir, f"rank{rank}.log")
-        handlers.append((logging.FileHandler(path, encoding="utf-8"), _Formatter(_FORMAT, _DATE_FORMAT)))
+        path, rule = os.path.join(output_dir, f"rank{rank}.log"), rule or WriteRule()
+        with rule.writing(path):
+            os.makedirs(output_dir, exist_ok=True)
+            handlers.append((_FileHandler(path, rule), _Formatter(_FORMAT, _DATE_FORMAT)))
     for handler, formatter in handlers:
         handler.setLevel(log_level)
         handler.setFormatter(formatter)
@@ -106,32 +134,53 @@ class EventLog:
     Args:
         path: The file.
         keep_bytes: How much of what is there to keep; None moves all of it to `<name>.old`.
+        rule: What happens when it cannot be written.
     """
 
-    def __init__(self, path: Path, keep_bytes: int | None = None) -> None:
-        if keep_bytes is None and path.exists():
-            os.replace(path, path.with_name(f"{path.name}.old"))
+    def __init__(self, path: Path, keep_bytes: int | None = None, rule: WriteRule | None = None) -> None:
         self.path = path
-        self._file = path.open("a", encoding="utf-8", buffering=1)
-        if keep_bytes is not None:
-            self._file.truncate(min(keep_bytes, path.stat().st_size))
+        self.rule = rule or WriteRule()
+        # What does not fit is taken back, so that no line is torn: hence no buffer.
+        self._file: IO[bytes] | None = None
+        with self.rule.writing(path):
+            if keep_bytes is None and path.exists():
+                os.replace(path, path.with_name(f"{path.name}.old"))
+            self._file = path.open("ab", buffering=0)
+            if keep_bytes is not None:
+                self._file.truncate(min(keep_bytes, path.stat().st_size))
 
     def write(self, event: str, **values: Any) -> dict[str, Any]:
         """Adds a line and returns what it says; a value that JSON does not know is written as a float."""
         record = {"event": event, "time": round(time.time(), 3), **values}
-        self._file.write(json.dumps(record, default=float) + "\n")
+        with self.rule.writing(self.path):
+            if self._file is not None:
+                self._add((json.dumps(record, default=float) + "\n").encode())
         return record
+
+    def _add(self, line: bytes) -> None:
+        """Writes a line, or nothing of it."""
+        file = cast(IO[bytes], self._file)
+        size = os.fstat(file.fileno()).st_size
+        try:
+            if file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            with contextlib.suppress(OSError):
+                file.truncate(size)
+            raise
 
     def records(self) -> list[dict[str, Any]]:
         """Returns the events that are in the file; a last line that a power cut tore is none."""
+        if self._file is None:
+            return []
         lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def size(self) -> int:
         """How many bytes there are in the file."""
-        self._file.flush()
-        return os.fstat(self._file.fileno()).st_size
+        return os.fstat(self._file.fileno()).st_size if self._file is not None else 0
 
     def close(self) -> None:
         """Closes the file."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()

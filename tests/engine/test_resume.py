@@ -13,6 +13,7 @@ from mindcv.config import Config
 from mindcv.engine import CheckpointSaver, TrainState, checkpoint, read_checkpoint
 from mindcv.engine.resume import check_same_run, find_checkpoint, resume_run
 from mindcv.utils.errors import RunError
+from mindcv.utils.writing import WriteRule
 
 
 @pytest.fixture
@@ -116,7 +117,10 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_there(tmp_path, cell, monke
     (good,) = save(saver, cell, [1])
     saver.finish()
     full_disk(monkeypatch, 0)
-    with pytest.raises(RunError, match=r"could not be saved .*No space left on device.*the earlier ones are intact"):
+    with pytest.raises(
+        RunError,
+        match=r"net-2_5\.ckpt could not be written \(No space left on device\); what was there before is intact",
+    ):
         save(saver, cell, [2])
         saver.finish()
     assert read_checkpoint(good)[1]["epoch"] == 1
@@ -124,10 +128,10 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_there(tmp_path, cell, monke
 
 
 def test_a_full_disk_can_be_lived_with(tmp_path, cell, monkeypatch, caplog):
-    saver = CheckpointSaver(tmp_path, "net", "latest_k", 3, {}, stop_on_error=False)
+    saver = CheckpointSaver(tmp_path, "net", "latest_k", 3, {}, rule=WriteRule(stop=False))
     full_disk(monkeypatch, 1)
     save(saver, cell, [1, 2])
-    assert "could not be saved" in caplog.text
+    assert "net-2_5.ckpt could not be written (No space left on device)" in caplog.text
     assert find_checkpoint(tmp_path, True)[2]["epoch"] == 1
 
 
