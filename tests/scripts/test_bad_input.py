@@ -127,10 +127,12 @@ def test_validation_needs_a_checkpoint_that_is_there(attempt):
     assert "none.ckpt" in err
 
 
-def test_validation_of_fresh_weights_says_so(attempt, caplog):
-    code, _ = attempt(script="validate")
-    assert code == 0
-    assert "neither ckpt_path nor pretrained" in caplog.text
+def test_validation_of_fresh_weights_is_refused_unless_it_is_meant(attempt):
+    code, err = attempt(script="validate")
+    assert code == 2
+    assert "mindcv: error: no weights to evaluate: set ckpt_path, or pretrained for published ones; " in err
+    assert is_one_line(err)
+    assert attempt("--random-weights", script="validate")[0] == 0
 
 
 def test_an_unwritable_folder_is_found_before_training(tmp_path):
