@@ -14,9 +14,9 @@ from mindspore import Tensor, nn
 from mindcv.weights.naming import NameTable
 
 from ._family import Family
-from ._network import ImageClassifier
 from ._registry import register_renamed
-from .layers import DropPath, StemMaxPool, batch_norm2d, conv2d, residual_stages
+from ._residual import ResidualNetwork
+from .layers import DropPath, StemMaxPool, batch_norm2d, conv2d
 from .published.resnet import WEIGHTS
 
 __all__ = [
@@ -61,18 +61,9 @@ class BasicBlock(nn.Cell):
 
     expansion = 1
 
-    def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        stride: int = 1,
-        groups: int = 1,
-        base_width: int = 64,
-        norm: MakeNorm | None = None,
-        down_sample: nn.Cell | None = None,
-        *,
-        drop_path_rate: float = 0.0,
-    ) -> None:
+    def __init__(self, in_channels: int, channels: int, stride: int = 1, groups: int = 1, base_width: int = 64,
+                 norm: MakeNorm | None = None, down_sample: nn.Cell | None = None, *,
+                 drop_path_rate: float = 0.0) -> None:  # fmt: skip
         super().__init__()
         if groups != 1 or base_width != 64:
             raise ValueError(
@@ -100,18 +91,9 @@ class Bottleneck(nn.Cell):
 
     expansion = 4
 
-    def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        stride: int = 1,
-        groups: int = 1,
-        base_width: int = 64,
-        norm: MakeNorm | None = None,
-        down_sample: nn.Cell | None = None,
-        *,
-        drop_path_rate: float = 0.0,
-    ) -> None:
+    def __init__(self, in_channels: int, channels: int, stride: int = 1, groups: int = 1, base_width: int = 64,
+                 norm: MakeNorm | None = None, down_sample: nn.Cell | None = None, *,
+                 drop_path_rate: float = 0.0) -> None:  # fmt: skip
         super().__init__()
         norm = norm or batch_norm2d
         width, out_channels = channels * base_width // 64 * groups, channels * self.expansion
@@ -129,7 +111,7 @@ class Bottleneck(nn.Cell):
         return self.relu(self.drop_path(out) + self.down_sample(x))
 
 
-class ResNet(ImageClassifier):
+class ResNet(ResidualNetwork):
     """Residual network: (N, in_channels, H, W) to (N, num_classes), with H and W at least 32.
 
     Args:
@@ -179,23 +161,12 @@ class ResNet(ImageClassifier):
         def make_block(inputs: int, width: int, stride: int, rate: float) -> nn.Cell:
             return block(inputs, width, stride, groups, base_width, norm, drop_path_rate=rate)
 
-        stages = residual_stages(make_block, channels[0], channels, layers, block.expansion, drop_path_rate)
-        self.layer1, self.layer2, self.layer3, self.layer4 = stages
-        widths = [width * block.expansion for width in channels]
-        self.add_head(widths[-1], num_classes, drop_rate)
-        self.describe(
-            [cell for stage in stages for cell in stage],
-            [(("conv1", "bn1", "relu"), channels[0], 2)]
-            + [(f"layer{index + 1}", width, 4 * 2**index) for index, width in enumerate(widths)],
-        )
+        stem = ("conv1", "bn1", "relu")
+        self.add_stages(*(make_block, stem, channels, layers, block.expansion), num_classes, drop_rate, drop_path_rate)
 
-    def forward_stages(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Returns the stem's map, before its pool, and the four stages': sides of 1/2, 1/4, 1/8, 1/16 and 1/32."""
-        stem = self.relu(self.bn1(self.conv1(x)))
-        x1 = self.layer1(self.max_pool(stem))
-        x2 = self.layer2(x1)
-        x3 = self.layer3(x2)
-        return stem, x1, x2, x3, self.layer4(x3)
+    def forward_stem(self, x: Tensor) -> Tensor:
+        """Returns the map before the pool: (N, in_channels, H, W) to (N, C, H / 2, W / 2)."""
+        return self.relu(self.bn1(self.conv1(x)))
 
 
 register_renamed({"resnext50": "resnext50_32x4d"})

@@ -15,18 +15,9 @@ from mindspore import Tensor, nn
 from mindcv.weights.naming import NameTable, from_torch, to_torch
 
 from ._family import Family
-from ._network import ImageClassifier
 from ._registry import register_renamed
-from .layers import (
-    DropPath,
-    SqueezeExciteDense,
-    StemMaxPool,
-    batch_norm2d,
-    conv2d,
-    conv_norm,
-    make_divisible,
-    residual_stages,
-)
+from ._residual import ResidualNetwork
+from .layers import DropPath, SqueezeExciteDense, StemMaxPool, batch_norm2d, conv2d, conv_norm, make_divisible
 from .published.senet import WEIGHTS
 
 __all__ = [
@@ -69,36 +60,28 @@ class SEResNetBlock(nn.Cell):
 
     Args:
         in_channels: Channels of the input.
-        channels: Channels of the block, and of its output.
+        channels: Channels of the block before its expansion.
         group: Groups of the second convolution.
         reduction: Reduction of the squeeze.
-        stride: Stride of the first convolution.
+        stride: Stride of the first 3x3 convolution.
         downsample: Cell that brings the input to the output's shape; None when it has it.
         drop_path_rate: Probability of dropping the block for a sample while training.
     """
 
     expansion = 1
 
-    def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        group: int,
-        reduction: int,
-        stride: int = 1,
-        downsample: nn.Cell | None = None,
-        *,
-        drop_path_rate: float = 0.0,
-    ) -> None:
+    def __init__(self, in_channels: int, channels: int, group: int, reduction: int, stride: int = 1,
+                 downsample: nn.Cell | None = None, *, drop_path_rate: float = 0.0) -> None:  # fmt: skip
         super().__init__()
-        self.conv1 = conv2d(in_channels, channels, 3, stride=stride, padding=1)
-        self.bn1 = batch_norm2d(channels)
-        self.conv2 = conv2d(channels, channels, 3, padding=1, groups=group)
-        self.bn2 = batch_norm2d(channels)
+        self._add_convolutions(in_channels, channels, group, stride)
         self.relu = nn.ReLU()
-        self.se_module = _squeeze_excite(channels, reduction)
+        self.se_module = _squeeze_excite(channels * self.expansion, reduction)
         self.downsample = downsample or nn.Identity()
         self.drop_path = DropPath(drop_path_rate)
+
+    def _add_convolutions(self, in_channels: int, channels: int, group: int, stride: int) -> None:
+        self.conv1, self.bn1 = conv2d(in_channels, channels, 3, stride, 1), batch_norm2d(channels)
+        self.conv2, self.bn2 = conv2d(channels, channels, 3, 1, 1, group), batch_norm2d(channels)
 
     def construct(self, x: Tensor) -> Tensor:
         out = self.relu(self.bn1(self.conv1(x)))
@@ -106,50 +89,20 @@ class SEResNetBlock(nn.Cell):
         return self.relu(self.drop_path(out) + self.downsample(x))
 
 
-class SEResNetBottleneck(nn.Cell):
-    """1x1, 3x3 and 1x1 convolution and squeeze-and-excitation beside a shortcut; other bottlenecks change the widths.
-
-    Args:
-        in_channels: Channels of the input.
-        channels: A quarter of the output's channels.
-        group: Groups of the 3x3 convolution.
-        reduction: Reduction of the squeeze.
-        stride: Stride of the 3x3 convolution.
-        downsample: Cell that brings the input to the output's shape; None when it has it.
-        drop_path_rate: Probability of dropping the block for a sample while training.
-    """
+class SEResNetBottleneck(SEResNetBlock):
+    """1x1, 3x3 and 1x1 convolution and squeeze-and-excitation beside a shortcut."""
 
     expansion = 4
+    widening = (1, 1)  # channels after the first and the second convolution over `channels`
+    group_width = 0  # channels of a group where the stage has 64; 0: the groups do not widen
 
-    def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        group: int,
-        reduction: int,
-        stride: int = 1,
-        downsample: nn.Cell | None = None,
-        *,
-        drop_path_rate: float = 0.0,
-    ) -> None:
-        super().__init__()
-        width1, width2 = self.widths(channels, group)
+    def _add_convolutions(self, in_channels: int, channels: int, group: int, stride: int) -> None:
+        width = channels * self.group_width // 64 * group if self.group_width else channels
+        width1, width2 = width * self.widening[0], width * self.widening[1]
         out_channels = channels * self.expansion
-        self.conv1 = conv2d(in_channels, width1, 1)
-        self.bn1 = batch_norm2d(width1)
-        self.conv2 = conv2d(width1, width2, 3, stride=stride, padding=1, groups=group)
-        self.bn2 = batch_norm2d(width2)
-        self.conv3 = conv2d(width2, out_channels, 1)
-        self.bn3 = batch_norm2d(out_channels)
-        self.relu = nn.ReLU()
-        self.se_module = _squeeze_excite(out_channels, reduction)
-        self.downsample = downsample or nn.Identity()
-        self.drop_path = DropPath(drop_path_rate)
-
-    @staticmethod
-    def widths(channels: int, group: int) -> tuple[int, int]:
-        """Returns the channels after the first and after the second convolution."""
-        return channels, channels
+        self.conv1, self.bn1 = conv2d(in_channels, width1, 1), batch_norm2d(width1)
+        self.conv2, self.bn2 = conv2d(width1, width2, 3, stride, 1, group), batch_norm2d(width2)
+        self.conv3, self.bn3 = conv2d(width2, out_channels, 1), batch_norm2d(out_channels)
 
     def construct(self, x: Tensor) -> Tensor:
         out = self.relu(self.bn1(self.conv1(x)))
@@ -161,23 +114,16 @@ class SEResNetBottleneck(nn.Cell):
 class SEResNeXtBottleneck(SEResNetBottleneck):
     """Bottleneck of ResNeXt: groups of 4 channels where the stage has 64."""
 
-    @staticmethod
-    def widths(channels: int, group: int) -> tuple[int, int]:
-        """Returns the channels after the first and after the second convolution."""
-        width = channels * 4 // 64 * group
-        return width, width
+    group_width = 4
 
 
 class SEBottleneck(SEResNetBottleneck):
     """Bottleneck of SENet-154: the 3x3 convolution doubles the channels (arXiv:1709.01507, appendix)."""
 
-    @staticmethod
-    def widths(channels: int, group: int) -> tuple[int, int]:
-        """Returns the channels after the first and after the second convolution."""
-        return channels * 2, channels * 4
+    widening = (2, 4)
 
 
-class SENet(ImageClassifier):
+class SENet(ResidualNetwork):
     """Residual network with squeeze-and-excitation: (N, in_channels, H, W) to (N, num_classes), H and W at least 32.
 
     Args:
@@ -205,31 +151,18 @@ class SENet(ImageClassifier):
     torch_arguments = {"stem_pool_pad": "both"}
     file_arguments = ("stem_pool_pad",)
 
-    def __init__(
-        self,
-        block: type[SEResNetBlock] | type[SEResNetBottleneck],
-        layers: Sequence[int],
-        group: int = 1,
-        reduction: int = 16,
-        drop_rate: float = 0.0,
-        in_channels: int = 3,
-        inplanes: int = 64,
-        input3x3: bool = False,
-        downsample_kernel_size: int = 1,
-        downsample_padding: int = 0,
-        num_classes: int = 1000,
-        *,
-        channels: Sequence[int] = (64, 128, 256, 512),
-        drop_path_rate: float = 0.0,
-        stem_pool_pad: str = "same",
-    ) -> None:
+    def __init__(self, block: type[SEResNetBlock], layers: Sequence[int], group: int = 1, reduction: int = 16,
+                 drop_rate: float = 0.0, in_channels: int = 3, inplanes: int = 64, input3x3: bool = False,
+                 downsample_kernel_size: int = 1, downsample_padding: int = 0, num_classes: int = 1000, *,
+                 channels: Sequence[int] = (64, 128, 256, 512), drop_path_rate: float = 0.0,
+                 stem_pool_pad: str = "same") -> None:  # fmt: skip
         super().__init__()
         self.stem_pool_pad = stem_pool_pad
         stem = [(in_channels, 64, 2), (64, 64, 1), (64, inplanes, 1)] if input3x3 else [(in_channels, inplanes, 2)]
         kernel = 3 if input3x3 else 7
         cells = [[conv2d(a, b, kernel, stride, kernel // 2), batch_norm2d(b), nn.ReLU()] for a, b, stride in stem]
         self.layer0 = nn.SequentialCell([cell for three in cells for cell in three])
-        self.pool0 = StemMaxPool(stem_pool_pad)
+        self.max_pool = StemMaxPool(stem_pool_pad)
 
         def make_block(inputs: int, width: int, stride: int, rate: float) -> nn.Cell:
             outputs = width * block.expansion
@@ -240,22 +173,14 @@ class SENet(ImageClassifier):
                 shortcut = conv_norm(inputs, outputs, 1)
             return block(inputs, width, group, reduction, stride, shortcut, drop_path_rate=rate)
 
-        stages = residual_stages(make_block, inplanes, channels, layers, block.expansion, drop_path_rate)
-        self.layer1, self.layer2, self.layer3, self.layer4 = stages
-        widths = [width * block.expansion for width in channels]
-        self.add_head(widths[-1], num_classes, drop_rate)
-        self.describe(
-            [cell for stage in stages for cell in stage],
-            [("layer0", inplanes, 2)] + [(f"layer{i + 1}", width, 4 * 2**i) for i, width in enumerate(widths)],
+        self.add_stages(
+            *(make_block, ("layer0",), channels, layers, block.expansion),
+            *(num_classes, drop_rate, drop_path_rate, inplanes),
         )
 
-    def forward_stages(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Returns the stem's map, before its pool, and the four stages': sides of 1/2, 1/4, 1/8, 1/16 and 1/32."""
-        stem = self.layer0(x)
-        x1 = self.layer1(self.pool0(stem))
-        x2 = self.layer2(x1)
-        x3 = self.layer3(x2)
-        return stem, x1, x2, x3, self.layer4(x3)
+    def forward_stem(self, x: Tensor) -> Tensor:
+        """Returns the map before the pool: (N, in_channels, H, W) to (N, inplanes, H / 2, W / 2)."""
+        return self.layer0(x)
 
     @classmethod
     def file_tells(cls, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -298,16 +223,8 @@ register_renamed({f"legacy_{name}": name for name in _LEGACY_MODELS})
 
 variant = Family(SENet, WEIGHTS).variant
 # arXiv:1709.01507, appendix
-senet154 = variant(
-    "senet154",
-    block=SEBottleneck,
-    layers=(3, 8, 36, 3),
-    group=64,
-    inplanes=128,
-    input3x3=True,
-    downsample_kernel_size=3,
-    downsample_padding=1,
-)
+_STEM = {"inplanes": 128, "input3x3": True, "downsample_kernel_size": 3, "downsample_padding": 1}
+senet154 = variant("senet154", block=SEBottleneck, layers=(3, 8, 36, 3), group=64, **_STEM)
 # arXiv:1709.01507, table 1; other depths as in arXiv:1512.03385, table 1
 seresnet18 = variant("seresnet18", block=SEResNetBlock, layers=(2, 2, 2, 2))
 seresnet34 = variant("seresnet34", block=SEResNetBlock, layers=(3, 4, 6, 3))

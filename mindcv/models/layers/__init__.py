@@ -12,7 +12,7 @@ from .pooling import GlobalAvgPooling, StemMaxPool, TokenPooling, head_pooling
 from .reparameterise import fold, merge_branches
 from .scale import GlobalResponseNorm, LayerScale
 from .squeeze_excite import SqueezeExcite, SqueezeExciteDense
-from .stages import residual_stages
+from .stages import MakeBlock, residual_stages
 from .width import make_divisible
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "GlobalResponseNorm",
     "LayerNorm2d",
     "LayerScale",
+    "MakeBlock",
     "Mlp",
     "PatchEmbed",
     "SqueezeExcite",
