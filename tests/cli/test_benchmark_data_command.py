@@ -23,6 +23,7 @@ def test_stages_of_a_folder(tmp_path, capfd):
         "--dataset=imagenet",
         f"--data_dir={tmp_path}",
         "--num_classes=2",
+        "--image_resize=16,24",
         "--auto_augment=randaug-m9",
         "--mixup=0.8",
     ]

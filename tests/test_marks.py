@@ -1,0 +1,33 @@
+"""The rule of conftest.py for tests marked `zoo`."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+pytestmark = pytest.mark.no_mindspore
+
+
+class Item:
+    def __init__(self, *marks: str) -> None:
+        self.keywords = set(marks)
+
+    def get_closest_marker(self, name: str) -> str | None:
+        return name if name in self.keywords else None
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [("", [3, 0, 2]), ("not slow", [3, 0, 2]), ("zoo", [3, 0, 1, 2]), ("zoo and not slow", [3, 0, 1, 2])],
+)
+def test_zoo_runs_only_when_it_is_named_and_slow_comes_first(request, expression, expected):
+    conftest = request.config.pluginmanager.get_plugin(str(Path(__file__).with_name("conftest.py")))
+    items = [Item(), Item("zoo"), Item("torch"), Item("slow")]
+    numbers = {id(item): number for number, item in enumerate(items)}
+    left_out = []
+    hook = SimpleNamespace(pytest_deselected=lambda items: left_out.extend(items))
+    conftest.pytest_collection_modifyitems(
+        SimpleNamespace(option=SimpleNamespace(markexpr=expression), hook=hook), items
+    )
+    assert [numbers[id(item)] for item in items] == expected
+    assert [numbers[id(item)] for item in left_out] == [number for number in range(4) if number not in expected]
