@@ -23,7 +23,8 @@ COMMON_KEYS: dict[str, tuple[str, ...]] = {
     ),
     "validate": (
         *("device_target", "mode", "jit_level"),
-        *("dataset", "data_dir", "train_split", "val_split", "folds", "fold", "dataset_download"),
+        *("dataset", "data_dir", "class_names", "unknown_classes"),
+        *("train_split", "val_split", "folds", "fold", "dataset_download"),
         *("num_parallel_workers", "bad_samples", "batch_size"),
         *("image_resize", "interpolation", "mean", "std", "crop_pct", "normalize_on_device"),
         *("imports", "model", "num_classes", "in_channels", "pretrained"),

@@ -289,7 +289,7 @@ def create_parser(
 def _add_argument(group: Any, key: Key, is_brief: bool) -> None:
     if is_brief:
         choices = "one of " + ", ".join(key.choices) if key.choices else ""
-        facts = [choices, "" if key.default in (None, "", False) else f"default: {format_value(key.default)}"]
+        facts = [choices, "" if key.default in (None, "", False, ()) else f"default: {format_value(key.default)}"]
         first = re.match(r"(.+?)(?:[.;](?= |$))", key.help)
         meaning = first[1] if first else key.help
     else:
