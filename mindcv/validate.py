@@ -7,7 +7,7 @@ from . import engine
 from .build import build_eval_loader, build_evaluator, build_network, check_head, find_outputs, prepare_network
 from .config import Config
 from .data import pipeline_errors, with_preprocess_of
-from .models import get_pretrained_cfg
+from .models import as_evaluated, get_pretrained_cfg, require_published_head
 from .utils.commands import quoted
 from .utils.fs import is_remote, local_path
 from .utils.imports import import_modules
@@ -30,13 +30,14 @@ def validate(cfg: Config) -> dict[str, float]:
     _require_weights(cfg)
     device = engine.setup_run(cfg.device_target, cfg.mode, cfg.jit_level, engine.is_launched(), cfg.seed)
     set_logger("mindcv", rank=engine.rank())
-    cfg = copy_inputs(cfg)
+    cfg = as_evaluated(copy_inputs(cfg))
     if cfg.pretrained is True:
         cfg = with_preprocess_of(cfg, get_pretrained_cfg(cfg.model))
     outputs = find_outputs(cfg)
     loader, num_classes = build_eval_loader(cfg, outputs)
     if outputs is not None and cfg.ckpt_path:
         check_head(outputs, loader, cfg.ckpt_path)
+    require_published_head(cfg, num_classes)
     network = prepare_network(cfg, build_network(cfg, num_classes, cfg.ema), cfg.val_amp_level)
     evaluator = build_evaluator(cfg, network, loader, num_classes)
     _logger.info("Evaluating %s on %s (%s, %s)", cfg.model, cfg.dataset, cfg.val_split, device)

@@ -28,7 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--dataset", metavar="NAME", help="dataset, which names the classes")
     source.add_argument("--data_dir", metavar="DIR", help="its folder")
     source.add_argument("--ema", action="store_const", const="True", help="the averaged weights of the checkpoint")
-    source.add_argument("--pretrained", action="store_const", const="True", help="published weights, no checkpoint")
+    source.add_argument(
+        "--pretrained",
+        nargs="?",
+        const="True",
+        metavar="TAG|FILE",
+        help="published weights, those of a tag, or a checkpoint like --ckpt_path",
+    )
 
     target = parser.add_argument_group("what is written")
     target.add_argument(

@@ -37,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-c", "--config", default="", metavar="RECIPE", help="a checkpoint's recipe (default: config.yaml beside it)"
     )
+    parser.add_argument(
+        "--pretrained", default="", metavar="FILE", help="a checkpoint, path or address, for MODEL that is a name"
+    )
     parser.add_argument("--top_k", "--top-k", type=int, default=5, metavar="K", help="classes an image (default: 5)")
     parser.add_argument("--batch_size", type=int, default=16, metavar="N", help="images that run at once (default: 16)")
     parser.add_argument("--workers", type=int, metavar="N", help="threads that decode (default: cores, at most 4)")
@@ -82,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
         class_names=read_class_names(args.class_names) if args.class_names else None,
         batch_size=min(args.batch_size, len(paths)),
         workers=args.workers,
+        pretrained=args.pretrained,
         key=read_key(args.key_file) if args.key_file else None,
     )
     check_channels(len(classifier.preprocess.mean))

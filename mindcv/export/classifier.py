@@ -64,6 +64,7 @@ class Classifier:
             network always gets this many, filled up, since each other number would be compiled again.
         workers: Threads that read and decode images. None: as many as cores, at most 4.
         key: Key of an encrypted MINDIR. None: the file named by `MINDCV_KEY_FILE`.
+        pretrained: Weights for a registered name in place of its published ones: path or address of a file.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -80,14 +81,18 @@ class Classifier:
         batch_size: int = 16,
         workers: int | None = None,
         key: bytes | None = None,
+        pretrained: str = "",
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; give a number from 1")
         gives_probabilities = takes_pixels = False
         names: Sequence[str] | None
         if not isinstance(model, nn.Cell) and is_exported_file(model):
-            if recipe or preprocess:
-                raise ValueError(f"{model} says itself how images are prepared; leave out recipe and preprocess")
+            if recipe or preprocess or pretrained:
+                raise ValueError(
+                    f"{model} has its weights and says itself how images are prepared; leave out recipe, preprocess "
+                    "and pretrained"
+                )
             exported = ExportedModel(model, key)
             info = exported.info
             self._run: Callable[[np.ndarray], np.ndarray] = exported
@@ -95,7 +100,7 @@ class Classifier:
             gives_probabilities, takes_pixels = info.output_name == "probabilities", info.normalisation == "inside"
             batch_size = info.batch_size or batch_size
         else:
-            source = _find_source(model, recipe, preprocess)
+            source = _find_source(model, recipe, preprocess, pretrained)
             run = live_run(source.network)
             fixed = batch_size if ms.get_context("mode") == ms.GRAPH_MODE else None
             self._run = lambda images: in_batches(run, images, fixed)
@@ -180,7 +185,13 @@ class Classifier:
         return tuple(Label(int(index), (names and names[index]) or str(index), float(row[index])) for index in order)
 
 
-def _find_source(model: str | os.PathLike[str] | nn.Cell, recipe: str, preprocess: EvalPreprocess | None) -> Source:
+def _find_source(
+    model: str | os.PathLike[str] | nn.Cell, recipe: str, preprocess: EvalPreprocess | None, pretrained: str
+) -> Source:
+    if pretrained:
+        if isinstance(model, nn.Cell) or not is_model(os.fspath(model)):
+            raise ValueError(f"pretrained gives the weights of a model by name, not of {model}; leave one of them out")
+        return source_from_name(os.fspath(model), pretrained, recipe)
     if isinstance(model, nn.Cell):
         return Source(model, type(model).__name__, preprocess or preprocess_of(model), None, "")
     name = os.fspath(model)

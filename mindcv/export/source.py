@@ -10,7 +10,14 @@ from mindspore import nn
 
 from ..config import Config, read_config
 from ..data import EvalPreprocess, create_dataset, get_class_names, known_outputs, with_preprocess_of
-from ..models import build_network, create_model, file_tells, get_pretrained_cfg
+from ..models import (
+    as_evaluated,
+    build_network,
+    create_model,
+    file_tells,
+    get_pretrained_cfg,
+    require_published_head,
+)
 from ..utils.imports import import_modules
 from ..utils.registry import suggest
 from ..weights import ModelOutputs, read_outputs, read_weights
@@ -45,6 +52,7 @@ def source_from_config(cfg: Config) -> Source:
         ValueError: There are no weights, or they do not fit.
     """
     import_modules(cfg.imports)
+    cfg = as_evaluated(cfg)
     if not cfg.ckpt_path and not cfg.pretrained:
         raise ValueError(f"{cfg.model}: no weights; give ckpt_path, or pretrained for the published ones")
     if cfg.pretrained is True:
@@ -53,6 +61,7 @@ def source_from_config(cfg: Config) -> Source:
     num_classes = cfg.num_classes if outputs is None else outputs.num_classes
     if num_classes is None:
         num_classes = _classes_of(cfg) if cfg.ckpt_path else get_pretrained_cfg(cfg.model).num_classes
+    require_published_head(cfg, num_classes)
     network = build_network(cfg, num_classes, ema=cfg.ema and bool(cfg.ckpt_path))
     if outputs is None or outputs.class_names is None:
         outputs = ModelOutputs.of(num_classes, _class_names(cfg, num_classes), outputs.head if outputs else SINGLE)
@@ -81,13 +90,23 @@ def source_from_checkpoint(path: str | os.PathLike[str], recipe: str = "") -> So
     return source_from_config(read_config(["-c", recipe, "--ckpt_path", os.fspath(path)]))
 
 
-def source_from_name(name: str) -> Source:
-    """Builds a registered model (`name` or `name.tag`) with its published weights.
+def source_from_name(name: str, pretrained: str = "", recipe: str = "") -> Source:
+    """Builds a registered model (`name` or `name.tag`) with its published weights, or with those of a file.
+
+    Args:
+        name: The model.
+        pretrained: Path or address of the file.
+        recipe: The recipe that it was trained with. Empty: images are prepared as for the model's published weights.
 
     Raises:
+        FileNotFoundError: There is no such file.
         OSError: The weights cannot be fetched.
-        ValueError: There is no such model, or no weights are published for it.
+        ValueError: There is no such model, no weights are published for it, or the file does not fit it.
     """
+    if pretrained:
+        words = [*(["-c", recipe] if recipe else []), f"--model={name}", f"--pretrained={pretrained}"]
+        cfg = read_config(words)
+        return source_from_config(cfg if recipe else with_preprocess_of(cfg, get_pretrained_cfg(cfg.model)))
     network = create_model(name, num_classes=get_pretrained_cfg(name).num_classes, pretrained=True)
     return Source(network.set_train(False), name, preprocess_of(network), None, "imagenet")
 

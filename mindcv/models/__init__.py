@@ -2,7 +2,15 @@
 
 import importlib
 
-from ._create import build_model_with_cfg, build_network, create_model, file_tells, network_of_file
+from ._create import (
+    as_evaluated,
+    build_model_with_cfg,
+    build_network,
+    create_model,
+    file_tells,
+    network_of_file,
+    require_published_head,
+)
 from ._family import Family, Variant
 from ._features import FeatureExtractWrapper
 from ._loading import checkpoint_marks, load_model_checkpoint, load_pretrained, to_timm_names
@@ -28,6 +36,7 @@ __all__ = [
     "ImageClassifier",
     "PretrainedCfg",
     "Variant",
+    "as_evaluated",
     "build_model_with_cfg",
     "build_network",
     "checkpoint_marks",
@@ -44,6 +53,7 @@ __all__ = [
     "model_entrypoint",
     "network_of_file",
     "register_model",
+    "require_published_head",
     "to_timm_names",
 ]
 

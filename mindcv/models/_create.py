@@ -11,6 +11,7 @@ import numpy as np
 from mindspore import nn
 
 from mindcv.config import Config
+from mindcv.config.compat import is_weight_file
 from mindcv.utils.fs import is_remote, local_path
 from mindcv.utils.runtime import prepare_cpu_runtime
 from mindcv.weights import read_weights
@@ -23,7 +24,15 @@ from ._network import ImageClassifier
 from ._pretrained import PretrainedCfg, as_pretrained_cfg
 from ._registry import get_pretrained_cfg, is_model_pretrained, model_entrypoint, split_tag
 
-__all__ = ["build_model_with_cfg", "build_network", "create_model", "file_tells", "network_of_file"]
+__all__ = [
+    "as_evaluated",
+    "build_model_with_cfg",
+    "build_network",
+    "create_model",
+    "file_tells",
+    "network_of_file",
+    "require_published_head",
+]
 
 _logger = logging.getLogger(__name__)
 
@@ -121,6 +130,36 @@ def build_network(cfg: Config, num_classes: int, ema: bool = False) -> nn.Cell:
         drop_path_rate=cfg.drop_path_rate,
         **({"image_size": cfg.image_resize} if takes_size else {}),
     )
+
+
+def as_evaluated(cfg: Config) -> Config:
+    """Returns a config for running a model without training it: a `pretrained` that is a file is its `ckpt_path`.
+
+    A classifier that starts fresh is for training. What is evaluated or exported is taken as it is.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        OSError: It cannot be downloaded.
+    """
+    if cfg.ckpt_path or not is_weight_file(cfg.pretrained):
+        return cfg
+    return cfg.model_copy(update={"ckpt_path": str(fetch(str(cfg.pretrained))), "pretrained": False})
+
+
+def require_published_head(cfg: Config, num_classes: int) -> None:
+    """Refuses to run published weights without training where their classifier would be fresh, random.
+
+    Raises:
+        ValueError: They are for another number of classes.
+    """
+    if cfg.ckpt_path or not cfg.pretrained:
+        return
+    published = get_pretrained_cfg(cfg.model).num_classes
+    if published != num_classes:
+        raise ValueError(
+            f"{cfg.model}: the published weights have {published} classes, not {num_classes}: their classifier would "
+            "be random; fine-tune first (mindcv train --pretrained) and give its checkpoint as ckpt_path"
+        )
 
 
 def build_model_with_cfg(

@@ -146,7 +146,7 @@ def test_exported_files_predict_as_the_network(file_format, options, classifier,
         np.testing.assert_allclose(
             [label.probability for label in one.labels], [label.probability for label in other.labels], rtol=1e-3
         )
-    with pytest.raises(ValueError, match="leave out recipe and preprocess"):
+    with pytest.raises(ValueError, match="leave out recipe, preprocess and pretrained"):
         Classifier(path, recipe=RECIPE)
 
 
