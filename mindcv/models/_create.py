@@ -157,8 +157,8 @@ def require_published_head(cfg: Config, num_classes: int) -> None:
     published = get_pretrained_cfg(cfg.model)
     if num_classes not in (published.num_classes, published.num_classes - published.label_offset):
         raise ValueError(
-            f"{cfg.model}: the published weights have {published.num_classes} classes, not {num_classes}: their classifier would "
-            "be random; fine-tune first (mindcv train --pretrained) and give its checkpoint as ckpt_path"
+            f"{cfg.model}: the published weights have {published.num_classes} classes, not {num_classes}: their "
+            "classifier would be random; fine-tune first (mindcv train --pretrained) and give its checkpoint as ckpt_path"
         )
 
 
