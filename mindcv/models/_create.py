@@ -158,7 +158,7 @@ def require_published_head(cfg: Config, num_classes: int) -> None:
     if num_classes not in (published.num_classes, published.num_classes - published.label_offset):
         raise ValueError(
             f"{cfg.model}: the published weights have {published.num_classes} classes, not {num_classes}: their "
-            "classifier would be random; fine-tune first (mindcv train --pretrained) and give its checkpoint as ckpt_path"
+            "classifier would be random; fine-tune first (mindcv train --pretrained) and give its checkpoint"
         )
 
 
