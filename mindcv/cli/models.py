@@ -1,67 +1,141 @@
-"""`mindcv models`: lists the models, or the published weights."""
+"""`mindcv models`: a table of the models, or of the published weights."""
 
 import argparse
-from typing import TYPE_CHECKING
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from mindcv.utils.registry import suggest
 
 from ._imports import add_import_option
 
-if TYPE_CHECKING:
-    from mindcv.models import PretrainedCfg
+HELP = "a table of the models, or with --pretrained of their published weights"
 
-HELP = "list the models, or with --pretrained their published weights"
+Row = Mapping[str, Any]
 
-
-_COLUMNS = ("weights", "default", "top-1", "size", "input", "crop", "interpolation", "licence", "source")
+_SUFFIXES = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
     add_import_option(parser)
     parser.add_argument("filter", nargs="?", default="", metavar="FILTER", help="glob, e.g. 'resnext*' (default: all)")
-    parser.add_argument("--pretrained", action="store_true", help="a table of published weights instead of plain names")
+    parser.add_argument("--pretrained", action="store_true", help="the published weights, one a line")
     parser.add_argument("--module", default="", help="only this family's models, e.g. senet")
     parser.add_argument("--exclude", nargs="+", default=[], metavar="GLOB", help="leave these out")
+    parser.add_argument(
+        "--sort",
+        choices=["name", "params", "macs", "top1"],
+        default="name",
+        help="order: by name (default) or the smallest first, of top1 the best",
+    )
+    parser.add_argument("--max-params", type=_number, metavar="N", help="at most so many parameters, e.g. 10M")
+    parser.add_argument("--max-macs", type=_number, metavar="N", help="at most so many multiply-adds, e.g. 500M or 4G")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--names", action="store_true", help="names only, one a line")
+    form.add_argument("--json", action="store_true", help="JSON in place of a table")
+
+
+def _number(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)", text.strip().upper())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number; give one such as 25000000, 25M or 4.1G")
+    return float(match[1]) * _SUFFIXES[match[2]]
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints one name a line, or one line a set of weights.
+    """Prints a line for each model, or for each set of weights.
 
     Raises:
         ValueError: No model matches, or there is no such module.
     """
-    from mindcv.models import get_pretrained_cfg, list_models
+    from mindcv.models import get_pretrained_cfg, list_models, list_sizes
 
-    names = list_models(args.filter, args.module, args.pretrained, args.exclude)
-    if not names:
-        raise ValueError(f"no model matches {_selection(args)}{suggest(args.filter, list_models())}")
-    if not args.pretrained:
-        print("\n".join(names))
-        return 0
-    rows: list[tuple[str, ...]] = [_COLUMNS]
-    for name in names:
+    sizes = list_sizes()
+    rows = []
+    for name in list_models(args.filter, args.module, args.pretrained, args.exclude):
         cfg = get_pretrained_cfg(name)
-        rows.append(_describe(cfg, get_pretrained_cfg(cfg.architecture)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        size = sizes.get(cfg.architecture)
+        facts = {"params": size and size.parameters, "macs": size and size.macs, "input": list(cfg.input_size[1:])}
+        if args.pretrained:
+            row = {"name": name, "default": cfg is get_pretrained_cfg(cfg.architecture), **facts, "top1": cfg.top1}
+            row |= {"top5": cfg.top5, "crop": cfg.crop_pct, "interpolation": cfg.interpolation}
+            row |= {"licence": cfg.licence, "source": cfg.source, "url": cfg.url}
+        else:
+            tags = [tag.partition(".")[2] for tag in list_models(f"{name}.*", pretrained=True)]
+            best = max((get_pretrained_cfg(f"{name}.{tag}").top1 or 0.0 for tag in tags), default=None)
+            row = {"name": name, **facts, "top1": best, "weights": tags}
+        if _is_small(row["params"], args.max_params) and _is_small(row["macs"], args.max_macs):
+            rows.append(row)
+    if not rows:
+        raise ValueError(f"no model matches {_selection(args)}{suggest(args.filter, list_models())}")
+    if args.sort != "name":
+        sign = -1 if args.sort == "top1" else 1
+        rows.sort(key=lambda row: (row[args.sort] is None, sign * (row[args.sort] or 0)))
+    if args.json:
+        print(json.dumps(rows, indent=2))
+    elif args.names:
+        print("\n".join(row["name"] for row in rows))
+    else:
+        _print_table(rows, _WEIGHT_COLUMNS if args.pretrained else _MODEL_COLUMNS)
     return 0
 
 
-def _describe(cfg: "PretrainedCfg", default: "PretrainedCfg") -> tuple[str, ...]:
-    """One line of the table. The size is that of the parameters in float32."""
-    return (
-        f"{cfg.architecture}.{cfg.tag}".rstrip("."),
-        "yes" if cfg is default else "",
-        "-" if cfg.top1 is None else f"{cfg.top1:.2f}",
-        "-" if cfg.params_m is None else f"{4 * cfg.params_m:.0f}MB",
-        "x".join(map(str, cfg.input_size)),
-        f"{cfg.crop_pct:.3f}",
-        cfg.interpolation,
-        cfg.licence or "-",
-        cfg.source or "-",
-    )
+def _is_small(value: float | None, limit: float | None) -> bool:
+    return limit is None or (value is not None and value <= limit)
+
+
+def _count(value: float | None) -> str:
+    """A count in the field's unit, with three digits."""
+    if value is None:
+        return "-"
+    unit = "G" if value >= 1e9 else "M"
+    scaled = value / _SUFFIXES[unit]
+    return f"{scaled:.{2 if scaled < 10 else 1}f}{unit}"
+
+
+def _size(value: Sequence[int]) -> str:
+    return f"{value[0]}" if value[0] == value[1] else f"{value[0]}x{value[1]}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+# Heading, key of the row, text of its value.
+_MODEL_COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+    ("model", "name", str),
+    ("params", "params", _count),
+    ("MACs", "macs", _count),
+    ("input", "input", _size),
+    ("top-1", "top1", _percent),
+    ("weights", "weights", lambda tags: str(len(tags)) if tags else "-"),
+)
+_WEIGHT_COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+    ("weights", "name", str),
+    ("default", "default", lambda is_default: "yes" if is_default else ""),
+    ("top-1", "top1", _percent),
+    ("params", "params", _count),
+    ("input", "input", _size),
+    ("crop", "crop", lambda share: f"{share:.3f}"),
+    ("interpolation", "interpolation", str),
+    ("licence", "licence", lambda text: text or "-"),
+    ("source", "source", lambda text: text or "-"),
+)
+_NUMBERS = {"params", "macs", "input", "top1", "weights", "crop"}
+
+
+def _print_table(rows: Sequence[Row], columns: Sequence[tuple[str, str, Callable[[Any], str]]]) -> None:
+    lines = [[heading for heading, _, _ in columns]]
+    lines += [[text(row[key]) for _, key, text in columns] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = [
+            cell.rjust(width) if key in _NUMBERS else cell.ljust(width)
+            for cell, width, (_, key, _) in zip(line, widths, columns, strict=True)
+        ]
+        print("  ".join(cells).rstrip())
 
 
 def _selection(args: argparse.Namespace) -> str:
@@ -70,4 +144,6 @@ def _selection(args: argparse.Namespace) -> str:
     words += ["--pretrained"] if args.pretrained else []
     words += [f"--module {args.module}"] if args.module else []
     words += [f"--exclude {' '.join(args.exclude)}"] if args.exclude else []
+    words += [f"--max-params {args.max_params:g}"] if args.max_params is not None else []
+    words += [f"--max-macs {args.max_macs:g}"] if args.max_macs is not None else []
     return " ".join(words) or "(there are none)"

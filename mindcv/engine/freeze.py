@@ -29,12 +29,14 @@ def freeze(network: nn.Cell, patterns: str) -> None:
         ValueError: There is no pattern, one of them matches no parameter that is trained, or nothing is left to train.
     """
     trainable = {parameter.name: parameter for parameter in network.trainable_params()}
+    # Parameters have MindCV's names, which are not the paths of cells in every network.
+    paths = {parameter.name: path for path, parameter in network.parameters_and_names()}
     wanted = [pattern.strip() for pattern in patterns.split(",") if pattern.strip()]
     if not wanted:
         raise ValueError(f"freeze is {patterns!r}, which names nothing; give patterns such as 'conv1,layer1*', or None")
     frozen: set[str] = set()
     for pattern in wanted:
-        matched = {name for name in trainable if _matches(name, pattern)}
+        matched = {name for name in trainable if _matches(name, pattern) or _matches(paths[name], pattern)}
         if not matched:
             known = dict.fromkeys(text for name in trainable for text in _prefixes(name))
             tops = ", ".join(dict.fromkeys(name.split(".")[0] for name in trainable))

@@ -26,6 +26,7 @@ from ._registry import (
     model_entrypoint,
     register_model,
 )
+from ._sizes import Size, list_sizes
 
 FAMILIES = ("resnet", "senet")
 
@@ -35,6 +36,7 @@ __all__ = [
     "FeatureExtractWrapper",
     "ImageClassifier",
     "PretrainedCfg",
+    "Size",
     "Variant",
     "as_evaluated",
     "build_model_with_cfg",
@@ -48,6 +50,7 @@ __all__ = [
     "is_model_pretrained",
     "list_models",
     "list_modules",
+    "list_sizes",
     "load_model_checkpoint",
     "load_pretrained",
     "model_entrypoint",

@@ -128,7 +128,7 @@ def build_network(cfg: Config, num_classes: int, ema: bool = False) -> nn.Cell:
         ema=ema,
         drop_rate=cfg.drop_rate,
         drop_path_rate=cfg.drop_path_rate,
-        **({"image_size": cfg.image_resize} if takes_size else {}),
+        image_size=cfg.image_resize if takes_size else None,
     )
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mindspore import nn
@@ -12,7 +12,7 @@ from mindcv.utils.registry import suggest
 from ._network import ImageClassifier
 from ._pretrained import PretrainedCfg
 from ._registry import add_model, split_tag
-from ._sizes import sizes
+from ._sizes import list_sizes
 from .layers import as_pair
 
 
@@ -110,8 +110,8 @@ class Family:
         variant = Variant(name, self.network, arguments, self.module or self.network.__module__)
         cfgs = {tag: cfg for key, cfg in self.weights.items() for model, tag in [split_tag(key)] if model == name}
         facts: dict[str, Any] = self._cells()
-        if name in sizes():
-            facts["params_m"] = round(sizes()[name].parameters / 1e6, 2)
+        if name in list_sizes():
+            facts["params_m"] = round(list_sizes()[name].parameters / 1e6, 2)
         add_model(
             variant,
             {tag: dataclasses.replace(cfg, **facts) for tag, cfg in (cfgs or {"": self._plain(arguments)}).items()},
@@ -134,7 +134,7 @@ class Family:
         return PretrainedCfg(input_size=(3, height, width))
 
 
-def check_arguments(network: type[nn.Cell], arguments: Mapping[str, Any]) -> None:
+def check_arguments(network: Callable[..., nn.Cell], arguments: Mapping[str, Any]) -> None:
     """Checks that a network has the arguments.
 
     Raises:

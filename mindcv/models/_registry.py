@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
-from mindcv.utils.registry import Registry, suggest, unknown_name_message
+from mindcv.utils.registry import Registry, closest, suggest, unknown_name_message
 
 from ._pretrained import PretrainedCfg, as_pretrained_cfg
 
@@ -70,12 +70,21 @@ def model_entrypoint(model_name: str) -> Callable[..., Any]:
     """Returns the function that builds a model (a tag is left aside).
 
     Raises:
-        ValueError: There is no such model; the message has the closest match, or the new name of one that was renamed.
+        ValueError: There is no such model; the message has the closest names, or the new name of one that was renamed.
     """
     name = split_tag(model_name)[0]
     if name in _renamed:
         raise ValueError(f"model {name!r} is called {_renamed[name]!r} here; use create_model({_renamed[name]!r})")
-    return _entrypoints.find(name)
+    if name not in _entrypoints:
+        raise ValueError(_unknown_model(name))
+    return _entrypoints[name]
+
+
+def _unknown_model(name: str) -> str:
+    """Three names that may be meant, and how to see all; there are too many for one message."""
+    near = [repr(other) for other in closest(name, _entrypoints, count=3)]
+    meant = f"; did you mean {' or '.join(filter(None, [', '.join(near[:-1]), near[-1]]))}?" if near else "."
+    return f"unknown model {name!r}{meant} `mindcv models` and list_models() list all {len(_entrypoints)}"
 
 
 def list_models(

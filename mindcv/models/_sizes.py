@@ -24,7 +24,7 @@ class Size:
 
 
 @functools.cache
-def sizes() -> dict[str, Size]:
+def list_sizes() -> dict[str, Size]:
     """Returns the sizes by name; empty where the file is not there yet."""
     if not SIZES.is_file():
         return {}

@@ -23,7 +23,7 @@ from mindspore.common import initializer
 from mindcv.utils.fs import atomic_write
 
 from . import Variant, create_model, get_pretrained_cfg, list_models, model_entrypoint
-from ._sizes import SIZES, Size, sizes
+from ._sizes import SIZES, Size, list_sizes
 
 __all__ = ["count_parameters", "measure"]
 
@@ -91,7 +91,7 @@ def _measured() -> list[str]:
 
 def _check() -> list[str]:
     """Returns what is wrong with the file; multiply-adds are measured anew for the smallest models only."""
-    known, names = sizes(), _measured()
+    known, names = list_sizes(), _measured()
     faults = [f"{name} is missing" for name in names if name not in known]
     faults += [f"{name} is no model" for name in known if name not in names]
     for name in set(names) & set(known):
@@ -118,7 +118,7 @@ def main(arguments: list[str] | None = None) -> int:
         for fault in faults:
             sys.stderr.write(f"{SIZES}: {fault}; run python -m mindcv.models.measure\n")
         return int(bool(faults))
-    known, names = sizes(), _measured()
+    known, names = list_sizes(), _measured()
     for name in args.names or [name for name in names if name not in known]:
         known[name] = measure(name)
         sys.stderr.write(f"{name}: {known[name]}\n")

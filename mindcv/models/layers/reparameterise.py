@@ -45,7 +45,12 @@ def merge_branches(kernels: Sequence[Kernel], stride: int = 1, groups: int = 1) 
         groups: Groups of all of them.
     """
     side = max(weight.shape[-1] for weight, _ in kernels)
-    total = sum(np.pad(weight, [(0, 0), (0, 0)] + [((side - weight.shape[-1]) // 2,) * 2] * 2) for weight, _ in kernels)
+    borders = [(side - weight.shape[-1]) // 2 for weight, _ in kernels]
+    padded = [
+        np.pad(weight, ((0, 0), (0, 0), (border, border), (border, border)))
+        for (weight, _), border in zip(kernels, borders, strict=True)
+    ]
+    total = np.sum(padded, axis=0)
     out_channels, in_channels = total.shape[:2]
     conv = conv2d(in_channels * groups, out_channels, side, stride, side // 2, groups, bias=True, weight_init="zeros")
     conv.weight = Parameter(Tensor(total, ms.float32), name="weight")
