@@ -319,10 +319,8 @@ def build_learning_rates(cfg: Config, steps_per_epoch: int) -> list[float]:
     return updates
 
 
-def check_resumed_rates(
-    cfg: Config, resumed: engine.Resumed, learning_rates: Sequence[float], steps_per_epoch: int
-) -> None:
-    """Checks that the learning rate goes on where the run that is resumed was, and says where it ends to change.
+def check_resumed_rates(cfg: Config, resumed: engine.Resumed, learning_rates: Sequence[float]) -> None:
+    """Checks that the learning rate goes on where the run that is resumed was.
 
     Raises:
         ValueError: It would jump, as when a schedule follows from an epoch_size that was raised.
@@ -334,15 +332,6 @@ def check_resumed_rates(
         before = build_learning_rates(cfg.model_copy(update=old), resumed.saved["steps_per_epoch"])
         updates = resumed.global_step // cfg.gradient_accumulation_steps
         engine.check_same_rates(before, learning_rates, updates, ", ".join(changed), cfg.resume_force)
-    last = learning_rates[-1]
-    still = next((n for n, rate in enumerate(reversed(learning_rates)) if rate != last), len(learning_rates))
-    still_epochs = still * cfg.gradient_accumulation_steps // steps_per_epoch
-    if still_epochs and last <= cfg.min_lr and last < max(learning_rates):
-        _logger.warning(
-            "resume: from epoch %d to the end, epoch %d, the learning rate stays at %g; a new run with longer "
-            "decay_epochs (now %d) goes on learning",
-            *(cfg.epoch_size - still_epochs + 1, cfg.epoch_size, last, cfg.decay_epochs),
-        )
 
 
 def build_step(cfg: Config, network: nn.Cell, num_classes: int, learning_rates: list[float]) -> engine.TrainStep:

@@ -101,7 +101,7 @@ def _train(
     if resumed:
         arguments = (resumed, cfg.model_dump(), cfg.free_keys(), steps_per_epoch, cfg.resume_force)
         state = engine.resume_run(step, *arguments, data_changes=data.changes_since(before) if before else "")
-        check_resumed_rates(cfg, resumed, learning_rates, steps_per_epoch)
+        check_resumed_rates(cfg, resumed, learning_rates)
         resumed = None  # its arrays are not needed any more
     elif cfg.resume == "none" and cfg.resume_opt:
         state = engine.resume_weights(step, cfg.ckpt_path, folder / f"optim_{cfg.model}.ckpt", steps_per_epoch)

@@ -37,14 +37,16 @@ def run(args: argparse.Namespace) -> int:
         ImportError: --verify without timm.
         ValueError: The options contradict, or the file is no weight file or does not fit the model.
     """
-    from mindcv.weights import read_weights, write_weights
+    from mindcv.weights import read_outputs, read_weights, write_weights
 
     if not args.model and (args.to or args.verify):
         raise ValueError("--to and --verify need --model NAME, since every family has its own names")
     arrays: Mapping[str, np.ndarray] = read_weights(args.input, ema=args.ema)
     if args.model:
         arrays = _convert_names(args, arrays)
-    write_weights(args.output, arrays)
+    # What the outputs mean stays with the weights, but where a file is to be as timm's own.
+    outputs = None if args.to == "timm" else read_outputs(args.input)
+    write_weights(args.output, {**arrays, **(outputs.entry() if outputs else {})})
     print(f"{args.output}: {len(arrays)} arrays, {sum(array.nbytes for array in arrays.values()) / 1e6:.1f} MB")
     return 0
 
