@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -39,6 +40,7 @@ __all__ = ["main", "run_script"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code; the entry point of the console script."""
+    _write_any_name()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments and arguments[0] in _SCRIPTS:
         return run_script(arguments[0], arguments[1:], prog=f"mindcv {arguments[0]}")
@@ -75,11 +77,18 @@ def run_script(name: str, argv: Sequence[str] | None = None, prog: str | None = 
         argv: The words after the script's name; None takes them from `sys.argv`.
         prog: The command as it was typed, for `--help`; None takes the script's name.
     """
+    _write_any_name()
     set_logger("mindcv")
     cfg = parse_args(argv, prog=prog, command=name)
     is_exported = name == "validate" and cfg.model.lower().endswith(_EXPORTED_SUFFIXES)
     module = "mindcv.cli.exported" if is_exported else f"mindcv.{name}"
     return run_command(lambda: importlib.import_module(module).main(cfg))
+
+
+def _write_any_name() -> None:
+    """Lets a name that is not UTF-8 be printed, with its bytes written out, in place of ending the command."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 class _Parser(argparse.ArgumentParser):

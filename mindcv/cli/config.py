@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from mindcv.utils.fs import atomic_write
+from mindcv.utils.text import escaped
 
 HELP = "make a recipe of the model zoo's default_config.yaml"
 
@@ -32,5 +33,5 @@ def run(args: argparse.Namespace) -> int:
     else:
         sys.stdout.write(recipe)
     # Not into the recipe, when that goes to stdout.
-    print("\n".join(notes), file=sys.stdout if args.out else sys.stderr)
+    print("\n".join(map(escaped, notes)), file=sys.stdout if args.out else sys.stderr)
     return 0

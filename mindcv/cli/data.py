@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mindcv.utils.text import escaped
+from mindcv.utils.text import escaped, line_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,16 +76,15 @@ def _check(args: argparse.Namespace) -> int:
             findings[name] = examine(samples, workers, args.decode, bar.update)
     for name, samples in splits.items():
         _print_findings(name, samples, findings[name])
-        lines += [f"bad\t{samples.name(number)}\t{reason}" for number, reason in findings[name].bad.items()]
+        lines += [("bad", samples.name(number), reason) for number, reason in findings[name].bad.items()]
     for one, other in itertools.combinations(splits, 2):
         lines += [
-            f"duplicate\t{splits[one].name(first)}\t{splits[other].name(second)}"
+            ("duplicate", splits[one].name(first), splits[other].name(second))
             for first, second in duplicates(findings[one], findings[other])
         ]
     if args.list:
-        Path(args.list).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="surrogateescape")
-    for line in lines[:_MOST_LISTED]:
-        kind, *parts = line.split("\t")
+        Path(args.list).write_bytes(b"".join(line_of(*line) for line in lines))
+    for kind, *parts in lines[:_MOST_LISTED]:
         print(f"{kind}: {' | '.join(map(escaped, parts))}")
     if len(lines) > _MOST_LISTED:
         print(f"... and {len(lines) - _MOST_LISTED} more{f' in {args.list}' if args.list else '; --list FILE has all'}")
@@ -93,7 +92,7 @@ def _check(args: argparse.Namespace) -> int:
     return _EXIT_FOUND if lines else 0
 
 
-def _wrong_checksums(folder: Path, manifest: dict[str, Any]) -> list[str]:
+def _wrong_checksums(folder: Path, manifest: dict[str, Any]) -> list[tuple[str, str, str]]:
     from mindcv.data.packing import file_sha256
 
     wrong = []
@@ -104,9 +103,9 @@ def _wrong_checksums(folder: Path, manifest: dict[str, Any]) -> list[str]:
         for name, expected in files.items():
             path = folder / name
             if not path.is_file():
-                wrong.append(f"bad\t{path}\tthe file is missing")
+                wrong.append(("bad", str(path), "the file is missing"))
             elif file_sha256(path) != expected:
-                wrong.append(f"bad\t{path}\tits checksum differs from the manifest's")
+                wrong.append(("bad", str(path), "its checksum differs from the manifest's"))
     return wrong
 
 

@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from mindcv.utils.text import harmless
+
 from ._imports import add_import_option
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     )
     tell_network(args.file, args.model, model)
     report = compare(model, ours)
-    print(report)
+    print(harmless(str(report)))
     return 0 if report.is_complete else _EXIT_MISFIT
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from ..utils.registry import suggest
+from ..utils.text import escaped
 from .compat import NEW_KEYS, UNUSED, Setting, is_weight_file
 from .parse import COMMAND_LINE, build_config
 from .recipe_file import read_settings
@@ -66,7 +67,7 @@ def import_recipe(path: str, model: str | None = None) -> tuple[str, list[str]]:
     notes = sorted([*translations, *notes], key=lambda note: _line(note, path))
     written = [key for key in KEYS if key in config.model_fields_set and key != "config"]
     header = [f"Made from {path} by: mindcv config import", "", *notes]
-    comment = "\n".join(f"# {line}".rstrip() for line in header)
+    comment = "\n".join(f"# {escaped(line)}".rstrip() for line in header)
     return f"{comment}\n\n{to_yaml(config, written)}", notes
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..utils.registry import unknown_name_message
+from ..utils.text import line_of
 from .decoding import Decoder, check_pixels
 from .image_check import checked_image
 from .randomness import dataset_seed
@@ -262,8 +263,8 @@ def bad_sample_message(name: str, error: Exception) -> str:
 def append_bad_sample(listing: str | os.PathLike[str], name: str, reason: str) -> None:
     """Adds a line to the list of bad samples."""
     try:
-        with Path(listing).open("a", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(f"{name}\t{reason}\n")
+        with Path(listing).open("ab") as file:
+            file.write(line_of(name, reason))
     except OSError as error:
         _logger.warning("the bad image %s cannot be noted in %s: %s", name, listing, error)
 

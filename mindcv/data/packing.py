@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from ..utils.fs import atomic_write, require_directory
-from ..utils.text import names_to_bytes
+from ..utils.text import line_of, names_to_bytes
 from .image_check import checked_image, to_rgb
 from .image_reader import reason_of
 from .packed import FORMAT, MANIFEST, index_shard, is_packed
@@ -161,7 +161,7 @@ def pack(
     with atomic_write(target / _REJECTED) as file:
         for shard in shards:
             for name, reason in results[shard.name]["rejected"]:
-                file.write(f"{name}\t{reason}\n".encode(errors="surrogateescape"))
+                file.write(line_of(name, reason))
     with atomic_write(target / "class_names.txt") as file:
         file.write(names_to_bytes(class_names, "the class name"))
     with atomic_write(target / MANIFEST, "w") as file:

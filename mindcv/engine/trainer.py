@@ -10,6 +10,7 @@ from typing import Any
 
 from ..utils.errors import RunError, RunStopped
 from ..utils.fs import atomic_write
+from ..utils.text import line_of
 from .checkpoint import CheckpointSaver, TrainState
 from .checkpoint_list import new_run_id
 from .distributed import average_batch_norm, average_gradients, mean_over_ranks, rank, wait_for_ranks, world_size
@@ -255,8 +256,8 @@ class Trainer:
         names = self.batch_names(epoch, step - 1)
         path = self.reporter.folder / (NON_FINITE_BATCH if rank() == 0 else f"rank_{rank()}_{NON_FINITE_BATCH}")
         try:
-            with atomic_write(path, "w") as file:
-                file.write("".join(f"{name}\n" for name in names))
+            with atomic_write(path) as file:
+                file.writelines(line_of(name) for name in names)
             listed = f"listed in {path}"
         except OSError as error:  # of the two faults the loss is what ends the run
             listed = f"whose list could not be written to {path} ({error.strerror})"

@@ -5,12 +5,13 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["escaped", "harmless", "json_text", "lines_of", "names_in", "names_to_bytes"]
+__all__ = ["escaped", "harmless", "json_text", "line_of", "lines_of", "names_in", "names_to_bytes"]
 
 # Control characters but line feed and tab: ESC and the C1 set begin a terminal's commands, CR hides what stands before.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # With them, what a line of a table or list cannot have: its own end, and marks that turn the direction of text.
 _NOT_IN_A_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_LINE_OR_TAB = re.compile(r"[\t\n\r]")
 # What JSON may hold as it is, but a terminal or UTF-8 not.
 _NOT_PLAIN_JSON = re.compile(r"[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -60,6 +61,15 @@ def names_to_bytes(names: Sequence[str], what: str) -> bytes:
                 "or ends with a space; rename it"
             )
     return "".join(f"{name}\n" for name in names).encode("utf-8", "surrogateescape")
+
+
+def line_of(*cells: str) -> bytes:
+    """Returns a line of a list that we write: cells with tabs between, whose own tabs and line ends are written out.
+
+    Bytes of names that are not UTF-8 go out as they came in.
+    """
+    parts = [_LINE_OR_TAB.sub(_as_escape, cell) for cell in cells]
+    return ("\t".join(parts) + "\n").encode("utf-8", "surrogateescape")
 
 
 def json_text(value: Any, **options: Any) -> str:

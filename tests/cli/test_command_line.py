@@ -1,11 +1,16 @@
 """What the command line says of itself: errors that begin alike, descriptions, usage as it is typed."""
 
 import importlib
+import os
 import re
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 
 from mindcv.cli import _COMMANDS, main
+from mindcv.weights import write_weights
 
 SUB_COMMANDS = [
     ("data", "check"),
@@ -55,3 +60,25 @@ def test_help_names_the_command_and_describes_it(words, capsys):
     assert re.match(r"[A-Z].{15,}\.$", description)
     if len(words) == 1:
         assert importlib.import_module(f"mindcv.cli.{words[0]}").HELP[1:] in description
+
+
+def test_names_of_a_weight_file_reach_no_terminal(tmp_path, capsys):
+    path = tmp_path / "hostile.safetensors"
+    write_weights(path, {"\x1b[31mred\x1b]0;title\x07": np.ones(3, np.float32)})
+    assert main(["weights", "check", str(path), "--model", "resnet18"]) == 1
+    out, err = capsys.readouterr()
+    assert r"\x1b[31mred\x1b]0;title\x07" in out
+    assert "\x1b" not in out + err
+
+
+def test_path_that_is_not_utf8_does_not_end_a_command(tmp_path):
+    config = os.fsencode(tmp_path) + b"/latin1_\xe4.yaml"
+    with open(config, "w") as file:
+        file.write("lr: 0.1\nnetwork: resnet50\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "mindcv", "config", "import", config, "-o", os.fsencode(tmp_path) + b"/out_\xe4.yaml"],
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"latin1_\\udce4.yaml:2: network: resnet50" in done.stdout

@@ -4,12 +4,14 @@ import math
 
 import numpy as np
 import pytest
+import yaml
 from zoo_keys import TRAINING_OPTIONS
 
 from mindcv.cli import main
 from mindcv.config import ConfigError, load_recipe
 from mindcv.config.zoo import import_recipe
 from mindcv.scheduler import create_scheduler
+from mindcv.utils.text import escaped
 
 pytestmark = pytest.mark.no_mindspore
 
@@ -205,3 +207,12 @@ def test_errors_of_the_command(zoo, capsys):
 def test_the_zoos_file_as_a_recipe_names_the_command(zoo):
     with pytest.raises(ConfigError, match="but found another document; mindcv config import reads the model zoo's"):
         load_recipe("default_config.yaml")
+
+
+def test_key_with_a_line_end_puts_nothing_into_the_recipe(tmp_path):
+    path = tmp_path / "default_config.yaml"
+    path.write_text('lr: 0.1\n"x\\nseed: 7\\n\\e[31m": 1\n')
+    recipe, notes = import_recipe(str(path))
+    assert yaml.safe_load(recipe).get("seed", 42) == 42
+    assert "\x1b" not in recipe
+    assert "# " + escaped(notes[0]) in recipe

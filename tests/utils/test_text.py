@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mindcv.utils.text import escaped, harmless, json_text, lines_of, names_in, names_to_bytes
+from mindcv.utils.text import escaped, harmless, json_text, line_of, lines_of, names_in, names_to_bytes
 
 pytestmark = pytest.mark.no_mindspore
 
@@ -68,3 +68,8 @@ def test_json_is_plain_and_loads_as_it_was(value):
     assert json.loads(text) == value
     assert text.encode("utf-8")
     assert harmless(text) == text
+
+
+def test_line_of_a_list_has_one_line_and_the_bytes_of_names():
+    line = line_of("a\tb\nc\r.png", "latin1_\udce4.png", "\x1b[31m \u2028")
+    assert line == b"a\\tb\\nc\\r.png\tlatin1_\xe4.png\t\x1b[31m \xe2\x80\xa8\n"
