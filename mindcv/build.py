@@ -19,6 +19,7 @@ from .data import (
     EvalPreprocess,
     Part,
     check_num_classes,
+    class_weights,
     create_dataset,
     create_loader,
     create_transforms,
@@ -42,6 +43,7 @@ from .weights.loading import OtherClasses
 from .weights.outputs import MULTIPLE, SINGLE
 
 __all__ = [
+    "build_class_weights",
     "build_eval_loader",
     "build_evaluator",
     "build_feed",
@@ -295,8 +297,33 @@ def prepare_network(cfg: Config, network: nn.Cell, amp_level: str) -> nn.Cell:
 
 
 def build_loss(cfg: Config, **options: Any) -> nn.Cell:
-    """Returns the loss. `options` take the place of the config's; evaluation needs `reduction="none"`."""
-    return create_loss(**{**cfg.arguments("create_loss"), **options})
+    """Returns the loss, without class weights, which are for training.
+
+    `options` take the place of the config's; evaluation needs `reduction="none"`.
+    """
+    return create_loss(**{**cfg.arguments("create_loss"), "weight": None, **options})
+
+
+def build_class_weights(cfg: Config, loader: Any, num_classes: int) -> np.ndarray | None:
+    """Returns the factors of the training loss by class (num_classes,), or None where all classes count alike.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It does not fit the classes.
+    """
+    if cfg.class_weights is None:
+        return None
+    samples = get_samples(loader)
+    weights = class_weights(cfg.class_weights, samples, num_classes)
+    lowest, highest = int(weights.argmin()), int(weights.argmax())
+    names = samples.class_names or []
+    _logger.info(
+        "class weights (%s): %.4g (%s) to %.4g (%s)",
+        cfg.class_weights,
+        *(weights[lowest], names[lowest] if lowest < len(names) else lowest),
+        *(weights[highest], names[highest] if highest < len(names) else highest),
+    )
+    return weights
 
 
 def build_learning_rates(cfg: Config, steps_per_epoch: int) -> list[float]:
@@ -334,8 +361,14 @@ def check_resumed_rates(cfg: Config, resumed: engine.Resumed, learning_rates: Se
         engine.check_same_rates(before, learning_rates, updates, ", ".join(changed), cfg.resume_force)
 
 
-def build_step(cfg: Config, network: nn.Cell, num_classes: int, learning_rates: list[float]) -> engine.TrainStep:
-    """Returns the training step with its optimizer."""
+def build_step(
+    cfg: Config,
+    network: nn.Cell,
+    num_classes: int,
+    learning_rates: list[float],
+    class_weights: np.ndarray | None = None,
+) -> engine.TrainStep:
+    """Returns the training step with its optimizer; `class_weights` (num_classes,) are those of its loss."""
     if cfg.freeze:
         engine.freeze(network, cfg.freeze)
     if cfg.sync_bn:
@@ -344,7 +377,7 @@ def build_step(cfg: Config, network: nn.Cell, num_classes: int, learning_rates: 
         engine.keep_variance_of_one_value(network)
     optimizer = create_optimizer(network, **{**cfg.arguments("create_optimizer"), "lr": learning_rates})
     model = network
-    network, loss = prepare_network(cfg, model, cfg.amp_level), build_loss(cfg)
+    network, loss = prepare_network(cfg, model, cfg.amp_level), build_loss(cfg, weight=class_weights)
     if cfg.recompute:
         engine.recompute_blocks(model)
     mixes = cfg.normalize_on_device and cfg.cutmix_prob > 0 and (cfg.mixup > 0 or cfg.cutmix > 0)

@@ -9,6 +9,7 @@ import mindspore as ms
 from . import engine
 from ._version import __version__
 from .build import (
+    build_class_weights,
     build_eval_loader,
     build_evaluator,
     build_feed,
@@ -95,7 +96,7 @@ def _train(
     else:
         engine.require_same_parameters(network.get_parameters())
     learning_rates = build_learning_rates(cfg, steps_per_epoch)
-    step = build_step(cfg, network, num_classes, learning_rates)
+    step = build_step(cfg, network, num_classes, learning_rates, build_class_weights(cfg, loader, num_classes))
 
     state = None
     if resumed:

@@ -638,6 +638,12 @@ class LossKeys(Section):
     label_smoothing: Rate = key(
         0.0, "How much of the label goes to all classes.", old=("label_smooth", "label_smooth_factor", "smooth_factor")
     )
+    class_weights: str | None = key(
+        None,
+        "Factors of the training loss by class: a text file with a line for each class (a number in the order of the "
+        "classes, or name,number), or balanced: images / (classes x images of the class) of the training split.",
+        keyword="weight",
+    )
     aux_factor: NotNegative = key(0.0, "Weight of the auxiliary head's loss.")
     reduction: Literal["mean", "sum", "none"] = key("mean", "How the samples' losses are combined.")
 
@@ -862,6 +868,11 @@ def contradictions(config: Config) -> list[tuple[str, str]]:
             "data_dir",
             f"data_dir {config.data_dir!r} would not be read: the dataset {config.dataset!r} is part of the package; "
             "for the folder set dataset: imagenet (with num_classes: None and image_resize), else leave out data_dir",
+        ),
+        (
+            config.class_weights == "balanced" and config.sampler == "balanced",
+            "class_weights",
+            "class_weights 'balanced' and sampler 'balanced' would both make up for rare classes; remove one of them",
         ),
         (
             len(config.mean) != len(config.std),

@@ -7,6 +7,7 @@ from .auto_augment import (
     trivial_augment_wide_transform,
 )
 from .batch_names import batch_names
+from .class_weights import class_weights
 from .classes import known_outputs, other_classes, read_class_names
 from .dataset_download import Cifar10Download, Cifar100Download, MnistDownload, get_dataset_download_root
 from .dataset_factory import (
@@ -37,6 +38,7 @@ __all__ = [
     "auto_augment_transform",
     "batch_names",
     "check_num_classes",
+    "class_weights",
     "create_dataset",
     "create_loader",
     "create_transforms",

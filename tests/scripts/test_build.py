@@ -6,7 +6,9 @@ import pytest
 from PIL import Image
 
 from mindcv.build import (
+    build_class_weights,
     build_learning_rates,
+    build_loss,
     build_network,
     build_saver,
     build_step,
@@ -155,3 +157,51 @@ def test_training_on_images_of_one_class_is_warned_of(tmp_path, caplog):
     keys = _folder(tmp_path, {"cat": 4})
     assert build_train_loader(Config(**keys, num_classes=3))[1] == 3
     assert "are of one class out of 3: loss 0 and accuracy 1 will mean nothing" in caplog.text
+
+
+def _reference_loss(loss, logits, labels, weights):
+    """In float64, with label smoothing 0.1, as the formulas of the losses say."""
+    targets = np.eye(3)[labels] if labels.ndim == 1 else labels.astype(np.float64)
+    smoothed = 0.9 * targets + 0.1 / 3
+    if loss == "BCE":
+        positive, negative = -np.log1p(np.exp(-logits)), -np.log1p(np.exp(logits))
+        return -(weights * (smoothed * positive + (1 - smoothed) * negative)).mean()
+    log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    each = -(weights * smoothed * log_p).sum(1)
+    return each.sum() / weights[labels].sum() if labels.ndim == 1 else each.mean()
+
+
+@pytest.mark.parametrize("mixup", [0.0, 0.8])
+@pytest.mark.parametrize("loss", ["CE", "BCE"])
+@pytest.mark.parametrize("source", ["balanced", "file"])
+def test_class_weights_in_the_training_loss_only(source, loss, mixup, tmp_path):
+    keys = _folder(tmp_path, {"cat": 6, "dog": 3, "ox": 1})
+    if source == "file":
+        (tmp_path / "weights.txt").write_text("ox,4\ncat,0.5\ndog,2\n")
+    weights = np.array([10 / 18, 10 / 9, 10 / 3]) if source == "balanced" else np.array([0.5, 2, 4])
+    cfg = Config(
+        **{**keys, "batch_size": 10},
+        model="resnet18",
+        mode=1,
+        loss=loss,
+        label_smoothing=0.1,
+        mixup=mixup,
+        class_weights=source if source == "balanced" else str(tmp_path / "weights.txt"),
+    )
+    loader, num_classes = build_train_loader(cfg)
+    given = build_class_weights(cfg, loader, num_classes)
+    np.testing.assert_allclose(given, weights, rtol=1e-12)
+    step = build_step(cfg, build_network(cfg, num_classes), num_classes, [0.1], given)
+    images, labels = next(loader.create_tuple_iterator(num_epochs=1))
+    assert labels.ndim == (2 if mixup else 1)
+    logits = step.network.network(images)
+    expected = _reference_loss(loss, logits.asnumpy().astype(np.float64), labels.asnumpy(), weights)
+    assert float(step.network.loss(logits, labels).asnumpy()) == pytest.approx(expected, rel=1e-5)
+    evaluated = build_loss(cfg)(logits, labels)
+    plain = _reference_loss(loss, logits.asnumpy().astype(np.float64), labels.asnumpy(), np.ones(3))
+    assert float(evaluated.asnumpy()) == pytest.approx(plain, rel=1e-5)
+
+
+def test_class_weights_and_a_balanced_sampler_are_refused():
+    with pytest.raises(ValueError, match="would both make up for rare classes"):
+        Config(class_weights="balanced", sampler="balanced")
