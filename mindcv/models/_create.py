@@ -13,16 +13,17 @@ from mindspore import nn
 from mindcv.config import Config
 from mindcv.config.compat import is_weight_file
 from mindcv.utils.fs import is_remote, local_path
+from mindcv.utils.registry import suggest
 from mindcv.utils.runtime import prepare_cpu_runtime
 from mindcv.weights import read_weights
 from mindcv.weights.sources import fetch
 
-from ._family import Variant, check_arguments
 from ._features import FeatureExtractWrapper
 from ._loading import load_pretrained, set_weights, to_model_names
 from ._network import ImageClassifier
 from ._pretrained import PretrainedCfg, as_pretrained_cfg
 from ._registry import get_pretrained_cfg, is_model_pretrained, model_entrypoint, split_tag
+from .layers import as_pair
 
 __all__ = [
     "as_evaluated",
@@ -35,6 +36,69 @@ __all__ = [
 ]
 
 _logger = logging.getLogger(__name__)
+
+
+class Variant:
+    """A registered model: called, it makes a network with fresh or published weights.
+
+    Attributes:
+        network: The network's class.
+        arguments: The arguments of the class that make the variant.
+    """
+
+    def __init__(self, name: str, network: type[ImageClassifier], arguments: Mapping[str, Any], module: str) -> None:
+        self.__name__ = self.__qualname__ = name
+        self.__module__ = module
+        self.__doc__ = f"Makes {name}, a {network.__name__}; see `mindcv.create_model` for the arguments."
+        self.network = network
+        self.arguments = dict(arguments)
+
+    def __repr__(self) -> str:
+        return f"<model {self.__name__}>"
+
+    def __call__(
+        self,
+        pretrained: bool | str = False,
+        num_classes: int | None = None,
+        in_channels: int | None = None,
+        **kwargs: Any,
+    ) -> nn.Cell:
+        return create_model(self.__name__, num_classes, pretrained, in_channels, **kwargs)
+
+    def build(self, **kwargs: Any) -> ImageClassifier:
+        """Makes the network with fresh weights; arguments given here go before the variant's.
+
+        Raises:
+            ValueError: An argument that the network does not have, or a value that it cannot have.
+        """
+        arguments = {**self.arguments, **self.checked(kwargs)}
+        network = self.network(**arguments)
+        network.variant_arguments = self.arguments
+        return network
+
+    def checked(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns arguments by the network's names for them.
+
+        Raises:
+            ValueError: The network has no such argument.
+        """
+        kwargs = dict(kwargs)
+        if "img_size" in kwargs:
+            kwargs["image_size"] = kwargs.pop("img_size")
+        if "image_size" in kwargs:
+            if not self.takes_image_size:
+                raise ValueError(
+                    f"image_size: {self.__name__} takes images of any size and has no such argument; leave it out"
+                )
+            height, width = as_pair(kwargs["image_size"])
+            kwargs["image_size"] = height if height == width else (height, width)
+        check_arguments(self.network, kwargs)
+        return kwargs
+
+    @property
+    def takes_image_size(self) -> bool:
+        """Whether the network is built for one size of image."""
+        return "image_size" in inspect.signature(self.network.__init__).parameters
 
 
 def create_model(
@@ -307,3 +371,19 @@ def _with_image_size(cfg: PretrainedCfg, given: Mapping[str, Any]) -> Pretrained
         return cfg
     height, width = (size, size) if isinstance(size, int) else size
     return dataclasses.replace(cfg, input_size=(cfg.input_size[0], height, width))
+
+
+def check_arguments(network: Callable[..., nn.Cell], arguments: Mapping[str, Any]) -> None:
+    """Checks that a network has the arguments.
+
+    Raises:
+        ValueError: It has not; the message has the closest and all that there are.
+    """
+    parameters = inspect.signature(network.__init__ if inspect.isclass(network) else network).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    known = [name for name in parameters if name != "self"]
+    for name in arguments:
+        if name not in known:
+            hint = suggest(name, known) or "."
+            raise ValueError(f"{network.__name__} has no argument {name!r}{hint} It has: {', '.join(known)}")

@@ -1,84 +1,15 @@
 """A family of models: one class of networks, its published weights, and a variant a line."""
 
 import dataclasses
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from mindspore import nn
-
-from mindcv.utils.registry import suggest
-
+from ._create import Variant, check_arguments
 from ._network import ImageClassifier
 from ._pretrained import PretrainedCfg
 from ._registry import add_model, split_tag
 from ._sizes import list_sizes
 from .layers import as_pair
-
-
-class Variant:
-    """A registered model: called, it makes a network with fresh or published weights.
-
-    Attributes:
-        network: The network's class.
-        arguments: The arguments of the class that make the variant.
-    """
-
-    def __init__(self, name: str, network: type[ImageClassifier], arguments: Mapping[str, Any], module: str) -> None:
-        self.__name__ = self.__qualname__ = name
-        self.__module__ = module
-        self.__doc__ = f"Makes {name}, a {network.__name__}; see `mindcv.create_model` for the arguments."
-        self.network = network
-        self.arguments = dict(arguments)
-
-    def __repr__(self) -> str:
-        return f"<model {self.__name__}>"
-
-    def __call__(
-        self,
-        pretrained: bool | str = False,
-        num_classes: int | None = None,
-        in_channels: int | None = None,
-        **kwargs: Any,
-    ) -> nn.Cell:
-        from ._create import create_model
-
-        return create_model(self.__name__, num_classes, pretrained, in_channels, **kwargs)
-
-    def build(self, **kwargs: Any) -> ImageClassifier:
-        """Makes the network with fresh weights; arguments given here go before the variant's.
-
-        Raises:
-            ValueError: An argument that the network does not have, or a value that it cannot have.
-        """
-        arguments = {**self.arguments, **self.checked(kwargs)}
-        network = self.network(**arguments)
-        network.variant_arguments = self.arguments
-        return network
-
-    def checked(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns arguments by the network's names for them.
-
-        Raises:
-            ValueError: The network has no such argument.
-        """
-        kwargs = dict(kwargs)
-        if "img_size" in kwargs:
-            kwargs["image_size"] = kwargs.pop("img_size")
-        if "image_size" in kwargs:
-            if not self.takes_image_size:
-                raise ValueError(
-                    f"image_size: {self.__name__} takes images of any size and has no such argument; leave it out"
-                )
-            height, width = as_pair(kwargs["image_size"])
-            kwargs["image_size"] = height if height == width else (height, width)
-        check_arguments(self.network, kwargs)
-        return kwargs
-
-    @property
-    def takes_image_size(self) -> bool:
-        """Whether the network is built for one size of image."""
-        return "image_size" in inspect.signature(self.network.__init__).parameters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,19 +63,3 @@ class Family:
     def _plain(arguments: Mapping[str, Any]) -> PretrainedCfg:
         height, width = as_pair(arguments.get("image_size", 224))
         return PretrainedCfg(input_size=(3, height, width))
-
-
-def check_arguments(network: Callable[..., nn.Cell], arguments: Mapping[str, Any]) -> None:
-    """Checks that a network has the arguments.
-
-    Raises:
-        ValueError: It has not; the message has the closest and all that there are.
-    """
-    parameters = inspect.signature(network.__init__ if inspect.isclass(network) else network).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return
-    known = [name for name in parameters if name != "self"]
-    for name in arguments:
-        if name not in known:
-            hint = suggest(name, known) or "."
-            raise ValueError(f"{network.__name__} has no argument {name!r}{hint} It has: {', '.join(known)}")
