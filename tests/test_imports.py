@@ -43,6 +43,11 @@ def module_name(path: Path) -> str:
     return ".".join(words[:-1] if words[-1] == "__init__" else words)
 
 
+MODULES = {module_name(path) for suffix in ("py", "c") for path in PACKAGE.rglob(f"*.{suffix}")}
+# Families that are built on another one.
+PARENTS: dict[str, str] = {}
+
+
 def imports(node: ast.AST, module: str, is_package: bool, lazy: bool = False) -> Iterator[tuple[str, bool]]:
     """Yields absolute names of imported modules, and whether the import runs in a function only."""
     for child in ast.iter_child_nodes(node):
@@ -54,9 +59,10 @@ def imports(node: ast.AST, module: str, is_package: bool, lazy: bool = False) ->
             base = module.split(".")[: None if is_package else -1]
             prefix = base[: len(base) - child.level + 1] if child.level else []
             target = ".".join([*prefix, *filter(None, [child.module])])
-            if target in ("mindcv", "mindcv.models"):  # `from . import layers` names the module in the alias
-                yield from ((f"{target}.{alias.name}", lazy) for alias in child.names)
-            else:
+            # `from . import layers` names the module in the alias.
+            modules = [f"{target}.{alias.name}" for alias in child.names if f"{target}.{alias.name}" in MODULES]
+            yield from ((name, lazy) for name in modules)
+            if len(modules) < len(child.names):
                 yield target, lazy
         else:
             is_function = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
@@ -103,10 +109,47 @@ def test_optional_packages_are_imported_in_functions():
     assert [f"{module} imports {name}" for module, name in at_top if name.split(".")[0] not in known] == []
 
 
-def test_families_do_not_import_each_other():
+def test_families_import_their_parents_only():
     """Files that start with an underscore are machinery, and upstream's import paths only re-export."""
     reexports = {"registry", "helpers", "features", "model_factory", "utils", "measure"}
     families = {f"mindcv.models.{path.stem}" for path in (PACKAGE / "models").glob("[!_]*.py")}
     families -= {f"mindcv.models.{name}" for name in reexports}
-    pairs = [(module, ".".join(name.split(".")[:3])) for module, name, _ in all_imports() if module in families]
-    assert [f"{module} imports {name}" for module, name in pairs if name in families] == []
+    pairs = {(module, ".".join(name.split(".")[:3])) for module, name, _ in all_imports() if module in families}
+    pairs = {(child.rpartition(".")[2], parent.rpartition(".")[2]) for child, parent in pairs if parent in families}
+    assert pairs == set(PARENTS.items())
+
+
+def test_private_modules_stay_private():
+    """A module with an underscore is imported from its own package only; the version is everybody's."""
+    wrong = []
+    for module, name, _ in all_imports():
+        private = any(word.startswith("_") and not word.startswith("__") for word in name.split("."))
+        if name.split(".")[0] == "mindcv" and private and name != "mindcv._version":
+            package = name[: name.index("._")]
+            if not f"{module}.".startswith(f"{package}."):
+                wrong.append(f"{module} imports {name}")
+    assert wrong == []
+
+
+def test_no_circles():
+    """Neither at the start nor inside functions does a module import one that imports it."""
+    graph: dict[str, set[str]] = {module: set() for module in MODULES}
+    for module, name, _ in all_imports():
+        if name in MODULES and name != module:
+            graph[module].add(name)
+    state: dict[str, int] = {}
+    circles = []
+
+    def visit(module: str, path: list[str]) -> None:
+        state[module] = 1
+        for other in sorted(graph[module]):
+            if state.get(other) == 1:
+                circles.append(" -> ".join([*path[path.index(other) :], other]))
+            elif other not in state:
+                visit(other, [*path, other])
+        state[module] = 2
+
+    for module in sorted(graph):
+        if module not in state:
+            visit(module, [module])
+    assert circles == []

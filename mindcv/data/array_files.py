@@ -12,7 +12,7 @@ import numpy as np
 
 from ..utils.text import names_in
 from .dataset_download import Cifar10Download, Cifar100Download, MnistDownload, _Download
-from .image_folder import check_folder, choose_split
+from .folders import check_folder, choose_split
 from .samples import ArraySamples
 
 __all__ = ["find_cifar10", "find_cifar100", "find_digits", "find_mnist"]

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..utils.registry import suggest
-from ..utils.text import names_in
-from .image_folder import check_folder, listing
+from .folders import check_folder, listing, read_class_names
 from .image_kinds import LeftOut, has_hidden_part, is_hidden
 from .labels import class_number, numbers_by_name
 from .samples import FileSamples, Names
@@ -111,14 +110,6 @@ def _list_path(folder: Path, split: str) -> Path:
         f"split {split!r}: there is no list {folder / split}.csv or .tsv{suggest(split, there) or '.'} "
         f"Lists there: {listing(there) or 'none'}"
     )
-
-
-def read_class_names(folder: Path) -> list[str] | None:
-    """Names of `class_names.txt`, one a line; None when there is no such file."""
-    path = folder / "class_names.txt"
-    if not path.is_file():
-        return None
-    return names_in(path.read_bytes())
 
 
 def _separated(cell: str) -> list[str]:

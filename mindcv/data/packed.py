@@ -13,6 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..utils.registry import suggest
+from .folders import check_folder, read_class_names
 from .image_kinds import is_hidden
 from .labels import class_number
 from .samples import Names, StoredSamples
@@ -174,8 +175,6 @@ def find_mindrecord(root: str, split: str) -> StoredSamples:
         FileNotFoundError: There are none.
         ValueError: One is damaged or holds something else than images with labels.
     """
-    from .image_folder import check_folder
-    from .listed import read_class_names
 
     folder = check_folder(root, "mindrecord")
     if is_packed(folder):

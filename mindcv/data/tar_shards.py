@@ -8,10 +8,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from .image_folder import check_folder, listing
+from .folders import check_folder, listing, read_class_names
 from .image_kinds import LeftOut, has_hidden_part, is_hidden, is_image_name
 from .labels import class_number, numbers_by_name
-from .listed import read_class_names
 from .samples import Names, StoredSamples
 
 __all__ = ["find_tar_shards", "index_tar"]

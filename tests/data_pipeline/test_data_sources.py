@@ -18,7 +18,7 @@ from mindcv.data import Part, check_num_classes, create_dataset, create_loader, 
 from mindcv.data import samples as samples_module
 from mindcv.data.dataset_factory import is_multi_label, save_class_names
 from mindcv.data.distributed_sampler import ShardSampler
-from mindcv.data.listed import read_class_names
+from mindcv.data.folders import read_class_names
 
 
 def rows(dataset):
