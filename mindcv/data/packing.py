@@ -20,6 +20,7 @@ from PIL import Image
 
 from ..utils.fs import atomic_write, require_directory
 from ..utils.text import line_of, names_to_bytes
+from .classes import with_classes
 from .image_check import checked_image, to_rgb
 from .image_reader import reason_of
 from .packed import FORMAT, MANIFEST, index_shard, is_packed
@@ -131,8 +132,8 @@ def pack(
         overwrite: Whether to begin anew where a dataset, or a part of another one, is already.
 
     Raises:
-        ValueError: The folder holds a packed dataset or the beginning of another one; the splits' classes differ; or
-            samples have several labels.
+        ValueError: The folder holds a packed dataset or the beginning of another one; a split has classes that the
+            training split lacks; or samples have several labels.
     """
     target = require_directory(folder, "DST")
     class_names = _class_names(splits)
@@ -171,20 +172,31 @@ def pack(
 
 
 def _class_names(splits: dict[str, Samples]) -> list[str]:
-    """Names of the classes, which must be the same in all splits."""
+    """Returns the names of the classes, those of the training split, and gives the others' labels their numbers.
+
+    A split may lack classes. Without a split `train`, the one with the most classes counts.
+
+    Raises:
+        ValueError: Samples have several labels or soft ones, or a split has images of a class that the first has not.
+    """
     names = {}
     for split, samples in splits.items():
         if samples.labels.ndim != 1:
-            raise ValueError("a packed dataset has one label a sample; pack lists of several labels another way")
-        names[split] = samples.class_names or [str(number) for number in range(samples.num_classes)]
-    first, *others = names
-    for split in others:
-        if names[split] != names[first]:
-            odd = sorted(set(names[split]) ^ set(names[first]))
             raise ValueError(
-                f"the splits {first!r} and {split!r} have different classes ({', '.join(odd[:5])}), so that labels "
-                "would not agree; give them the same class folders or choose with --splits"
+                "a packed dataset has one label a sample; lists of several or soft labels stay as they are"
             )
+        names[split] = samples.class_names or [str(number) for number in range(samples.num_classes)]
+    first = "train" if "train" in names else max(names, key=lambda split: len(names[split]))
+    for split, samples in splits.items():
+        there = {names[split][number] for number in np.unique(samples.labels)}
+        odd = sorted(there - set(names[first]))
+        if odd:
+            raise ValueError(
+                f"the split {split!r} has classes that {first!r} has not ({', '.join(odd[:5])}), so that labels would "
+                "not agree; give them the same class folders or choose with --splits"
+            )
+        if names[split] != names[first]:
+            with_classes(samples, names[first], len(names[first]), what=f"the split {split!r}")
     return names[first]
 
 

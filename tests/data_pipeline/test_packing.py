@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import shutil
 import signal
 import struct
 import subprocess
@@ -246,8 +247,28 @@ def test_an_unknown_split_of_a_packed_set(image_folder, tmp_path):
 
 def test_splits_must_have_the_same_classes(image_folder, tmp_path):
     (image_folder / "val" / "dog").rename(image_folder / "val" / "wolf")
-    with pytest.raises(ValueError, match=r"'train' and 'val' have different classes \(dog, wolf\)"):
+    with pytest.raises(ValueError, match=r"the split 'val' has classes that 'train' has not \(wolf\)"):
         pack(both_splits(image_folder), tmp_path / "packed", Packing(), 1)
+
+
+@pytest.mark.parametrize("is_list", [False, True])
+def test_a_split_may_lack_a_class(image_folder, tmp_path, caplog, is_list):
+    """What is left keeps its number: dog is 1, though val has no cat."""
+    shutil.rmtree(image_folder / "val" / "cat")
+    kind = "imagenet"
+    if is_list:
+        kind = "csv"
+        for split in ("train", "val"):
+            files = sorted((image_folder / split).rglob("*.jpg"))
+            rows = [f"{file.relative_to(image_folder)},{file.parent.name}\n" for file in files]
+            (image_folder / f"{split}.csv").write_text("path,label\n" + "".join(rows))
+    target = tmp_path / "packed"
+    words = ["--dataset", kind, "--splits", "train,val", "--keep", "--workers", "1"]
+    assert main(["prepare", str(image_folder), str(target), *words]) == 0
+    assert "the split 'val': no images of 1 of 2 classes (cat), which keep their numbers" in caplog.text
+    assert get_class_names(create_dataset("", str(target), "val")) == ["cat", "dog"]
+    assert {label for label, _ in contents(target, "val")} == {1}
+    assert {label for label, _ in contents(target)} == {0, 1}
 
 
 def test_check_finds_bad_images_and_duplicates(image_folder, tmp_path, capsys):
