@@ -33,9 +33,8 @@ from .data import (
     get_samples,
     pipeline_errors,
     save_class_names,
-    with_preprocess_of,
 )
-from .models import get_pretrained_cfg
+from .export.source import with_preprocess
 from .utils.fs import local_path, require_directory
 from .utils.imports import import_modules
 from .utils.log import set_logger
@@ -70,8 +69,7 @@ def _train(
     rank, world_size = engine.rank(), engine.world_size()
     rule = WriteRule(cfg.ckpt_on_error == "stop")
     set_logger("mindcv", output_dir=str(folder), rank=rank, rule=rule)
-    if cfg.pretrained is True:
-        cfg = with_preprocess_of(cfg, get_pretrained_cfg(cfg.model))
+    cfg = with_preprocess(cfg)
     _logger.info("mindcv %s, MindSpore %s, %s x %d\n%s", __version__, ms.__version__, device, world_size, summary(cfg))
 
     warn_of_ignored_keys(cfg)

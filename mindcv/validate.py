@@ -6,8 +6,9 @@ import sys
 from . import engine
 from .build import build_eval_loader, build_evaluator, build_network, check_head, find_outputs, prepare_network
 from .config import Config
-from .data import pipeline_errors, with_preprocess_of
-from .models import as_evaluated, get_pretrained_cfg, require_published_head
+from .data import pipeline_errors
+from .export.source import with_preprocess
+from .models import as_evaluated, require_published_head
 from .utils.commands import quoted
 from .utils.fs import is_remote, local_path
 from .utils.imports import import_modules
@@ -31,8 +32,7 @@ def validate(cfg: Config) -> dict[str, float]:
     device = engine.setup_run(cfg.device_target, cfg.mode, cfg.jit_level, engine.is_launched(), cfg.seed)
     set_logger("mindcv", rank=engine.rank())
     cfg = as_evaluated(copy_inputs(cfg))
-    if cfg.pretrained is True:
-        cfg = with_preprocess_of(cfg, get_pretrained_cfg(cfg.model))
+    cfg = with_preprocess(cfg)
     outputs = find_outputs(cfg)
     loader, num_classes = build_eval_loader(cfg, outputs)
     if outputs is not None and cfg.ckpt_path:

@@ -88,9 +88,9 @@ def measure(cfg: "Config", steps: int, warmup_steps: int, synthetic: bool) -> di
     import mindspore
 
     from mindcv import __version__, build, engine
-    from mindcv.data import pipeline_errors, with_preprocess_of
+    from mindcv.data import pipeline_errors
     from mindcv.data.preprocess import as_size
-    from mindcv.models import get_pretrained_cfg
+    from mindcv.export.source import with_preprocess
     from mindcv.utils.imports import import_modules
     from mindcv.utils.modelarts import copy_inputs
     from mindcv.utils.runtime import peak_memory_mb
@@ -98,8 +98,7 @@ def measure(cfg: "Config", steps: int, warmup_steps: int, synthetic: bool) -> di
     import_modules(cfg.imports)
     device = engine.setup_run(cfg.device_target, cfg.mode, cfg.jit_level, engine.is_launched(), cfg.seed)
     cfg = copy_inputs(cfg)
-    if cfg.pretrained is True:
-        cfg = with_preprocess_of(cfg, get_pretrained_cfg(cfg.model))
+    cfg = with_preprocess(cfg)
     total_steps = warmup_steps + steps
     if synthetic:
         loader, num_classes, steps_per_epoch = None, cfg.num_classes or _NUM_CLASSES, total_steps

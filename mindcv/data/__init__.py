@@ -23,7 +23,7 @@ from .dataset_factory import (
 from .fingerprint import DataFingerprint, fingerprint
 from .image_reader import evaluation_policy
 from .loader import create_loader, epoch_batches, explain_pipeline_error, pipeline_errors
-from .preprocess import EvalPreprocess, with_preprocess_of
+from .preprocess import EvalPreprocess, with_image_size, with_preprocess_of
 from .splits import Part, divide
 from .transforms_factory import create_transforms
 
@@ -60,5 +60,6 @@ __all__ = [
     "save_class_names",
     "set_dataset_epoch",
     "trivial_augment_wide_transform",
+    "with_image_size",
     "with_preprocess_of",
 ]

@@ -23,7 +23,7 @@ from .constants import (
 )
 from .interpolation import mindspore_interpolation, pillow_interpolation
 
-__all__ = ["EvalPreprocess", "ResizeAndCrop", "with_preprocess_of"]
+__all__ = ["EvalPreprocess", "ResizeAndCrop", "with_image_size", "with_preprocess_of"]
 
 _logger = logging.getLogger(__name__)
 
@@ -87,6 +87,21 @@ def with_preprocess_of(config: Config, weights: Mapping[str, Any]) -> Config:
             "%s is used as it is set, though the weights %s are meant for %s", set_here, title, _in_words(other)
         )
     return config.model_copy(update=taken)
+
+
+def with_image_size(config: Config, size: tuple[int, int] | None) -> Config:
+    """Returns a run's config with the image size that its network is built for, where it has none of its own.
+
+    Args:
+        config: The run's config.
+        size: Height and width; None: the network takes images of any size.
+    """
+    if size is None or "image_resize" in config.model_fields_set or "image_resize" in preset_of(config.dataset):
+        return config
+    value = size[0] if size[0] == size[1] else size
+    if value != config.image_resize:
+        _logger.info("image_resize %s: what %s is built for", value, config.model)
+    return config.model_copy(update={"image_resize": value})
 
 
 def _is_same(config: Config, name: str, value: Any) -> bool:

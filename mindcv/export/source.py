@@ -9,13 +9,15 @@ from pathlib import Path
 from mindspore import nn
 
 from ..config import Config, read_config
-from ..data import EvalPreprocess, create_dataset, get_class_names, known_outputs, with_preprocess_of
+from ..data import EvalPreprocess, create_dataset, get_class_names, known_outputs, with_image_size, with_preprocess_of
 from ..models import (
     as_evaluated,
     build_network,
+    built_for,
     create_model,
     file_tells,
     get_pretrained_cfg,
+    published_weights,
     require_published_head,
 )
 from ..utils.imports import import_modules
@@ -24,7 +26,7 @@ from ..weights import ModelOutputs, read_outputs, read_weights
 from ..weights.outputs import SINGLE
 from .exporter import preprocess_of
 
-__all__ = ["Source", "source_from_checkpoint", "source_from_config", "source_from_name"]
+__all__ = ["Source", "source_from_checkpoint", "source_from_config", "source_from_name", "with_preprocess"]
 
 _logger = logging.getLogger(__name__)
 
@@ -41,6 +43,15 @@ class Source:
     head: str = SINGLE
 
 
+def with_preprocess(cfg: Config) -> Config:
+    """Returns a config with the preprocessing that belongs to its weights or its network, where it sets none itself.
+
+    Published weights bring size, crop, interpolation, mean and std; a network that is built for one size brings that.
+    """
+    weights = published_weights(cfg)
+    return with_image_size(cfg, built_for(cfg.model)) if weights is None else with_preprocess_of(cfg, weights)
+
+
 def source_from_config(cfg: Config) -> Source:
     """Builds the network that a recipe describes, with the weights of `ckpt_path` or published ones (`pretrained`).
 
@@ -55,8 +66,7 @@ def source_from_config(cfg: Config) -> Source:
     cfg = as_evaluated(cfg)
     if not cfg.ckpt_path and not cfg.pretrained:
         raise ValueError(f"{cfg.model}: no weights; give ckpt_path, or pretrained for the published ones")
-    if cfg.pretrained is True:
-        cfg = with_preprocess_of(cfg, get_pretrained_cfg(cfg.model))
+    cfg = with_preprocess(cfg)
     outputs = known_outputs(cfg, cfg.ckpt_path, read_outputs(cfg.ckpt_path) if cfg.ckpt_path else None)
     num_classes = cfg.num_classes if outputs is None else outputs.num_classes
     if num_classes is None:

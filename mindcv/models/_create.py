@@ -26,13 +26,15 @@ from ._registry import get_pretrained_cfg, is_model_pretrained, model_entrypoint
 from .layers import as_pair
 
 __all__ = [
-    "as_evaluated",
+    "Variant",
     "build_model_with_cfg",
     "build_network",
+    "built_for",
+    "check_arguments",
     "create_model",
     "file_tells",
     "network_of_file",
-    "require_published_head",
+    "published_weights",
 ]
 
 _logger = logging.getLogger(__name__)
@@ -174,15 +176,38 @@ def create_model(
     return FeatureExtractWrapper(model, out_indices) if features_only else model
 
 
+def published_weights(cfg: Config) -> PretrainedCfg | None:
+    """Returns what is known of the published weights that a config asks for, None where it asks for a file or none.
+
+    Raises:
+        ValueError: There is no such model or no such tag.
+    """
+    if not cfg.pretrained:
+        return None
+    name, location = _find_weights(cfg.model, cfg.pretrained)
+    return None if location else get_pretrained_cfg(name)
+
+
+def built_for(model_name: str) -> tuple[int, int] | None:
+    """Returns (height, width) of the images that a model's network is built for, None where it takes any.
+
+    Raises:
+        ValueError: There is no such model.
+    """
+    create_fn = model_entrypoint(model_name)
+    if not (isinstance(create_fn, Variant) and create_fn.takes_image_size):
+        return None
+    _, height, width = get_pretrained_cfg(model_name).input_size
+    return height, width
+
+
 def build_network(cfg: Config, num_classes: int, ema: bool = False) -> nn.Cell:
     """Returns a config's model with the weights of `ckpt_path` (with `ema` their average), pretrained or fresh ones."""
     name = cfg.model
-    if cfg.ckpt_path and cfg.pretrained is True:
+    published = published_weights(cfg) if cfg.ckpt_path else None
+    if published is not None and published.tag:
         # What was trained from published weights keeps their network's quirks (the padding of the stem's pool).
-        published = get_pretrained_cfg(name)
-        name = f"{published.architecture}.{published.tag}" if published.tag else name
-    create_fn = model_entrypoint(name)
-    takes_size = isinstance(create_fn, Variant) and create_fn.takes_image_size
+        name = f"{published.architecture}.{published.tag}"
     return create_model(
         name,
         num_classes=num_classes,
@@ -192,7 +217,7 @@ def build_network(cfg: Config, num_classes: int, ema: bool = False) -> nn.Cell:
         ema=ema,
         drop_rate=cfg.drop_rate,
         drop_path_rate=cfg.drop_path_rate,
-        image_size=cfg.image_resize if takes_size else None,
+        image_size=cfg.image_resize if built_for(name) else None,
     )
 
 
@@ -216,9 +241,9 @@ def require_published_head(cfg: Config, num_classes: int) -> None:
     Raises:
         ValueError: They are for another number of classes.
     """
-    if cfg.ckpt_path or not cfg.pretrained:
+    published = None if cfg.ckpt_path else published_weights(cfg)
+    if published is None:
         return
-    published = get_pretrained_cfg(cfg.model)
     if num_classes not in (published.num_classes, published.num_classes - published.label_offset):
         raise ValueError(
             f"{cfg.model}: the published weights have {published.num_classes} classes, not {num_classes}: their "

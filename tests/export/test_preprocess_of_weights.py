@@ -9,6 +9,7 @@ from mindcv.config import read_config
 from mindcv.data import EvalPreprocess, with_preprocess_of
 from mindcv.export import source
 from mindcv.export.exporter import preprocess_of
+from mindcv.export.source import with_preprocess
 from mindcv.models import create_model, get_pretrained_cfg, list_models
 
 # Bicubic and a crop of 1.0, where the defaults are bilinear and 0.875.
@@ -127,3 +128,17 @@ def test_fresh_weights_are_not_evaluated_by_mistake(tmp_path):
         mindcv.validate.validate(config)
     with pytest.raises(ValueError, match="published ones; --random-weights evaluates"):
         mindcv.validate.validate(read_config(["--model", "resnet18", "--ckpt_save_dir", str(tmp_path / "no")]))
+
+
+@pytest.mark.parametrize(
+    ("words", "size", "interpolation"),
+    [
+        (["--model", "resnet50", "--pretrained", "a1_in1k"], 288, "bicubic"),
+        (["--model", "resnet50.a1_in1k", "--pretrained"], 288, "bicubic"),
+        (["--model", "resnet50", "--pretrained", "a1_in1k", "--image_resize", "160"], 160, "bicubic"),
+        (["--model", "resnet50"], 224, "bilinear"),
+    ],
+)
+def test_weights_by_tag_bring_theirs(words, size, interpolation):
+    config = with_preprocess(read_config(words))
+    assert (config.image_resize, config.interpolation) == (size, interpolation)
