@@ -246,6 +246,10 @@ _IMAGENET_POLICY = (
 _THREE_AUGMENT_POLICY = ((("Solarize", 1.0, 5),), (("Desaturate", 1.0, 10),), (("GaussianBlurRand", 1.0, 10),))
 
 
+# Of a section; what is over it no policy can mean, and so many operations would never end.
+_LARGEST_NUMBER = 1000
+
+
 def parse_policy(text: str, names: Sequence[str], keys: dict[str, Callable]) -> tuple[str, dict[str, Any]]:
     """Reads a policy such as `randaug-m9-mstd0.5`.
 
@@ -275,6 +279,8 @@ def parse_policy(text: str, names: Sequence[str], keys: dict[str, Callable]) -> 
             values[match[1]] = keys[match[1]](match[2])
         except ValueError:
             raise ValueError(f"augmentation policy {text!r}: section {section!r} needs a whole number") from None
+        if math.isfinite(values[match[1]]) and abs(values[match[1]]) > _LARGEST_NUMBER:
+            raise ValueError(f"augmentation policy {text!r}: section {section!r} is over {_LARGEST_NUMBER}")
     return name, values
 
 

@@ -100,6 +100,8 @@ def test_other_sections():
         ("augmix-w0", "w must be at least 1"),
         ("3a-m9", "unknown section 'm'"),
         ("trivialaugwide-m-1", "m must be at least 0"),
+        ("randaug-n1000000000", "section 'n1000000000' is over 1000"),
+        ("augmix-d-1001", "section 'd-1001' is over 1000"),
     ],
 )
 def test_wrong_policies(policy, part):
