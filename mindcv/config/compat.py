@@ -329,4 +329,4 @@ def translate(settings: Iterable[Setting]) -> tuple[dict[str, Setting], list[str
 
 def _unknown(setting: Setting) -> str:
     hint = suggest(setting.key, [*KEYS, *NEW_KEYS]) or "; --help lists all keys"
-    return f"{setting.source}: unknown key {setting.written!r} (got {shown(setting.value)}){hint}"
+    return f"{setting.source}: unknown key {shown(setting.written)} (got {shown(setting.value)}){hint}"

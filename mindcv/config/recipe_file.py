@@ -14,6 +14,8 @@ __all__ = ["ConfigError", "read_settings"]
 LARGEST_RECIPE = 256 * 1024
 DEEPEST_NESTING = 16
 LONGEST_NUMBER = 64
+# Keys of today and of other scripts together are fewer.
+MOST_KEYS = 500
 
 _TAG = "tag:yaml.org,2002:"
 _OCTAL = re.compile(r"([-+]?)0[0-7_]+")
@@ -59,6 +61,9 @@ def read_settings(path: str, documents: bool = False) -> list[Setting]:
     if not isinstance(node, yaml.MappingNode):
         kind = "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
         raise ConfigError([f"{path}: is {kind}; a recipe has lines of the form 'key: value'"])
+
+    if len(node.value) > MOST_KEYS:
+        raise ConfigError([f"{path}: has {len(node.value)} keys; there are {len(KEYS)}, so allowed are {MOST_KEYS}"])
 
     settings: dict[str, Setting] = {}
     problems: list[str] = []

@@ -63,8 +63,10 @@ def with_preprocess_of(config: Config, weights: Mapping[str, Any]) -> Config:
 
     Args:
         config: The run's config.
-        weights: The entries of a `PretrainedCfg`: input_size, crop_pct, interpolation, mean and std.
+        weights: The entries of a `PretrainedCfg`: url, input_size, crop_pct, interpolation, mean and std.
     """
+    if not weights["url"]:
+        return config  # nothing is published, which is told when the network is built
     _, height, width = weights["input_size"]
     own = {
         "image_resize": height if height == width else (height, width),

@@ -204,6 +204,8 @@ BOMB = b"a: &a [x, x, x, x, x, x, x, x, x, x]\n" + b"".join(
         (b"seed: 0x" + b"f" * 100000, ":1: seed: got a number of 100002 characters; allowed are 64"),
         (b"lr: " + b"x" * 5000, "...; allowed: a number"),
         (b"k: ? [\n", "is not valid YAML"),
+        (b"".join(b"key_%d: 1\n" % number for number in range(15000)), ": has 15000 keys; there are "),
+        (b"k" * 900 + b": 1\n", "... (got 1); --help lists all keys"),
     ],
 )
 def test_hostile_or_odd_yaml_is_refused_at_once_in_one_line(write, content, message):
