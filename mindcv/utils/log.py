@@ -1,7 +1,6 @@
 """Logging: the console and text log of a process, and the run's event log, `log.jsonl`, that everything else reads."""
 
 import contextlib
-import errno
 import json
 import logging
 import os
@@ -162,8 +161,8 @@ class EventLog:
         file = cast(IO[bytes], self._file)
         size = os.fstat(file.fileno()).st_size
         try:
-            if file.write(line) < len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            while line:  # what is left of a short write tells why
+                line = line[file.write(line) :]
         except OSError:
             with contextlib.suppress(OSError):
                 file.truncate(size)

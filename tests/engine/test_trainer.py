@@ -1,9 +1,11 @@
 """The loop, its logs and its checkpoints, on a network that trains in milliseconds."""
 
+import contextlib
 import json
 import math
 import os
 import re
+import resource
 import signal
 
 import mindspore as ms
@@ -28,6 +30,8 @@ from mindcv.engine import (
 from mindcv.engine.feed import HostFeed, SinkFeed, can_sink
 from mindcv.engine.finite import require_finite
 from mindcv.utils.errors import RunError, RunStopped
+from mindcv.utils.lock import FolderLock
+from mindcv.utils.writing import WriteRule
 
 SAMPLES, BATCH, CLASSES = 20, 4, 3
 STEPS = SAMPLES // BATCH
@@ -86,8 +90,15 @@ class Run:
         else:
             self.state = TrainState()
         evaluator = Evaluator(self.network, nn.CrossEntropyLoss(reduction="none"), data(10), CLASSES, BATCH)
-        reporter = RunReporter(folder, epochs, BATCH, options["log_interval"], list(evaluator.accuracies))
-        self.saver = CheckpointSaver(folder, "net", policy, keep, {"config": {"lr": 0.1}})
+        rule = options.get("rule")
+        reporter = RunReporter(
+            *(folder, epochs, BATCH, options["log_interval"], list(evaluator.accuracies)),
+            tensorboard=options.get("tensorboard", False),
+            rule=rule,
+        )
+        self.saver = CheckpointSaver(
+            *(folder, "net", policy, keep, {"config": {"lr": 0.1}}, options.get("is_async", False), rule)
+        )
         feed = HostFeed(self.step, lambda epoch, first: batches(data(bad=bad), first))
         if options["on_step"]:
             run_step = feed.run_step
@@ -334,6 +345,73 @@ def test_intervals(tmp_path):
     state = run.fit()
     assert ["Top_1_Accuracy" in row for row in state.history] == [False, True, False, True, True]
     assert sorted(path.stem for path in tmp_path.glob("net-*.ckpt")) == ["net-3_5", "net-5_5"]
+
+
+@contextlib.contextmanager
+def room_for(size):
+    """Files may grow up to so many bytes, as on a disk that is nearly full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_full_disk_that_is_lived_with_ends_no_run(tmp_path, caplog, is_async):
+    """Each file that cannot be written is named, and what is there is whole."""
+    run = Run(tmp_path, epochs=4, rule=WriteRule(stop=False), tensorboard=True, is_async=is_async, save_steps=3)
+    with room_for(1200):
+        state = run.fit()
+        run.trainer.reporter.end_run(run.saver, state)
+        run.trainer.reporter.close()
+    assert state.global_step == 4 * STEPS
+    for name in ("net-1_3.ckpt", "net-1_5.ckpt", "net-4_5.ckpt", "log.jsonl", "tensorboard"):
+        assert f"{tmp_path / name} could not be written (File too large)" in caplog.text, name
+    # The weights alone have room.
+    assert [path.name for path in tmp_path.iterdir() if path.suffix in (".ckpt", ".tmp")] == ["net_best.ckpt"]
+    assert len((tmp_path / "result.log").read_text().splitlines()) == 5
+    assert {event["epoch"] for event in events(tmp_path, "train")} >= {1}
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_full_disk_ends_the_run_by_the_first_file_that_has_no_room(tmp_path, is_async):
+    with room_for(1200), pytest.raises(RunError, match=r"net-1_5\.ckpt could not be written \(File too large\)"):
+        Run(tmp_path, is_async=is_async).fit()
+    with room_for(100), pytest.raises(RunError, match=r"log\.jsonl could not be written \(File too large\)"):
+        Run(tmp_path).fit()
+
+
+def test_a_folder_that_another_job_has_taken_over_is_not_written_to(tmp_path):
+    lock = FolderLock(tmp_path, "mine", "ckpt_save_dir")
+    lock.acquire()
+    run = Run(tmp_path)
+    run.saver.before_write = lock.require
+    lock.path.write_text('{"owner": "theirs", "host": "far", "pid": 3}')
+    with pytest.raises(RunError, match=r"has been taken over by process 3 on host far since unknown"):
+        run.fit()
+    assert not list(tmp_path.glob("*.ckpt"))
+    lock.release()
+
+
+def test_a_checkpoint_of_an_earlier_version_between_two_updates_is_gone_on_with(tmp_path):
+    """It does not say what the statistics were before the batches that wait; those of the file stand in."""
+    scale = LossScale(4.0, drop_overflow=True)
+    network = nn.SequentialCell(nn.BatchNorm1d(6), nn.Dense(6, CLASSES))
+    optimizer = nn.SGD(network.trainable_params(), 0.1)
+    step = TrainStep(LossWithNetwork(network, nn.CrossEntropyLoss()), optimizer, scale, gradient_accumulation_steps=2)
+    saved = {name: p.asnumpy().copy() for name, p in step.parameters_dict().items()}
+    kept = [name for name in saved if name.startswith("kept_statistics.")]
+    assert kept == ["kept_statistics.0.moving_mean", "kept_statistics.0.moving_variance"]
+    for name in kept:
+        del saved[name]
+    saved["0.moving_mean"] += 3
+    load_state(step, saved, "here")
+    np.testing.assert_array_equal(step.parameters_dict()[kept[0]].asnumpy(), saved["0.moving_mean"])
+    del saved["0.moving_mean"]
+    with pytest.raises(ValueError, match="entries are missing"):
+        load_state(step, saved, "here")
 
 
 @pytest.mark.parametrize(

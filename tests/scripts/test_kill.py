@@ -114,6 +114,9 @@ def test_killed_runs_equal_one_that_was_not(tmp_path, recipe):
         for name, array in expected["arrays"].items():
             np.testing.assert_array_equal(got["arrays"][name], array, err_msg=name)
         assert not list(folder.glob("*.damaged"))
+        # Retention counts over all processes of the run, and nothing half written of a killed one is left.
+        assert len(list(folder.glob("tiny_net-*.ckpt"))) == RECIPE["keep_checkpoint_max"]
+        assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
     assert runs >= 2
 
 
