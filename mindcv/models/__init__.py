@@ -6,9 +6,11 @@ from ._create import (
     as_evaluated,
     build_model_with_cfg,
     build_network,
+    built_for,
     create_model,
     file_tells,
     network_of_file,
+    published_weights,
     require_published_head,
 )
 from ._family import Family, Variant
