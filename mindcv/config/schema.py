@@ -461,7 +461,9 @@ class CheckpointKeys(Section):
     )
     ckpt_async: bool = key(False, "Write checkpoints in the background while training goes on.", may_change=True)
     ckpt_on_error: Literal["stop", "continue"] = key(
-        "stop", "What to do when a checkpoint cannot be written, as when the disk is full.", may_change=True
+        "stop",
+        "What to do when a checkpoint, a log or another file of the run cannot be written, as when the disk is full.",
+        may_change=True,
     )
     ckpt_save_policy: Literal["latest_k", "top_k"] | None = key(
         "latest_k",

@@ -260,8 +260,11 @@ def resume_run(
         # The file has rank 0's; with it the others would draw what rank 0 draws, and they have seeds of their own.
         restore_random_state(saved["random"])
     state = TrainState.of(saved)
+    waiting = getattr(step, "waiting_batches", 0)
     _logger.info(
-        "resume: %s, epoch %d, step %d (%d steps in all)", path, state.epoch + 1, state.step, state.global_step
+        "resume: %s, epoch %d, step %d (%d steps in all%s)",
+        *(path, state.epoch + 1, state.step, state.global_step),
+        f"; {waiting} batches wait for an update" if waiting else "",
     )
     return state
 

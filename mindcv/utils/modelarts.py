@@ -18,7 +18,7 @@ from .cache import get_default_download_root
 from .errors import RunError, RunStopped
 from .fs import is_remote, local_path, locked, require_directory
 from .remote import find_file
-from .transfer import Mirror, copy_in, download
+from .transfer import Mirror, clear_parts, copy_in, download
 
 __all__ = ["copy_inputs", "outputs_copied"]
 
@@ -121,10 +121,16 @@ def outputs_copied(cfg: Any, rank: int, wait_for_ranks: Callable[[], None]) -> I
         return
     folder = require_directory(cfg.ckpt_save_dir, "ckpt_save_dir")
     if cfg.resume == "auto":
+        unfinished = folder / ".copying"
         with locked(folder / ".copying.lock", f"copying {cfg.train_url}"):
-            if not (folder / _MANIFEST).exists():
+            # Without the list there may be checkpoints all the same, which are newer than those in the store.
+            is_empty = not (folder / _MANIFEST).exists() and not any(folder.glob("*-*_*.ckpt"))
+            if is_empty or unfinished.exists():
+                unfinished.touch()
                 with contextlib.suppress(FileNotFoundError):  # the first start
                     copy_in(cfg.train_url, folder)
+                unfinished.unlink()
+            clear_parts(folder)
     mirror = Mirror(folder, cfg.train_url, lambda name: _rank_of(name) == rank, last=(_MANIFEST,))
     try:
         yield mirror.changed

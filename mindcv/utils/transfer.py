@@ -14,7 +14,7 @@ from typing import IO, Any, TypeVar
 from .errors import RunError
 from .remote import Entry, RemoteError, files_below, find_file, read_range, remove_file, retried, store_of
 
-__all__ = ["Mirror", "copy_in", "download", "upload", "upload_folder"]
+__all__ = ["Mirror", "clear_parts", "copy_in", "download", "upload", "upload_folder"]
 
 _logger = logging.getLogger(__name__)
 
@@ -72,6 +72,14 @@ def download(url: str, target: Path, entry: Entry | None = None) -> None:
         os.utime(part, (entry.modified_s, entry.modified_s))
     os.replace(part, target)
     note.unlink(missing_ok=True)
+
+
+def clear_parts(folder: Path) -> int:
+    """Removes what downloads into a folder, that were cut and are not gone on with, left there; returns how many."""
+    parts = [path for path in folder.rglob(".*") if path.name.endswith((".part", ".part.tag")) and path.is_file()]
+    for path in parts:
+        path.unlink(missing_ok=True)
+    return len(parts)
 
 
 def _append(url: str, part: Path, size: int) -> None:

@@ -186,3 +186,24 @@ def test_outputs_are_copied_after_an_error_too(bucket, tmp_path, monkeypatch, er
     assert "could not be copied out" in caplog.text
     with pytest.raises(RemoteError), modelarts.outputs_copied(cfg, 0, lambda: None):
         pass
+
+
+def test_what_is_here_is_not_written_over_and_a_cut_copy_is_gone_on_with(bucket, tmp_path):
+    """A list alone is no sign that all came, and checkpoints without a list are newer than those in the store."""
+    out = tmp_path / "out"
+    recipe = tmp_path / "r.yaml"
+    keys = {"model": "tiny_net", "enable_modelarts": True, "train_url": f"{bucket.url}/out", "resume": "auto"}
+    recipe.write_text(yaml.safe_dump({**keys, "ckpt_save_dir": str(out)}))
+    cfg = parse_args(["-c", str(recipe)])
+    bucket.put("out/checkpoints.json", b"of the store")
+    bucket.put("out/tiny_net-1_5.ckpt", b"of the store")
+    out.mkdir()
+    (out / "tiny_net-2_5.ckpt").write_text("of here")
+    (out / ".tiny_net-1_5.ckpt.part").write_text("of")
+    with modelarts.outputs_copied(cfg, 0, lambda: None):
+        assert sorted(path.name for path in out.iterdir()) == [".copying.lock", "tiny_net-2_5.ckpt"]
+    (out / "checkpoints.json").write_text("came first")
+    (out / ".copying").touch()
+    with modelarts.outputs_copied(cfg, 0, lambda: None):
+        assert (out / "tiny_net-1_5.ckpt").read_text() == "of the store"
+    assert not (out / ".copying").exists()
