@@ -11,6 +11,7 @@ from typing import Any
 from mindcv.utils.cache import get_default_download_root
 from mindcv.utils.fs import is_remote
 from mindcv.utils.remote import files_below, remove_file
+from mindcv.utils.text import escaped
 from mindcv.utils.transfer import upload_folder
 
 HELP = "pack a dataset into shards that are read faster"
@@ -56,6 +57,9 @@ def run(args: argparse.Namespace) -> int:
     rejected = sum(facts["rejected"] for facts in manifest["splits"].values())
     if rejected:
         print(f"left out: {rejected} images that cannot be used, listed in {os.path.join(args.dst, 'rejected.tsv')}")
+    for name, samples in splits.items():
+        if samples.left_out:
+            print(f"{name}: no samples, and left out: {escaped(str(samples.left_out))}; mindcv data check lists them")
     print(f"train with: --data_dir {args.dst}")
     return 0
 

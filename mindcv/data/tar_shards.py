@@ -95,11 +95,11 @@ def index_tar(
         raise ValueError(f"{shard} is damaged, cut off or no plain tar archive: {error}") from error
     number_of = numbers_by_name(class_names, "class_names.txt") if class_names is not None else None
     samples = []
-    for image, label in _pairs(members, shard, left_out):
+    for image, label in sorted(_pairs(members, shard, left_out), key=lambda pair: pair[0].offset_data):
         where = f"{shard}: {label.name}"
         number = _label(texts[label.name], _suffix(label), number_of, where)
         samples.append((image.name, number, image.offset_data, image.size))
-    return sorted(samples, key=lambda sample: sample[2])
+    return samples
 
 
 def _members(tar: tarfile.TarFile, shard: str, left_out: LeftOut) -> Iterator[tarfile.TarInfo]:
