@@ -2,7 +2,6 @@
 
 import argparse
 import itertools
-import random
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -96,17 +95,9 @@ def measure(cfg: "Config", seconds: float, steps: int) -> dict[str, Any]:
 
 def _decoder() -> Callable[[bytes], Any]:
     """What gives all pixels of an image, by the decoder that training uses."""
-    import numpy as np
-    from mindspore.dataset import vision
+    from mindcv.data.decoding import decode_image
 
-    from mindcv.data.decoding import WholeImage, is_jpeg_extension_built
-    from mindcv.data.image_check import checked_image
-
-    if is_jpeg_extension_built():
-        whole, rng = WholeImage(), random.Random(0)
-        return lambda data: whole(data, rng)
-    decode = vision.Decode()
-    return lambda data: decode(np.frombuffer(checked_image(data), np.uint8))
+    return decode_image
 
 
 def _in_threads(function: Any, items: Any, workers: int) -> Iterator[int]:

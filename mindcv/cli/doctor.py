@@ -143,7 +143,7 @@ def check_jpeg_extension() -> list[Problem]:
         return []
     return [
         Problem(
-            "the JPEG extension was not built, so MindSpore decodes training images, about a third as fast",
+            "the JPEG extension was not built, so Pillow decodes images, as a whole and more slowly",
             "install a C compiler (apt install gcc, or dnf install gcc), then: "
             "pip install --force-reinstall --no-deps mindcv",
         )

@@ -9,7 +9,6 @@ from typing import Any
 
 import mindspore.dataset as ds
 import numpy as np
-from mindspore.dataset import vision
 
 from ..utils.fs import atomic_write, is_remote
 from ..utils.registry import Registry, suggest, unknown_name_message
@@ -17,7 +16,7 @@ from ..utils.text import names_to_bytes
 from .array_files import find_cifar10, find_cifar100, find_digits, find_mnist
 from .classes import UNKNOWN_CLASSES, with_classes
 from .dataset_download import Cifar10Download, Cifar100Download, MnistDownload, _Download, get_dataset_download_root
-from .decoding import WholeImage, is_jpeg_extension_built
+from .decoding import WholeImage
 from .distributed_sampler import RepeatAugSampler, ShardSampler
 from .image_folder import find_image_folder
 from .image_reader import BAD_SAMPLES, ArrayReader, EpochKeys, ImageReader, append_bad_sample, find_bad_samples
@@ -249,14 +248,12 @@ def create_dataset(
             balance=_labels_to_balance(samples) if sampler == "balanced" else None,
             windows=samples.windows,
         )
-    if decode and isinstance(reader, ImageReader) and is_jpeg_extension_built():
-        reader, decode = reader.decoding(WholeImage()), False
+    if decode and isinstance(reader, ImageReader):
+        reader = reader.decoding(WholeImage())
     dataset = _read_by(reader, order, columns, num_parallel_workers=workers)
-    if decode:
-        dataset = dataset.map(vision.Decode(), "image", num_parallel_workers=workers)
     dataset.num_classes = lambda: samples.num_classes
     dataset.num_shards = num_shards or 1
-    if isinstance(reader, ImageReader) and reader.decode is None and not decode:
+    if isinstance(reader, ImageReader) and reader.decode is None:
         # For a loader, which can let images be decoded as they are read.
         dataset.decoded_by = lambda decode, *batch, **stage: _read_by(
             reader.decoding(decode), order, columns, *batch, **stage

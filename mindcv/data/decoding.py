@@ -1,8 +1,8 @@
 """Makes pixels of encoded images, no more of them than a training crop needs.
 
-Uses the C extension `_jpeg` for baseline JPEG files and Pillow for others. The pixels equal those of MindSpore's
-Decode, and crops are drawn from the distribution of its RandomCropDecodeResize; these take the place of this module's
-classes in the pipeline where the extension was not built, with what `checked_image` makes of a file.
+Uses the C extension `_jpeg` for baseline JPEG files and Pillow for others, and for all where the extension was not
+built. The pixels equal those of MindSpore's Decode, and crops are drawn from the distribution of its
+RandomCropDecodeResize.
 """
 
 import math
@@ -13,7 +13,7 @@ import numpy as np
 from mindspore.dataset import vision
 from PIL import Image
 
-from .image_check import MAX_PIXELS, checked_image, checked_pixels
+from .image_check import MAX_PIXELS, checked_pixels
 
 try:
     from . import _jpeg
@@ -40,7 +40,7 @@ Decoder = Callable[[bytes, random.Random, np.ndarray | None], np.ndarray]
 
 
 def is_jpeg_extension_built() -> bool:
-    """Whether images are decoded by the C extension; else MindSpore does it, more slowly."""
+    """Whether images are decoded by the C extension; else Pillow does it, as a whole and more slowly."""
     return _jpeg is not None
 
 
@@ -65,17 +65,11 @@ def decode_image(data: bytes) -> np.ndarray:
 
 
 def check_pixels(data: bytes) -> None:
-    """Decodes an image for no more than to see whether the pipeline's decoder takes it, as quickly as that can be seen.
+    """Decodes an image for no more than to see whether `decode_image` takes it, as quickly as that can be seen.
 
     Raises:
         ValueError: It does not.
     """
-    if _jpeg is None:
-        try:
-            vision.Decode()(np.frombuffer(checked_image(data), np.uint8))
-        except RuntimeError as error:
-            raise ValueError("the image cannot be decoded by MindSpore") from error
-        return
     size = _plain_size(data)
     if size:
         by = _REDUCTIONS[0]
@@ -162,7 +156,7 @@ class RandomCrop:
 
 
 class RandomBox(RandomCrop):
-    """The random crop before it is resized, for interpolations that MindSpore does; not mirrored.
+    """The random crop before it is resized, where MindSpore does that; not mirrored.
 
     Args:
         size: (height, width) that it will be resized to, in pixels. A crop that is at least twice as large is halved.
@@ -199,17 +193,17 @@ def decoder_of(transform: Sequence[Callable]) -> tuple[Decoder, list[Callable]] 
             RandomHorizontalFlip.
 
     Returns:
-        The decoder that does the same and the other operations; None when they begin otherwise, when their settings
-        (attempts, Pillow images) are others than those of this module, or when the extension was not built.
+        The decoder that does the same and the other operations; None when they begin otherwise, or when their settings
+        (attempts, Pillow images) are others than those of this module.
     """
-    if _jpeg is None or not transform:
+    if not transform:
         return None
     first, rest = transform[0], list(transform[1:])
     if type(first) is vision.Decode and not first.to_pil:
         return WholeImage(), rest
     if type(first) is not vision.RandomCropDecodeResize or first.max_attempts != _ATTEMPTS:
         return None
-    if first.interpolation != vision.Inter.BILINEAR:
+    if _jpeg is None or first.interpolation != vision.Inter.BILINEAR:
         return RandomBox(first.size, first.scale, first.ratio), [vision.Resize(first.size, first.interpolation), *rest]
     hflip = rest.pop(0).prob if rest and type(rest[0]) is vision.RandomHorizontalFlip else 0.0
     return RandomCrop(first.size, first.scale, first.ratio, hflip), rest

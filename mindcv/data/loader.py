@@ -172,9 +172,9 @@ def _decode_as_read(
     """
     found = decoder_of(transform) if isinstance(transform, list) else None
     if found is None:
-        if not is_jpeg_extension_built():
-            _logger.info("MindSpore decodes the images, about a third as fast as the JPEG extension: see mindcv doctor")
         return dataset, transform, False
+    if not is_jpeg_extension_built():
+        _logger.info("Pillow decodes the images, more slowly than the JPEG extension would: see mindcv doctor")
     decode, rest = found
     if batch_size is None or any(isinstance(operation, TensorOperation) for operation in rest):
         return dataset.decoded_by(decode, **stage), rest, False

@@ -356,8 +356,8 @@ def test_labels_of_an_archive_may_be_names(tmp_path):
     assert (labels_of(dataset), dataset.num_classes()) == ([2, 1, 1], 3)
     with pytest.raises(ValueError, match=r"d.cls: the label '3' is not in class_names.txt; allowed are whole numbers"):
         shard(tmp_path, [("d.jpg", b"x"), ("d.cls", b"3")])
-    with pytest.raises(ValueError, match=r"d.cls: the label 'dgo' is not in class_names.txt; did you mean 'dog'\?"):
-        shard(tmp_path, [("d.jpg", b"x"), ("d.cls", b"dgo")])
+    with pytest.raises(ValueError, match=r"d.cls: the label 'doog' is not in class_names.txt; did you mean 'dog'\?"):
+        shard(tmp_path, [("d.jpg", b"x"), ("d.cls", b"doog")])
 
 
 def many(count):
