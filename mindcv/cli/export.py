@@ -53,7 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the file (default: MODEL.FORMAT); a JSON comes beside it",
     )
     target.add_argument("--batch_size", default="1", metavar="N", help="images in a batch, or dynamic (default: 1)")
-    target.add_argument("--softmax", action="store_true", help="give probabilities in place of scores")
+    target.add_argument(
+        "--softmax",
+        action="store_true",
+        help="give probabilities, of several labels independent ones",
+    )
     target.add_argument("--uint8_input", action="store_true", help="take pixels and normalise them inside")
     target.add_argument("--fold_bn", action="store_true", help="fold BatchNorm into convolutions")
     target.add_argument("--fp16_weights", action="store_true", help="store weights in fp16; half as large")
@@ -89,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
     from mindcv.export.exporter import DYNAMIC, output_path
     from mindcv.export.runtime import read_key
     from mindcv.export.source import source_from_config
+    from mindcv.weights.outputs import renamed_classes
 
     if not args.out and not args.format:
         raise ValueError("name the file with --out FILE, or the format with --format mindir|onnx|air|safetensors")
@@ -104,7 +109,9 @@ def run(args: argparse.Namespace) -> int:
         file_format,
         batch_size,
         preprocess=source.preprocess,
-        class_names=class_names or source.class_names,
+        class_names=renamed_classes(source.class_names, class_names, args.class_names)
+        if class_names
+        else source.class_names,
         head=source.head,
         model_name=source.name,
         dataset=source.dataset,

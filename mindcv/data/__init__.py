@@ -20,7 +20,7 @@ from .dataset_factory import (
     save_class_names,
     set_dataset_epoch,
 )
-from .fingerprint import DataFingerprint, fingerprint
+from .fingerprints import DataFingerprint, fingerprint
 from .image_reader import evaluation_policy
 from .loader import create_loader, epoch_batches, explain_pipeline_error, pipeline_errors
 from .preprocess import EvalPreprocess, with_image_size, with_preprocess_of

@@ -215,11 +215,14 @@ def create_dataset(
         number = num_classes or len(class_names or ())
         what = f"the split {split!r} of {root}" if root else f"the split {split!r} of {name}"
         samples = with_classes(samples, class_names, number, unknown_classes, what)
+    whole = samples
     if part is not None:
         samples = _subset(samples, part.numbers(samples.labels))
     if bad_samples == "skip" and not isinstance(samples, ArraySamples):
         samples = _without_bad_samples(samples, workers or usable_cores(), bad_samples_file)
 
+    if samples is not whole:
+        samples.whole = whole
     if isinstance(samples, ArraySamples):
         reader: ArrayReader | ImageReader = ArrayReader(samples)
         columns = ["image", *samples.columns]

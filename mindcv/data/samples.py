@@ -92,10 +92,12 @@ class Shared:
 
     Attributes:
         windows: In what order samples can be had quickly. None: in any.
+        whole: All samples of the split, where these are a part of them. None: these are all.
         left_out: Files that lie among the samples and are none.
     """
 
     windows: Windows | None = None
+    whole: Any = None
     left_out = LeftOut()
 
     def expect(self, numbers: np.ndarray) -> None:

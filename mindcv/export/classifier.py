@@ -16,8 +16,8 @@ from PIL import Image
 from ..data.preprocess import EvalPreprocess
 from ..models import is_model, list_models
 from ..utils.fs import is_remote, local_path
-from ..utils.registry import suggest
-from ..weights.outputs import probabilities
+from ..utils.registry import suggest, unknown_name_message
+from ..weights.outputs import HEADS, probabilities, renamed_classes
 from .exporter import preprocess_of
 from .images import ImageReader, name_of
 from .runtime import ExportedModel, in_batches, is_exported_file, live_run
@@ -58,13 +58,15 @@ class Classifier:
             tag) for published weights; or a network.
         recipe: The recipe of a checkpoint. Empty: the `config.yaml` beside it.
         preprocess: How images are prepared. None: as the file, recipe or weights say.
-        class_names: Names by index. None: as the file or the checkpoint says, or for a checkpoint of an earlier version
-            the recipe's dataset; else the numbers.
+        class_names: Names by index, other words for the model's own. None: as the file or the checkpoint says, or for a
+            checkpoint of an earlier version the recipe's dataset; else the numbers.
         batch_size: Images that run at once. An exported file of a fixed batch size keeps its own. In graph mode a
             network always gets this many, filled up, since each other number would be compiled again.
         workers: Threads that read and decode images. None: as many as cores, at most 4.
         key: Key of an encrypted MINDIR. None: the file named by `MINDCV_KEY_FILE`.
         pretrained: Weights for a registered name in place of its published ones: path or address of a file.
+        head: What probabilities are: `single`, a softmax, or `multiple`, a sigmoid for each of several labels. None: as
+            the file or the checkpoint says, else `single`.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -82,6 +84,7 @@ class Classifier:
         workers: int | None = None,
         key: bytes | None = None,
         pretrained: str = "",
+        head: str | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; give a number from 1")
@@ -106,8 +109,15 @@ class Classifier:
             self._run = lambda images: in_batches(run, images, fixed)
             self.preprocess, names = preprocess or source.preprocess, source.class_names
             self._head = source.head
-        chosen = names if class_names is None else class_names
-        self.class_names = None if chosen is None else tuple(chosen)
+        if head is not None:
+            if head not in HEADS:
+                raise ValueError(unknown_name_message("head", head, HEADS))
+            if gives_probabilities and head != self._head:
+                raise ValueError(f"{model} gives the probabilities of the head {self._head!r}; leave out head")
+            self._head = head
+        if class_names is not None:
+            names = renamed_classes(names, class_names, "class_names")
+        self.class_names = None if names is None else tuple(names)
         self.batch_size = batch_size
         self._gives_probabilities = gives_probabilities
         self._reader = ImageReader(self.preprocess, normalise=not takes_pixels)

@@ -14,7 +14,16 @@ import numpy as np
 
 from .formats import read_entry
 
-__all__ = ["HEADS", "MULTIPLE", "OUTPUTS_ENTRY", "SINGLE", "ModelOutputs", "probabilities", "read_outputs"]
+__all__ = [
+    "HEADS",
+    "MULTIPLE",
+    "OUTPUTS_ENTRY",
+    "SINGLE",
+    "ModelOutputs",
+    "probabilities",
+    "read_outputs",
+    "renamed_classes",
+]
 
 OUTPUTS_ENTRY = "model_outputs"
 SINGLE, MULTIPLE = "single", "multiple"
@@ -65,26 +74,46 @@ class ModelOutputs:
         return None if found is None else _parsed(found, source)
 
     def renamed(self, names: Sequence[str], source: str | os.PathLike[str]) -> "ModelOutputs":
-        """Returns these outputs with the names of a file, `source`.
-
-        The same names in another order change nothing, since the order is the model's. Others are new names for the
-        same classes.
+        """Returns these outputs with the names of a file, `source`, see `renamed_classes`.
 
         Raises:
             ValueError: There are more or fewer names than classes, or a name stands for two of them.
         """
-        if self.class_names is not None and set(names) == set(self.class_names):
-            return self
         if len(names) != self.num_classes:
             raise ValueError(f"{source} has {len(names)} class names, the model {self.num_classes} classes")
-        for index, name in enumerate(names):
-            if self.class_names is not None and name in self.class_names and self.class_names[index] != name:
-                own = self.class_names.index(name)
-                raise ValueError(
-                    f"{source}: {name!r} is class {index} there, but class {own} of the model; give the names in the "
-                    "model's order"
-                )
-        return ModelOutputs(self.num_classes, tuple(names), self.head)
+        return ModelOutputs(self.num_classes, renamed_classes(self.class_names, names, source), self.head)
+
+
+def renamed_classes(
+    known: Sequence[str] | None, names: Sequence[str], source: str | os.PathLike[str]
+) -> tuple[str, ...]:
+    """Returns the names of a model's classes when a user gives names for them.
+
+    The same names in another order change nothing, since the order is the model's. Others are new names for the same
+    classes.
+
+    Args:
+        known: The model's own names by index; None when it has none.
+        names: The user's, in the model's order.
+        source: Where they come from, for messages.
+
+    Raises:
+        ValueError: There are more or fewer names than classes, or a name stands for two of them.
+    """
+    if known is None:
+        return tuple(names)
+    if set(names) == set(known):
+        return tuple(known)
+    if len(names) != len(known):
+        raise ValueError(f"{source} has {len(names)} class names, the model {len(known)} classes")
+    for index, name in enumerate(names):
+        if name in known and known[index] != name:
+            own = list(known).index(name)
+            raise ValueError(
+                f"{source}: {name!r} is class {index} there, but class {own} of the model; give the names in the "
+                "model's order"
+            )
+    return tuple(names)
 
 
 def read_outputs(path: str | os.PathLike[str]) -> ModelOutputs | None:

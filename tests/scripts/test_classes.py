@@ -252,6 +252,13 @@ def test_names_of_the_model_are_those_of_its_checkpoint(checkpoint, tmp_path, ca
         assert read_info(tmp_path / name).class_names == NAMES
     assert read_outputs(tmp_path / "net.safetensors") == ModelOutputs(4, NAMES)
     assert Classifier(tmp_path / "net.onnx").predict(image)[0].labels[0].name == "b"
+    # Other words for them are taken, the same words in another order leave them where they are.
+    for names, found in (("vier", "b2", "c", "d"), "b2"), (("d", "c", "b", "a"), "b"):
+        assert Classifier(tmp_path / "net.onnx", class_names=names).predict(image)[0].labels[0].name == found
+        assert Classifier(checkpoint, class_names=names).predict(image)[0].labels[0].name == found
+    (tmp_path / "names.txt").write_text("c\nb\nx\nd\n")
+    assert main([*words, "--out", str(tmp_path / "x.onnx"), "--class_names", str(tmp_path / "names.txt")]) == 2
+    assert "names.txt: 'c' is class 0 there, but class 2 of the model" in capsys.readouterr().err
     assert Classifier(tmp_path / "net.safetensors", str(recipe)).predict(image)[0].labels[0].name == "b"
 
 
@@ -427,6 +434,21 @@ def test_several_labels_from_training_to_the_exported_file(tmp_path, capsys):
         assert main(["validate", "--model", str(tmp_path / name), *where]) == 0
         figures = re.search(r"Total data:4, mAP:(\S+), subset accuracy:(\S+)", capsys.readouterr().out).groups()
         assert [float(figure) for figure in figures] == pytest.approx(list(expected.values()))
+
+
+def test_the_head_of_a_network_of_ones_own():
+    green = np.full((SIDE, SIDE, 3), COLOURS["b"], np.uint8)
+    for head, total in (("single", 1), ("multiple", None)):
+        labels = Classifier(ColourNet(), preprocess=EvalPreprocess(SIDE), head=head).predict(green)[0].labels
+        shares = {label.index: label.probability for label in labels}
+        score = (255 - 0.456 * 255) / (0.224 * 255)
+        if total:
+            assert sum(shares.values()) == pytest.approx(total, abs=1e-5)
+        else:
+            assert shares[1] == pytest.approx(1 / (1 + np.exp(-score)), abs=1e-5)
+            assert shares[3] == pytest.approx(1 / (1 + np.exp(-0.5)), abs=1e-5)
+    with pytest.raises(ValueError, match=r"unknown head 'both'\. Allowed: multiple, single"):
+        Classifier(ColourNet(), preprocess=EvalPreprocess(SIDE), head="both")
 
 
 def test_best_follows_the_average_precision(tmp_path, caplog):

@@ -80,12 +80,13 @@ class DataFingerprint:
 
 
 def fingerprint(samples: Samples | ArraySamples, sizes_of_every: int | None = None) -> DataFingerprint:
-    """Takes the fingerprint of a training set; no image is read, but for those in memory.
+    """Takes the fingerprint of a training set, all of it where the samples are a part; no image file is read.
 
     Args:
         samples: The samples.
         sizes_of_every: Of every so many files the size counts. None: of all, or of few enough for a quick answer.
     """
+    samples = samples.whole or samples
     labels = samples.labels
     if sizes_of_every is None:
         sizes_of_every = 1
