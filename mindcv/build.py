@@ -32,6 +32,7 @@ from .data import (
     is_multi_label,
     known_outputs,
     other_classes,
+    single_labels,
 )
 from .loss import create_loss
 from .models import checkpoint_marks
@@ -175,14 +176,15 @@ def _require_classes(dataset: Any, num_classes: int, cfg: Config) -> None:
         ValueError: There is one class.
     """
     samples = get_samples(dataset)
-    if samples is None or samples.labels.ndim != 1:
+    labels = None if samples is None else single_labels(samples)
+    if labels is None:
         return
     where = f"the training data in {cfg.data_dir} ({cfg.train_split})"
     if num_classes == 1:
         raise ValueError(
             f"{where} has 1 class, so that every answer is right; training needs 2 or more: a folder for each class"
         )
-    if len(np.unique(samples.labels)) == 1:
+    if len(np.unique(labels)) == 1:
         _logger.warning(
             "all images of %s are of one class out of %d: loss 0 and accuracy 1 will mean nothing", where, num_classes
         )

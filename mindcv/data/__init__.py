@@ -24,6 +24,7 @@ from .fingerprints import DataFingerprint, fingerprint
 from .image_reader import evaluation_policy
 from .loader import create_loader, epoch_batches, explain_pipeline_error, pipeline_errors
 from .preprocess import EvalPreprocess, with_image_size, with_preprocess_of
+from .samples import single_labels
 from .splits import Part, divide
 from .transforms_factory import create_transforms
 
@@ -59,6 +60,7 @@ __all__ = [
     "read_class_names",
     "save_class_names",
     "set_dataset_epoch",
+    "single_labels",
     "trivial_augment_wide_transform",
     "with_image_size",
     "with_preprocess_of",

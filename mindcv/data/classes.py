@@ -109,18 +109,21 @@ def with_classes(
         labels = np.zeros((len(samples), num_classes), np.float32)
         places = np.flatnonzero(mapped.index >= 0)
         labels[:, mapped.index[places]] = samples.labels[:, places]
-        if new:
+        if new and samples.is_soft:  # a part of a label that is one is no label
+            is_kept = samples.labels[:, mapped.index < 0].sum(1) == 0
+        elif new:
             notes.append(f"the labels {_listed(new, len(names))}, which the model does not know, are left out")
     else:
         labels = mapped.index[samples.labels]
         if new:
             is_kept = labels >= 0
-            notes.append(
-                f"{np.count_nonzero(~is_kept)} of {len(samples)} images are skipped, of classes that the model does "
-                f"not know: {_listed(new, len(names))}"
-            )
-            if not is_kept.any():
-                raise ValueError(f"{what}: {notes[-1]}, and none are left")
+    if is_kept is not None:
+        notes.append(
+            f"{np.count_nonzero(~is_kept)} of {len(samples)} images are skipped, of classes that the model does "
+            f"not know: {_listed(new, len(names))}"
+        )
+        if not is_kept.any():
+            raise ValueError(f"{what}: {notes[-1]}, and none are left")
     if notes:
         _logger.warning("%s: %s", what, "; ".join(notes))
     _set_classes(samples, labels, num_classes, known)

@@ -12,7 +12,7 @@ from PIL import Image
 from .decoding import check_pixels
 from .image_check import checked_image
 from .image_reader import reason_of
-from .samples import Samples
+from .samples import Samples, single_labels
 
 __all__ = ["SIDES", "Findings", "duplicates", "examine"]
 
@@ -72,7 +72,8 @@ def examine(
                 findings.shorter_sides[np.searchsorted(SIDES, side, side="right")] += 1
             else:
                 findings.bad[number] = reason
-    counts = samples.labels.sum(0) if samples.labels.ndim == 2 else np.bincount(samples.labels)
+    single = single_labels(samples)
+    counts = samples.labels.sum(0) if single is None else np.bincount(single)
     findings.class_counts = np.zeros(samples.num_classes, np.int64)
     findings.class_counts[: len(counts)] = counts
     return findings

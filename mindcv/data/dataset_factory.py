@@ -23,7 +23,7 @@ from .image_reader import BAD_SAMPLES, ArrayReader, EpochKeys, ImageReader, appe
 from .listed import find_listed
 from .packed import find_mindrecord
 from .remote_shards import find_remote
-from .samples import ArraySamples, Samples, Subset
+from .samples import ArraySamples, Samples, Subset, single_labels
 from .splits import Part
 from .tar_shards import find_tar_shards
 from .workers import cap_workers, usable_cores
@@ -308,9 +308,10 @@ def _without_bad_samples(samples: Samples, workers: int, file: str | os.PathLike
 
 
 def _labels_to_balance(samples: Samples | ArraySamples) -> np.ndarray:
-    if samples.labels.ndim != 1:
+    labels = single_labels(samples)
+    if labels is None:
         raise ValueError("sampler 'balanced' does not go together with several labels a sample; use sampler: uniform")
-    return samples.labels
+    return labels
 
 
 def _source_of(dataset: ds.Dataset) -> ds.Dataset:
@@ -355,7 +356,7 @@ def save_class_names(dataset: ds.Dataset, folder: str | os.PathLike[str]) -> Non
 def is_multi_label(dataset: ds.Dataset) -> bool:
     """Whether a sample has several labels, as zeros and ones, also after map and batch."""
     samples = get_samples(dataset)
-    return samples is not None and samples.labels.ndim == 2
+    return samples is not None and single_labels(samples) is None
 
 
 def check_num_classes(dataset: ds.Dataset, num_classes: int) -> None:
@@ -365,9 +366,11 @@ def check_num_classes(dataset: ds.Dataset, num_classes: int) -> None:
         ValueError: The dataset has more classes; or, with several labels a sample, another number of them.
     """
     needed = get_num_classes(dataset)
-    if is_multi_label(dataset) and num_classes != needed:
+    samples = get_samples(dataset)
+    if samples is not None and samples.labels.ndim == 2 and num_classes != needed:
+        numbers = "probabilities" if samples.is_soft else "zeros and ones"
         raise ValueError(
-            f"num_classes is {num_classes}, but the samples are labelled with zeros and ones for {needed} classes; "
+            f"num_classes is {num_classes}, but the samples are labelled with {numbers} for {needed} classes; "
             f"set num_classes to {needed} or leave it out"
         )
     if num_classes < needed:

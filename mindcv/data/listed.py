@@ -20,6 +20,8 @@ _PATH_COLUMNS = ("path", "image", "file", "filename", "image_path")
 _LABEL_COLUMNS = ("label", "class", "target")
 _LABELS_COLUMNS = ("labels", "classes", "tags", "targets")
 _SEPARATORS = ";|"
+# How far the sum of a soft label may be from 1.
+_ROUNDING = 0.01
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf)", re.ASCII | re.IGNORECASE)
 
 
@@ -30,7 +32,9 @@ def find_listed(root: str, split: str) -> FileSamples:
 
     * `label` (or class, target): one a sample;
     * `labels` (or classes, tags, targets): several, separated by `;` or `|`, or none;
-    * a column for each class, of zeros and ones.
+    * a column for each class, of zeros and ones;
+    * soft: a column for each class with its probability, named `p:cat`, `p:dog` ... or `p0`, `p1` ... by number. A row
+      sums to 1, up to 0.01 of rounding that is evened out.
 
     Labels that are all whole numbers are taken as they are, names are numbered in sorted order. `class_names.txt`
     beside the list, one name a line, fixes the numbers of names, also for a split in which not all occur. Lines whose
@@ -61,7 +65,10 @@ def find_listed(root: str, split: str) -> FileSamples:
     known = read_class_names(folder)
     kind = header[1].lower()
     names: list[str] | None
-    if len(header) > 2 or kind not in (*_LABEL_COLUMNS, *_LABELS_COLUMNS):
+    soft = _soft_names(path, header[1:], known)
+    if soft is not None:
+        labels, (names, num_classes) = _probabilities(path, header[1:], lines), soft
+    elif len(header) > 2 or kind not in (*_LABEL_COLUMNS, *_LABELS_COLUMNS):
         labels, names, num_classes = _one_column_each(path, header[1:], lines), header[1:], len(header) - 1
     elif kind in _LABEL_COLUMNS:
         numbers, names, num_classes = _numbered(path, [(number, [row[1]]) for number, row in lines], known)
@@ -74,6 +81,7 @@ def find_listed(root: str, split: str) -> FileSamples:
             labels[row_number, own] = 1.0
     samples = FileSamples(folder, Names.of([row[0] for _, row in lines]), labels, num_classes, names)
     samples.left_out = left_out
+    samples.is_soft = soft is not None
     return samples
 
 
@@ -141,6 +149,40 @@ def _one_column_each(path: Path, names: list[str], lines: list[tuple[int, list[s
     for place, (number, row) in enumerate(lines):
         for column, cell in enumerate(row[1:]):
             if cell not in ("0", "1"):
-                raise ValueError(f"{path}, line {number}: column {names[column]!r} is {cell!r}; allowed are 0 and 1")
+                raise ValueError(
+                    f"{path}, line {number}: column {names[column]!r} is {cell!r}; allowed are 0 and 1 (probabilities "
+                    f"have columns named p:{names[column]} or p0, p1 ...)"
+                )
             labels[place, column] = float(cell)
     return labels
+
+
+def _soft_names(path: Path, columns: list[str], known: list[str] | None) -> tuple[list[str] | None, int] | None:
+    """Names of the classes, where there are any, and their number, when columns are of soft labels; else None."""
+    if all(column.startswith("p:") for column in columns):
+        names = [column.removeprefix("p:").strip() for column in columns]
+        twice = next((name for name in names if not name or names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"{path}: each class needs a name of its own; the first line has p:{twice} twice or empty")
+        return names, len(names)
+    if columns == [f"p{number}" for number in range(len(columns))]:
+        if known is not None and len(known) != len(columns):
+            raise ValueError(f"{path}: {len(columns)} columns of probabilities, but class_names.txt has {len(known)}")
+        return known, len(columns)
+    return None
+
+
+def _probabilities(path: Path, columns: list[str], lines: list[tuple[int, list[str]]]) -> np.ndarray:
+    labels = np.zeros((len(lines), len(columns)), np.float64)
+    for place, (number, row) in enumerate(lines):
+        for column, cell in enumerate(row[1:]):
+            value = float(cell) if _NUMBER.fullmatch(cell) else np.nan
+            if not 0 <= value <= 1:
+                raise ValueError(
+                    f"{path}, line {number}: column {columns[column]!r} is {cell!r}; allowed are numbers from 0 to 1"
+                )
+            labels[place, column] = value
+        total = labels[place].sum()
+        if abs(total - 1) > _ROUNDING:
+            raise ValueError(f"{path}, line {number}: the probabilities sum to {total:.4g}; a soft label sums to 1")
+    return (labels / labels.sum(1, keepdims=True)).astype(np.float32)

@@ -221,7 +221,7 @@ def _copy_image(image: np.ndarray) -> tuple[np.ndarray, ...]:
 
 def _join_splits(*columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     *images, label = columns
-    return np.concatenate(images), np.tile(label, _NUM_SPLITS)
+    return np.concatenate(images), np.concatenate([label] * _NUM_SPLITS)
 
 
 _FILE = re.compile(r"The corresponding data file is: (?P<path>.+?\.\w+)\. (?P<reason>.*)")

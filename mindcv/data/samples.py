@@ -19,7 +19,16 @@ from ..utils.fs import atomic_write, read_local
 from .distributed_sampler import Windows
 from .image_kinds import IMAGE_SUFFIXES, LeftOut, images_below, is_hidden, is_image_name
 
-__all__ = ["ArraySamples", "FileSamples", "Names", "Samples", "StoredSamples", "Subset", "scan_classes"]
+__all__ = [
+    "ArraySamples",
+    "FileSamples",
+    "Names",
+    "Samples",
+    "StoredSamples",
+    "Subset",
+    "scan_classes",
+    "single_labels",
+]
 
 _logger = logging.getLogger(__name__)
 
@@ -34,11 +43,13 @@ class Samples(Protocol):
     """Encoded images with labels.
 
     Attributes:
-        labels: int32 (N,), or float32 (N, `num_classes`) of zeros and ones where a sample has several.
+        labels: int32 (N,), or float32 (N, `num_classes`) of zeros and ones where a sample has several, or of
+            probabilities where they are soft.
         num_classes: Number of classes.
         class_names: Their names by label; None when there are none.
         windows: See `Shared`.
         left_out: See `Shared`.
+        is_soft: See `Shared`.
     """
 
     labels: np.ndarray
@@ -46,6 +57,7 @@ class Samples(Protocol):
     class_names: list[str] | None
     windows: Windows | None
     left_out: LeftOut
+    is_soft: bool
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -94,11 +106,13 @@ class Shared:
         windows: In what order samples can be had quickly. None: in any.
         whole: All samples of the split, where these are a part of them. None: these are all.
         left_out: Files that lie among the samples and are none.
+        is_soft: Whether a row of labels is one label, as the probabilities of the classes, which sum to 1.
     """
 
     windows: Windows | None = None
     whole: Any = None
     left_out = LeftOut()
+    is_soft = False
 
     def expect(self, numbers: np.ndarray) -> None:
         """Is told which samples will be read in an epoch, in order, so that they may be fetched ahead."""
@@ -261,6 +275,7 @@ class Subset(Shared):
         self.num_classes = samples.num_classes
         self.class_names = samples.class_names
         self.left_out = samples.left_out
+        self.is_soft = samples.is_soft
         if samples.windows is not None:
             self.windows = Windows(samples.windows.shards[numbers], samples.windows.size)
 
@@ -278,6 +293,13 @@ class Subset(Shared):
     def read(self, index: int) -> bytes:
         """The bytes of the image file."""
         return self.samples.read(self.numbers[index])
+
+
+def single_labels(samples: "Samples | ArraySamples") -> np.ndarray | None:
+    """Returns one class a sample, (N,), of soft labels the most probable one; None where a sample has several."""
+    if samples.is_soft:
+        return samples.labels.argmax(1)
+    return samples.labels if samples.labels.ndim == 1 else None
 
 
 def scan_classes(

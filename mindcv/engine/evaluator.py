@@ -50,8 +50,10 @@ class Scores:
         return [MEAN_AVERAGE_PRECISION, SUBSET_ACCURACY] if self.is_multi_label else list(self.accuracies)
 
     def add(self, logits: np.ndarray, labels: np.ndarray) -> None:
-        """Adds a batch: scores (N, num_classes), and labels (N,) or (N, num_classes)."""
+        """Adds a batch: scores (N, num_classes), and labels (N,), or (N, num_classes) of probabilities or several."""
         self.num_samples += len(logits)
+        if labels.ndim == 2 and not self.is_multi_label:
+            labels = labels.argmax(1)  # a soft label stands for its most probable class
         if self.is_multi_label:
             hits = [count_all_correct(logits, labels)]
             self._scores.append(logits.astype(np.float32))

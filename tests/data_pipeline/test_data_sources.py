@@ -57,6 +57,82 @@ def test_lists(image_folder, kind, suffix):
     assert rows(loader)[0][1].dtype == (np.float32 if is_multi_label(dataset) else np.int32)
 
 
+SOFT = "path,{}\ntrain/cat/000.jpg,0.5,0.3,0.2\ntrain/dog/001.jpg,0,0.333,0.666\ntrain/dog/002.jpg,0,1,0\n"
+
+
+@pytest.mark.parametrize(
+    ("columns", "names"),
+    [("p:ant,p:cat,p:dog", ["ant", "cat", "dog"]), ("p0,p1,p2", None), ("p0,p1,p2", ["x", "y", "z"])],
+)
+def test_soft_labels(image_folder, columns, names):
+    (image_folder / "train.csv").write_text(SOFT.format(columns))
+    if names and columns.startswith("p0"):
+        (image_folder / "class_names.txt").write_text("".join(f"{name}\n" for name in names))
+    dataset = create_dataset("csv", str(image_folder), shuffle=False)
+    expected = np.array([[0.5, 0.3, 0.2], [0, 1 / 3, 2 / 3], [0, 1, 0]])
+    np.testing.assert_allclose(labels(dataset), expected, rtol=1e-6)
+    assert (dataset.num_classes(), get_class_names(dataset)) == (3, names)
+    assert not is_multi_label(dataset)
+    loader = create_loader(dataset, 3, transform=create_transforms("csv", 16))
+    np.testing.assert_allclose(rows(loader)[0][1], expected, rtol=1e-6)
+    check_num_classes(dataset, 3)
+    with pytest.raises(ValueError, match="labelled with probabilities for 3 classes; set num_classes to 3"):
+        check_num_classes(dataset, 4)
+
+
+def test_soft_labels_of_views_stay_rows(image_folder):
+    (image_folder / "train.csv").write_text(SOFT.format("p0,p1,p2"))
+    transform = create_transforms("csv", 16, True, auto_augment="augmix-m5", separate=True)
+    dataset = create_dataset("csv", str(image_folder), shuffle=False)
+    images, label = rows(create_loader(dataset, 3, True, True, transform=transform, separate=True))[0]
+    assert (len(images), label.shape) == (9, (9, 3))
+    np.testing.assert_array_equal(label[3:6], label[:3])
+    np.testing.assert_allclose(label.sum(1), 1, rtol=1e-6)
+
+
+def test_soft_labels_are_drawn_by_their_most_probable_class(image_folder):
+    text = SOFT.format("p0,p1,p2") + "".join(f"train/cat/{n:03d}.jpg,0.6,0.4,0\n" for n in range(1, 6))
+    (image_folder / "train.csv").write_text(text)
+    dataset = create_dataset("csv", str(image_folder), sampler="balanced", seed=1)
+    drawn = np.bincount([int(np.argmax(row)) for row in labels(dataset)], minlength=3)
+    assert drawn.max() - drawn.min() <= 1
+
+
+@pytest.mark.parametrize(("skip", "kept"), [(False, 0), (True, 2)])
+def test_soft_labels_with_a_class_that_the_model_does_not_know(image_folder, skip, kept):
+    (image_folder / "val.csv").write_text(SOFT.format("p:ant,p:cat,p:dog"))
+    options = {"class_names": ["dog", "cat"], "num_classes": 2, "shuffle": False}
+    if not skip:
+        with pytest.raises(ValueError, match=r"classes that the model does not know: 1 of 3 classes \(ant\)"):
+            create_dataset("csv", str(image_folder), "val", **options)
+        return
+    dataset = create_dataset("csv", str(image_folder), "val", unknown_classes="skip", **options)
+    np.testing.assert_allclose(labels(dataset), [[2 / 3, 1 / 3], [0, 1]], rtol=1e-6)
+    assert len(labels(dataset)) == kept
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("p0,p1\n{cat},0.5,0.5\n{cat},0.5,0.3\n", "line 3: the probabilities sum to 0.8; a soft label sums to 1"),
+        ("p0,p1\n{cat},1,1\n", "line 2: the probabilities sum to 2"),
+        ("p0,p1\n{cat},0,0\n", "line 2: the probabilities sum to 0"),
+        ("p0,p1\n{cat},1.5,-0.5\n", "line 2: column 'p0' is '1.5'; allowed are numbers from 0 to 1"),
+        ("p:a,p:b\n{cat},nan,1\n", "line 2: column 'p:a' is 'nan'; allowed are numbers from 0 to 1"),
+        ("p:a,p:b\n{cat},x,1\n", "line 2: column 'p:a' is 'x'"),
+        ("p:a,p:a\n{cat},0,1\n", "each class needs a name of its own; the first line has p:a twice"),
+        (
+            "a,b\n{cat},0.5,0.5\n",
+            "column 'a' is '0.5'; allowed are 0 and 1 .probabilities have columns named p:a",
+        ),
+    ],
+)
+def test_wrong_soft_labels(image_folder, text, message):
+    (image_folder / "train.csv").write_text("path," + text.format(cat="train/cat/000.jpg"))
+    with pytest.raises(ValueError, match=message):
+        create_dataset("csv", str(image_folder))
+
+
 def test_class_names_fix_the_numbers_of_a_list(image_folder):
     (image_folder / "val.csv").write_text("path,label\nval/cat/000.jpg,cat\n")
     (image_folder / "class_names.txt").write_text("ant\ncat\ndog\n")

@@ -3,20 +3,26 @@
 import fsspec
 import numpy as np
 import pytest
+from mindspore import Tensor
 from PIL import Image
 
 from mindcv.build import (
     build_class_weights,
+    build_eval_loader,
+    build_evaluator,
     build_learning_rates,
     build_loss,
     build_network,
     build_saver,
     build_step,
     build_train_loader,
+    check_loss,
+    get_outputs,
     warn_of_ignored_keys,
 )
 from mindcv.config import Config
 from mindcv.engine import TrainState
+from mindcv.engine.evaluator import Scores
 from mindcv.models import create_model
 from mindcv.weights import read_ckpt, write_ckpt
 
@@ -205,3 +211,40 @@ def test_class_weights_in_the_training_loss_only(source, loss, mixup, tmp_path):
 def test_class_weights_and_a_balanced_sampler_are_refused():
     with pytest.raises(ValueError, match="would both make up for rare classes"):
         Config(class_weights="balanced", sampler="balanced")
+
+
+def test_training_on_soft_labels(tmp_path):
+    """The loss is the cross entropy of the probabilities; accuracy counts the most probable class."""
+    keys = _folder(tmp_path, {"cat": 2, "dog": 2})
+    soft = [[0.4, 0.35, 0.25], [0.1, 0.2, 0.7], [0.3, 0.4, 0.3], [0.2, 0.5, 0.3]]
+    files = ["cat/0.png", "cat/1.png", "dog/0.png", "dog/1.png"]
+    lines = [",".join(["train/" + file, *map(str, row)]) for file, row in zip(files, soft, strict=True)]
+    for split in ("train", "val"):
+        (tmp_path / f"{split}.csv").write_text("path,p:a,p:b,p:c\n" + "\n".join(lines) + "\n")
+    cfg = Config(**{**keys, "batch_size": 4}, dataset="csv", model="resnet18", mode=1, shuffle=False)
+    loader, num_classes = build_train_loader(cfg)
+    assert num_classes == 3
+    check_loss(cfg, loader)
+    assert get_outputs(loader, num_classes).head == "single"
+    network = build_network(cfg, num_classes)
+    step = build_step(cfg, network, num_classes, [0.1])
+    images, labels = next(loader.create_tuple_iterator(num_epochs=1))
+    np.testing.assert_allclose(labels.asnumpy(), soft, rtol=1e-6)
+    logits = network(images).asnumpy().astype(np.float64)
+    log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    expected = -(np.array(soft) * log_p).sum(1).mean()
+    assert float(step.network.loss(Tensor(logits.astype(np.float32)), labels).asnumpy()) == pytest.approx(
+        expected, 1e-5
+    )
+
+    eval_loader, _ = build_eval_loader(cfg)
+    result = build_evaluator(cfg, network, eval_loader, num_classes).run()
+    evaluated = network.set_train(False)(next(eval_loader.create_tuple_iterator(num_epochs=1))[0]).asnumpy()
+    right = (evaluated.argmax(1) == np.array([0, 2, 1, 1])).mean()
+    assert (result["Top_1_Accuracy"], result["num_samples"]) == (right, 4)
+
+
+def test_scores_of_soft_labels():
+    scores = Scores(3)
+    scores.add(np.array([[3.0, 1, 2], [0, 5, 1]]), np.array([[0.4, 0.35, 0.25], [0.4, 0.35, 0.25]]))
+    assert scores.values(2, scores.hits) == {"Top_1_Accuracy": 0.5}
