@@ -145,7 +145,8 @@ def _file_digest(samples: FileSamples, number: int, every: int) -> int:
     name = samples.names[number]
     own = name.partition("/")[2] if samples.has_class_folders else name
     digest = zlib.crc32(os.fsencode(own))
-    if digest % every:
+    # Of names that are much alike the checksum's lowest bits are too, so it is mixed (Knuth's multiplier).
+    if (digest * 2654435761 & 0xFFFFFFFF) * every >> 32:
         return digest
     try:
         size = os.stat(samples.name(number)).st_size
