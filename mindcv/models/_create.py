@@ -16,9 +16,11 @@ from mindcv.utils.fs import is_remote, local_path
 from mindcv.utils.registry import suggest
 from mindcv.utils.runtime import prepare_cpu_runtime
 from mindcv.weights import read_weights
-from mindcv.weights.sources import fetch
+from mindcv.weights.hub import is_hub_model
+from mindcv.weights.locations import fetch, is_package_file
 
 from ._features import FeatureExtractWrapper
+from ._hub import HUB_SOURCE, find_on_hub
 from ._loading import load_pretrained, set_weights, to_model_names
 from ._network import ImageClassifier
 from ._pretrained import PretrainedCfg, as_pretrained_cfg
@@ -105,9 +107,9 @@ class Variant:
 
 def create_model(
     model_name: str,
-    num_classes: int | None = 1000,
+    num_classes: int | None = None,
     pretrained: bool | str = False,
-    in_channels: int | None = 3,
+    in_channels: int | None = None,
     checkpoint_path: str = "",
     ema: bool = False,
     auto_mapping: bool = False,
@@ -123,11 +125,14 @@ def create_model(
     timm's ResNet), that network is created.
 
     Args:
-        model_name: A name of `list_models()`, or `name.tag` of `list_models(pretrained=True)`.
-        num_classes: Number of classes; 0 gives a network that ends in its pooled features (N, num_features).
+        model_name: A name of `list_models()`, `name.tag` of `list_models(pretrained=True)`, or a model of timm's form:
+            `hf-hub:OWNER/NAME` on the Hugging Face hub, `local-dir:FOLDER` with `config.json` and `model.safetensors`.
+        num_classes: Number of classes; 0 gives a network that ends in its pooled features (N, num_features). None: the
+            model's own, which is 1000 for those of ImageNet.
         pretrained: Whether to load published weights: those of the name's tag, or the model's default ones. Or which:
-            a tag, an address (`https://`, `s3://` ..., downloaded once), or a file.
-        in_channels: Channels of the input image.
+            a tag, an address (`https://`, `s3://` ..., downloaded once), a file, or `package:NAME/path/inside` for one
+            that an installed Python package brings.
+        in_channels: Channels of the input image; None: 3.
         checkpoint_path: File to load in place of published weights, or its address, which is read each time.
         ema: Whether to take the averaged weights of a file.
         auto_mapping: Whether to map differing names in `checkpoint_path` to the closest ones of the same shape.
@@ -145,9 +150,13 @@ def create_model(
     prepare_cpu_runtime()
     if checkpoint_path and pretrained:
         raise ValueError(f"pretrained and checkpoint_path ({checkpoint_path}) exclude each other; give one of them")
+    cfg: PretrainedCfg | None = None
+    if is_hub_model(model_name):
+        model_name, pretrained, cfg = find_on_hub(model_name, pretrained)
+        num_classes = cfg.num_classes if num_classes is None else num_classes
     create_fn = model_entrypoint(model_name)
     model_name, location = _find_weights(model_name, pretrained)
-    cfg = get_pretrained_cfg(model_name)
+    cfg = cfg or get_pretrained_cfg(model_name)
     is_registered = bool(pretrained) and not location
     if is_registered and not is_model_pretrained(model_name):
         raise ValueError(
@@ -159,7 +168,8 @@ def create_model(
     out_indices = given.pop("out_indices", None)
     if isinstance(create_fn, Variant):
         # A tag's network is built even when its weights are not loaded.
-        model_args = cfg.model_args if is_registered or split_tag(model_name)[1] else {}
+        has_own_arguments = is_registered or split_tag(model_name)[1] or cfg.source == HUB_SOURCE
+        model_args = cfg.model_args if has_own_arguments else {}
         source = checkpoint_path or location or (cfg.url if is_registered else "")
         arrays = _read(source, cfg if is_registered else None, bool(location), ema)
         given = create_fn.checked(given)
@@ -342,7 +352,7 @@ def _find_weights(model_name: str, pretrained: bool | str) -> tuple[str, str]:
     """
     if not isinstance(pretrained, str) or not pretrained:
         return model_name, ""
-    if is_remote(pretrained) or local_path(pretrained).is_file():
+    if is_remote(pretrained) or is_package_file(pretrained) or local_path(pretrained).is_file():
         return model_name, pretrained
     name, tag = split_tag(model_name)
     wanted = pretrained.removeprefix(f"{name}.")

