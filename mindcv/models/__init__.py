@@ -30,7 +30,11 @@ from ._registry import (
 )
 from ._sizes import Size, list_sizes
 
-FAMILIES = ("resnet", "senet")
+FAMILIES = (
+    "mobilenetv3",
+    "resnet",
+    "senet",
+)
 
 __all__ = [
     "FAMILIES",

@@ -63,6 +63,7 @@ class ImageClassifier(nn.Cell):
         not_decayed: Patterns of parameters that do not decay, beyond norms and biases.
         num_classes: Classes of the head; 0 without one.
         num_features: Channels of what goes into the head.
+        head_hidden_size: Size of what its last layer gets; `num_features` where it has one layer only.
         feature_info: A map each: `{"name": cell, "chs": channels, "reduction": side of the image / side of the map}`.
         blocks_in_order: Paths of the cells of each block, in depth order.
         grids: Rows and columns of the tokens of an entry in `resized`, where they are no square.
@@ -81,6 +82,7 @@ class ImageClassifier(nn.Cell):
 
     num_classes: int
     num_features: int
+    head_hidden_size: int
     feature_info: list[dict[str, Any]]
     blocks_in_order: list[tuple[str, ...]]
     grids: dict[str, Grid]
@@ -110,6 +112,8 @@ class ImageClassifier(nn.Cell):
         name: str = "classifier",
         pool: str = "avg",
         make: Any = classifier_head,
+        hidden: Sequence[nn.Cell] = (),
+        hidden_size: int = 0,
     ) -> None:
         """Adds pooling, dropout and the layer that gives the logits.
 
@@ -120,18 +124,25 @@ class ImageClassifier(nn.Cell):
             name: Attribute of the last layer (`classifier`), or of a cell that holds it (`head.fc`).
             pool: "avg" for maps (N, C, H, W); "token" for the first of tokens (N, L, D), "tokens" for the mean of all,
                 "none" for what is pooled already.
-            make: Makes the last layer of `num_features` and `num_classes`.
+            make: Makes the last layer of the number of features and of classes.
+            hidden: Cells between pooling and dropout; the cell `name` is then a list of these, dropout and last layer,
+                so that the last layer is called `classifier.3` behind two of them.
+            hidden_size: Size of what they give.
 
         Raises:
             ValueError: The rate or the number of classes cannot be.
         """
         self.num_features = num_features
+        self.head_hidden_size = hidden_size if hidden else num_features
         self.num_classes = num_classes
         self._make_head = make
         self.pool = head_pooling(pool)
         self.dropout = dropout("drop_rate", drop_rate)
         self.head_name, _, inner = name.partition(".")
-        last = make(num_features, num_classes)
+        last = make(self.head_hidden_size, num_classes)
+        if hidden:
+            last = nn.SequentialCell([*hidden, self.dropout, last])
+            self.dropout = nn.Identity()
         setattr(self, self.head_name, _Holder(inner, last) if inner else last)
 
     def describe(
@@ -212,7 +223,7 @@ class ImageClassifier(nn.Cell):
             if old is None:
                 continue
             if name == self.gives_logits[0]:
-                new = self._make_head(self.num_features, num_classes)
+                new = self._make_head(self.head_hidden_size, num_classes)
             else:
                 new = classifier_head(old.in_channels, num_classes)
             self._put(name, new)

@@ -15,6 +15,7 @@ class Row:
         small: Arguments that make its networks small without leaving out a kind of layer.
         kinds: One model for each kind of network in it; the first stands for the family in the fast set.
         timm: Goldens of timm: its name to ours, and the arguments that its files give our network.
+        torchvision: Those of torchvision, where its files have other names or make another network.
         side: Side of the images for a small network.
         fuses: Whether blocks have a `fused` form.
         reference: Whether MindCV's parameters are in tests/data/upstream.
@@ -23,6 +24,7 @@ class Row:
     small: dict[str, Any]
     kinds: tuple[str, ...]
     timm: dict[str, tuple[str, dict[str, Any]]] = dataclasses.field(default_factory=dict)
+    torchvision: dict[str, tuple[str, dict[str, Any]]] = dataclasses.field(default_factory=dict)
     side: int = 64
     fuses: bool = False
 
@@ -31,6 +33,12 @@ _RESIDUAL = {"channels": (32, 32, 64, 64), "layers": (1, 2, 1, 1)}
 _BOTH, _SAME = {"stem_pool_pad": "both"}, {"stem_pool_pad": "same"}
 
 FAMILIES = {
+    "mobilenetv3": Row(
+        small={"alpha": 0.25},
+        kinds=("mobilenet_v3_small_100", "mobilenet_v3_large_100"),
+        timm={"mobilenetv3_large_100": ("mobilenet_v3_large_100", {"norm_eps": 1e-5, "conv_pad": "both"})},
+        torchvision={"mobilenet_v3_small": ("mobilenet_v3_small_100", {"norm_eps": 1e-3, "conv_pad": "both"})},
+    ),
     "resnet": Row(
         small=_RESIDUAL,
         kinds=("resnet18", "resnet50", "resnext50_32x4d"),

@@ -94,7 +94,7 @@ def test_shapes(family: str, name: str):
     assert model.num_classes == 10
     names = {parameter.name for parameter in model.get_parameters()}
     assert {f"{model.default_cfg.classifier}.weight", f"{model.default_cfg.first_conv}.weight"} <= names
-    assert make(family, name, num_classes=0)(image(family)).shape == (2, model.num_features)
+    assert make(family, name, num_classes=0)(image(family)).shape == (2, model.head_hidden_size)
 
 
 @kinds
@@ -150,7 +150,7 @@ def test_reset_classifier(family: str, name: str):
     assert model.num_classes == 7
     assert [p.name for p in model.get_parameters()] == names
     model.reset_classifier(0)
-    assert model(image(family)).shape == (2, model.num_features)
+    assert model(image(family)).shape == (2, model.head_hidden_size)
 
 
 @kinds

@@ -20,6 +20,7 @@ GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 MINDCV = sorted(path.stem for path in (GOLDEN / "mindcv").glob("*.json") if is_model(path.stem))
 # timm's name: our name, and the arguments that its files give our network
 TIMM = {name: ours for row in FAMILIES.values() for name, ours in row.timm.items()}
+TORCHVISION = {name: ours for row in FAMILIES.values() for name, ours in row.torchvision.items()}
 
 
 def _params(names, fast: set[str]) -> list:
@@ -75,7 +76,15 @@ def test_mindcv_checkpoint(name: str, tmp_path: Path):
 @pytest.mark.parametrize("name", _params(TIMM, _smallest("timm", TIMM)))
 def test_timm_checkpoint(name: str, tmp_path: Path):
     """The logits of the `.pth`; the `.safetensors` gives the same parameters, bit for bit."""
-    golden, (ours, arguments) = _read("timm", name), TIMM[name]
+    _check_torch_checkpoint(_read("timm", name), *TIMM[name], tmp_path)
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_torchvision_checkpoint(name: str, tmp_path: Path):
+    _check_torch_checkpoint(_read("torchvision", name), *TORCHVISION[name], tmp_path)
+
+
+def _check_torch_checkpoint(golden: dict, ours: str, arguments: dict, tmp_path: Path) -> None:
     arrays = golden_arrays(golden)
     write_torch_file(tmp_path / "w.pth", arrays)
     model = create_model(ours, checkpoint_path=str(tmp_path / "w.pth"))

@@ -96,7 +96,7 @@ def test_list_of_weights():
     assert list_models("resnet34*", pretrained=True, exclude_filters="*.a*") == [
         f"resnet34.{tag}_in1k" for tag in ("bt", "gluon", "mindcv", "tv")
     ]
-    assert list_models("*910v2*", pretrained=True, exclude_filters="resn*") == ["seresnet18.mindcv_910v2_in1k"]
+    assert list_models("*910v2*", module="senet", pretrained=True) == ["seresnet18.mindcv_910v2_in1k"]
     assert not list_models("seresnet152*", pretrained=True)
 
 

@@ -5,6 +5,7 @@ from .attention import Attention
 from .conv import HE_NORMAL, conv2d, conv_norm
 from .dense import HE_UNIFORM, TRUNC_NORMAL, classifier_head, dense
 from .drop import DropPath, check_rate, drop_path_rates, dropout
+from .inverted_residual import InvertedResidual
 from .mlp import Mlp
 from .norm import LayerNorm2d, batch_norm2d, group_norm, layer_norm
 from .patch_embed import PatchEmbed, as_pair, tokens
@@ -23,6 +24,7 @@ __all__ = [
     "DropPath",
     "GlobalAvgPooling",
     "GlobalResponseNorm",
+    "InvertedResidual",
     "LayerNorm2d",
     "LayerScale",
     "MakeBlock",
