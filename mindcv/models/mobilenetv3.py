@@ -15,7 +15,7 @@ from mindspore.common.initializer import Normal
 from mindcv.weights.naming import NameTable, from_torch, to_torch
 
 from ._family import Family
-from ._network import ImageClassifier
+from ._network import ImageClassifier, Map
 from .layers import (
     InvertedResidual,
     SqueezeExcite,
@@ -134,7 +134,7 @@ class MobileNetV3(ImageClassifier):
 
         channels, reduction = scaled(16), 2
         cells = [conv2d(in_channels, channels, 3, 2, 1), norm(channels), nn.HSwish()]
-        maps = [(("features.0", "features.1", "features.2"), channels, reduction)]
+        maps: list[Map] = [(("features.0", "features.1", "features.2"), channels, reduction)]
         self.depths = [len(stage) for stage in _BLOCKS[arch]]
         for kernel_size, mid_channels, out_channels, has_gate, act, stride in sum(_BLOCKS[arch], ()):
             gate = _squeeze_excite if has_gate else None
