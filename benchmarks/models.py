@@ -1,0 +1,170 @@
+"""What models cost before they compute: making them, importing the library, compiling the first training step.
+
+    python benchmarks/models.py                              all three parts; long for all models
+    python benchmarks/models.py create --models resnet50 vit_b_32_224
+    MINDCV_UPSTREAM=/path/to/mindcv python benchmarks/models.py create     beside MindCV, from a checkout
+    python benchmarks/models.py start                        imports and commands, against `import mindspore`
+    python benchmarks/models.py compile --models resnet50    first step in graph mode, against a bare cell
+
+What is compared takes turns in one run, each measurement in a process of its own; medians and their ratios are printed, as
+JSON too. Nothing is loaded: `create` makes networks with drawn weights.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+_CREATE = """
+import json, sys, time
+import mindspore
+{imports}
+times = {{}}
+for name in json.loads(sys.argv[1]):
+    begin = time.perf_counter()
+    create_model(name, num_classes=1000)
+    times[name] = time.perf_counter() - begin
+print(json.dumps(times))
+"""
+_OURS = "from mindcv.models import create_model"
+# MindCV's checkout goes before ours on the path.
+_UPSTREAM = "sys.path.insert(0, {path!r})\nfrom mindcv.models import create_model"
+
+_COMPILE = """
+import json, sys, time
+import mindspore as ms
+import numpy as np
+from mindspore import nn
+from mindcv import create_loss, create_model, create_optimizer
+from mindcv.engine import LossWithNetwork, TrainStep, setup_run
+
+name, which, opt, side = json.loads(sys.argv[1])
+setup_run("CPU", 0, None, False, 1)
+loss = LossWithNetwork(create_model(name, num_classes=1000), create_loss("CE"))
+weights = loss.network.trainable_params()
+if which == "bare":
+    bare = {"momentum": lambda: nn.Momentum(weights, 0.1, 0.9), "adamw": lambda: nn.AdamWeightDecay(weights, 0.001)}
+    step = nn.TrainOneStepCell(loss, bare.get(opt, bare["momentum"])())
+else:
+    step = TrainStep(loss, create_optimizer(loss.network, opt=opt, lr=0.1))
+step.set_train(True)
+random = np.random.RandomState(0)
+image = ms.Tensor(random.standard_normal((2, 3, side, side)).astype(np.float32))
+label = ms.Tensor(random.randint(0, 1000, 2).astype(np.int32))
+begin = time.perf_counter()
+step(image, label).asnumpy()
+first = time.perf_counter() - begin
+later = []
+for _ in range(20):
+    begin = time.perf_counter()
+    step(image, label).asnumpy()
+    later.append(time.perf_counter() - begin)
+print(json.dumps({"first": first, "later": sorted(later)[10], "parameters": len(weights)}))
+"""
+
+
+def run(code: str, *arguments: str) -> dict:
+    """Runs Python code in a process of its own and returns the JSON of its last line."""
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"benchmarks/models.py: {done.stderr.strip().splitlines()[-1]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def seconds_of(command: Sequence[str], rounds: int) -> float:
+    """Returns the median seconds of a command."""
+    times = []
+    for _ in range(rounds):
+        begin = time.perf_counter()
+        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times)
+
+
+def create(names: Sequence[str], rounds: int) -> dict:
+    """Measures how long models take to make, beside MindCV where there is a checkout."""
+    upstream = os.environ.get("MINDCV_UPSTREAM")
+    sides = {"ours": _CREATE.format(imports=_OURS)}
+    if upstream:
+        sides["mindcv"] = _CREATE.format(imports=_UPSTREAM.format(path=upstream))
+    found: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
+    for _ in range(rounds):
+        for side, code in sides.items():
+            found[side].append(run(code, json.dumps(list(names))))
+    medians = {
+        side: {name: statistics.median(times[name] for times in runs) for name in names} for side, runs in found.items()
+    }
+    result: dict = {"seconds": {side: round(sum(times.values()), 3) for side, times in medians.items()}}
+    for name in names:
+        print(f"{name:<28}" + "".join(f"  {side} {times[name]:7.3f} s" for side, times in medians.items()))
+    if upstream:
+        result["ratio_of_sums"] = sum(medians["ours"].values()) / sum(medians["mindcv"].values())
+        result["worst_ratio"] = max(medians["ours"][name] / medians["mindcv"][name] for name in names)
+    return result
+
+
+def start(rounds: int) -> dict:
+    """Measures imports and commands."""
+    python = sys.executable
+    commands = {
+        "import mindspore": [python, "-c", "import mindspore"],
+        "import mindcv": [python, "-c", "import mindcv"],
+        "mindcv --help": [python, "-m", "mindcv", "--help"],
+        "mindcv models": [python, "-m", "mindcv", "models"],
+    }
+    result = {name: round(seconds_of(command, rounds), 3) for name, command in commands.items()}
+    result["models_over_mindspore"] = round(result["mindcv models"] / result["import mindspore"], 2)
+    for name, value in result.items():
+        print(f"{name:<24} {value:7.3f}")
+    return result
+
+
+def compile_step(names: Sequence[str], optimizers: Sequence[str], side: int, rounds: int) -> dict:
+    """Measures the first step and those after it, against a bare cell on the same network."""
+    result: dict = {}
+    for name in names:
+        for opt in optimizers:
+            found: dict[str, list[dict]] = {"ours": [], "bare": []}
+            for _ in range(rounds):
+                for which, runs in found.items():
+                    runs.append(run(_COMPILE, json.dumps([name, which, opt, side])))
+            row = {
+                f"{key}_{which}": round(statistics.median(one[key] for one in runs), 4)
+                for which, runs in found.items()
+                for key in ("first", "later")
+            }
+            row["first_ratio"] = round(row["first_ours"] / row["first_bare"], 3)
+            row["later_ratio"] = round(row["later_ours"] / row["later_bare"], 3)
+            result[f"{name} {opt}"] = row
+            print(f"{name} {opt}: {row}")
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", nargs="?", choices=["create", "start", "compile"], help="default: all of them")
+    parser.add_argument("--models", nargs="+", help="default: all for create; resnet18 50 152 hrnet_w32 for compile")
+    parser.add_argument("--opt", nargs="+", default=["momentum"], help="optimizers of compile")
+    parser.add_argument("--image_size", type=int, default=64, help="side of the images of compile")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+
+    from mindcv.models import list_models
+
+    result: dict = {}
+    if options.part in (None, "create"):
+        result["create"] = create(options.models or list_models(), options.rounds)
+    if options.part in (None, "start"):
+        result["start"] = start(options.rounds)
+    if options.part in (None, "compile"):
+        names = options.models or ["resnet18", "resnet50", "resnet152", "hrnet_w32"]
+        result["compile"] = compile_step(names, options.opt, options.image_size, options.rounds)
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
