@@ -6,8 +6,8 @@
     python benchmarks/models.py start                        imports and commands, against `import mindspore`
     python benchmarks/models.py compile --models resnet50    first step in graph mode, against a bare cell
 
-What is compared takes turns in one run, each measurement in a process of its own; medians and their ratios are printed, as
-JSON too. Nothing is loaded: `create` makes networks with drawn weights.
+What is compared takes turns in one run, each measurement in a process of its own; medians and their ratios are printed,
+as JSON too. Nothing is loaded: `create` makes networks with drawn weights.
 """
 
 import argparse
