@@ -313,7 +313,7 @@ class DataKeys(Section):
     )
     bad_samples: Literal["error", "skip", "replace"] | None = key(
         None,
-        "What to do about images that cannot be read: stop; look at all files first and leave the bad ones out; or use "
+        "What to do about images that cannot be read: stop; decode all files first and leave the bad ones out; or use "
         "another sample, which evaluation never does: it leaves out. None replaces in training, stops in evaluation.",
     )
     num_samples: int | None = key(

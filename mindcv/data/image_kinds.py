@@ -136,8 +136,8 @@ def suffix_of(name: str) -> str:
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file is an image by its name."""
-    return suffix_of(name) in _SUFFIXES
+    """Whether a file is an image by its name. (Asked for each of a million files, so no `splitext`.)"""
+    return name[name.rfind(".") :].lower() in _SUFFIXES
 
 
 def is_hidden(name: str) -> bool:

@@ -59,7 +59,7 @@ def exif(orientation):
     return block
 
 
-def png(values, colour_type, depth, extra=b""):
+def png(values, colour_type, depth, late_exif=None):
     """A PNG written by hand, for what Pillow does not write. `values`: (H, W) or (H, W, C)."""
 
     def part(kind, data):
@@ -68,8 +68,9 @@ def png(values, colour_type, depth, extra=b""):
     height, width = values.shape[:2]
     rows = values.reshape(height, -1).astype(">u2" if depth == 16 else ">u1")
     header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
+    late = part(b"eXIf", exif(late_exif).tobytes()[6:]) if late_exif else b""
     data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
-    return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", header) + extra + part(b"IDAT", data) + part(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", header) + part(b"IDAT", data) + late + part(b"IEND", b"")
 
 
 def tiff(values, bits, sample_format, photometric=1):
@@ -144,6 +145,7 @@ FILES = {
     "deep_alpha.png": (png(ALPHA.astype(np.uint16) * 257, 6, 16), RGB),
     "profile.png": (encoded(STORED[6](RGB), "PNG", pnginfo=raw_profile(6)), RGB),
     "xmp.png": (encoded(RGB, "PNG", pnginfo=xmp_text()), RGB),
+    "late.png": (png(STORED[6](RGB), 2, 8, late_exif=6), RGB),
     "animated.png": (encoded(RGB, "PNG", save_all=True, append_images=[Image.fromarray(255 - RGB)]), RGB),
     **{f"turned{n}.png": (encoded(f(RGB), "PNG", exif=exif(n)), RGB) for n, f in STORED.items()},
     "plain.bmp": (encoded(RGB, "BMP"), RGB),
