@@ -38,7 +38,13 @@ def validate(cfg: Config) -> dict[str, float]:
     if outputs is not None and cfg.ckpt_path:
         check_head(outputs, loader, cfg.ckpt_path)
     require_published_head(cfg, num_classes)
-    network = prepare_network(cfg, build_network(cfg, num_classes, cfg.ema), cfg.val_amp_level)
+    network = build_network(cfg, num_classes, cfg.ema)
+    not_finite = engine.name_not_finite(network)
+    if not_finite is not None:
+        raise ValueError(
+            f"{cfg.ckpt_path or cfg.model}: {not_finite}; its accuracy says nothing, evaluate other weights"
+        )
+    network = prepare_network(cfg, network, cfg.val_amp_level)
     evaluator = build_evaluator(cfg, network, loader, num_classes)
     _logger.info("Evaluating %s on %s (%s, %s)", cfg.model, cfg.dataset, cfg.val_split, device)
     with pipeline_errors():

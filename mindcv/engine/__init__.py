@@ -23,6 +23,7 @@ from .distributed import (
 from .ema import averaged_weights
 from .evaluator import Evaluator, Scores
 from .feed import HostFeed, SinkFeed, can_sink
+from .finite import name_not_finite
 from .freeze import freeze
 from .metrics import count_correct, get_metrics, metric_names
 from .profile import StepProfiler
@@ -69,6 +70,7 @@ __all__ = [
     "keep_variance_of_one_value",
     "load_state",
     "metric_names",
+    "name_not_finite",
     "rank",
     "read_checkpoint",
     "recompute_blocks",

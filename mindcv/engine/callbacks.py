@@ -19,7 +19,7 @@ from ..utils.registry import unknown_name_message
 from .checkpoint import CheckpointManager, TrainState, save_cell
 from .distributed import average_batch_norm, rank, sum_over_ranks, world_size
 from .ema import averaged_weights
-from .finite import require_finite
+from .finite import name_unused, require_finite
 from .report import EVENT_LOG, RunReporter
 from .train_step import TrainStep
 
@@ -144,7 +144,8 @@ class StateMonitor(Callback):
             losses = [_loss_of(outputs) for outputs in self._pending]
             self._pending.clear()
             self._losses += losses
-            self._reporter.step(self.state, losses, _last_rate(_optimizer(params)), self._data_wait_s)
+            rate = _last_rate(_optimizer(params))
+            self._reporter.step(self.state, losses, rate, self._data_wait_s, dropped_updates=_dropped_updates(params))
         self._last_step_end = time.perf_counter()
 
     def on_train_epoch_end(self, run_context: RunContext) -> None:
@@ -163,6 +164,9 @@ class StateMonitor(Callback):
             "data_wait_s": self._data_wait_s,
             "images_per_s": params.batch_num * self._reporter.images_per_step / train_s,
         }
+        dropped = _dropped_updates(params)
+        if dropped is not None:
+            row["dropped_updates"] = dropped
         metric = None
         since_start = epoch - self.val_start_epoch
         if self.dataset_val is not None and since_start >= 0 and since_start % self.val_interval == 0:
@@ -184,6 +188,9 @@ class StateMonitor(Callback):
             _logger.info("Finished training; the best validation was %s", best)
         else:
             _logger.info("Finished training")
+        step = _train_cell(run_context.original_args())
+        if isinstance(step, TrainStep):
+            name_unused(step, self.state.global_step)
 
     def apply_eval(self, run_context: RunContext) -> dict[str, float]:
         """Evaluates, and returns the metrics over all ranks' samples by name.
@@ -273,6 +280,12 @@ def _train_cell(params: Any) -> nn.Cell:
     """The training step; data sinking wraps it in a cell of MindSpore's."""
     cell = params.train_network
     return cell if hasattr(cell, "optimizer") else cell.network
+
+
+def _dropped_updates(params: Any) -> int | None:
+    """How many updates were dropped; None where none is looked at."""
+    step = _train_cell(params)
+    return step.dropped_updates if isinstance(step, TrainStep) and step.checks_overflow else None
 
 
 def _optimizer(params: Any) -> nn.Optimizer:

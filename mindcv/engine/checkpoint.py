@@ -259,6 +259,7 @@ class CheckpointSaver:
         _link(path, self.folder / f"optim_{self.model_name}.ckpt")
         entries = [*(other for other in self.entries if other.file != path.name), entry]
         kept = self._kept(entries)
+        self.entries = entries  # if the list cannot be written, the next one makes up for it
         write_manifest(self.folder, saved["run"], kept)
         self.entries = kept
         for dropped in (other.file for other in entries if other not in kept):

@@ -16,7 +16,7 @@ from .checkpoint_list import new_run_id
 from .distributed import average_batch_norm, average_gradients, mean_over_ranks, rank, wait_for_ranks, world_size
 from .ema import averaged_weights
 from .evaluator import Evaluator
-from .finite import require_finite
+from .finite import name_unused, require_finite
 from .profile import StepProfiler
 from .report import RunReporter
 from .signals import StopSignal, keep_handlers
@@ -138,24 +138,8 @@ class Trainer:
                 if state.epoch < self.schedule.epochs:
                     self._stop_if_asked(stop.agree(), state, is_saved)
         self._finish(state)
-        self._name_what_was_not_used(state)
+        name_unused(self.step, state.global_step)
         return state
-
-    def _name_what_was_not_used(self, state: TrainState) -> None:
-        """Batches and updates that have not changed the weights; a run that had hardly any other has failed."""
-        waiting = self.step.waiting_batches
-        if waiting:
-            _logger.warning(
-                "the last %d batches of the run are in no update, as gradient_accumulation_steps is %d; the last "
-                "checkpoint keeps their gradients for a run that goes on with a larger epoch_size",
-                *(waiting, self.step.accumulation_steps),
-            )
-        dropped, updates = self.step.dropped_updates, state.global_step // self.step.accumulation_steps
-        if 2 * dropped > updates:
-            raise RunError(
-                f"{dropped} of the run's {updates} updates were dropped, as their gradients were not finite, so the "
-                "weights are hardly trained; lower lr or loss_scale, or look at the data"
-            )
 
     def _train_epoch(self, state: TrainState, stop: StopSignal) -> dict[str, float]:
         """Runs the batches that are left of the epoch and returns its figures."""

@@ -22,8 +22,8 @@ class RunError(RuntimeError):
     """A run cannot go on; the message says where it stood and what to do."""
 
 
-class RunStopped(Exception):  # noqa: N818
-    """A run was stopped by a signal, cleanly.
+class Stopped(Exception):  # noqa: N818
+    """A command was stopped by a signal.
 
     Attributes:
         exit_code: 130 for Ctrl-C, 143 for SIGTERM.
@@ -32,6 +32,10 @@ class RunStopped(Exception):  # noqa: N818
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class RunStopped(Stopped):
+    """A run was stopped by a signal that all its ranks agreed on, and saved."""
 
 
 def run_command(command: Callable[[], int | None]) -> int:
@@ -43,7 +47,7 @@ def run_command(command: Callable[[], int | None]) -> int:
     try:
         with _signals_as_errors():
             return command() or 0
-    except RunStopped as stop:
+    except Stopped as stop:
         _say(str(stop))
         return stop.exit_code
     except KeyboardInterrupt:
@@ -63,7 +67,7 @@ def say_error(error: object) -> None:
 
 @contextlib.contextmanager
 def _signals_as_errors() -> Iterator[None]:
-    """Raises RunStopped for signals that would end the process at once; commands may have handlers of their own."""
+    """Raises Stopped for signals that would end the process at once; commands may have handlers of their own."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -75,7 +79,7 @@ def _signals_as_errors() -> Iterator[None]:
             os.kill(os.getpid(), number)
             return
         signal.signal(number, signal.SIG_IGN)  # so that a second one does not cut the cleaning short
-        raise RunStopped(f"stopped by {signal.Signals(number).name}", 128 + number)
+        raise Stopped(f"stopped by {signal.Signals(number).name}", 128 + number)
 
     taken = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
     for number in taken:

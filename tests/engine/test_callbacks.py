@@ -13,6 +13,7 @@ from stepping import Net, arrays, run, step_of
 
 from mindcv.engine.callbacks import StateMonitor, ValCallback
 from mindcv.loss import create_loss
+from mindcv.utils.errors import RunError
 from mindcv.weights import read_ckpt
 
 STEPS = 3
@@ -243,3 +244,24 @@ def test_val_callback_tells_how_far_it_is(caplog):
     with caplog.at_level(logging.INFO, logger="mindcv"):
         assert model.eval(loader(5), callbacks=[ValCallback(2)], dataset_sink_mode=False) == {"hits": 1.0}
     assert [message.split(", time")[0] for message in caplog.messages] == [f"Batch: [{n}/5]" for n in (2, 4, 5)]
+
+
+def test_dropped_updates_and_what_is_not_finite_are_told_here_too(tmp_path):
+    step = step_of(Settings(drop_overflow=True))
+    weight = step.network.network.first.weight
+    weight.set_data(ms.Tensor(np.full(weight.shape, np.inf, np.float32)))
+    with pytest.raises(
+        RunError, match=r"first\.weight is not finite \(35 of 35 values, the first one inf\) at the end of ep"
+    ):
+        Job(tmp_path / "a", 1, step=step)
+    assert not list((tmp_path / "a").glob("*.ckpt"))
+
+    class Overflowing(Net):
+        def construct(self, x):
+            return self.second(x @ self.first.weight.T * np.inf)
+
+    step = step_of(Settings(drop_overflow=True), network=Overflowing())
+    with pytest.raises(RunError, match=r"3 of the run's 3 updates were dropped"):
+        Job(tmp_path / "b", 1, step=step)
+    epoch = [json.loads(line) for line in (tmp_path / "b" / "summary" / "log.jsonl").read_text().splitlines()][-1]
+    assert (epoch["event"], epoch["dropped_updates"]) == ("epoch", 3)

@@ -7,8 +7,11 @@ from PIL import Image
 
 from mindcv.config import Config
 from mindcv.engine import read_checkpoint
+from mindcv.models import create_model
 from mindcv.train import train
 from mindcv.utils.errors import RunError
+from mindcv.validate import validate
+from mindcv.weights import write_ckpt
 
 
 class Logarithm(nn.Cell):
@@ -82,3 +85,17 @@ def test_a_last_batch_of_one_image_at_1x1_maps_leaves_the_statistics_finite(tmp_
     # Moved by the first batch, of 8 images, alone.
     last = variances["layer4.1.bn2.moving_variance"]
     assert (last != 1).all()
+
+
+def test_a_checkpoint_that_is_not_finite_is_not_evaluated(tmp_path):
+    """Such as earlier versions saved; its logits were the same for all images."""
+    network = create_model("resnet18", num_classes=10)
+    arrays = {name: parameter.asnumpy().copy() for name, parameter in network.parameters_dict().items()}
+    arrays["bn1.moving_variance"][3] = np.nan
+    write_ckpt(tmp_path / "broken.ckpt", arrays)
+    cfg = Config(
+        model="resnet18", dataset="digits", ckpt_path=str(tmp_path / "broken.ckpt"), device_target="CPU", mode=1
+    )
+    words = r"broken\.ckpt: bn1\.moving_variance is not finite \(1 of 64 values, the first one nan\); its accuracy says"
+    with pytest.raises(ValueError, match=words):
+        validate(cfg)
