@@ -32,6 +32,7 @@ from ._sizes import Size, list_sizes
 
 FAMILIES = (
     "mobilenetv3",
+    "regnet",
     "resnet",
     "senet",
 )

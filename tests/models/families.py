@@ -39,6 +39,11 @@ FAMILIES = {
         timm={"mobilenetv3_large_100": ("mobilenet_v3_large_100", {"norm_eps": 1e-5, "conv_pad": "both"})},
         torchvision={"mobilenet_v3_small": ("mobilenet_v3_small_100", {"norm_eps": 1e-3, "conv_pad": "both"})},
     ),
+    "regnet": Row(
+        small={"w_a": 32.0, "w_0": 32, "w_m": 2.0, "d": 7, "group_w": 16},
+        kinds=("regnet_y_200mf", "regnet_x_200mf"),
+        timm={"regnetx_008": ("regnet_x_800mf", {}), "regnety_008": ("regnet_y_800mf", {})},
+    ),
     "resnet": Row(
         small=_RESIDUAL,
         kinds=("resnet18", "resnet50", "resnext50_32x4d"),

@@ -163,7 +163,7 @@ def test_every_name_of_a_family_is_exported():
 def test_default_weights_may_be_used(name: str):
     """MindCV's where there are some; never those that forbid commercial use or state no licence."""
     default = get_pretrained_cfg(name)
-    assert default.licence in ("Apache-2.0", "BSD-3-Clause")
+    assert default.licence in ("Apache-2.0", "BSD-3-Clause", "MIT")
     assert default.tag == "mindcv_in1k" or not list_models(f"{name}.mindcv*", pretrained=True)
 
 
