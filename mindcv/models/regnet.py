@@ -76,6 +76,8 @@ _BLOCK = (
     ("f.a.1", "f.a_bn"),
     ("f.b.0", "f.b"),
     ("f.b.1", "f.b_bn"),
+    ("f.c.0", "f.c"),
+    ("f.c.1", "f.c_bn"),
     ("proj.0", "proj"),
     ("proj.1", "bn"),
     ("f.se.fc1", "f.se.conv_reduce"),
