@@ -43,6 +43,7 @@ FAMILIES = {
         small={"w_a": 32.0, "w_0": 32, "w_m": 2.0, "d": 7, "group_w": 16},
         kinds=("regnet_y_200mf", "regnet_x_200mf"),
         timm={"regnetx_008": ("regnet_x_800mf", {}), "regnety_008": ("regnet_y_800mf", {})},
+        torchvision={"regnet_x_400mf": ("regnet_x_400mf", {"rounding": "divisible"})},
     ),
     "resnet": Row(
         small=_RESIDUAL,
