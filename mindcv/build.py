@@ -70,7 +70,7 @@ _LOSSES_OF_SEVERAL = ("BCE", "asl_multi_label")
 
 
 def warn_of_ignored_keys(cfg: Config) -> None:
-    """Says in one line each which keys, not at their defaults, the chosen schedule and optimizer do not use."""
+    """Says in one line each which keys, not at their defaults, have no effect with what is chosen beside them."""
     for section, choice, used in (
         (ScheduleKeys, f"scheduler {cfg.scheduler}", scheduler_arguments(cfg.scheduler)),
         (OptimizerKeys, f"opt {cfg.opt}", optimizer_arguments(cfg.opt)),
@@ -82,6 +82,14 @@ def warn_of_ignored_keys(cfg: Config) -> None:
         ]
         if ignored:
             _logger.warning("%s does not use %s", choice, ", ".join(ignored))
+    for name, is_used, needed in (
+        ("warmup_factor", cfg.warmup_epochs > 0, "warmup_epochs"),
+        ("cycle_decay", cfg.num_cycles > 1, "num_cycles above 1"),
+        ("clip_value", cfg.clip_grad, "clip_grad"),
+        ("ema_decay", cfg.ema, "ema"),
+    ):
+        if not is_used and getattr(cfg, name) != KEYS[name].default:
+            _logger.warning("%s: %s has no effect without %s", name, format_value(getattr(cfg, name)), needed)
 
 
 def find_outputs(cfg: Config, resumed: engine.Resumed | None = None) -> ModelOutputs | None:

@@ -20,6 +20,7 @@ from ..models import (
     published_weights,
     require_published_head,
 )
+from ..utils.fs import is_remote, local_path
 from ..utils.imports import import_modules
 from ..utils.registry import suggest
 from ..weights import ModelOutputs, read_outputs, read_weights
@@ -91,12 +92,10 @@ def source_from_checkpoint(path: str | os.PathLike[str], recipe: str = "") -> So
         ValueError: There is no recipe, or the checkpoint does not fit it.
     """
     if not recipe:
-        beside = Path(path).parent / "config.yaml"
-        if not beside.is_file():
+        recipe = _recipe_beside(path)
+        if not recipe:
             hint = suggest(os.fspath(path), ()) if Path(path).exists() else "; there is no such file either"
             raise ValueError(f"{path}: a checkpoint needs the recipe that it was trained with{hint}; give -c RECIPE")
-        recipe = str(beside)
-        _logger.info("recipe: %s", recipe)
     return source_from_config(read_config(["-c", recipe, "--ckpt_path", os.fspath(path)]))
 
 
@@ -106,7 +105,8 @@ def source_from_name(name: str, pretrained: str = "", recipe: str = "") -> Sourc
     Args:
         name: The model.
         pretrained: Path or address of the file.
-        recipe: The recipe that it was trained with. Empty: images are prepared as for the model's published weights.
+        recipe: The recipe that it was trained with. Empty: `config.yaml` beside it, which a training leaves there;
+            without one, images are prepared as for the model's published weights.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -114,11 +114,21 @@ def source_from_name(name: str, pretrained: str = "", recipe: str = "") -> Sourc
         ValueError: There is no such model, no weights are published for it, or the file does not fit it.
     """
     if pretrained:
+        recipe = recipe or _recipe_beside(pretrained)
         words = [*(["-c", recipe] if recipe else []), f"--model={name}", f"--pretrained={pretrained}"]
         cfg = read_config(words)
         return source_from_config(cfg if recipe else with_preprocess_of(cfg, get_pretrained_cfg(cfg.model)))
     network = create_model(name, num_classes=get_pretrained_cfg(name).num_classes, pretrained=True)
     return Source(network.set_train(False), name, preprocess_of(network), None, "imagenet")
+
+
+def _recipe_beside(file: str | os.PathLike[str]) -> str:
+    """Returns the recipe that a training has left beside its checkpoints, or ''."""
+    beside = local_path(file).parent / "config.yaml"
+    if is_remote(file) or not beside.is_file():
+        return ""
+    _logger.info("recipe: %s", beside)
+    return str(beside)
 
 
 def _classes_of(cfg: Config) -> int:

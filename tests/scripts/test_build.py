@@ -137,6 +137,16 @@ def test_parts_of_a_step_are_frozen_and_recomputed_by_config(caplog):
             {"scheduler": "constant", "num_cycles": 2, "opt": "adamw", "momentum": 0.8, "eps": 1e-8},
             ["scheduler constant does not use num_cycles: 2", "opt adamw does not use momentum: 0.8"],
         ),
+        (
+            {"clip_value": 1.0, "ema_decay": 0.9, "warmup_factor": 0.1, "warmup_epochs": 0, "cycle_decay": 0.5},
+            [
+                "warmup_factor: 0.1 has no effect without warmup_epochs",
+                "cycle_decay: 0.5 has no effect without num_cycles above 1",
+                "clip_value: 1 has no effect without clip_grad",
+                "ema_decay: 0.9 has no effect without ema",
+            ],
+        ),
+        ({"clip_grad": True, "clip_value": 1.0, "ema": True, "ema_decay": 0.9, "warmup_factor": 0.1}, []),
         ({"opt": "lion", "use_nesterov": True, "eps": 1e-8}, ["opt lion does not use use_nesterov: True, eps: 1e-08"]),
     ],
 )

@@ -41,7 +41,7 @@ def test_from_the_file_to_an_exported_model(desk):
         words = shlex.split(command)
         assert words[0] == "mindcv"
         out[" ".join(words[1:3])] = _mindcv(desk, words[1:])
-    assert out["models --import"] == "my_net\n"
+    assert [line.split()[0] for line in out["models --import"].splitlines()] == ["model", "my_net"]
     accuracy = float(re.search(r"'Top_1_Accuracy': ([\d.]+)", out["validate -c"]).group(1))
     rows = [line.split() for line in (desk / "run/result.log").read_text().splitlines()][1:]
     assert accuracy == max(float(row[2]) for row in rows)

@@ -60,5 +60,8 @@ def test_export_and_infer_run_the_file(file, arrays, image_folder):
     labels = classifier.predict(str(image_folder / "val/digit3/0.png"))[0].labels
     assert sorted(label.index for label in labels) == [0, 1]
     assert sum(label.probability for label in labels) == pytest.approx(1)
+    (file.parent / "config.yaml").write_text("image_resize: 16\ncrop_pct: 1.0\n")
+    beside = Classifier("resnet18", pretrained=f"file://{file}").preprocess
+    assert (beside.image_size, beside.crop_pct) == ((16, 16), 1.0)
     with pytest.raises(ValueError, match="pretrained gives the weights of a model by name"):
         Classifier(str(file), pretrained=str(file))
