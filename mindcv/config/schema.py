@@ -524,9 +524,9 @@ class TrainingKeys(Section):
         may_change=True,
     )
     clip_grad: bool = key(False, "Clip the gradient by its global norm.", old=("use_clip_grad",))
-    clip_value: float = key(15.0, "Largest global norm of the gradient.", gt=0, le=1e9)
+    clip_value: float = key(15.0, "Largest global norm of the gradient, with clip_grad.", gt=0, le=1e9)
     ema: bool = key(False, "Keep a moving average of the weights, and evaluate it.", old=("use_ema",))
-    ema_decay: Rate = key(0.9999, "Decay of the moving average in one update.")
+    ema_decay: Rate = key(0.9999, "Decay of the moving average in one update, with ema.")
 
 
 class OptimizerKeys(Section):
