@@ -31,10 +31,12 @@ from ._registry import (
 from ._sizes import Size, list_sizes
 
 FAMILIES = (
+    "convnext",
     "mobilenetv3",
     "regnet",
     "resnet",
     "senet",
+    "vit",
 )
 
 __all__ = [

@@ -13,7 +13,7 @@ from mindspore import Tensor, nn
 
 from mindcv.utils.cells import replace_cells
 from mindcv.weights.marks import arguments_of
-from mindcv.weights.naming import NameTable, from_torch, is_torch, to_torch
+from mindcv.weights.naming import NameTable, from_torch, is_mindspore, is_torch, to_torch
 from mindcv.weights.resize import Grid, Resize
 
 from .layers import classifier_head, dropout, head_pooling
@@ -332,10 +332,7 @@ class ImageClassifier(nn.Cell):
     @classmethod
     def is_torch_file(cls, arrays: Mapping[str, np.ndarray]) -> bool:
         """Whether a file has timm's or torchvision's names."""
-        return is_torch(arrays) or (
-            not any(name.endswith((".gamma", ".moving_mean")) for name in arrays)
-            and list(cls.torch_names.to_ours(arrays)) != list(arrays)
-        )
+        return is_torch(arrays) or (not is_mindspore(arrays) and list(cls.torch_names.to_ours(arrays)) != list(arrays))
 
     def from_torch(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """Returns arrays of timm's or torchvision's names by the paths of our cells."""

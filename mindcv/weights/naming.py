@@ -19,11 +19,16 @@ _COUNTER = "num_batches_tracked"
 _TABLE = "embedding_table"
 
 
+def is_mindspore(arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether MindSpore named the entries: a norm has gamma and beta. A gamma alone is a scale, of either framework."""
+    return any(_is_mindspore_norm(_split(name)[0], arrays) for name in arrays)
+
+
 def is_torch(arrays: Mapping[str, np.ndarray]) -> bool:
     """Whether PyTorch named the entries: running statistics, or a norm's scale called weight where no gamma is."""
     if any(name.endswith((".running_mean", _COUNTER)) for name in arrays):
         return True
-    if any(name.endswith((".gamma", ".moving_mean")) for name in arrays):
+    if is_mindspore(arrays):
         return False
     return any(name.endswith(".weight") and array.ndim == 1 for name, array in arrays.items())
 

@@ -30,9 +30,15 @@ class Row:
 
 
 _RESIDUAL = {"channels": (32, 32, 64, 64), "layers": (1, 2, 1, 1)}
+_GELU = {"act": "gelu", "norm_eps": 1e-6}
 _BOTH, _SAME = {"stem_pool_pad": "both"}, {"stem_pool_pad": "same"}
 
 FAMILIES = {
+    "convnext": Row(
+        small={"dims": (24, 32, 48, 64), "depths": (1, 2, 1, 1)},
+        kinds=("convnext_tiny", "convnextv2_atto"),
+        timm={name: (name, {"act": "gelu", "pad": "valid"}) for name in ("convnext_tiny", "convnextv2_atto")},
+    ),
     "mobilenetv3": Row(
         small={"alpha": 0.25},
         kinds=("mobilenet_v3_small_100", "mobilenet_v3_large_100"),
@@ -60,6 +66,11 @@ FAMILIES = {
             "legacy_senet154": ("senet154", _SAME),
             "legacy_seresnext50_32x4d": ("seresnext50_32x4d", _SAME),
         },
+    ),
+    "vit": Row(
+        small={"image_size": 64, "patch_size": 16, "embed_dim": 48, "depth": 3, "num_heads": 3},
+        kinds=("vit_b_32_224",),
+        timm={"vit_base_patch16_224": ("vit_b_16_224", _GELU)},
     ),
 }
 # Families whose graphs are compiled in the fast set too; those of all others in the set `zoo`.

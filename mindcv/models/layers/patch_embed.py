@@ -20,6 +20,12 @@ def tokens(count: int, dim: int, weight_init: str | Initializer = TRUNC_NORMAL) 
     return Parameter(initializer(weight_init, (1, count, dim)))
 
 
+def prepend_token(token: Tensor, x: Tensor) -> Tensor:
+    """Puts one token, (1, 1, D), in front of those of each image: (N, L, D) to (N, 1 + L, D)."""
+    repeated = x[:, :1] * 0 + ops.cast(token, x.dtype)  # broadcast_to has no ONNX form for an open batch
+    return ops.concat((repeated, x), 1)
+
+
 class PatchEmbed(nn.Cell):
     """Cuts an image into patches and makes a token of each: (N, C, H, W) to (N, L, D), row by row.
 
@@ -59,6 +65,7 @@ class PatchEmbed(nn.Cell):
     def construct(self, x: Tensor) -> Tensor:
         if x.shape[2:] != self.image_size:
             raise ValueError(
-                f"images of {x.shape[2:]}, but the network is for {self.image_size}; give it as image_size"
+                f"images of {x.shape[2]}x{x.shape[3]} for a network of {self.image_size[0]}x{self.image_size[1]}; "
+                f"resize them, or create the network with image_size=({x.shape[2]}, {x.shape[3]})"
             )
         return ops.transpose(self.proj(x).reshape((-1, self.embed_dim, self.num_patches)), (0, 2, 1))

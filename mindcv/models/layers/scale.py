@@ -1,5 +1,6 @@
 """Learned scales of a residual branch's channels."""
 
+import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import Constant, initializer
 
@@ -35,6 +36,8 @@ class GlobalResponseNorm(nn.Cell):
         self.beta = Parameter(initializer("zeros", (1, 1, 1, dim)))
 
     def construct(self, x: Tensor) -> Tensor:
-        energy = ops.sqrt((x * x).sum((1, 2), keepdims=True))
+        wide = ops.cast(x, ms.float32)  # a half cannot hold the sum of squares of a large map
+        # The root's slope at nothing is infinite: a channel that is 0 everywhere would get a gradient of NaN.
+        energy = ops.sqrt((wide * wide).sum((1, 2), keepdims=True) + 1e-20)
         share = energy / (energy.mean(-1, keep_dims=True) + self.eps)
-        return self.gamma * (x * share) + self.beta + x
+        return self.gamma * (x * ops.cast(share, x.dtype)) + self.beta + x
