@@ -19,7 +19,9 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+
+from mindcv.utils.errors import say_error
+from mindcv.utils.text import harmless
 
 __all__ = ["Job", "share_of_cores"]
 
@@ -189,7 +191,9 @@ class Job:
 
     def _start(self) -> None:
         last = self.first_rank + self.nproc - 1
-        _say(f"ranks {self.first_rank} to {last} of {self.world_size}, logs in {self.folder}", sys.stdout)
+        print(
+            f"mindcv launch: ranks {self.first_rank} to {last} of {self.world_size}, logs in {self.folder}", flush=True
+        )
         if self.first_rank == 0:
             environment = {"GLOG_v": "2", **os.environ, **self._cluster(), "MS_ROLE": "MS_SCHED"}
             with (self.folder / "scheduler.log").open("wb") as log:
@@ -265,11 +269,11 @@ class Job:
         running = [worker for worker in self.workers if worker.code is None]
         if self._deadline is not None and time.monotonic() > self._deadline:
             names = _ranks([worker.rank for worker in running])
-            _say(f"{names} did not stop within {self.stop_timeout_s:g} s and was killed")
+            say_error(f"{names} did not stop within {self.stop_timeout_s:g} s and was killed")
             return 128 + (self._signal or signal.SIGTERM)
         suspended = [worker for worker in running if worker.suspended_s() > _SUSPENDED_S]
         if suspended:
-            _say(
+            say_error(
                 f"{_ranks([worker.rank for worker in suspended])} has been suspended (SIGSTOP) for {_SUSPENDED_S:g} s "
                 "and holds up all others; the job was ended"
             )
@@ -279,7 +283,7 @@ class Job:
         if self.scheduler and self.scheduler.poll():
             log = self.folder / "scheduler.log"
             lost = re.findall(r"The node: (\d+) is timed out", log.read_text(encoding="utf-8", errors="replace"))
-            _say(
+            say_error(
                 f"{_ranks(lost)} no longer answers the scheduler{before}; look at the logs of all hosts, and at {log}; "
                 "the job was ended"
             )
@@ -293,7 +297,7 @@ class Job:
             last = f"stopped first, at {datetime.datetime.fromtimestamp(hung.last_step):%H:%M:%S}"
         self._send(signal.SIGABRT)  # leaves the stacks of all threads in the logs
         time.sleep(1)
-        _say(f"no rank has made a step for {self.hang_timeout_s:g} s; rank {hung.rank} {last}{before}")
+        say_error(f"no rank has made a step for {self.hang_timeout_s:g} s; rank {hung.rank} {last}{before}")
         self._show_log(hung)
         return 1
 
@@ -303,15 +307,15 @@ class Job:
         if worker.code < 0:
             name = signal.Signals(-worker.code).name
             hint = "; the system kills what takes too much memory" if worker.code == -signal.SIGKILL else ""
-            _say(f"{who} was the first to end, killed by {name}{hint}; the job was ended")
+            say_error(f"{who} was the first to end, killed by {name}{hint}; the job was ended")
         else:
-            _say(f"{who} was the first to end, with exit code {worker.code}; the job was ended")
+            say_error(f"{who} was the first to end, with exit code {worker.code}; the job was ended")
         self._show_log(worker)
 
     def _show_log(self, worker: Worker) -> None:
-        _say(f"the last lines of {worker.log}:")
+        sys.stderr.write(f"the last lines of {worker.log}:\n")
         for line in worker.last_lines():
-            sys.stderr.write(f"  {line}\n")
+            sys.stderr.write(f"  {harmless(line)}\n")
 
     @contextlib.contextmanager
     def _forwarding_signals(self) -> Iterator[None]:
@@ -364,7 +368,3 @@ def _is_suspended(pid: int) -> bool:
 def _ranks(ranks: Sequence[int | str]) -> str:
     numbers = ", ".join(map(str, ranks))
     return f"rank {numbers}" if len(ranks) == 1 else f"each of ranks {numbers}" if ranks else "a rank"
-
-
-def _say(text: str, stream: TextIO | None = None) -> None:
-    print(f"mindcv launch: {text}", file=stream or sys.stderr, flush=True)
