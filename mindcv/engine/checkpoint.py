@@ -12,6 +12,7 @@ import dataclasses
 import glob
 import json
 import logging
+import math
 import os
 import random
 import threading
@@ -56,7 +57,8 @@ class TrainState:
         epoch: Epochs that are complete, evaluated too.
         step: Batches done in the epoch after those.
         global_step: Batches done in all.
-        loss_sum: Sum of the losses of those steps.
+        loss_sum: Sum of the losses of those steps, but for those that are not finite.
+        lost_steps: How many those are, of updates that were dropped.
         train_s: Seconds spent on those steps.
         best_metric: Best validation metric so far, or None.
         best_epoch: The epoch (from 1) it was reached in, or None.
@@ -75,11 +77,18 @@ class TrainState:
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
     log_bytes: int = 0
     run: str = ""
+    lost_steps: int = 0
+
+    @property
+    def mean_loss(self) -> float:
+        """Mean loss of the steps of the epoch so far; NaN when there is none."""
+        steps = self.step - self.lost_steps
+        return self.loss_sum / steps if steps else math.nan
 
     def finish_epoch(self, row: dict[str, float]) -> None:
         """Counts the epoch as complete; `row` are its figures."""
         self.history.append(row)
-        self.epoch, self.step, self.loss_sum, self.train_s = self.epoch + 1, 0, 0.0, 0.0
+        self.epoch, self.step, self.loss_sum, self.train_s, self.lost_steps = self.epoch + 1, 0, 0.0, 0.0, 0
 
     @classmethod
     def of(cls, saved: dict[str, Any]) -> "TrainState":

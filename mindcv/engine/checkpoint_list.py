@@ -187,7 +187,7 @@ def _look_into(path: Path) -> _Seen | None:
         )
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         if isinstance(error.__cause__, OSError):
             raise error.__cause__ from None
         return _Seen(entry, "", changed_at, has_position=False, is_damaged=True)

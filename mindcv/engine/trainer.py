@@ -172,7 +172,10 @@ class Trainer:
                 keep_handlers()
                 pending.clear()
                 for loss in losses:
-                    state.loss_sum += loss
+                    if math.isfinite(loss):
+                        state.loss_sum += loss
+                    else:
+                        state.lost_steps += 1
                 state.train_s = seconds_before + time.perf_counter() - begin
                 self.reporter.step(
                     *(state, losses, self._learning_rate(state), self.feed.wait_s - wait_before),
@@ -184,7 +187,7 @@ class Trainer:
         row = {
             "epoch": state.epoch + 1,
             "steps": self.steps_per_epoch,
-            "loss": state.loss_sum / self.steps_per_epoch,
+            "loss": state.mean_loss,
             "lr": self._learning_rate(state),
             "train_s": state.train_s,
             "data_wait_s": self.feed.wait_s - wait_before,

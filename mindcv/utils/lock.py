@@ -14,7 +14,6 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -112,8 +111,7 @@ class FolderLock:
         content = json.dumps({**mine, "system": _system(), "started": _started(os.getpid())}).encode()
         temporary = self.path.with_name(f"{_NAME}.{os.getpid()}.{secrets.token_hex(4)}")
         try:
-            with _opened(temporary) as handle:
-                os.write(handle, content)
+            _write(temporary, content)
             try:
                 os.link(temporary, self.path)
             except FileExistsError:
@@ -121,8 +119,8 @@ class FolderLock:
             except OSError as error:
                 if error.errno not in _NO_LINKS:
                     raise
-                with contextlib.suppress(FileExistsError), _opened(self.path) as handle:
-                    os.write(handle, content)
+                with contextlib.suppress(FileExistsError):
+                    _write(self.path, content)
                     return True
                 return False
             # NFS may have made the link and lost the answer.
@@ -156,9 +154,8 @@ class FolderLock:
         """Seconds since the holder touched the lock, by the clock of the file system, which all hosts share."""
         probe = self.path.with_name(f"{_NAME}.{os.getpid()}.{secrets.token_hex(4)}")
         try:
-            with _opened(probe) as handle:
-                os.utime(handle)
-                now = os.fstat(handle).st_mtime
+            _write(probe, b"")
+            now = probe.stat().st_mtime
             return now - self.path.stat().st_mtime
         except FileNotFoundError:
             return 0.0
@@ -190,12 +187,15 @@ class FolderLock:
                     os.utime(self.path)
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    """A new file, open for writing."""
+def _write(path: Path, content: bytes) -> None:
+    """Writes a new file; on an error, which names it, there is none."""
     handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     try:
-        yield handle
+        os.write(handle, content)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        error.filename = os.fspath(path)
+        raise
     finally:
         os.close(handle)
 
