@@ -5,11 +5,16 @@ from collections.abc import Mapping, Sequence
 
 from ..utils.registry import suggest
 
-__all__ = ["MOST_CLASSES", "class_number", "numbers_by_name"]
+__all__ = ["MOST_CLASSES", "class_number", "is_whole", "numbers_by_name"]
 
 # A label beyond is a slip; a network with so many outputs fits no device.
 MOST_CLASSES = 10_000_000
 _WHOLE = re.compile(r"[0-9]{1,20}", re.ASCII)
+
+
+def is_whole(label: str) -> bool:
+    """Whether a label is a whole number from 0."""
+    return bool(_WHOLE.fullmatch(label))
 
 
 def numbers_by_name(names: Sequence[str], where: object) -> dict[str, int]:
@@ -36,7 +41,7 @@ def class_number(value: object, number_of: Mapping[str, int] | None, where: str)
     Raises:
         ValueError: It is no class, or could mean two.
     """
-    number = int(value) if isinstance(value, str) and _WHOLE.fullmatch(value) else value
+    number = int(value) if isinstance(value, str) and is_whole(value) else value
     named = number_of.get(value) if number_of is not None and isinstance(value, str) else None
     if named is not None:
         if isinstance(number, int) and number != named:

@@ -11,7 +11,7 @@ import numpy as np
 from ..utils.registry import suggest
 from .folders import check_folder, listing, read_class_names
 from .image_kinds import LeftOut, has_hidden_part, is_hidden
-from .labels import class_number, numbers_by_name
+from .labels import class_number, is_whole, numbers_by_name
 from .samples import FileSamples, Names
 
 __all__ = ["find_listed", "read_class_names"]
@@ -132,13 +132,26 @@ def _numbered(
     """Numbers of the labels of each line, the names by number where there are any, and how many classes there are."""
     seen = {label for _, labels in cells for label in labels}
     names = known
-    # One that looks like a number, such as 1.0 or -1, is no name, unless class_names.txt says so.
-    if known is None and not any(_NUMBER.fullmatch(label) for label in seen):
+    if known is None and not all(is_whole(label) for label in seen):
         names = sorted(seen)
+        for line, labels in cells:
+            for label in labels:
+                # One that looks like a number, such as 1.0 or -1, is no name, unless class_names.txt says so.
+                if not label or (_NUMBER.fullmatch(label) and not is_whole(label)):
+                    class_number(label, None, f"{path}, line {line}")
     number_of = None if names is None else numbers_by_name(names, path.with_name("class_names.txt"))
-    numbers = [
-        [class_number(label, number_of, f"{path}, line {number}") for label in labels] for number, labels in cells
-    ]
+    # Where a number is the name of a class, all labels are names.
+    has_numbers = names is not None and any(is_whole(name) for name in names)
+
+    def number(label: str, line: int) -> int:
+        if number_of is not None and (label in number_of or has_numbers):
+            if label not in number_of:
+                hint = suggest(label, list(number_of))
+                raise ValueError(f"{path}, line {line}: the label {label!r} is not in class_names.txt{hint}")
+            return number_of[label]
+        return class_number(label, number_of, f"{path}, line {line}")
+
+    numbers = [[number(label, line) for label in labels] for line, labels in cells]
     if names is not None:
         return numbers, names, len(names)
     return numbers, None, max((number for own in numbers for number in own), default=0) + 1

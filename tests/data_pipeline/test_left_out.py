@@ -231,6 +231,8 @@ def test_hidden_lines_of_a_list_are_left_out(folder):
         (b"path,label\na.jpg,0\nx.jpg,-1\n", ["line 3: the label '-1' is no class"]),
         (b"path,label\na.jpg,0\nx.jpg,4294967298\n", ["line 3: the label '4294967298' is no class"]),
         (b"path,label\na.jpg,0\nx.jpg,1e3\n", ["line 3: the label '1e3' is no class"]),
+        (b"path,label\na.jpg,cat\nx.jpg,-1\n", ["line 3: the label '-1' is no class"]),
+        (b"path,label\na.jpg,cat\nx.jpg,\n", ["line 3: the label '' is no class"]),
         (b"path,label\na.jpg,0\nx.jpg,nan\n", ["line 3: the label 'nan' is no class"]),
         (b"path,labels\na.jpg,0;2\nx.jpg,1;-1\n", ["line 3: the label '-1' is no class"]),
         (b"path,label\na.jpg,0\n\nk\xe4se.jpg,1\n", ["train.csv, line 4: the byte 0xe4 there is not UTF-8"]),
@@ -254,8 +256,14 @@ def test_labels_of_lists_are_numbers_or_names(tmp_path):
     dataset = create_dataset("csv", str(tmp_path), shuffle=False)
     assert (labels_of(dataset), dataset.num_classes()) == ([2, 1, 3, 0], 4)
     (tmp_path / "class_names.txt").write_text("ant\n0\n1.0\ncat\n-1\n")
-    with pytest.raises(ValueError, match="line 5: the label '0' is a number and also the name of class 1"):
+    # Where a number is the name of a class, labels are names.
+    assert labels_of(create_dataset("csv", str(tmp_path), shuffle=False)) == [3, 2, 4, 1]
+    path.write_text("path,label\na.jpg,cat\nb.jpg,2\n")
+    with pytest.raises(ValueError, match=r"line 3: the label '2' is not in class_names.txt"):
         create_dataset("csv", str(tmp_path))
+    (tmp_path / "class_names.txt").unlink()
+    path.write_text("path,label\na.jpg,10\nb.jpg,2\nc.jpg,plus\n")
+    assert labels_of(create_dataset("csv", str(tmp_path), shuffle=False)) == [0, 1, 2]
     (tmp_path / "class_names.txt").write_text("ant\ncat\nant\n")
     with pytest.raises(ValueError, match="has the class 'ant' twice, on lines 1 and 3"):
         create_dataset("csv", str(tmp_path))
