@@ -150,7 +150,9 @@ def test_a_suspended_worker_ends_the_job(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("mindcv.cli._job._SUSPENDED_S", 1)
     command = ["launch", "--nproc", "2", "--log_dir", str(tmp_path), str(SCRIPT), "is suspended"]
     assert main(command) == 1
-    assert "mindcv: error: rank 1 has been suspended (SIGSTOP) for 1 s and holds up all others" in capsys.readouterr().err
+    assert (
+        "mindcv: error: rank 1 has been suspended (SIGSTOP) for 1 s and holds up all others" in capsys.readouterr().err
+    )
     assert not workers_of(tmp_path)
 
 
