@@ -73,13 +73,14 @@ def read_settings(path: str, documents: bool = False) -> list[Setting]:
             problems.append(f"{source}: a key must be a name; a recipe has lines of the form 'key: value'")
             continue
         name = str(key_node.value)
-        odd = next(_odd_words(value_node, name), None)
-        if odd is not None:
-            problems.append(f"{source}: {name}: {odd}")
-            continue
         try:
+            odd = next(_odd_words(value_node, name), None)
+            if odd is not None:
+                problems.append(f"{source}: {name}: {odd}")
+                continue
             value = loader.construct_object(value_node, deep=True)
-        except (yaml.MarkedYAMLError, ValueError, TypeError) as error:
+        # With a tag that is written out (`!!int`, `!!bool`) on other text, the library fails in any of these ways.
+        except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError) as error:
             problems.append(f"{source}: {name}: cannot be read: {getattr(error, 'problem', None) or error}")
             continue
         if name in settings:
