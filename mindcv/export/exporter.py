@@ -30,7 +30,7 @@ from ._mark import write_mark
 from .info import MARKED_FORMATS, ExportInfo, file_sha256, info_path, json_digest, weights_sha256
 from .runtime import Run, live_run, load_run
 from .swaps import swap_layers
-from .transforms import Deployed, fold_batch_norm, half_weight_names, halve_weights
+from .transforms import Deployed, fold_batch_norm, fuse_branches, half_weight_names, halve_weights
 from .verify import Comparison, compare
 from .writers import INPUT_NAME, check_onnx, require_onnx, write_air, write_mindir, write_onnx
 
@@ -247,6 +247,9 @@ def _prepare(
     padded pooling of an unknown batch size.
     """
     fresh = copy.deepcopy(network).set_train(False)
+    fused = fuse_branches(fresh)
+    if fused:
+        _logger.info("%d blocks of parallel branches replaced by one convolution each", fused)
     if swap:
         _logger.info("%d layers replaced by equal ones that can be exported", swap_layers(fresh))
     if options.fold_bn:

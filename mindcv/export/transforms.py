@@ -13,7 +13,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from ..utils.cells import replace_cells
 from ..weights.outputs import MULTIPLE, SINGLE
 
-__all__ = ["Deployed", "fold_batch_norm", "half_weight_names", "halve_weights"]
+__all__ = ["Deployed", "fold_batch_norm", "fuse_branches", "half_weight_names", "halve_weights"]
 
 
 class Deployed(nn.Cell):
@@ -92,6 +92,11 @@ def halve_weights(network: nn.Cell) -> int:
 def half_weight_names(network: nn.Cell) -> set[str]:
     """Returns the names of the parameters that `halve_weights` would store in fp16."""
     return {cell.weight.name for _, cell in network.cells_and_names() if type(cell) in _HALF}
+
+
+def fuse_branches(network: nn.Cell) -> int:
+    """Puts the cell that a block's `fused` gives in the place of the block, and returns how many there were."""
+    return replace_cells(network, lambda cell: cell.fused() if hasattr(cell, "fused") else None)
 
 
 def fold_batch_norm(network: nn.Cell, images: Tensor) -> int:

@@ -32,8 +32,10 @@ from ._sizes import Size, list_sizes
 
 FAMILIES = (
     "convnext",
+    "googlenet",
     "mobilenetv3",
     "regnet",
+    "repvgg",
     "resnet",
     "senet",
     "vit",

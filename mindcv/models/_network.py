@@ -181,6 +181,8 @@ class ImageClassifier(nn.Cell):
                 raise ValueError(
                     f"{type(self).__name__} has no cell {name!r}, which it names; it has {sorted(self._cells)}"
                 )
+        heads = {name: self._cell(name) for name in self.gives_logits[1:]}
+        self._further_heads = {name: cell.in_channels for name, cell in heads.items() if isinstance(cell, nn.Dense)}
         self._name_parameters()
 
     def _name_parameters(self) -> None:
@@ -219,13 +221,12 @@ class ImageClassifier(nn.Cell):
     def reset_classifier(self, num_classes: int) -> None:
         """Replaces all layers that give logits by fresh ones for `num_classes`; 0 leaves them out."""
         for name in self.gives_logits:
-            old = self._cell(name)
-            if old is None:
-                continue
             if name == self.gives_logits[0]:
                 new = self._make_head(self.head_hidden_size, num_classes)
+            elif name in self._further_heads:
+                new = classifier_head(self._further_heads[name], num_classes)
             else:
-                new = classifier_head(old.in_channels, num_classes)
+                continue
             self._put(name, new)
         self.num_classes = num_classes
         self._name_parameters()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from mindspore import Tensor, nn
 
+from mindcv.models.repvgg import RepVGG
 from mindcv.models.resnet import BasicBlock, Bottleneck, ResNet
 from mindcv.models.senet import SEBottleneck, SENet, SEResNetBlock, SEResNetBottleneck, SEResNeXtBottleneck
 
@@ -13,6 +14,9 @@ CHANNELS = (8, 16, 16, 32)
 DEPTHS = (1, 1, 1, 1)
 
 NETWORKS: dict[str, Callable[[], nn.Cell]] = {
+    "repvgg": lambda: RepVGG(
+        (2, 1, 1, 1), 7, width_multiplier=(0.25, 0.125, 0.0625, 0.0625), override_group_map={2: 2}
+    ),
     "basic": lambda: ResNet(BasicBlock, DEPTHS, 7, channels=CHANNELS),
     "bottleneck": lambda: ResNet(Bottleneck, DEPTHS, 7, channels=CHANNELS, stem_pool_pad="both"),
     "resnext": lambda: ResNet(Bottleneck, DEPTHS, 7, groups=4, base_width=16, channels=CHANNELS, drop_rate=0.1),

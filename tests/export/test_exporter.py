@@ -50,6 +50,27 @@ def test_every_kind_of_block(name, file_format, tmp_path, preprocess):
     np.testing.assert_allclose(model(images[:2]), expected[:2], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("file_format", ["mindir", "onnx"])
+def test_parallel_branches_are_one_convolution(file_format, tmp_path, preprocess):
+    network = build("repvgg")
+    images = normalised(PIXELS, preprocess)
+    expected = network(Tensor(images)).asnumpy()
+    path = tmp_path / f"m.{file_format}"
+    export_model(network, path, batch_size="dynamic", preprocess=preprocess)
+    np.testing.assert_allclose(ExportedModel(path)(images), expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+    np.testing.assert_array_equal(network(Tensor(images)).asnumpy(), expected)
+    blocks = 6  # the first, and five in the stages
+    if file_format == "onnx":
+        onnx = pytest.importorskip("onnx")
+        kinds = [node.op_type for node in onnx.load(path).graph.node]
+        assert kinds.count("Conv") == blocks
+        assert not {"BatchNormalization", "Add"} & set(kinds)
+    else:
+        names = [parameter.name for parameter in nn.GraphCell(ms.load(str(path))).get_parameters()]
+        assert len([name for name in names if name.endswith(".weight")]) == blocks + 1
+        assert not [name for name in names if "rbr_" in name or name.endswith("gamma")]
+
+
 # A loop over all registered models; their blocks are covered above.
 @pytest.mark.slow
 @pytest.mark.skipif("MINDCV_TEST_ALL_MODELS" not in os.environ, reason="10 minutes; set MINDCV_TEST_ALL_MODELS=1")

@@ -39,6 +39,7 @@ FAMILIES = {
         kinds=("convnext_tiny", "convnextv2_atto"),
         timm={name: (name, {"act": "gelu", "pad": "valid"}) for name in ("convnext_tiny", "convnextv2_atto")},
     ),
+    "googlenet": Row(small={}, kinds=("googlenet",)),
     "mobilenetv3": Row(
         small={"alpha": 0.25},
         kinds=("mobilenet_v3_small_100", "mobilenet_v3_large_100"),
@@ -50,6 +51,12 @@ FAMILIES = {
         kinds=("regnet_y_200mf", "regnet_x_200mf"),
         timm={"regnetx_008": ("regnet_x_800mf", {}), "regnety_008": ("regnet_y_800mf", {})},
         torchvision={"regnet_x_400mf": ("regnet_x_400mf", {"rounding": "divisible"})},
+    ),
+    "repvgg": Row(
+        small={"num_blocks": (1, 2, 3, 1), "width_multiplier": (0.25, 0.125, 0.125, 0.125)},
+        kinds=("repvgg_a0", "repvgg_b1g4"),
+        timm={"repvgg_a0": ("repvgg_a0", {})},
+        fuses=True,
     ),
     "resnet": Row(
         small=_RESIDUAL,
