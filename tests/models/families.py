@@ -38,6 +38,7 @@ FAMILIES = {
         small={"dims": (24, 32, 48, 64), "depths": (1, 2, 1, 1)},
         kinds=("convnext_tiny", "convnextv2_atto"),
         timm={name: (name, {"act": "gelu", "pad": "valid"}) for name in ("convnext_tiny", "convnextv2_atto")},
+        torchvision={"convnext_tiny": ("convnext_tiny", {"act": "gelu", "pad": "valid"})},
     ),
     "googlenet": Row(small={}, kinds=("googlenet",)),
     "mobilenetv3": Row(
@@ -78,6 +79,7 @@ FAMILIES = {
         small={"image_size": 64, "patch_size": 16, "embed_dim": 48, "depth": 3, "num_heads": 3},
         kinds=("vit_b_32_224",),
         timm={"vit_base_patch16_224": ("vit_b_16_224", _GELU)},
+        torchvision={"vit_b_32": ("vit_b_32_224", _GELU)},
     ),
 }
 # Families whose graphs are compiled in the fast set too; those of all others in the set `zoo`.

@@ -10,6 +10,7 @@ from mindspore import Tensor
 from mindcv.models.layers import (
     DropPath,
     GlobalAvgPooling,
+    GlobalResponseNorm,
     SqueezeExciteDense,
     StemMaxPool,
     Swish,
@@ -130,3 +131,36 @@ def test_nothing_rests_on_framework_defaults():
     x = np.random.randn(8, 4, 3, 3).astype(np.float32) + 2
     norm.set_train()(Tensor(x))
     np.testing.assert_allclose(norm.moving_mean.asnumpy(), 0.1 * x.mean((0, 2, 3)), rtol=1e-4)
+
+
+def grn(half: bool = False) -> GlobalResponseNorm:
+    cell = GlobalResponseNorm(3)
+    cell.gamma.set_data(Tensor(np.array([0.5, 1.0, 2.0], np.float32).reshape(1, 1, 1, 3)))
+    cell.beta.set_data(Tensor(np.array([0.1, 0.2, 0.3], np.float32).reshape(1, 1, 1, 3)))
+    return cell.to_float(ms.float16) if half else cell
+
+
+@MODES
+def test_global_response_norm(mode):
+    ms.set_context(mode=mode)
+    x = np.random.RandomState(0).standard_normal((2, 4, 5, 3)).astype(np.float32)
+    energy = np.sqrt((x**2).sum((1, 2), keepdims=True))
+    share = energy / (energy.mean(-1, keepdims=True) + 1e-6)
+    expected = np.array([0.5, 1.0, 2.0]) * x * share + np.array([0.1, 0.2, 0.3]) + x
+    np.testing.assert_allclose(grn()(Tensor(x)).asnumpy(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_global_response_norm_of_a_channel_of_nothing_has_a_gradient():
+    """The root of 0 has an infinite slope; 0 times it would be NaN."""
+    x = np.random.RandomState(0).standard_normal((2, 4, 5, 3)).astype(np.float32)
+    x[..., 1] = 0
+    gradient = ms.grad(grn())(Tensor(x)).asnumpy()
+    assert np.isfinite(gradient).all()
+    np.testing.assert_allclose(gradient[..., 1], 1.0, rtol=1e-6)
+
+
+def test_global_response_norm_of_a_large_map_in_half_precision():
+    """The squares' sum of a channel, 90,000, is above the largest half, 65,504."""
+    x = np.full((1, 30, 100, 3), 30**0.5, np.float16)
+    result = grn(half=True)(Tensor(x)).asnumpy()
+    np.testing.assert_allclose(result, x * np.array([1.5, 2.0, 3.0]) + np.array([0.1, 0.2, 0.3]), rtol=3e-3)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mindcv.weights.naming import NameTable, from_torch, to_torch
+from mindcv.weights.naming import NameTable, from_torch, is_mindspore, is_torch, to_torch
 
 pytestmark = pytest.mark.no_mindspore
 
@@ -104,3 +104,19 @@ def test_name_table_never_loses_an_entry() -> None:
         TABLE.to_ours({"fc.weight": 1, "classifier.weight": 2})
     with pytest.raises(ValueError, match="have different stars"):
         NameTable(("a.*", "b.**"))
+
+
+@pytest.mark.parametrize(
+    ("shapes", "is_mindspores", "is_torchs"),
+    [
+        ({"norm__gamma": (4,), "norm__beta": (4,), "fc__weight": (2, 4)}, True, False),
+        ({"norm__weight": (4,), "norm__bias": (4,), "fc__weight": (2, 4)}, False, True),
+        # a scale that both frameworks call gamma (ConvNeXt, LayerScale)
+        ({"block__gamma": (4,), "norm__weight": (4,), "norm__bias": (4,)}, False, True),
+        ({"block__gamma": (4,), "norm__gamma": (4,), "norm__beta": (4,)}, True, False),
+        ({"fc__weight": (2, 4)}, False, False),
+    ],
+)
+def test_which_framework_named_the_entries(shapes, is_mindspores: bool, is_torchs: bool) -> None:
+    entries = arrays(**shapes)
+    assert (is_mindspore(entries), is_torch(entries)) == (is_mindspores, is_torchs)

@@ -36,8 +36,9 @@ class GlobalResponseNorm(nn.Cell):
         self.beta = Parameter(initializer("zeros", (1, 1, 1, dim)))
 
     def construct(self, x: Tensor) -> Tensor:
-        wide = ops.cast(x, ms.float32)  # a half cannot hold the sum of squares of a large map
-        # The root's slope at nothing is infinite: a channel that is 0 everywhere would get a gradient of NaN.
-        energy = ops.sqrt((wide * wide).sum((1, 2), keepdims=True) + 1e-20)
-        share = energy / (energy.mean(-1, keep_dims=True) + self.eps)
+        wide = ops.cast(x, ms.float32)
+        # Root of the mean, not of the sum: a half cannot hold the sum of a large map. The root's slope at nothing is
+        # infinite: a channel that is 0 everywhere would get a gradient of NaN.
+        size = ops.sqrt((wide * wide).mean((1, 2), keep_dims=True) + 1e-20)
+        share = size / (size.mean(-1, keep_dims=True) + self.eps / (x.shape[1] * x.shape[2]) ** 0.5)
         return self.gamma * (x * ops.cast(share, x.dtype)) + self.beta + x
