@@ -55,7 +55,7 @@ class DatasetSpec:
     `find(root, split)` looks for a split. `download` fetches the dataset; None where that is not possible.
     """
 
-    find: Callable[[str, str], Samples | ArraySamples]
+    find: Callable[..., Samples | ArraySamples]
     download: type[_Download] | None = None
     needs_root: bool = True
     is_encoded: bool = False
@@ -87,9 +87,9 @@ def _name_hint(name: str) -> str:
 def find_samples(name: str, root: str, split: str, **options: Any) -> Samples | ArraySamples:
     """Finds the samples of one split; arguments and errors are those of `create_dataset`."""
     if is_remote(root):
-        return find_remote(name, root, split)
+        return find_remote(name, root, split, options.get("class_names"))
     if name in DATASETS:
-        return DATASETS.get(name).find(root, split)
+        return DATASETS.get(name).find(root, split, **options)
     return find_image_folder(name, root, split, _name_hint(name), **options)
 
 
@@ -208,6 +208,8 @@ def create_dataset(
 
     if download and spec is not None:
         spec.download(str(root)).download()
+    if name == "tar":
+        options["class_names"] = class_names  # its labels may be names
     samples = find_samples(name, str(root), split, **options)
     if samples.left_out:
         _log_left_out(f"{root}, {split or 'all'}: left out: {samples.left_out}")

@@ -301,7 +301,7 @@ class RemoteSamples(StoredSamples):
         return self.cache.open(shard)
 
 
-def find_remote(name: str, root: str, split: str) -> RemoteSamples:
+def find_remote(name: str, root: str, split: str, class_names: Sequence[str] | None = None) -> RemoteSamples:
     """Opens a split of a dataset in a store: one that `mindcv prepare` packed, or tar shards.
 
     Raises:
@@ -311,7 +311,7 @@ def find_remote(name: str, root: str, split: str) -> RemoteSamples:
     """
     root = root.rstrip("/")
     if name == "tar":
-        return _find_tar(root, split)
+        return _find_tar(root, split, class_names)
     for place, part in ((root, split), (f"{root}/{split}", "")):
         try:
             entry = find_file(f"{place}/{MANIFEST}")
@@ -342,7 +342,7 @@ def _find_packed(root: str, split: str) -> RemoteSamples:
     return RemoteSamples(shards, places, labels, len(class_names), class_names, names)
 
 
-def _find_tar(root: str, split: str) -> RemoteSamples:
+def _find_tar(root: str, split: str, class_names: Sequence[str] | None) -> RemoteSamples:
     """Tar shards `root/<split>/*.tar` or `root/<split>*.tar`, which are read once to find where their samples are."""
     there = files_below(root)
     found = sorted(name for name in there if name.endswith(".tar") and not has_hidden_part(name))
@@ -358,22 +358,22 @@ def _find_tar(root: str, split: str) -> RemoteSamples:
         Shard(f"{root}/{name}", entry.size, "", entry.tag, entry.modified_s)
         for name, entry in zip(chosen, entries, strict=True)
     ]
-    class_names = None
+    names = None if class_names is None else [*class_names]
     if "class_names.txt" in there:
         with open_file(f"{root}/class_names.txt") as file:
-            class_names = names_in(file.read())
+            names = names_in(file.read())
     cache = ShardCache(shards)
     # Labels may be names, so what is known of the shards goes with those.
-    question = repr((_INDEX_VERSION, [shard.name for shard in shards], class_names))
+    question = repr((_INDEX_VERSION, [shard.name for shard in shards], names))
     key = hashlib.sha256(question.encode("utf-8", "surrogateescape")).hexdigest()[:24]
     path = Path(get_default_download_root()) / "index" / f"{key}.npz"
     arrays = read_arrays(path, ("places", "labels", "text", "ends", "left_out"))
     if arrays is None:
-        arrays = _index_tars(cache, class_names)
+        arrays = _index_tars(cache, names)
         write_arrays(path, arrays)
-    num_classes = max(int(arrays["labels"].max()) + 1, len(class_names or ()))
+    num_classes = max(int(arrays["labels"].max()) + 1, len(names or ()))
     texts = Names(arrays["text"], arrays["ends"])
-    samples = RemoteSamples(shards, arrays["places"], arrays["labels"], num_classes, class_names, texts, cache=cache)
+    samples = RemoteSamples(shards, arrays["places"], arrays["labels"], num_classes, names, texts, cache=cache)
     samples.left_out = LeftOut.of_bytes(arrays["left_out"].tobytes())
     return samples
 

@@ -20,13 +20,14 @@ _MOST_LABEL_BYTES = 1 << 20
 _BLOCK = 512
 
 
-def find_tar_shards(root: str, split: str) -> StoredSamples:
+def find_tar_shards(root: str, split: str, class_names: Sequence[str] | None = None) -> StoredSamples:
     """Indexes `root/<split>/*.tar` or `root/<split>*.tar`; nothing is unpacked.
 
     A label is in `<key>.cls`, a whole number or a name of `class_names.txt`, or in `<key>.json` under `label`; where
     there are both, the first one counts. `<key>.jpg` (or another image) is its image. A key may have dots: an image
     belongs to the label whose key is the longest beginning of its name up to a dot, so `pic.0.png` to `pic.0.cls`, or
-    else to `pic.cls`, as WebDataset has it. `class_names.txt` in `root`, one name a line, may name the classes.
+    else to `pic.cls`, as WebDataset has it. `class_names.txt` in `root`, one name a line, may name the classes; without
+    it, `class_names` does.
 
     Raises:
         FileNotFoundError: There are no shards.
@@ -42,7 +43,7 @@ def find_tar_shards(root: str, split: str) -> StoredSamples:
             f"split {split!r}: there are no shards {folder / split}*.tar or {folder / split}/*.tar. "
             f"Shards there: {listing(there) or 'none'}"
         )
-    class_names = read_class_names(folder)
+    class_names = read_class_names(folder) or (class_names and list(class_names))
     places, labels, names, left_out = [], [], [], LeftOut()
     for number, shard in enumerate(shards):
         with shard.open("rb") as file:

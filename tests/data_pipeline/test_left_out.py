@@ -359,6 +359,9 @@ def test_labels_of_an_archive_may_be_names(tmp_path):
         ValueError, match=r"a.cls: the label 'dog' is no class; .* or a name that stands in class_names"
     ):
         shard(tmp_path, members)
+    # The names that a run gives (the key class_names, or a model's) do too.
+    dataset = create_dataset("tar", str(tmp_path), shuffle=False, class_names=["bee", "dog", "cat"])
+    assert labels_of(dataset) == [1, 2, 1]
     (tmp_path / "class_names.txt").write_text("ant\ncat\ndog\n")
     dataset = shard(tmp_path, members)
     assert (labels_of(dataset), dataset.num_classes()) == ([2, 1, 1], 3)
