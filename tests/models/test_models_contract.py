@@ -355,13 +355,25 @@ def test_fused_blocks(family: str, name: str):
 
 
 @kinds
-def test_image_size(family: str, name: str):
+def test_image_size(family: str, name: str, tmp_path):
     """A network of one size takes another by argument, and a file of the one is fitted to the other."""
     if not model_entrypoint(name).takes_image_size:
         with pytest.raises(ValueError, match=f"image_size: {name} takes images of any size"):
             make(family, name, image_size=96)
         return
-    assert make(family, name, num_classes=3)(image(family)).shape == (2, 3)
+    model = make(family, name, num_classes=3)
+    assert model(image(family)).shape == (2, 3)
+    if not model.resized:
+        return
+    write_weights(tmp_path / "w.ckpt", {p.name: p.asnumpy() for p in model.get_parameters()})
+    side = 2 * FAMILIES[family].side
+    other = make(family, name, num_classes=3, image_size=side, checkpoint_path=str(tmp_path / "w.ckpt"))
+    assert other.default_cfg.input_size[1:] == (side, side)
+    assert other(Tensor(np.zeros((1, 3, side, side), np.float32))).shape == (1, 3)
+    shapes = {p.name: p.shape for p in model.get_parameters()}
+    fitted = {path for path, p in other.parameters_and_names() if p.shape != shapes[p.name]}
+    assert fitted
+    assert all(any(re.fullmatch(_glob(pattern), path) for pattern in model.resized) for path in fitted)
 
 
 def test_initial_weights_of_resnet():
