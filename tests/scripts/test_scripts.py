@@ -55,7 +55,7 @@ def test_training_leaves_what_it_says(trained):
 
 def test_the_printed_command_gives_the_accuracy_of_the_run(trained):
     folder, out = trained
-    command = re.search(r"Evaluate with: python validate.py (.*)", out).group(1).split()
+    command = re.search(r"Evaluate with: python \S*validate.py (.*)", out).group(1).split()
     done = run(*command, script="validate.py")
     assert done.returncode == 0, done.stderr
     printed = ast.literal_eval(done.stdout.strip().splitlines()[-1])
