@@ -176,7 +176,7 @@ class ConvNeXt(ImageClassifier):
         self.add_head(
             dims[-1], num_classes, drop_rate, pool="none", make=partial(classifier_head, weight_init=TRUNC_NORMAL)
         )
-        blocks = [
+        in_order = [
             (self.feature[2 * index], block) if index and not place else block
             for index in range(4)
             for place, block in enumerate(self.feature[2 * index + 1])
@@ -184,7 +184,7 @@ class ConvNeXt(ImageClassifier):
         maps = [
             ((f"feature.{2 * index}", f"feature.{2 * index + 1}"), dim, 4 * 2**index) for index, dim in enumerate(dims)
         ]
-        self.describe(blocks, maps, tail=("norm",))
+        self.describe(in_order, maps, tail=("norm",))
 
     def forward_stages(self, x: Tensor) -> tuple[Tensor, ...]:
         """Returns the maps of the four stages: sides of 1/4, 1/8, 1/16 and 1/32."""

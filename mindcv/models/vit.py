@@ -202,11 +202,11 @@ class VisionTransformer(ImageClassifier):
     def forward_stages(self, x: Tensor) -> tuple[Tensor, ...]:
         """Returns the tokens behind each block, (N, 1 + patches, embed_dim)."""
         x = self.pos_drop(prepend_token(self.cls_token, self.patch_embed(x)) + self.pos_embed)
-        outputs = ()
+        outputs = []
         for block in self.blocks:
             x = block(x)
-            outputs = (*outputs, x)
-        return outputs
+            outputs.append(x)
+        return tuple(outputs)
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Returns what the head gets: (N, 1 + patches, embed_dim), or (N, embed_dim) where it reads the mean."""
