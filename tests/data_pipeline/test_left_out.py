@@ -17,7 +17,9 @@ from mindcv.data import create_dataset, create_loader, create_transforms, get_sa
 from mindcv.data import samples as samples_module
 from mindcv.data.image_folder import find_splits
 from mindcv.data.image_kinds import IMAGE_SUFFIXES, KINDS, LeftOut, is_image_name
+from mindcv.data.preprocess import EvalPreprocess
 from mindcv.data.samples import FileSamples
+from mindcv.export.images import ImageReader
 
 PHOTO = (Path(__file__).parents[1] / "data" / "photos" / "china.jpg").read_bytes()
 
@@ -213,6 +215,15 @@ def test_inference_searches_folders_by_the_same_rule(odd_folder, capsys):
     assert "left out: 3 files of unknown kind (.xyz, no ending), 2 pipes, sockets or devices" in capsys.readouterr().err
     with pytest.raises(ValueError, match=r"no images there .*, only 1 hidden file or folder"):
         expand_inputs([str(odd_folder / "train" / "__MACOSX")], iter(()))
+
+
+def test_inference_of_what_is_no_regular_file_is_refused(tmp_path):
+    """Also when it is named itself: a pipe would wait for ever, a device has no end."""
+    os.mkfifo(tmp_path / "x.png")
+    reader = ImageReader(EvalPreprocess(8))
+    for path in (tmp_path / "x.png", "/dev/zero"):
+        with pytest.raises(OSError, match="it is no regular file but a pipe, a socket or a device"):
+            reader(path)
 
 
 def test_hidden_lines_of_a_list_are_left_out(folder):
