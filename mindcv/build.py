@@ -118,14 +118,18 @@ def get_outputs(loader: Any, num_classes: int) -> ModelOutputs:
     return ModelOutputs.of(num_classes, get_class_names(loader), MULTIPLE if is_multi_label(loader) else SINGLE)
 
 
-def build_network(cfg: Config, num_classes: int, ema: bool = False) -> nn.Cell:
+def build_network(
+    cfg: Config, num_classes: int, ema: bool = False, class_names: Sequence[str] | None = None
+) -> nn.Cell:
     """Returns the model with its weights: those of `ckpt_path` (with `ema` their average), pretrained or fresh ones.
+
+    The head of a `pretrained` file whose classes have other names than `class_names` starts fresh.
 
     Raises:
         ValueError: The weights do not fit; where it is the number of classes, it says so and what to do.
     """
     try:
-        return models.build_network(cfg, num_classes, ema)
+        return models.build_network(cfg, num_classes, ema, class_names)
     except OtherClasses as error:
         whose = "the data" if cfg.num_classes is None else "num_classes says"
         raise ValueError(other_classes(cfg.ckpt_path, error.given, f"{whose} {error.wanted}")) from error

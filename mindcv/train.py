@@ -88,7 +88,7 @@ def _train(
         check_head(known, loader, str(resumed.path) if resumed else cfg.ckpt_path)
     steps_per_epoch = loader.get_dataset_size()
     engine.require_same_on_ranks(steps_per_epoch, "the number of steps in an epoch", "look at data_dir on all hosts")
-    network = build_network(cfg, num_classes)
+    network = build_network(cfg, num_classes, class_names=outputs.class_names)
     if cfg.parameter_broadcast:
         engine.broadcast_parameters(network.get_parameters())
     else:

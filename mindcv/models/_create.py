@@ -18,6 +18,7 @@ from mindcv.utils.runtime import prepare_cpu_runtime
 from mindcv.weights import read_weights
 from mindcv.weights.hub import is_hub_model
 from mindcv.weights.locations import fetch, is_package_file
+from mindcv.weights.outputs import read_outputs
 
 from ._features import FeatureExtractWrapper
 from ._hub import HUB_SOURCE, find_on_hub
@@ -113,14 +114,15 @@ def create_model(
     checkpoint_path: str = "",
     ema: bool = False,
     auto_mapping: bool = False,
+    class_names: Sequence[str] | None = None,
     **kwargs: Any,
 ) -> nn.Cell:
     """Creates a model by name, with fresh, published or local weights.
 
     An argument that is None is not passed on, so that the model's own default holds.
 
-    `pretrained` weights are adapted: a head of another size starts fresh, and a first convolution for another number of
-    channels is fitted. Those of `checkpoint_path` have to fit exactly. Both are fitted to another `image_size` where
+    `pretrained` weights are adapted: a head for other classes starts fresh, and a first convolution for another number
+    of channels is fitted. Those of `checkpoint_path` have to fit exactly. Both are fitted to another `image_size` where
     the network has one. Where a file tells of a network with other arguments (`stem_pool_pad` of torchvision's and
     timm's ResNet), that network is created.
 
@@ -136,6 +138,8 @@ def create_model(
         checkpoint_path: File to load in place of published weights, or its address, which is read each time.
         ema: Whether to take the averaged weights of a file.
         auto_mapping: Whether to map differing names in `checkpoint_path` to the closest ones of the same shape.
+        class_names: Names of the model's classes by index, `''` for one without. Where the file of `pretrained` has
+            others, or another order, its head starts fresh. None: their number alone counts.
         **kwargs: Arguments of the network (`image_size`, `drop_rate`, `drop_path_rate`, `features_only`, `out_indices`
             ...). `image_size` is a side or (height, width).
 
@@ -182,8 +186,20 @@ def create_model(
         tagged = {"pretrained_cfg": cfg} if split_tag(model_name)[1] else {}
         model = create_fn(pretrained=is_registered, **tagged, **given)
     if source:
-        set_weights(model, arrays, source, cfg, adapt=not checkpoint_path, auto_mapping=auto_mapping)
+        has_other_names = bool(location) and class_names is not None and _has_other_names(location, class_names)
+        set_weights(
+            *(model, arrays, source, cfg),
+            adapt=not checkpoint_path,
+            auto_mapping=auto_mapping,
+            has_other_names=has_other_names,
+        )
     return FeatureExtractWrapper(model, out_indices) if features_only else model
+
+
+def _has_other_names(location: str, class_names: Sequence[str]) -> bool:
+    """Whether a weight file names its classes, and otherwise, or in another order, than these."""
+    outputs = read_outputs(fetch(location))
+    return outputs is not None and outputs.class_names not in (None, tuple(class_names))
 
 
 def published_weights(cfg: Config) -> PretrainedCfg | None:
@@ -211,8 +227,13 @@ def built_for(model_name: str) -> tuple[int, int] | None:
     return height, width
 
 
-def build_network(cfg: Config, num_classes: int, ema: bool = False) -> nn.Cell:
-    """Returns a config's model with the weights of `ckpt_path` (with `ema` their average), pretrained or fresh ones."""
+def build_network(
+    cfg: Config, num_classes: int, ema: bool = False, class_names: Sequence[str] | None = None
+) -> nn.Cell:
+    """Returns a config's model with the weights of `ckpt_path` (with `ema` their average), pretrained or fresh ones.
+
+    `class_names` are those of the data to train on, see `create_model`.
+    """
     name = cfg.model
     published = published_weights(cfg) if cfg.ckpt_path else None
     if published is not None and published.tag:
@@ -225,6 +246,7 @@ def build_network(cfg: Config, num_classes: int, ema: bool = False) -> nn.Cell:
         in_channels=cfg.in_channels,
         checkpoint_path=cfg.ckpt_path,
         ema=ema,
+        class_names=class_names,
         drop_rate=cfg.drop_rate,
         drop_path_rate=cfg.drop_path_rate,
         image_size=cfg.image_resize if built_for(name) else None,

@@ -94,6 +94,7 @@ def set_weights(
     adapt: bool,
     auto_mapping: bool = False,
     strict: bool = True,
+    has_other_names: bool = False,
 ) -> LoadReport:
     """Loads the arrays of a file into a model, in this order: names, sizes of tables, first convolution and head.
 
@@ -105,6 +106,7 @@ def set_weights(
         adapt: Whether first convolution and head are fitted; otherwise they have to fit.
         auto_mapping: Whether to map names that the model does not have to the closest ones of the same shape.
         strict: Whether everything has to fit; otherwise what fits is loaded, and the rest is logged.
+        has_other_names: With `adapt`: whether the file's classes have other names than the model's.
 
     Raises:
         ValueError: The weights do not fit; nothing was loaded.
@@ -117,7 +119,7 @@ def set_weights(
     if adapt:
         stem = next((p for p in model.get_parameters() if p.name in _weight_names(model, cfg, "first_conv")), None)
         in_channels = stem.shape[1] if stem is not None else 3
-        arrays, may_miss = _adapt(model, arrays, cfg, model.num_classes, in_channels)
+        arrays, may_miss = _adapt(model, arrays, cfg, model.num_classes, in_channels, has_other_names)
     return load_arrays(model, arrays, source, may_miss, strict=strict)
 
 
@@ -130,7 +132,12 @@ def _weight_names(model: nn.Cell, cfg: PretrainedCfg, which: str) -> list[str]:
 
 
 def _adapt(
-    model: nn.Cell, arrays: Mapping[str, np.ndarray], cfg: PretrainedCfg, num_classes: int, in_channels: int
+    model: nn.Cell,
+    arrays: Mapping[str, np.ndarray],
+    cfg: PretrainedCfg,
+    num_classes: int,
+    in_channels: int,
+    has_other_names: bool = False,
 ) -> tuple[Mapping[str, np.ndarray], set[str]]:
     """Fits first convolutions and heads; returns the arrays and the names of heads that start fresh."""
     for name in _weight_names(model, cfg, "first_conv"):
@@ -141,7 +148,8 @@ def _adapt(
     for name in _weight_names(model, cfg, "classifier"):
         if name not in arrays and name not in there:
             continue  # an auxiliary head that neither has
-        arrays, names = adapt_classifier(arrays, name.removesuffix(".weight"), num_classes, cfg.label_offset)
+        cell = name.removesuffix(".weight")
+        arrays, names = adapt_classifier(arrays, cell, num_classes, cfg.label_offset, has_other_names)
         fresh |= names
     return arrays, fresh
 

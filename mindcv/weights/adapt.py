@@ -41,9 +41,13 @@ def adapt_first_conv(arrays: Mapping[str, np.ndarray], first_conv: str, in_chann
 
 
 def adapt_classifier(
-    arrays: Mapping[str, np.ndarray], classifier: str, num_classes: int, label_offset: int = 0
+    arrays: Mapping[str, np.ndarray],
+    classifier: str,
+    num_classes: int,
+    label_offset: int = 0,
+    has_other_names: bool = False,
 ) -> tuple[dict[str, np.ndarray], set[str]]:
-    """Leaves out the classifier when it has another number of classes, and logs it; nothing else is touched.
+    """Leaves out the classifier when it is for other classes, and logs it; nothing else is touched.
 
     A file may be without one.
 
@@ -53,6 +57,7 @@ def adapt_classifier(
         num_classes: Classes of the model.
         label_offset: Classes in front that the file has and the data does not (1 for TensorFlow's "background"); they
             are cut off where the rest are the model's classes.
+        has_other_names: Whether the file's classes, however many, have other names, or another order, than the model's.
 
     Returns:
         The arrays, and the names that are not in them, so that the model's classifier stays fresh.
@@ -63,6 +68,11 @@ def adapt_classifier(
     if not names:
         _logger.info("%s: the file has none, so it starts fresh", classifier)
         return dict(arrays), wanted
+    if has_other_names and given == {num_classes}:
+        _logger.info(
+            "%s: left out, as the file's %d classes have other names or another order", classifier, num_classes
+        )
+        return {name: array for name, array in arrays.items() if name not in names}, names
     if given == {num_classes}:
         return dict(arrays), set()
     if label_offset and given == {num_classes + label_offset}:

@@ -10,6 +10,7 @@ from mindcv.export.source import source_from_config
 from mindcv.models import create_model
 from mindcv.validate import validate
 from mindcv.weights import write_ckpt
+from mindcv.weights.outputs import ModelOutputs
 
 KEYS = {"model": "resnet18", "image_resize": 16, "batch_size": 5, "device_target": "CPU", "mode": 1}
 KEYS |= {"num_parallel_workers": 1, "normalize_on_device": False}
@@ -65,3 +66,23 @@ def test_export_and_infer_run_the_file(file, arrays, image_folder):
     assert (beside.image_size, beside.crop_pct) == ((16, 16), 1.0)
     with pytest.raises(ValueError, match="pretrained gives the weights of a model by name"):
         Classifier(str(file), pretrained=str(file))
+
+
+@pytest.mark.parametrize(
+    ("names", "is_kept"),
+    [(("cat", "dog"), True), (None, True), (("cat", "zebra"), False), (("dog", "cat"), False)],
+)
+def test_a_head_for_as_many_classes_of_other_names_starts_fresh(names, is_kept, tmp_path, arrays):
+    """Else the row of one class would go on as that of another."""
+    path = tmp_path / "named.ckpt"
+    write_ckpt(path, {**arrays, **ModelOutputs.of(2, ("cat", "dog")).entry()})
+    network = build_network(Config(**KEYS, pretrained=str(path)), 2, class_names=names)
+    now = {name: parameter.asnumpy() for name, parameter in network.parameters_dict().items()}
+    changed = {name for name, array in arrays.items() if not np.array_equal(now[name], array)}
+    # A fresh bias is 0, as that of the untrained file is.
+    assert changed == (set() if is_kept else {"classifier.weight"})
+
+
+def test_a_head_without_names_is_kept_for_as_many_classes(file, arrays):
+    network = build_network(Config(**KEYS, pretrained=str(file)), 2, class_names=("cat", "dog"))
+    assert np.array_equal(network.parameters_dict()["classifier.weight"].asnumpy(), arrays["classifier.weight"])
