@@ -33,6 +33,7 @@ from ._sizes import Size, list_sizes
 FAMILIES = (
     "convnext",
     "googlenet",
+    "mlpmixer",
     "mobilenetv3",
     "regnet",
     "repvgg",

@@ -41,6 +41,18 @@ FAMILIES = {
         torchvision={"convnext_tiny": ("convnext_tiny", {"act": "gelu", "pad": "valid"})},
     ),
     "googlenet": Row(small={}, kinds=("googlenet",)),
+    "mlpmixer": Row(
+        small={
+            "image_size": 64,
+            "patch_size": 16,
+            "embed_dim": 48,
+            "depth": 3,
+            "token_dim": 24,
+            "channel_dim": 96,
+        },
+        kinds=("mlp_mixer_s_p32",),
+        timm={"mixer_s32_224": ("mlp_mixer_s_p32", {**_GELU, "stem_bias": True})},
+    ),
     "mobilenetv3": Row(
         small={"alpha": 0.25},
         kinds=("mobilenet_v3_small_100", "mobilenet_v3_large_100"),

@@ -8,7 +8,7 @@ from .drop import DropPath, check_rate, drop_path_rates, dropout
 from .inverted_residual import InvertedResidual
 from .mlp import Mlp
 from .norm import LayerNorm2d, batch_norm2d, group_norm, layer_norm
-from .patch_embed import PatchEmbed, as_pair, prepend_token, tokens
+from .patch_embed import PatchEmbed, as_pair, prepend_token, require_image_size, tokens
 from .pooling import GlobalAvgPooling, StemMaxPool, TokenPooling, head_pooling
 from .reparameterise import fold, merge_branches
 from .scale import GlobalResponseNorm, LayerScale
@@ -52,6 +52,7 @@ __all__ = [
     "make_divisible",
     "merge_branches",
     "prepend_token",
+    "require_image_size",
     "residual_stages",
     "tokens",
 ]

@@ -26,6 +26,19 @@ def prepend_token(token: Tensor, x: Tensor) -> Tensor:
     return ops.concat((repeated, x), 1)
 
 
+def require_image_size(x: Tensor, image_size: tuple[int, int]) -> None:
+    """Holds images, (N, C, H, W), against the size that a network is made for.
+
+    Raises:
+        ValueError: They have another size.
+    """
+    if x.shape[2:] != image_size:
+        raise ValueError(
+            f"images of {x.shape[2]}x{x.shape[3]} for a network of {image_size[0]}x{image_size[1]}; "
+            f"resize them, or create the network with image_size=({x.shape[2]}, {x.shape[3]})"
+        )
+
+
 class PatchEmbed(nn.Cell):
     """Cuts an image into patches and makes a token of each: (N, C, H, W) to (N, L, D), row by row.
 
@@ -35,6 +48,7 @@ class PatchEmbed(nn.Cell):
         in_channels: Channels of the image.
         embed_dim: Size of a token.
         weight_init: Initialiser of the weight.
+        bias: Whether the projection has a bias.
 
     Attributes:
         grid_size: Rows and columns of patches.
@@ -51,6 +65,7 @@ class PatchEmbed(nn.Cell):
         in_channels: int,
         embed_dim: int,
         weight_init: str | Initializer = TRUNC_NORMAL,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         height, width = as_pair(image_size)
@@ -60,12 +75,8 @@ class PatchEmbed(nn.Cell):
         self.num_patches = self.grid_size[0] * self.grid_size[1]
         self.embed_dim = embed_dim
         self.image_size = (height, width)
-        self.proj = conv2d(in_channels, embed_dim, patch_size, patch_size, bias=True, weight_init=weight_init)
+        self.proj = conv2d(in_channels, embed_dim, patch_size, patch_size, bias=bias, weight_init=weight_init)
 
     def construct(self, x: Tensor) -> Tensor:
-        if x.shape[2:] != self.image_size:
-            raise ValueError(
-                f"images of {x.shape[2]}x{x.shape[3]} for a network of {self.image_size[0]}x{self.image_size[1]}; "
-                f"resize them, or create the network with image_size=({x.shape[2]}, {x.shape[3]})"
-            )
+        require_image_size(x, self.image_size)
         return ops.transpose(self.proj(x).reshape((-1, self.embed_dim, self.num_patches)), (0, 2, 1))
