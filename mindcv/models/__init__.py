@@ -35,6 +35,7 @@ FAMILIES = (
     "googlenet",
     "mlpmixer",
     "mobilenetv3",
+    "pit",
     "regnet",
     "repvgg",
     "resnet",

@@ -6,7 +6,7 @@ cells are called is the family's business, which it writes down as a `NameTable`
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -76,6 +76,38 @@ def to_torch(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             if _join(module, "moving_mean") in arrays:
                 renamed[_join(module, _COUNTER)] = np.array(0, np.int64)
     return renamed
+
+
+def split_rows(arrays: Mapping[str, np.ndarray], joint: str, parts: Sequence[str]) -> dict[str, np.ndarray]:
+    """Cuts layers that a file holds as one into those that a network has: `**.attn.qkv.*` into q, k and v.
+
+    Args:
+        arrays: Arrays by name.
+        joint: Last word of the joint layer's name (`qkv`).
+        parts: Words of the layers in order of their rows (`("q", "k", "v")`), all of one size.
+    """
+    cut: dict[str, np.ndarray] = {}
+    for name, array in arrays.items():
+        words = name.split(".")
+        if len(words) < 2 or words[-2] != joint or array.shape[0] % len(parts):
+            cut[name] = array
+            continue
+        for part, rows in zip(parts, np.split(array, len(parts)), strict=True):
+            cut[".".join([*words[:-2], part, words[-1]])] = rows
+    return cut
+
+
+def join_rows(arrays: Mapping[str, np.ndarray], joint: str, parts: Sequence[str]) -> dict[str, np.ndarray]:
+    """Joins the layers of a network that a file holds as one; inverts `split_rows`."""
+    joined: dict[str, np.ndarray] = {}
+    for name, array in arrays.items():
+        words = name.split(".")
+        names = [".".join([*words[:-2], part, words[-1]]) for part in parts]
+        if len(words) < 2 or words[-2] not in parts or any(other not in arrays for other in names):
+            joined[name] = array
+        elif name == names[0]:
+            joined[".".join([*words[:-2], joint, words[-1]])] = np.concatenate([arrays[other] for other in names])
+    return joined
 
 
 class NameTable:

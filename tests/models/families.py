@@ -59,6 +59,16 @@ FAMILIES = {
         timm={"mobilenetv3_large_100": ("mobilenet_v3_large_100", {"norm_eps": 1e-5, "conv_pad": "both"})},
         torchvision={"mobilenet_v3_small": ("mobilenet_v3_small_100", {"norm_eps": 1e-3, "conv_pad": "both"})},
     ),
+    "pit": Row(
+        small={
+            "image_size": 64,
+            "patch_size": 8,
+            "base_dims": (8, 8, 8),
+            "depths": (1, 2, 1),
+        },
+        kinds=("pit_ti",),
+        timm={"pit_ti_224": ("pit_ti", {"act": "gelu"})},
+    ),
     "regnet": Row(
         small={"w_a": 32.0, "w_0": 32, "w_m": 2.0, "d": 7, "group_w": 16},
         kinds=("regnet_y_200mf", "regnet_x_200mf"),

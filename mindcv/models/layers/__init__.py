@@ -1,14 +1,14 @@
 """Cells that the model families share, one noun per file."""
 
 from .activation import Swish, activation
-from .attention import Attention
+from .attention import Attention, SplitAttention, head_size
 from .conv import HE_NORMAL, conv2d, conv_norm
 from .dense import HE_UNIFORM, TRUNC_NORMAL, classifier_head, dense
 from .drop import DropPath, check_rate, drop_path_rates, dropout
 from .inverted_residual import InvertedResidual
 from .mlp import Mlp
 from .norm import LayerNorm2d, batch_norm2d, group_norm, layer_norm
-from .patch_embed import PatchEmbed, as_pair, prepend_token, require_image_size, tokens
+from .patch_embed import PatchEmbed, as_pair, planes, prepend_token, require_image_size, tokens
 from .pooling import GlobalAvgPooling, StemMaxPool, TokenPooling, head_pooling
 from .reparameterise import fold, merge_branches
 from .scale import GlobalResponseNorm, LayerScale
@@ -30,6 +30,7 @@ __all__ = [
     "MakeBlock",
     "Mlp",
     "PatchEmbed",
+    "SplitAttention",
     "SqueezeExcite",
     "SqueezeExciteDense",
     "StemMaxPool",
@@ -48,9 +49,11 @@ __all__ = [
     "fold",
     "group_norm",
     "head_pooling",
+    "head_size",
     "layer_norm",
     "make_divisible",
     "merge_branches",
+    "planes",
     "prepend_token",
     "require_image_size",
     "residual_stages",

@@ -7,6 +7,17 @@ from .dense import TRUNC_NORMAL, dense
 from .drop import dropout
 
 
+def head_size(dim: int, num_heads: int) -> int:
+    """Returns the size of a token's part in each head.
+
+    Raises:
+        ValueError: `num_heads` does not divide `dim`.
+    """
+    if dim % num_heads:
+        raise ValueError(f"num_heads is {num_heads}, which does not divide the size of a token, {dim}")
+    return dim // num_heads
+
+
 class Attention(nn.Cell):
     """Multi-head self-attention with one layer for queries, keys and values: (N, L, D) to the same.
 
@@ -34,10 +45,8 @@ class Attention(nn.Cell):
         weight_init: str | Initializer = TRUNC_NORMAL,
     ) -> None:
         super().__init__()
-        if dim % num_heads:
-            raise ValueError(f"num_heads is {num_heads}, which does not divide the size of a token, {dim}")
         self.num_heads = num_heads
-        self.head_dim = dim // num_heads
+        self.head_dim = head_size(dim, num_heads)
         self.scale = self.head_dim**-0.5
         self.qkv = dense(dim, 3 * dim, qkv_bias, weight_init=weight_init)
         self.softmax = nn.Softmax(axis=-1)
@@ -54,6 +63,58 @@ class Attention(nn.Cell):
         qkv = self.qkv(x).reshape((-1, length, 3, self.num_heads, self.head_dim))
         qkv = ops.transpose(qkv, (2, 0, 3, 1, 4))
         query, key, value = qkv[0], qkv[1], qkv[2]
+        weights = self.softmax(ops.matmul(query * self.scale, ops.transpose(key, (0, 1, 3, 2))))
+        x = ops.matmul(self.attn_drop(weights), value)
+        return self.proj_drop(self.proj(ops.transpose(x, (0, 2, 1, 3)).reshape((-1, length, dim))))
+
+
+class SplitAttention(nn.Cell):
+    """`Attention` with a layer each for queries, keys and values: (N, L, D) to the same.
+
+    Args:
+        dim: Size of a token.
+        num_heads: Number of heads; divides `dim`.
+        qkv_bias: Whether the layers of queries, keys and values have a bias.
+        attn_drop_rate: Dropout of the attention's weights.
+        drop_rate: Dropout behind the projection.
+        weight_init: Initialiser of the weights.
+
+    Raises:
+        ValueError: `num_heads` does not divide `dim`.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        qkv_bias: bool = True,
+        attn_drop_rate: float = 0.0,
+        drop_rate: float = 0.0,
+        weight_init: str | Initializer = TRUNC_NORMAL,
+    ) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.head_dim = head_size(dim, num_heads)
+        self.scale = self.head_dim**-0.5
+        self.q = dense(dim, dim, qkv_bias, weight_init=weight_init)
+        self.k = dense(dim, dim, qkv_bias, weight_init=weight_init)
+        self.v = dense(dim, dim, qkv_bias, weight_init=weight_init)
+        self.softmax = nn.Softmax(axis=-1)
+        self.attn_drop = dropout("attn_drop_rate", attn_drop_rate)
+        self.proj = dense(dim, dim, weight_init=weight_init)
+        self.proj_drop = dropout("drop_rate", drop_rate)
+
+    def macs(self, shape: tuple[int, ...]) -> int:
+        """Multiply-adds of the two products of tokens with tokens; those of the layers are their own."""
+        return 2 * shape[0] * shape[1] * shape[1] * shape[2]
+
+    def heads(self, x: Tensor) -> Tensor:
+        """Splits tokens into heads: (N, L, D) to (N, heads, L, D / heads)."""
+        return ops.transpose(x.reshape((-1, x.shape[1], self.num_heads, self.head_dim)), (0, 2, 1, 3))
+
+    def construct(self, x: Tensor) -> Tensor:
+        _, length, dim = x.shape
+        query, key, value = self.heads(self.q(x)), self.heads(self.k(x)), self.heads(self.v(x))
         weights = self.softmax(ops.matmul(query * self.scale, ops.transpose(key, (0, 1, 3, 2))))
         x = ops.matmul(self.attn_drop(weights), value)
         return self.proj_drop(self.proj(ops.transpose(x, (0, 2, 1, 3)).reshape((-1, length, dim))))

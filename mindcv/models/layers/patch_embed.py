@@ -20,6 +20,11 @@ def tokens(count: int, dim: int, weight_init: str | Initializer = TRUNC_NORMAL) 
     return Parameter(initializer(weight_init, (1, count, dim)))
 
 
+def planes(dim: int, size: tuple[int, int], weight_init: str | Initializer = TRUNC_NORMAL) -> Parameter:
+    """Makes a parameter of (1, dim, *size): a table of positions of a map."""
+    return Parameter(initializer(weight_init, (1, dim, *size)))
+
+
 def prepend_token(token: Tensor, x: Tensor) -> Tensor:
     """Puts one token, (1, 1, D), in front of those of each image: (N, L, D) to (N, 1 + L, D)."""
     repeated = x[:, :1] * 0 + ops.cast(token, x.dtype)  # broadcast_to has no ONNX form for an open batch
