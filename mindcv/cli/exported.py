@@ -54,6 +54,7 @@ def main(cfg: Config) -> None:
             result = np.asarray(model(image), np.float32)
             # What counts as found has a score of 0 or above.
             scores.add(result - 0.5 if info.output_name == "probabilities" else result, label)
+    scores.require_finite(scores.num_not_finite, scores.num_samples)
     values = scores.values(scores.num_samples, scores.hits)
     if scores.is_multi_label:
         figures = f"mAP:{values['mAP']}, subset accuracy:{values['Subset_Accuracy']}"

@@ -1,5 +1,6 @@
 """Evaluation: every sample once, whatever the batch size and the number of ranks."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +22,8 @@ from .metrics import (
 )
 from .signals import keep_handlers
 
+_logger = logging.getLogger(__name__)
+
 __all__ = ["Evaluator", "Scores"]
 
 # Every fp32 number is a whole number of such parts, so that sums of losses do not depend on the order.
@@ -40,6 +43,7 @@ class Scores:
         self.is_multi_label = is_multi_label
         self.accuracies = {} if is_multi_label else metric_names(num_classes)
         self.num_samples = 0
+        self.num_not_finite = 0
         self.hits = [0] * (1 if is_multi_label else len(self.accuracies))
         self._scores: list[np.ndarray] = []
         self._labels: list[np.ndarray] = []
@@ -52,6 +56,7 @@ class Scores:
     def add(self, logits: np.ndarray, labels: np.ndarray) -> None:
         """Adds a batch: scores (N, num_classes), and labels (N,), or (N, num_classes) of probabilities or several."""
         self.num_samples += len(logits)
+        self.num_not_finite += int((~np.isfinite(logits).all(axis=1)).sum())
         if labels.ndim == 2 and not self.is_multi_label:
             labels = labels.argmax(1)  # a soft label stands for its most probable class
         if self.is_multi_label:
@@ -61,6 +66,25 @@ class Scores:
         else:
             hits = [count_correct(logits, labels, k) for k in self.accuracies.values()]
         self.hits = [total + own for total, own in zip(self.hits, hits, strict=True)]
+
+    @staticmethod
+    def require_finite(num_not_finite: int, num_samples: int) -> None:
+        """Warns where some of all samples have an output that is not finite: they count as wrong.
+
+        Raises:
+            ValueError: All have, so that accuracies would say nothing.
+        """
+        if num_not_finite == num_samples:
+            raise ValueError(
+                f"the model's output is not finite for all of the {num_samples} images, so its accuracy says nothing; "
+                "look at the weights, or at val_amp_level: half precision may overflow"
+            )
+        if num_not_finite:
+            _logger.warning(
+                "the model's output is not finite for %d of %d images, which count as wrong; half precision may "
+                "overflow (val_amp_level)",
+                *(num_not_finite, num_samples),
+            )
 
     def values(self, num_samples: int, hits: Sequence[int], is_shared: bool = False) -> dict[str, float]:
         """Returns the figures by name, in 0..1.
@@ -159,7 +183,7 @@ class Evaluator:
             `loss`, `num_samples` and `images_per_s`; None when it was stopped.
 
         Raises:
-            ValueError: There is nothing to evaluate, or the loss gives no loss for each sample.
+            ValueError: There is nothing to evaluate, no output is finite, or the loss gives no loss for each sample.
         """
         was_training = self.network.training
         self.network.set_train(False)
@@ -169,10 +193,11 @@ class Evaluator:
         self.network.set_train(was_training)
         if losses is None:
             return None
-        own = [scores.num_samples, *losses, *scores.hits]
-        count, terms, not_finite, loss, *hits = sum_integers(own) if self.is_shared else own
+        own = [scores.num_samples, scores.num_not_finite, *losses, *scores.hits]
+        count, wild, terms, not_finite, loss, *hits = sum_integers(own) if self.is_shared else own
         if count == 0:
             raise ValueError("there are no images to evaluate; look at val_split and data_dir")
+        scores.require_finite(wild, count)
         values = scores.values(count, hits, self.is_shared)
         values["loss"] = math.nan if not_finite else loss / (terms * _UNITS)
         return {**values, "num_samples": count, "images_per_s": count / (time.perf_counter() - begin)}

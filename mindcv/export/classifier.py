@@ -25,6 +25,8 @@ from .source import Source, source_from_checkpoint, source_from_name
 
 __all__ = ["Classifier", "Label", "Prediction"]
 
+_NOT_FINITE = "the model's output for it is not finite; look at the weights, or at half precision, which may overflow"
+
 # Images that are decoded ahead of the network, in batches.
 _BATCHES_AHEAD = 3
 
@@ -180,8 +182,12 @@ class Classifier:
         for name, image in batch:
             if isinstance(image, str):
                 yield Prediction(name, error=image)
+                continue
+            row = next(rows)
+            if np.isfinite(row).all():
+                yield Prediction(name, self._labels(row, top_k))
             else:
-                yield Prediction(name, self._labels(next(rows), top_k))
+                yield Prediction(name, error=_NOT_FINITE)
 
     def _probabilities(self, images: np.ndarray) -> np.ndarray:
         scores = self._run(images)

@@ -104,6 +104,30 @@ def test_a_loss_that_is_not_finite_is_told():
     assert result["num_samples"] == 6
 
 
+def test_images_without_a_finite_output_are_told_and_count_as_wrong(caplog):
+    x, y = samples(6)
+    network = Net()
+    hits = network.dense(ms.Tensor(x)).asnumpy().argmax(1) == y
+    x[[1, 4]] = np.inf
+    hits[[1, 4]] = False
+    assert evaluator(network, x, y).run()["Top_1_Accuracy"] == hits.sum() / 6
+    assert "the model's output is not finite for 2 of 6 images, which count as wrong" in caplog.text
+    caplog.clear()
+    evaluator(Net(), *samples(6)).run()
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("is_multi_label", [False, True])
+def test_an_evaluation_without_any_finite_output_is_refused(is_multi_label):
+    """It would give an accuracy of 0."""
+    x, y = samples(6)
+    y = np.eye(CLASSES, dtype=np.float32)[y] if is_multi_label else y
+    loss = create_loss("BCE" if is_multi_label else "CE", reduction="none")
+    wild = Evaluator(Net(), loss, loader(x * np.inf, y), CLASSES, BATCH, is_multi_label=is_multi_label)
+    with pytest.raises(ValueError, match="the model's output is not finite for all of the 6 images"):
+        wild.run()
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_the_network_is_evaluated_in_evaluation_mode_and_left_as_it_was(training):
     network = nn.SequentialCell(Net(), nn.Dropout(p=0.9)).set_train(training)

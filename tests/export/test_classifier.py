@@ -216,3 +216,17 @@ def test_a_registered_name(tmp_path, monkeypatch):
     assert classifier.class_names is None
     scores = network.set_train(False)(Tensor(ImageReader(EvalPreprocess(224))(CHINA)[None])).asnumpy()
     assert classifier.predict(CHINA)[0].labels[0].index == int(scores.argmax())
+
+
+def test_an_image_whose_output_is_not_finite_has_an_error_and_no_classes(preprocess):
+    """In place of a first class with the probability nan."""
+    network = build("basic")
+    plain = Classifier(network, preprocess=preprocess, batch_size=2)
+    expected = plain.predict([CHINA, FLOWER])[0].labels
+    run = plain._run
+    # The second image of the batch alone is wild.
+    plain._run = lambda images: run(images) * np.array([[1], [np.nan]], np.float32)
+    good, bad = plain.predict_each([CHINA, FLOWER])
+    assert good.labels == expected
+    assert bad.labels == ()
+    assert bad.error.startswith("the model's output for it is not finite")

@@ -28,7 +28,7 @@ class Tiny(nn.Cell):
 @pytest.fixture
 def run(tmp_path, monkeypatch, caplog):
     """Runs `train` in a folder whose name needs quotes, and returns what it logged."""
-    monkeypatch.setattr("mindcv.train.build_network", lambda cfg, num_classes: Tiny())
+    monkeypatch.setattr("mindcv.train.build_network", lambda cfg, num_classes, **_: Tiny())
     monkeypatch.setattr("mindcv.train.set_logger", lambda *args, **options: None)
     caplog.set_level("INFO")
 
