@@ -36,6 +36,7 @@ FAMILIES = (
     "mlpmixer",
     "mobilenetv3",
     "pit",
+    "poolformer",
     "regnet",
     "repvgg",
     "resnet",

@@ -69,6 +69,11 @@ FAMILIES = {
         kinds=("pit_ti",),
         timm={"pit_ti_224": ("pit_ti", {"act": "gelu"})},
     ),
+    "poolformer": Row(
+        small={"depths": (1, 2, 1, 1), "dims": (16, 24, 32, 48)},
+        kinds=("poolformer_s12",),
+        timm={"poolformer_s12": ("poolformer_s12", {"head_norm": "mean"})},
+    ),
     "regnet": Row(
         small={"w_a": 32.0, "w_0": 32, "w_m": 2.0, "d": 7, "group_w": 16},
         kinds=("regnet_y_200mf", "regnet_x_200mf"),

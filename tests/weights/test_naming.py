@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mindcv.weights.naming import NameTable, from_torch, is_mindspore, is_torch, to_torch
+from mindcv.weights.naming import NameTable, from_torch, is_mindspore, is_torch, join_rows, split_rows, to_torch
 
 pytestmark = pytest.mark.no_mindspore
 
@@ -120,3 +120,17 @@ def test_name_table_never_loses_an_entry() -> None:
 def test_which_framework_named_the_entries(shapes, is_mindspores: bool, is_torchs: bool) -> None:
     entries = arrays(**shapes)
     assert (is_mindspore(entries), is_torch(entries)) == (is_mindspores, is_torchs)
+
+
+def test_joint_layers_are_cut_and_joined():
+    rows = np.arange(12, dtype=np.float32).reshape(6, 2)
+    joint = {"a.attn.qkv.weight": rows, "a.attn.qkv.bias": rows[:, 0], "a.proj.weight": rows, "qkv": rows}
+    cut = split_rows(joint, "qkv", ("q", "k", "v"))
+    assert list(cut)[:3] == ["a.attn.q.weight", "a.attn.k.weight", "a.attn.v.weight"]
+    assert cut["a.attn.k.weight"].tolist() == [[4, 5], [6, 7]]
+    assert cut["a.attn.v.bias"].tolist() == [8, 10]
+    assert {name: array.tolist() for name, array in join_rows(cut, "qkv", ("q", "k", "v")).items()} == {
+        name: array.tolist() for name, array in joint.items()
+    }
+    lone = {"a.attn.q.weight": rows}
+    assert join_rows(lone, "qkv", ("q", "k", "v")) == lone

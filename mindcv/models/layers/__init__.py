@@ -6,7 +6,7 @@ from .conv import HE_NORMAL, conv2d, conv_norm
 from .dense import HE_UNIFORM, TRUNC_NORMAL, classifier_head, dense
 from .drop import DropPath, check_rate, drop_path_rates, dropout
 from .inverted_residual import InvertedResidual
-from .mlp import Mlp
+from .mlp import ConvMlp, Mlp
 from .norm import LayerNorm2d, batch_norm2d, group_norm, layer_norm
 from .patch_embed import PatchEmbed, as_pair, planes, prepend_token, require_image_size, tokens
 from .pooling import GlobalAvgPooling, StemMaxPool, TokenPooling, head_pooling
@@ -21,6 +21,7 @@ __all__ = [
     "HE_UNIFORM",
     "TRUNC_NORMAL",
     "Attention",
+    "ConvMlp",
     "DropPath",
     "GlobalAvgPooling",
     "GlobalResponseNorm",
