@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Classifies and returns 0, or 3 when some of the files could not be read.
+    """Classifies and returns 0, or 3 when some of the files could not be classified.
 
     Raises:
         FileNotFoundError: The model, a folder or a list is not there.
@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
         for line in _WRITERS[args.output_format](counted(), width):
             write(line)
     if num_bad:
-        print(f"mindcv: {num_bad} of {len(paths)} files could not be read", file=sys.stderr)
+        print(f"mindcv: {num_bad} of {len(paths)} files could not be classified", file=sys.stderr)
     return EXIT_BAD_FILES if num_bad else 0
 
 

@@ -330,12 +330,28 @@ class TrainStep(nn.Cell):
     def _accumulate(self, loss: Tensor, gradients: tuple[Tensor, ...]) -> Tensor:
         gradients = self.hyper_map(ops.partial(_multiply, self.inverse_accumulation_steps), gradients)
         loss = ops.depend(loss, self.hyper_map(_add_into, self.accumulated, gradients))
+        if self.keeps_statistics:
+            loss = ops.depend(loss, self._take_back_wild_statistics(gradients))
         batches = self.accumulated_batches + 1
         if batches >= self.accumulation_steps:
             loss = ops.depend(loss, self._update(self.accumulated))
             loss = ops.depend(loss, self.hyper_map(_clear, self.accumulated))
             batches = ops.zeros_like(batches)
         return ops.depend(loss, ops.assign(self.accumulated_batches, batches))
+
+    def _take_back_wild_statistics(self, gradients: tuple[Tensor, ...]) -> Tensor:
+        """Takes back statistics that are not finite at once, since the run may be saved or evaluated before the update.
+
+        The update will be dropped: the gradients that wait for it get a NaN.
+        """
+        finite = self.all_finite(self._moved_statistics(gradients))
+        mark = ops.select(finite, Tensor(0.0, ms.float32), Tensor(float("nan"), ms.float32))
+        first = self.accumulated[0]
+        done = ops.assign_add(first, ops.zeros_like(first) + ops.cast(mark, first.dtype))
+        taken_back = self.hyper_map(
+            ops.partial(_set_if, ops.logical_not(finite)), self.statistics, self.kept_statistics
+        )
+        return ops.depend(done, taken_back)
 
     def _update(self, gradients: tuple[Tensor, ...]) -> Tensor:
         if self.is_parallel:

@@ -106,6 +106,32 @@ def test_an_overflow_that_the_gradients_do_not_show_is_dropped_without_a_trace(a
     assert np.abs(moved["norm.moving_variance"] - before["norm.moving_variance"]).max() > 1e-3
 
 
+@pytest.mark.parametrize("mode", [PYNATIVE, GRAPH], ids=["pynative", "graph"])
+@pytest.mark.parametrize("wild", [0, 1, 2])
+def test_statistics_are_finite_between_the_batches_of_an_update_that_will_be_dropped(wild, mode):
+    """A checkpoint or an evaluation there is one without a trace of the batch that has overflowed."""
+    ms.set_context(mode=mode)
+    settings = Settings(drop_overflow=True, ema=True, accumulation=3)
+    step = step_of(settings, network=Hidden())
+    data = list(batches(9, settings))
+    run(step, data[:3])
+    before = state_of(step)
+    data[3 + wild][0][1, 2] = np.inf
+    for number in range(3, 6):
+        run(step, data[number : number + 1])
+        assert np.isfinite(step.network.network.norm.moving_variance.asnumpy()).all()
+    after = state_of(step)
+    assert after.pop("skipped_updates") == before.pop("skipped_updates") + 1 == step.dropped_updates
+    for name, value in before.items():
+        if not name.startswith("kept_statistics"):
+            np.testing.assert_array_equal(after[name], value, err_msg=name)
+    run(step, data[6:])
+    moved = state_of(step)
+    assert all(np.isfinite(value).all() for value in moved.values())
+    assert step.dropped_updates == 1
+    assert np.abs(moved["dense.weight"] - before["dense.weight"]).max() > 1e-4
+
+
 def test_the_statistics_to_go_back_to_are_those_before_the_update_whoever_set_them():
     """Weights that are loaded after the step was made, and the means over ranks, are not undone by a drop."""
     settings = Settings(drop_overflow=True, batch_norm=True, overflow_at=(1,))

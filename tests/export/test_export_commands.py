@@ -192,7 +192,7 @@ def test_bad_files_give_exit_code_3(folder, exported, capsys, tmp_path):
     )
     assert (code, text) == (3, "")
     assert "/nowhere.png: there is no such file" in err
-    assert "2 of 4 files could not be read" in err
+    assert "2 of 4 files could not be classified" in err
     rows = list(csv.DictReader(out.open(encoding="utf-8")))
     assert [(row["image"], row["rank"]) for row in rows[:5]] == [(good, str(rank)) for rank in range(1, 6)]
     errors = [row["error"] for row in rows if row["error"]]
