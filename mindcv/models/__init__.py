@@ -31,7 +31,10 @@ from ._registry import (
 from ._sizes import Size, list_sizes
 
 FAMILIES = (
+    "bit",
     "convnext",
+    "densenet",
+    "dpn",
     "googlenet",
     "mlpmixer",
     "mobilenetv3",
@@ -39,8 +42,12 @@ FAMILIES = (
     "poolformer",
     "regnet",
     "repvgg",
+    "res2net",
+    "resnest",
     "resnet",
+    "resnetv2",
     "senet",
+    "sknet",
     "vit",
 )
 

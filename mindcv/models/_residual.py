@@ -1,11 +1,11 @@
 """What networks of four residual stages behind a stem share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from mindspore import Tensor
+from mindspore import Tensor, nn
 
 from ._network import ImageClassifier
-from .layers import MakeBlock, residual_stages
+from .layers import MakeBlock, classifier_head, residual_stages
 
 
 class ResidualNetwork(ImageClassifier):
@@ -25,6 +25,8 @@ class ResidualNetwork(ImageClassifier):
         drop_rate: float,
         drop_path_rate: float,
         stem_channels: int = 0,
+        make_head: Callable[[int, int], nn.Cell] = classifier_head,
+        tail: Mapping[str, nn.Cell] | None = None,
     ) -> None:
         """Adds stages and head; to be called when the stem is there.
 
@@ -38,6 +40,8 @@ class ResidualNetwork(ImageClassifier):
             drop_rate: Dropout before the classifier.
             drop_path_rate: Stochastic depth of the last block; the first has 0.
             stem_channels: Channels of the stem; 0: those of the first stage.
+            make_head: Makes the last layer of `num_features` and `num_classes`.
+            tail: Cells between the last stage and the head; the family runs them in `forward_features`.
 
         Raises:
             ValueError: A rate, a number of classes or a list of stages that cannot be.
@@ -46,9 +50,14 @@ class ResidualNetwork(ImageClassifier):
         stages = residual_stages(make_block, stem_channels, channels, layers, expansion, drop_path_rate)
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         widths = [width * expansion for width in channels]
-        self.add_head(widths[-1], num_classes, drop_rate)
+        tail = dict(tail or {})
+        for name, cell in tail.items():
+            setattr(self, name, cell)
+        self.add_head(widths[-1], num_classes, drop_rate, name=self.gives_logits[0], make=make_head)
         maps = [(f"layer{index + 1}", width, 4 * 2**index) for index, width in enumerate(widths)]
-        self.describe([block for stage in stages for block in stage], [(tuple(stem), stem_channels, 2), *maps])
+        self.describe(
+            [block for stage in stages for block in stage], [(tuple(stem), stem_channels, 2), *maps], tuple(tail)
+        )
 
     def forward_stem(self, x: Tensor) -> Tensor:
         """Returns the map before the pool: (N, in_channels, H, W) to (N, C, H / 2, W / 2)."""

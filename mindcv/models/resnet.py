@@ -35,7 +35,7 @@ __all__ = [
 MakeNorm = Callable[[int], nn.Cell]
 
 
-def _shortcut(in_channels: int, channels: int, stride: int, norm: MakeNorm) -> nn.Cell:
+def shortcut(in_channels: int, channels: int, stride: int, norm: MakeNorm) -> nn.Cell:
     """Brings a block's input to the shape of its output; nothing where it has it."""
     if stride == 1 and in_channels == channels:
         return nn.Identity()
@@ -73,7 +73,7 @@ class BasicBlock(nn.Cell):
         self.conv1, self.bn1 = conv2d(in_channels, channels, 3, stride, 1), norm(channels)
         self.conv2, self.bn2 = conv2d(channels, channels, 3, 1, 1), norm(channels)
         self.relu = nn.ReLU()
-        self.down_sample = down_sample or _shortcut(in_channels, channels, stride, norm)
+        self.down_sample = down_sample or shortcut(in_channels, channels, stride, norm)
         self.drop_path = DropPath(drop_path_rate)
 
     def construct(self, x: Tensor) -> Tensor:
@@ -101,7 +101,7 @@ class Bottleneck(nn.Cell):
         self.conv2, self.bn2 = conv2d(width, width, 3, stride, 1, groups), norm(width)
         self.conv3, self.bn3 = conv2d(width, out_channels, 1), norm(out_channels)
         self.relu = nn.ReLU()
-        self.down_sample = down_sample or _shortcut(in_channels, out_channels, stride, norm)
+        self.down_sample = down_sample or shortcut(in_channels, out_channels, stride, norm)
         self.drop_path = DropPath(drop_path_rate)
 
     def construct(self, x: Tensor) -> Tensor:

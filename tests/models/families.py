@@ -34,11 +34,27 @@ _GELU = {"act": "gelu", "norm_eps": 1e-6}
 _BOTH, _SAME = {"stem_pool_pad": "both"}, {"stem_pool_pad": "same"}
 
 FAMILIES = {
+    "bit": Row(
+        small=_RESIDUAL,
+        kinds=("BiT_resnet50",),
+        timm={"resnetv2_50x1_bit": ("BiT_resnet50", {"std_eps": 1e-8})},
+        fuses=True,
+    ),
     "convnext": Row(
         small={"dims": (24, 32, 48, 64), "depths": (1, 2, 1, 1)},
         kinds=("convnext_tiny", "convnextv2_atto"),
         timm={name: (name, {"act": "gelu", "pad": "valid"}) for name in ("convnext_tiny", "convnextv2_atto")},
         torchvision={"convnext_tiny": ("convnext_tiny", {"act": "gelu", "pad": "valid"})},
+    ),
+    "densenet": Row(
+        small={"block_config": (2, 3, 2, 2), "growth_rate": 16, "num_init_features": 32},
+        kinds=("densenet121",),
+        timm={"densenet121": ("densenet121", {})},
+    ),
+    "dpn": Row(
+        small={"k_sec": (1, 2, 1, 1), "k_r": 32, "g": 8, "num_init_channel": 32, "inc_sec": (16, 16, 16, 16)},
+        kinds=("dpn92",),
+        timm={"dpn92": ("dpn92", {"stem_pool_pad": "both"})},
     ),
     "googlenet": Row(small={}, kinds=("googlenet",)),
     "mlpmixer": Row(
@@ -86,6 +102,16 @@ FAMILIES = {
         timm={"repvgg_a0": ("repvgg_a0", {})},
         fuses=True,
     ),
+    "res2net": Row(
+        small=_RESIDUAL,
+        kinds=("res2net50", "res2net50_v1b"),
+        timm={"res2net50_26w_4s": ("res2net50", {}), "res2net50d": ("res2net50_v1b", {})},
+    ),
+    "resnest": Row(
+        small={**_RESIDUAL, "stem_width": 16},
+        kinds=("resnest50",),
+        timm={"resnest14d": ("resnest14", {"pool_pad": "both"})},
+    ),
     "resnet": Row(
         small=_RESIDUAL,
         kinds=("resnet18", "resnet50", "resnext50_32x4d"),
@@ -93,6 +119,7 @@ FAMILIES = {
             name: (name, _BOTH) for name in ("resnet18", "resnet50", "resnet101", "resnext50_32x4d", "resnext101_32x4d")
         },
     ),
+    "resnetv2": Row(small=_RESIDUAL, kinds=("resnetv2_50",)),
     "senet": Row(
         small=_RESIDUAL,
         kinds=("seresnet18", "seresnet50", "seresnext26_32x4d", "senet154"),
@@ -100,6 +127,17 @@ FAMILIES = {
             **{name: (name, _BOTH) for name in ("senet154", "seresnet50", "seresnext50_32x4d")},
             "legacy_senet154": ("senet154", _SAME),
             "legacy_seresnext50_32x4d": ("seresnext50_32x4d", _SAME),
+        },
+    ),
+    "sknet": Row(
+        small=_RESIDUAL,
+        kinds=("skresnet18", "skresnext50_32x4d", "skresnet50"),
+        timm={
+            "skresnet18": ("skresnet18", {**_BOTH, "conv1_act": True}),
+            "skresnext50_32x4d": (
+                "skresnext50_32x4d",
+                {**_BOTH, "conv1_act": True, "groups": 32, "base_width": 4},
+            ),
         },
     ),
     "vit": Row(

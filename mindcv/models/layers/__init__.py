@@ -2,18 +2,18 @@
 
 from .activation import Swish, activation
 from .attention import Attention, SplitAttention, head_size
-from .conv import HE_NORMAL, conv2d, conv_norm
-from .dense import HE_UNIFORM, TRUNC_NORMAL, classifier_head, dense
+from .conv import HE_NORMAL, conv2d, conv_norm, deep_stem
+from .dense import HE_UNIFORM, TRUNC_NORMAL, check_num_classes, classifier_head, dense
 from .drop import DropPath, check_rate, drop_path_rates, dropout
 from .inverted_residual import InvertedResidual
 from .mlp import ConvMlp, Mlp
 from .norm import LayerNorm2d, batch_norm2d, group_norm, layer_norm
 from .patch_embed import PatchEmbed, as_pair, planes, prepend_token, require_image_size, tokens
-from .pooling import GlobalAvgPooling, StemMaxPool, TokenPooling, head_pooling
+from .pooling import GlobalAvgPooling, StemMaxPool, TokenPooling, head_pooling, mean_pool3x3
 from .reparameterise import fold, merge_branches
 from .scale import GlobalResponseNorm, LayerScale
 from .squeeze_excite import SqueezeExcite, SqueezeExciteDense
-from .stages import MakeBlock, residual_stages
+from .stages import MakeBlock, MapSequence, residual_stages
 from .width import make_divisible
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "LayerNorm2d",
     "LayerScale",
     "MakeBlock",
+    "MapSequence",
     "Mlp",
     "PatchEmbed",
     "SplitAttention",
@@ -40,10 +41,12 @@ __all__ = [
     "activation",
     "as_pair",
     "batch_norm2d",
+    "check_num_classes",
     "check_rate",
     "classifier_head",
     "conv2d",
     "conv_norm",
+    "deep_stem",
     "dense",
     "drop_path_rates",
     "dropout",
@@ -53,6 +56,7 @@ __all__ = [
     "head_size",
     "layer_norm",
     "make_divisible",
+    "mean_pool3x3",
     "merge_branches",
     "planes",
     "prepend_token",

@@ -71,3 +71,24 @@ def conv_norm(
         conv2d(in_channels, out_channels, kernel_size, stride, padding, groups, weight_init=weight_init),
         batch_norm2d(out_channels, eps=eps, momentum=momentum),
     )
+
+
+def deep_stem(in_channels: int, hidden_channels: int, channels: int) -> nn.SequentialCell:
+    """Makes the three 3x3 convolutions that stand for a 7x7 one in ResNet-C and -D (arXiv:1812.01187, figure 2).
+
+    (N, in_channels, H, W) to (N, channels, H / 2, W / 2); the last convolution's BatchNorm is not in it.
+
+    Args:
+        in_channels: Channels of the image.
+        hidden_channels: Channels behind the first and the second convolution.
+        channels: Channels behind the third.
+    """
+    return nn.SequentialCell(
+        conv2d(in_channels, hidden_channels, 3, 2, 1),
+        batch_norm2d(hidden_channels),
+        nn.ReLU(),
+        conv2d(hidden_channels, hidden_channels, 3, 1, 1),
+        batch_norm2d(hidden_channels),
+        nn.ReLU(),
+        conv2d(hidden_channels, channels, 3, 1, 1),
+    )

@@ -70,3 +70,16 @@ class StemMaxPool(nn.Cell):
         if self.pad_both:
             x = self.pad_zeros(x)
         return self.max_pool(x)
+
+
+def mean_pool3x3(stride: int, pad: str) -> nn.AvgPool2d:
+    """Makes 3x3 mean pooling, padded as the weights at hand were trained.
+
+    Args:
+        stride: Stride.
+        pad: "same" (MindCV), which leaves the border that it adds out of the mean, or "both" (PyTorch), which counts it
+            as zeros.
+    """
+    if pad == "same":
+        return nn.AvgPool2d(3, stride, pad_mode="same")
+    return nn.AvgPool2d(3, stride, pad_mode="pad", padding=1, count_include_pad=True)

@@ -1,8 +1,9 @@
 """The stages of residual networks."""
 
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-from mindspore import nn
+from mindspore import Tensor, nn
 
 from .drop import drop_path_rates
 
@@ -44,3 +45,24 @@ def residual_stages(
             in_channels = width * expansion
         stages.append(nn.SequentialCell(blocks))
     return stages
+
+
+class MapSequence(nn.SequentialCell):
+    """Cells one behind the other: (N, C, H, W) to the outputs of some of them.
+
+    Args:
+        cells: The cells by name.
+        ends: Names of the cells whose outputs are returned.
+    """
+
+    def __init__(self, cells: Mapping[str, nn.Cell], ends: Collection[str]) -> None:
+        super().__init__(OrderedDict(cells))
+        self.ends = tuple(index for index, name in enumerate(cells) if name in ends)
+
+    def construct(self, x: Tensor) -> tuple[Tensor, ...]:
+        maps = ()
+        for index, cell in enumerate(self.cell_list):
+            x = cell(x)
+            if index in self.ends:
+                maps = (*maps, x)
+        return maps
