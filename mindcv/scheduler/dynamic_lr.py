@@ -246,8 +246,8 @@ _CYCLE_SCALES: dict[str, tuple[Callable[[float, float], float], str]] = {
 def cyclic_lr(
     base_lr: float,
     max_lr: float,
-    step_size_up: int = 2000,
-    step_size_down: int | None = None,
+    step_size_up: float = 2000,
+    step_size_down: float | None = None,
     mode: str = "triangular",
     gamma: float = 1.0,
     scale_fn: Callable[[float], float] | None = None,
@@ -289,7 +289,8 @@ def cyclic_lr(
     period = step_size_up + down
     lrs = []
     for step in range(steps_per_epoch * epochs):
-        cycle, position = divmod(step, period)
+        whole, position = divmod(step, period)
+        cycle = int(whole)
         height = position / step_size_up if position <= step_size_up else (period - position) / down
         factor = scale(cycle + 1 if scale_mode == "cycle" else step, gamma)
         lrs.append(base_lr + (max_lr - base_lr) * height * factor)

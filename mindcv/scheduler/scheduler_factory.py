@@ -40,10 +40,14 @@ _COSINE = _WARM_UP | {"warmup_prefix", "min_lr", "decay_epochs", "num_cycles", "
 
 @dataclass(frozen=True)
 class _ScheduleInfo:
-    """Facts about a schedule: how to compute it, and which arguments of the factory it uses (besides `lr`)."""
+    """Facts about a schedule: how to compute it, and which arguments of the factory it uses (besides `lr`).
+
+    `falls_by_rate`: `decay_rate` is a factor of the rate.
+    """
 
     compute: Callable[[_Plan], list[float]]
     uses: frozenset[str]
+    falls_by_rate: bool = False
 
 
 _SCHEDULERS: Registry[_ScheduleInfo] = Registry("scheduler", ignore_case=True)
@@ -113,8 +117,9 @@ def _one_cycle(plan: _Plan) -> list[float]:
 
 
 def _cyclic(plan: _Plan) -> list[float]:
-    steps_up = plan.steps_per_epoch * plan.epochs // (2 * plan.num_cycles)
-    if steps_up == 0:
+    # A fraction, since the cycles fill the run exactly.
+    steps_up = plan.steps_per_epoch * plan.epochs / (2 * plan.num_cycles)
+    if steps_up < 1:
         raise ValueError(
             f"num_cycles={plan.num_cycles} is too many for a run of {plan.steps_per_epoch * plan.epochs} steps: "
             "a cycle needs at least 2 steps"
@@ -125,13 +130,15 @@ def _cyclic(plan: _Plan) -> list[float]:
 _SCHEDULERS.register("constant", _ScheduleInfo(_constant, _WARM_UP))
 _SCHEDULERS.register("cosine_decay", _ScheduleInfo(_cosine_decay, _COSINE))
 _SCHEDULERS.register("warmup_cosine_decay", _ScheduleInfo(_cosine_decay, _COSINE))
-_SCHEDULERS.register("exponential_decay", _ScheduleInfo(_exponential_decay, _WARM_UP | {"warmup_prefix", "decay_rate"}))
+_SCHEDULERS.register(
+    "exponential_decay", _ScheduleInfo(_exponential_decay, _WARM_UP | {"warmup_prefix", "decay_rate"}, True)
+)
 _SCHEDULERS.register("polynomial_decay", _ScheduleInfo(_polynomial_decay, _WARM_UP | {"warmup_prefix", "decay_rate"}))
 _SCHEDULERS.register(
-    "step_decay", _ScheduleInfo(_step_decay, _WARM_UP | {"warmup_prefix", "decay_epochs", "decay_rate"})
+    "step_decay", _ScheduleInfo(_step_decay, _WARM_UP | {"warmup_prefix", "decay_epochs", "decay_rate"}, True)
 )
 _SCHEDULERS.register(
-    "multi_step_decay", _ScheduleInfo(_multi_step_decay, _WARM_UP | {"warmup_prefix", "milestones", "decay_rate"})
+    "multi_step_decay", _ScheduleInfo(_multi_step_decay, _WARM_UP | {"warmup_prefix", "milestones", "decay_rate"}, True)
 )
 _SCHEDULERS.register("one_cycle", _ScheduleInfo(_one_cycle, frozenset({"min_lr"})))
 _SCHEDULERS.register("cyclic", _ScheduleInfo(_cyclic, frozenset({"min_lr", "num_cycles"})))
@@ -171,7 +178,8 @@ def create_scheduler(
 
     `one_cycle` and `cyclic` plan the whole run in steps: `warmup_epochs` must be 0 and `lr_epoch_stair` False.
 
-    A warning says what happens where decay or milestones reach beyond the run, or end long before it.
+    Warnings say what happens where decay or milestones reach beyond the run, end long before it or lie in the warm-up,
+    and where a rate rises that should fall.
 
     Args:
         steps_per_epoch: Steps (updates) in an epoch.
@@ -249,11 +257,40 @@ def create_scheduler(
         steps_per_epoch=steps_per_epoch,
         epochs=num_epochs - start,
     )
-    lrs = warmup_lrs + info.compute(plan)[(warmup_epochs - start) * steps_per_epoch :]
-    misfit = _misfit(info, plan, start, warmup_epochs, num_epochs)
-    if misfit:
-        _logger.warning("scheduler %s: %s", scheduler, misfit)
+    try:
+        lrs = warmup_lrs + info.compute(plan)[(warmup_epochs - start) * steps_per_epoch :]
+    except OverflowError as error:
+        raise ValueError(f"decay_rate={decay_rate} raises the rate beyond all bounds; lower it") from error
+    for said in (_misfit(info, plan, start, warmup_epochs, num_epochs), _rise(info, plan, start, warmup_epochs)):
+        if said:
+            _logger.warning("scheduler %s: %s", scheduler, said)
     return lrs
+
+
+def _rise(info: _ScheduleInfo, plan: _Plan, start: int, warmup_epochs: int) -> str:
+    """Says where a schedule rises that should fall, or falls before the warm-up has risen to `lr`; else empty."""
+    if info.falls_by_rate and plan.decay_rate > 1:
+        return f"decay_rate={plan.decay_rate} is above 1, so the rate rises"
+    if "cycle_decay" in info.uses and plan.lr * plan.cycle_decay ** (plan.num_cycles - 1) < plan.min_lr:
+        return (
+            f"cycle_decay={plan.cycle_decay} brings the start of the last of num_cycles={plan.num_cycles} below "
+            f"min_lr={plan.min_lr:g}, so the rate rises in it"
+        )
+    if start:
+        return ""
+    # Counted from the start of the run, so the warm-up stands in the place of these epochs.
+    if "milestones" in info.uses:
+        falls = [milestone for milestone in plan.milestones or () if milestone <= warmup_epochs]
+    elif info.falls_by_rate and "decay_epochs" in info.uses:
+        falls = list(range(plan.decay_epochs, warmup_epochs + 1, plan.decay_epochs))
+    else:
+        falls = []
+    if not falls or not warmup_epochs:
+        return ""
+    return (
+        f"the rate falls at {', '.join(map(str, falls[:10]))}, within warmup_epochs={warmup_epochs}, so it never stays at "
+        f"lr={plan.lr:g} but goes on at {plan.lr * plan.decay_rate ** len(falls):g} after the warm-up"
+    )
 
 
 def _misfit(info: _ScheduleInfo, plan: _Plan, start: int, warmup_epochs: int, num_epochs: int) -> str:

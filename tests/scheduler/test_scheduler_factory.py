@@ -94,6 +94,12 @@ def test_cyclic_whole_run():
     np.testing.assert_allclose(_create("cyclic", warmup_epochs=0), MIN_LR + (LR - MIN_LR) * height, rtol=1e-12)
 
 
+def test_as_many_triangles_as_cycles_in_a_run_that_they_do_not_divide():
+    """7 steps of two cycles, each 3.5 long; whole steps up and down would make it three and a half cycles."""
+    lrs = create_scheduler(7, "cyclic", 7.0, 0.0, warmup_epochs=0, num_epochs=1, num_cycles=2)
+    np.testing.assert_allclose(lrs, [0, 4, 6, 2, 2, 6, 4], rtol=1e-12)
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("steps", "epochs"), [(2, 1), (3, 1), (1, 7), (50, 3)])
 def test_length_of_small_runs(name, steps, epochs):
@@ -145,6 +151,23 @@ def test_no_epoch_of_a_stair_is_at_rate_0(warmup, expected):
         ("multi_step_decay", {"milestones": [3, 12], "warmup_prefix": False}, "milestones 12 come after the last of"),
         ("step_decay", {"decay_epochs": 10}, "decay_epochs=10 reach beyond num_epochs=12: the rate never falls"),
         ("polynomial_decay", {"warmup_epochs": EPOCHS}, "warmup_epochs=12 is the whole run"),
+        (
+            "multi_step_decay",
+            {"milestones": [1, 2, 6], "warmup_prefix": False, "decay_rate": 0.1, "lr": 1.0},
+            "the rate falls at 1, 2, within warmup_epochs=2, so it never stays at lr=1 but goes on at 0.01 after",
+        ),
+        (
+            "step_decay",
+            {"decay_epochs": 2, "warmup_prefix": False, "decay_rate": 0.1, "lr": 1.0},
+            "the rate falls at 2, within warmup_epochs=2, so it never stays at lr=1 but goes on at 0.1 after",
+        ),
+        ("exponential_decay", {"decay_rate": 1.5}, "decay_rate=1.5 is above 1, so the rate rises"),
+        ("multi_step_decay", {"decay_rate": 10.0, "milestones": [3]}, "decay_rate=10.0 is above 1, so the rate rises"),
+        (
+            "cosine_decay",
+            {"decay_epochs": 5, "lr": 1.0, "min_lr": 0.5, "cycle_decay": 0.1},
+            "cycle_decay=0.1 brings the start of the last of num_cycles=2 below min_lr=0.5, so the rate rises in it",
+        ),
     ],
 )
 def test_a_schedule_that_does_not_fit_the_run_is_warned_of(name, changes, message, caplog):
@@ -253,3 +276,8 @@ def test_impossible_values(name, changes, message):
 def test_config_has_the_same_choices():
     choices = get_args(ScheduleKeys.model_fields["scheduler"].annotation)
     assert {choice.lower() for choice in choices} == set(list_schedulers())
+
+
+def test_a_rate_beyond_all_bounds_is_refused():
+    with pytest.raises(ValueError, match="decay_rate=1000 raises the rate beyond all bounds; lower it"):
+        create_scheduler(2, "exponential_decay", 1.0, warmup_epochs=0, decay_rate=1000, num_epochs=3000)
