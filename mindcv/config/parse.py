@@ -73,7 +73,7 @@ def _instead_of(inside: str, known: list[str]) -> str:
     model, _, device = file.rpartition("_")
     ending = "_cpu.yaml" if device == "cpu" else "_ascend.yaml"
     written = {Path(path).name.removesuffix(ending): path for path in known if path.endswith(ending)}
-    for name, path in written.items():
+    for name, path in written.items() if device in ("ascend", "gpu", "cpu") else ():
         if name.replace("_", "") == model.replace("_", ""):  # MindCV's resnet/resnet_50_ascend.yaml
             return f"use {path}" + (" --device_target GPU" if device == "gpu" else "")
     if device == "cpu":

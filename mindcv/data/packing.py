@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from ..utils.fs import atomic_write, require_directory
-from ..utils.text import line_of, names_to_bytes
+from ..utils.text import harmless, line_of, names_to_bytes
 from .classes import with_classes
 from .image_check import checked_image, to_rgb
 from .image_reader import reason_of
@@ -289,7 +289,9 @@ def _write_shard(shard: _Shard, samples: Samples, target: Path, packing: Packing
         except (OSError, ValueError) as error:
             rejected.append((samples.name(number), reason_of(error)))
             continue
-        rows.append({"image": data, "label": int(samples.labels[number]), "name": samples.name(number)})
+        # MindRecord takes text in UTF-8 only, and a file's name may hold any bytes.
+        name = harmless(samples.name(number))
+        rows.append({"image": data, "label": int(samples.labels[number]), "name": name})
     result: dict[str, Any] = {"samples": len(rows), "rejected": rejected}
     if rows:
         folder = target / _PARTIAL / shard.name
@@ -335,13 +337,13 @@ def _compare(path: Path, rows: list[dict[str, Any]]) -> None:
         OSError: It does not hold what was written.
     """
     places, labels, names = index_shard(path)
-    expected = {row["name"]: (zlib.crc32(row["image"]), row["label"]) for row in rows}
+    expected = [(row["name"], zlib.crc32(row["image"]), row["label"]) for row in rows]
     with path.open("rb") as file:
-        found = {
-            name: (zlib.crc32(os.pread(file.fileno(), size, offset)), label)
+        found = [
+            (name, zlib.crc32(os.pread(file.fileno(), size, offset)), label)
             for (offset, size), label, name in zip(places.tolist(), labels.tolist(), names, strict=True)
-        }
-    if found != expected:
+        ]
+    if sorted(found) != sorted(expected):
         raise OSError(f"{path} does not hold what was written to it; is the disk full or failing?")
 
 

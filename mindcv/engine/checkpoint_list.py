@@ -121,6 +121,8 @@ def _is_own(path: Path) -> bool:
 def _read_manifest(path: Path) -> tuple[str, list[CheckpointEntry]] | None:
     """The run's id and the entries that make sense; None where there is no list that can be read."""
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no file")  # a pipe would wait for a writer
         with path.open("rb") as file:
             content = json.loads(file.read(_MOST_BYTES))
         listed = list(content["checkpoints"])

@@ -256,7 +256,8 @@ def tell_finished(
         recipe: The recipe that was given, used where no run has left its config.
     """
     _logger.info(
-        "nothing is left to do: the run has made %d epochs and epoch_size is %d; a larger one goes on",
+        "nothing is left to do: the run has made %d epochs and epoch_size is %d; a larger one goes on, with the "
+        "schedule as it was",
         *(state.epoch, epochs),
     )
     best = folder / best_name(model_name)

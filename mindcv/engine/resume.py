@@ -32,6 +32,8 @@ __all__ = [
 _STEPS = "steps in an epoch"
 # Keys that count for each rank, and what they say of all ranks together: that must stay, with any number of ranks.
 _PER_RANK = {"batch_size": "global batch", "num_samples": "samples of all ranks"}
+# Keys whose defaults follow from epoch_size.
+_FOLLOWING = {"warmup_epochs", "decay_epochs"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,9 +170,14 @@ def check_same_run(
                 f"{total} {old_total} -> {new_total} ({key} {old} on {saved_world_size} ranks -> {new} on {world_size})"
             )
     if refused and not force:
+        way = "take them back"
+        if "epoch_size" in changes and _FOLLOWING.intersection(changes):
+            # Nobody may have set them, so that there is nothing to take back.
+            kept = " ".join(f"--{key} {saved[key]}" for key in sorted(_FOLLOWING.intersection(changes)))
+            way = f"where they are not set, some follow from {changes['epoch_size']}: keep them with {kept}"
         raise ValueError(
             f"resume: the run was started with other settings: {', '.join(refused)}; "
-            "take them back, or go on all the same with --resume_force True"
+            f"{way}, or go on all the same with --resume_force True"
         )
     if saved_world_size != world_size:
         changes["ranks"] = f"ranks {saved_world_size} -> {world_size}"

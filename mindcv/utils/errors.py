@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import signal
 import sys
 import threading
@@ -16,6 +17,7 @@ __all__ = ["EXIT_USAGE", "RunError", "RunStopped", "run_command", "say_error"]
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+EXIT_UNREAD = 141  # as of a process that SIGPIPE ends
 
 
 class RunError(RuntimeError):
@@ -56,6 +58,12 @@ def run_command(command: Callable[[], int | None]) -> int:
     except (ValueError, FileNotFoundError, KeyError, ImportError) as error:
         # str(KeyError) is the repr of its argument.
         return _fail(error.args[0] if isinstance(error, KeyError) and error.args else error, EXIT_USAGE)
+    except BrokenPipeError as error:
+        if not _is_unread(sys.stdout.fileno()):
+            return _fail(error, EXIT_FAILURE)
+        # As behind `| head`, which has what it wanted. What is still in the buffer goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_UNREAD
     except (RunError, OSError) as error:
         return _fail(error, EXIT_FAILURE)
 
@@ -89,6 +97,13 @@ def _signals_as_errors() -> Iterator[None]:
     finally:
         for number in taken:
             signal.signal(number, signal.SIG_DFL)
+
+
+def _is_unread(handle: int) -> bool:
+    """Whether a file is a pipe whose reader is gone."""
+    waiting = select.poll()
+    waiting.register(handle, select.POLLOUT)
+    return any(event & select.POLLERR for _, event in waiting.poll(0))
 
 
 def _fail(error: object, code: int) -> int:

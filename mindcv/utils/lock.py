@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import RunError
+from .fs import read_local
 
 _logger = logging.getLogger(__name__)
 
@@ -132,8 +133,7 @@ class FolderLock:
     def _read(self) -> tuple[bytes | None, dict[str, Any]]:
         """The lock's contents as they are, None where there is no lock, and what they say."""
         try:
-            with self.path.open("rb") as file:
-                text = file.read(_MOST_BYTES)
+            text = read_local(self.path)[:_MOST_BYTES]
         except FileNotFoundError:
             return None, {}
         with contextlib.suppress(ValueError, RecursionError):
@@ -201,8 +201,10 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _describe(holder: dict[str, Any]) -> str:
-    since = holder.get("since")
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since)) if isinstance(since, (int, float)) else "unknown"
+    since, when = holder.get("since"), "unknown"
+    if isinstance(since, (int, float)):
+        with contextlib.suppress(ValueError, OverflowError, OSError):
+            when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))
     return f"process {holder.get('pid', 'unknown')} on host {holder.get('host', 'unknown')} since {when}"
 
 

@@ -319,6 +319,11 @@ def test_a_recipe_that_is_not_there_is_answered_with_what_to_use(wheel):
         assert str(error.value) == f"recipe {name!r} does not exist; {answer}"
 
 
+def test_a_device_that_is_misspelt_is_not_taken_for_ascend():
+    with pytest.raises(ConfigError, match=r"does not exist; closest packaged recipes: resnet/resnet18_cpu\.yaml, "):
+        find_recipe("resnet18_cpuu")
+
+
 def test_name_that_two_recipes_have_lists_both(wheel):
     other = wheel.parents[1] / "other" / wheel.name
     other.parent.mkdir()

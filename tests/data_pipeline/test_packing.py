@@ -377,3 +377,16 @@ def test_small_images_are_drawn_large_enough_to_be_read():
 def test_large_images_are_drawn_as_they_are():
     picture = _grid(np.zeros((1, 3, 224, 160), np.float32), (0.0,) * 3, (1.0,) * 3, ["a"])
     assert picture.size == (160 + 4, 224 + 14 + 4)
+
+
+def test_names_that_are_not_utf8_are_packed(image_folder, tmp_path):
+    odd = os.fsdecode(b"b\xff\xe9")
+    for split in ("train", "val"):
+        (image_folder / split / "cat").rename(image_folder / split / odd)
+    image = image_folder / "train" / "dog" / "000.jpg"
+    image.rename(image.with_name(os.fsdecode(b"\xff\n.jpg")))
+    target = tmp_path / "packed"
+    assert main(["prepare", str(image_folder), str(target), "--keep", "--workers", "1"]) == 0
+    assert contents(target) == contents(image_folder)
+    assert get_class_names(create_dataset("imagenet", str(target), "train"))[0] == odd
+    assert [name for name in find_samples("", str(target), "train").names if "dog" in name and "udcff" in name]

@@ -117,6 +117,15 @@ def test_a_damaged_list_gives_no_traceback(tmp_path, cell, text):
     assert find_checkpoint(tmp_path, is_master=True)[0].name == "net-2_5.ckpt"
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_list_that_is_no_file_is_not_waited_for(tmp_path, cell, make, caplog):
+    Process(tmp_path, cell).save(None, None)
+    (tmp_path / "checkpoints.json").unlink()
+    make(tmp_path / "checkpoints.json")
+    assert [entry.file for entry in list_checkpoints(tmp_path, "aaa")] == epochs(1, 2)
+    assert "cannot be read (it is no file); the folder's own files tell what there is" in caplog.text
+
+
 @pytest.mark.parametrize(
     "name", ["../outside-1_5.ckpt", ".", "..", "sub/net-1_5.ckpt", "config.yaml", "/etc/hostname", ""]
 )

@@ -220,6 +220,14 @@ def as_saved(**values):
         ({"scale": (0.5, 1.0)}, {"scale": (0.5, 1.0)}, (1, 1), None),
         ({"seed": 1}, {"seed": 2}, (1, 1), r"seed 1 -> 2"),
         ({"val_split": 0.1}, {"val_split": 0.2}, (1, 1), r"val_split 0\.1 -> 0\.2"),
+        (
+            {"epoch_size": 2},
+            {"epoch_size": 6},
+            (1, 1),
+            r"settings: warmup_epochs 0 -> 2, decay_epochs 2 -> 4; where they are not set, some follow from "
+            r"epoch_size 2 -> 6: keep them with --decay_epochs 2 --warmup_epochs 0, or go on",
+        ),
+        ({"epoch_size": 2}, {"epoch_size": 6, "decay_epochs": 2, "warmup_epochs": 0}, (1, 1), None),
     ],
 )
 def test_what_may_change(old, new, worlds, refused, caplog):

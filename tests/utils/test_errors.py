@@ -1,3 +1,6 @@
+import os
+import sys
+
 import pytest
 
 from mindcv.utils.errors import RunError, RunStopped, run_command
@@ -50,3 +53,23 @@ def test_debug_shows_the_traceback(monkeypatch, capsys):
 
     assert run_command(command) == 2
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_output_whose_reader_is_gone_ends_without_a_word(is_gone, monkeypatch, capsys):
+    reader, writer = os.pipe()
+    if is_gone:
+        os.close(reader)
+
+    def command():
+        if is_gone:
+            sys.stdout.write("x\n")
+            sys.stdout.flush()
+        raise BrokenPipeError(32, "Broken pipe")  # of another pipe, which is an error
+
+    with os.fdopen(writer, "w") as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        code = run_command(command)
+    if not is_gone:
+        os.close(reader)
+    assert (code, capsys.readouterr().err) == ((141, "") if is_gone else (1, "mindcv: error: [Errno 32] Broken pipe\n"))

@@ -96,7 +96,9 @@ def test_another_hosts_lock_is_taken_over_after_the_stated_time(held, tmp_path, 
             lock.acquire()
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"pid": "x", "since": "y"}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"pid": "x", "since": "y"}', '{"since": 1e400}', '{"since": NaN}', '{"since": -1e18}']
+)
 def test_a_lock_that_says_nothing_is_respected_until_it_is_silent(tmp_path, text):
     lock = other(tmp_path)
     lock.path.write_text(text)
@@ -106,6 +108,13 @@ def test_a_lock_that_says_nothing_is_respected_until_it_is_silent(tmp_path, text
     lock.acquire()
     assert lock.is_holder
     lock.release()
+
+
+def test_a_lock_that_is_a_pipe_is_not_waited_for(tmp_path):
+    lock = other(tmp_path)
+    os.mkfifo(lock.path)
+    with pytest.raises(OSError, match=r"no regular file but a pipe, .*run\.lock"):
+        lock.acquire()
 
 
 def test_the_holder_gives_signs_of_life(tmp_path, monkeypatch):
