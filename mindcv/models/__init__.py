@@ -32,6 +32,7 @@ from ._sizes import Size, list_sizes
 
 FAMILIES = (
     "bit",
+    "cait",
     "convnext",
     "densenet",
     "dpn",

@@ -287,7 +287,7 @@ class ImageClassifier(nn.Cell):
         for index, cells in enumerate(self.map_cells):
             if any(path == cell or path.startswith(f"{cell}.") for cell in cells):
                 return index
-        return len(self.map_cells)
+        return len(self.map_cells) - 1  # blocks behind the last map
 
     def no_weight_decay(self) -> set[str]:
         """Returns names of parameters that must not decay, beyond norms and biases."""

@@ -40,6 +40,11 @@ FAMILIES = {
         timm={"resnetv2_50x1_bit": ("BiT_resnet50", {"std_eps": 1e-8})},
         fuses=True,
     ),
+    "cait": Row(
+        small={"image_size": 64, "embed_dim": 48, "depth": 2, "num_heads": 3, "depth_token_only": 1},
+        kinds=("cait_xxs24_224",),
+        timm={"cait_xxs24_224": ("cait_xxs24_224", {"act": "gelu", "attn_bias": True})},
+    ),
     "convnext": Row(
         small={"dims": (24, 32, 48, 64), "depths": (1, 2, 1, 1)},
         kinds=("convnext_tiny", "convnextv2_atto"),

@@ -8,7 +8,7 @@ from .drop import DropPath, check_rate, drop_path_rates, dropout
 from .inverted_residual import InvertedResidual
 from .mlp import ConvMlp, Mlp
 from .norm import LayerNorm2d, batch_norm2d, group_norm, layer_norm
-from .patch_embed import PatchEmbed, as_pair, planes, prepend_token, require_image_size, tokens
+from .patch_embed import PatchEmbed, as_pair, planes, prepend_token, repeat_token, require_image_size, tokens
 from .pooling import GlobalAvgPooling, StemMaxPool, TokenPooling, head_pooling, mean_pool3x3
 from .reparameterise import fold, merge_branches
 from .scale import GlobalResponseNorm, LayerScale
@@ -60,6 +60,7 @@ __all__ = [
     "merge_branches",
     "planes",
     "prepend_token",
+    "repeat_token",
     "require_image_size",
     "residual_stages",
     "tokens",

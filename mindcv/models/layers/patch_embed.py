@@ -25,10 +25,14 @@ def planes(dim: int, size: tuple[int, int], weight_init: str | Initializer = TRU
     return Parameter(initializer(weight_init, (1, dim, *size)))
 
 
+def repeat_token(token: Tensor, x: Tensor) -> Tensor:
+    """Returns one token, (1, 1, D), for each image of (N, L, D): (N, 1, D)."""
+    return x[:, :1] * 0 + ops.cast(token, x.dtype)  # broadcast_to has no ONNX form for an open batch
+
+
 def prepend_token(token: Tensor, x: Tensor) -> Tensor:
     """Puts one token, (1, 1, D), in front of those of each image: (N, L, D) to (N, 1 + L, D)."""
-    repeated = x[:, :1] * 0 + ops.cast(token, x.dtype)  # broadcast_to has no ONNX form for an open batch
-    return ops.concat((repeated, x), 1)
+    return ops.concat((repeat_token(token, x), x), 1)
 
 
 def require_image_size(x: Tensor, image_size: tuple[int, int]) -> None:
