@@ -68,8 +68,11 @@ def read_class_weights(path: str | os.PathLike[str], names: Sequence[str] | None
         FileNotFoundError: There is no such file.
         ValueError: It does not have one number above 0 for each class; the message says what is wrong.
     """
-    with open_file(path) as file:
-        data = file.read(_MOST_BYTES + 1)
+    try:
+        with open_file(path) as file:
+            data = file.read(_MOST_BYTES + 1)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"class_weights: there is no file {path}; give one, or {BALANCED!r}") from error
     if len(data) > _MOST_BYTES:
         raise ValueError(f"class_weights: {path} has more than {_MOST_BYTES} bytes; it has one line for each class")
     cells = [_parted(line, path) for line in names_in(data)]

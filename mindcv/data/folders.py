@@ -57,8 +57,15 @@ def choose_split(name: str, split: str, splits: dict[str, Any]) -> Any:
 
 
 def read_class_names(folder: Path) -> list[str] | None:
-    """Names of `class_names.txt`, one a line; None when there is no such file."""
+    """Names of `class_names.txt`, one a line; None when there is no such file.
+
+    Raises:
+        ValueError: It has no names.
+    """
     path = folder / "class_names.txt"
     if not path.is_file():
         return None
-    return names_in(path.read_bytes())
+    names = names_in(path.read_bytes())
+    if not names:
+        raise ValueError(f"{path} is empty; it has one class name a line, or remove it")
+    return names

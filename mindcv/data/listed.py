@@ -62,6 +62,8 @@ def find_listed(root: str, split: str) -> FileSamples:
         if _is_hidden_path(row[0]):
             left_out.add("hidden", f"{path}, line {number}: {row[0]}")
     lines = [(number, row) for number, row in lines if not _is_hidden_path(row[0])]
+    if not lines:
+        raise ValueError(f"{path} lists no images. Left out: {left_out}")
     known = read_class_names(folder)
     kind = header[1].lower()
     names: list[str] | None

@@ -288,8 +288,8 @@ def _rise(info: _ScheduleInfo, plan: _Plan, start: int, warmup_epochs: int) -> s
     if not falls or not warmup_epochs:
         return ""
     return (
-        f"the rate falls at {', '.join(map(str, falls[:10]))}, within warmup_epochs={warmup_epochs}, so it never stays at "
-        f"lr={plan.lr:g} but goes on at {plan.lr * plan.decay_rate ** len(falls):g} after the warm-up"
+        f"the rate falls at {', '.join(map(str, falls[:10]))}, within warmup_epochs={warmup_epochs}, so it never "
+        f"stays at lr={plan.lr:g} but goes on at {plan.lr * plan.decay_rate ** len(falls):g} after the warm-up"
     )
 
 

@@ -60,7 +60,7 @@ def test_refused(text, names, message, tmp_path):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"class_weights: there is no file .*; give one, or 'balanced'"):
         read_class_weights(tmp_path / "weights.txt", NAMES, 3)
 
 

@@ -162,6 +162,7 @@ def test_several_labels_mix_and_must_fit_the_network(image_folder):
         ("", ["the first line must name the columns", "path"]),
         ("label,path\na,b\n", ["the first line must name the columns", "got label, path"]),
         ("path,label\n", ["lists no images"]),
+        ("path,label\n._a.jpg,0\n", ["lists no images. Left out: 1 hidden file or folder"]),
         ("path,label\na.jpg\n", ["line 2: 1 columns in place of 2"]),
         ("path,a,b\nx.jpg,1,0\ny.jpg,1,2\n", ["line 3: column 'b' is '2'; allowed are 0 and 1"]),
         ("path,label\nx.jpg,dig\n", ["line 2", "the label 'dig' is not in class_names.txt", "did you mean 'dog'?"]),

@@ -432,3 +432,13 @@ def test_what_is_left_out_is_kept_in_a_file_and_names_its_endings():
     again = LeftOut.of_bytes(left_out.to_bytes())
     assert again.files == left_out.files
     assert not is_image_name("jpg")
+
+
+@pytest.mark.parametrize("text", ["", "\n\n"])
+def test_a_list_beside_an_empty_class_names_txt(text, tmp_path):
+    """It would allow the numbers from 0 to -1."""
+    (tmp_path / "0.png").write_bytes(picture())
+    (tmp_path / "train.csv").write_text("path,label\n0.png,0\n")
+    (tmp_path / "class_names.txt").write_text(text)
+    with pytest.raises(ValueError, match=r"class_names\.txt is empty; it has one class name a line, or remove it"):
+        create_dataset("csv", str(tmp_path), "train")
