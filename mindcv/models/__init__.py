@@ -37,6 +37,7 @@ FAMILIES = (
     "densenet",
     "dpn",
     "googlenet",
+    "hrnet",
     "mlpmixer",
     "mobilenetv3",
     "pit",

@@ -290,7 +290,7 @@ class RegNet(ImageClassifier):
     def forward_stages(self, x: Tensor) -> tuple[Tensor, ...]:
         """Returns the stem's map and the four stages': sides of 1/2, 1/4, 1/8, 1/16 and 1/32."""
         x = self.stem(x)
-        maps = (x,)
+        maps: tuple[Tensor, ...] = (x,)
         for stage in self.stages:
             x = stage(x)
             maps = (*maps, x)

@@ -18,7 +18,8 @@ class Row:
         torchvision: Those of torchvision, where its files have other names or make another network.
         side: Side of the images for a small network.
         fuses: Whether blocks have a `fused` form.
-        reference: Whether MindCV's parameters are in tests/data/upstream.
+        folded: Trainable values of timm's network that others take in here (biases in front of a BatchNorm).
+        unproven: MindCV's goldens that are not reached, and what is known of it.
     """
 
     small: dict[str, Any]
@@ -27,10 +28,25 @@ class Row:
     torchvision: dict[str, tuple[str, dict[str, Any]]] = dataclasses.field(default_factory=dict)
     side: int = 64
     fuses: bool = False
+    folded: int = 0
+    unproven: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 _RESIDUAL = {"channels": (32, 32, 64, 64), "layers": (1, 2, 1, 1)}
 _GELU = {"act": "gelu", "norm_eps": 1e-6}
+_HRNET = {
+    "stage1": {"block": "BOTTLENECK", "num_modules": 1, "num_branches": 1, "num_blocks": [1], "num_channels": [16]},
+    **{
+        f"stage{count}": {
+            "block": "BASIC",
+            "num_modules": 1,
+            "num_branches": count,
+            "num_blocks": [1] * count,
+            "num_channels": [8, 16, 24, 32][:count],
+        }
+        for count in (2, 3, 4)
+    },
+}
 _BOTH, _SAME = {"stem_pool_pad": "both"}, {"stem_pool_pad": "same"}
 
 FAMILIES = {
@@ -73,6 +89,13 @@ FAMILIES = {
         },
         kinds=("mlp_mixer_s_p32",),
         timm={"mixer_s32_224": ("mlp_mixer_s_p32", {**_GELU, "stem_bias": True})},
+    ),
+    "hrnet": Row(
+        small={"stage_cfg": _HRNET},
+        kinds=("hrnet_w32",),
+        timm={"hrnet_w32": ("hrnet_w32", {})},
+        folded=3840,
+        unproven={"hrnet_w32": "MindCV's golden is 190 times smaller; equal to timm's network, the cause is not known"},
     ),
     "mobilenetv3": Row(
         small={"alpha": 0.25},
