@@ -46,6 +46,11 @@ def module_name(path: Path) -> str:
 MODULES = {module_name(path) for suffix in ("py", "c") for path in PACKAGE.rglob(f"*.{suffix}")}
 # Families that are built on another one.
 PARENTS = {"hrnet": "resnet", "resnetv2": "resnet", "sknet": "resnet"}
+PARENTS: dict[str, str] = {
+    "mae": "vit",
+    "resnetv2": "resnet",
+    "sknet": "resnet",
+}
 
 
 def imports(node: ast.AST, module: str, is_package: bool, lazy: bool = False) -> Iterator[tuple[str, bool]]:

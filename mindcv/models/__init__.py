@@ -33,11 +33,13 @@ from ._sizes import Size, list_sizes
 FAMILIES = (
     "bit",
     "cait",
+    "convit",
     "convnext",
     "densenet",
     "dpn",
     "googlenet",
     "hrnet",
+    "mae",
     "mlpmixer",
     "mobilenetv3",
     "pit",
@@ -50,6 +52,7 @@ FAMILIES = (
     "resnetv2",
     "senet",
     "sknet",
+    "visformer",
     "vit",
 )
 

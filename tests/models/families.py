@@ -61,6 +61,11 @@ FAMILIES = {
         kinds=("cait_xxs24_224",),
         timm={"cait_xxs24_224": ("cait_xxs24_224", {"act": "gelu", "attn_bias": True})},
     ),
+    "convit": Row(
+        small={"image_size": 64, "embed_dim": 48, "depth": 3, "num_heads": 4, "local_up_to_layer": 2},
+        kinds=("convit_tiny",),
+        timm={"convit_tiny": ("convit_tiny", _GELU)},
+    ),
     "convnext": Row(
         small={"dims": (24, 32, 48, 64), "depths": (1, 2, 1, 1)},
         kinds=("convnext_tiny", "convnextv2_atto"),
@@ -78,6 +83,10 @@ FAMILIES = {
         timm={"dpn92": ("dpn92", {"stem_pool_pad": "both"})},
     ),
     "googlenet": Row(small={}, kinds=("googlenet",)),
+    "mae": Row(
+        small={"image_size": 64, "patch_size": 16, "embed_dim": 48, "depth": 3, "num_heads": 3},
+        kinds=("mae_b_16_224_finetune",),
+    ),
     "mlpmixer": Row(
         small={
             "image_size": 64,
@@ -167,6 +176,17 @@ FAMILIES = {
                 {**_BOTH, "conv1_act": True, "groups": 32, "base_width": 4},
             ),
         },
+    ),
+    "visformer": Row(
+        small={
+            "image_size": 64,
+            "init_channels": 8,
+            "embed_dim": 48,
+            "depths": (1, 2, 1, 1),
+            "num_heads": (3, 3, 3, 3),
+        },
+        kinds=("visformer_tiny",),
+        timm={"visformer_tiny": ("visformer_tiny", {"act": "gelu"})},
     ),
     "vit": Row(
         small={"image_size": 64, "patch_size": 16, "embed_dim": 48, "depth": 3, "num_heads": 3},

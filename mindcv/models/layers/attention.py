@@ -78,6 +78,7 @@ class SplitAttention(nn.Cell):
         attn_drop_rate: Dropout of the attention's weights.
         drop_rate: Dropout behind the projection.
         weight_init: Initialiser of the weights.
+        value_init: Initialiser of the values' weight; None: `weight_init`.
 
     Raises:
         ValueError: `num_heads` does not divide `dim`.
@@ -91,6 +92,7 @@ class SplitAttention(nn.Cell):
         attn_drop_rate: float = 0.0,
         drop_rate: float = 0.0,
         weight_init: str | Initializer = TRUNC_NORMAL,
+        value_init: Initializer | None = None,
     ) -> None:
         super().__init__()
         self.num_heads = num_heads
@@ -98,7 +100,7 @@ class SplitAttention(nn.Cell):
         self.scale = self.head_dim**-0.5
         self.q = dense(dim, dim, qkv_bias, weight_init=weight_init)
         self.k = dense(dim, dim, qkv_bias, weight_init=weight_init)
-        self.v = dense(dim, dim, qkv_bias, weight_init=weight_init)
+        self.v = dense(dim, dim, qkv_bias, weight_init=value_init or weight_init)
         self.softmax = nn.Softmax(axis=-1)
         self.attn_drop = dropout("attn_drop_rate", attn_drop_rate)
         self.proj = dense(dim, dim, weight_init=weight_init)
@@ -112,9 +114,16 @@ class SplitAttention(nn.Cell):
         """Splits tokens into heads: (N, L, D) to (N, heads, L, D / heads)."""
         return ops.transpose(x.reshape((-1, x.shape[1], self.num_heads, self.head_dim)), (0, 2, 1, 3))
 
+    def similarity(self, query: Tensor, key: Tensor) -> Tensor:
+        """Returns the softmax of the products of queries and keys, (N, heads, L, L)."""
+        return self.softmax(ops.matmul(query * self.scale, ops.transpose(key, (0, 1, 3, 2))))
+
+    def scores(self, query: Tensor, key: Tensor) -> Tensor:
+        """Returns what each token takes of each other one, (N, heads, L, L)."""
+        return self.similarity(query, key)
+
     def construct(self, x: Tensor) -> Tensor:
         _, length, dim = x.shape
         query, key, value = self.heads(self.q(x)), self.heads(self.k(x)), self.heads(self.v(x))
-        weights = self.softmax(ops.matmul(query * self.scale, ops.transpose(key, (0, 1, 3, 2))))
-        x = ops.matmul(self.attn_drop(weights), value)
+        x = ops.matmul(self.attn_drop(self.scores(query, key)), value)
         return self.proj_drop(self.proj(ops.transpose(x, (0, 2, 1, 3)).reshape((-1, length, dim))))

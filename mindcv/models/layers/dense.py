@@ -1,6 +1,6 @@
 """Fully connected layers with everything stated."""
 
-from mindspore import nn
+from mindspore import Tensor, nn
 from mindspore.common.initializer import HeUniform, Initializer, TruncatedNormal
 
 # Uniform within `sqrt(3 / in_channels)` (MindCV's choice for its CNNs).
@@ -14,7 +14,7 @@ def dense(
     out_channels: int,
     bias: bool = True,
     *,
-    weight_init: str | Initializer = HE_UNIFORM,
+    weight_init: str | Initializer | Tensor = HE_UNIFORM,
     bias_init: str | Initializer = "zeros",
 ) -> nn.Dense:
     """Makes a dense layer: (..., in_channels) to (..., out_channels).
@@ -23,7 +23,7 @@ def dense(
         in_channels: Size of the input's last axis.
         out_channels: Size of the output's last axis.
         bias: Whether it has a bias.
-        weight_init: Initialiser of the weight; default: uniform within `sqrt(3 / in_channels)`.
+        weight_init: Initialiser of the weight, or the weight itself; default: uniform within `sqrt(3 / in_channels)`.
         bias_init: Initialiser of the bias.
     """
     return nn.Dense(in_channels, out_channels, weight_init=weight_init, bias_init=bias_init, has_bias=bias)
