@@ -1,5 +1,6 @@
 """One job at a time in a folder: who holds it, who is gone, and who comes next."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -137,6 +138,40 @@ def test_one_that_lost_its_lock_writes_no_more_and_does_not_take_it_back(held, t
         held.require()
     held.release()
     assert held.path.exists()
+
+
+def test_while_one_takes_over_no_other_process_of_the_host_looks(tmp_path, monkeypatch):
+    """Else one that has read the old lock would move the new one, and a third could take its place."""
+    lock = other(tmp_path)
+    lock.path.write_text("{}")
+    make_silent(lock, STALE_S + 1)
+    rename, seen = os.rename, []
+
+    def move(*names):
+        handle = os.open(tmp_path, os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(handle)
+        seen.append(names)
+        rename(*names)
+
+    monkeypatch.setattr(locks.os, "rename", move)
+    lock.acquire()
+    assert lock.is_holder
+    assert len(seen) == 1
+    lock.release()
+
+
+def test_a_folder_that_somebody_else_keeps_is_not_waited_for_long(tmp_path, monkeypatch):
+    """As with `flock FOLDER mindcv train ...`."""
+    monkeypatch.setattr(locks, "_MOST_WAIT_S", 0.05)
+    handle = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    lock = other(tmp_path)
+    lock.acquire()
+    assert lock.is_holder
+    lock.release()
+    os.close(handle)
 
 
 @pytest.mark.parametrize("has_links", [True, False])
