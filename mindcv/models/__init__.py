@@ -52,6 +52,7 @@ FAMILIES = (
     "resnetv2",
     "senet",
     "sknet",
+    "vgg",
     "visformer",
     "vit",
 )

@@ -147,7 +147,7 @@ class SENet(ResidualNetwork):
     """
 
     reads_image = ("layer0.0",)
-    torch_names = NameTable(*_LEGACY, *_DEEP[:1], *_PLAIN)
+    torch_names = NameTable(*_LEGACY, *_DEEP[:1], *_PLAIN[:1], *_SERES)  # bn1 is told by the depth of the stem
     torch_arguments = {"stem_pool_pad": "both"}
     file_arguments = ("stem_pool_pad",)
 

@@ -83,6 +83,13 @@ FAMILIES = {
         timm={"dpn92": ("dpn92", {"stem_pool_pad": "both"})},
     ),
     "googlenet": Row(small={}, kinds=("googlenet",)),
+    "hrnet": Row(
+        small={"stage_cfg": _HRNET},
+        kinds=("hrnet_w32",),
+        timm={"hrnet_w32": ("hrnet_w32", {})},
+        folded=3840,
+        unproven={"hrnet_w32": "MindCV's golden is 190 times smaller; equal to timm's network, the cause is not known"},
+    ),
     "mae": Row(
         small={"image_size": 64, "patch_size": 16, "embed_dim": 48, "depth": 3, "num_heads": 3},
         kinds=("mae_b_16_224_finetune",),
@@ -98,13 +105,6 @@ FAMILIES = {
         },
         kinds=("mlp_mixer_s_p32",),
         timm={"mixer_s32_224": ("mlp_mixer_s_p32", {**_GELU, "stem_bias": True})},
-    ),
-    "hrnet": Row(
-        small={"stage_cfg": _HRNET},
-        kinds=("hrnet_w32",),
-        timm={"hrnet_w32": ("hrnet_w32", {})},
-        folded=3840,
-        unproven={"hrnet_w32": "MindCV's golden is 190 times smaller; equal to timm's network, the cause is not known"},
     ),
     "mobilenetv3": Row(
         small={"alpha": 0.25},
@@ -176,6 +176,11 @@ FAMILIES = {
                 {**_BOTH, "conv1_act": True, "groups": 32, "base_width": 4},
             ),
         },
+    ),
+    "vgg": Row(
+        small={"layers": (1, 1, 1, 1, 1), "channels": (16, 16, 32, 32, 32), "hidden_channels": 64, "image_size": 64},
+        kinds=("vgg11",),
+        timm={"vgg16": ("vgg16", {"conv_bias": True})},
     ),
     "visformer": Row(
         small={
