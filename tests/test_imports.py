@@ -45,8 +45,8 @@ def module_name(path: Path) -> str:
 
 MODULES = {module_name(path) for suffix in ("py", "c") for path in PACKAGE.rglob(f"*.{suffix}")}
 # Families that are built on another one.
-PARENTS = {"hrnet": "resnet", "resnetv2": "resnet", "sknet": "resnet"}
-PARENTS: dict[str, str] = {
+PARENTS = {
+    "hrnet": "resnet",
     "mae": "vit",
     "resnetv2": "resnet",
     "sknet": "resnet",
