@@ -83,12 +83,18 @@ def with_classes(
         what: What to call the samples in a message.
 
     Raises:
-        ValueError: A class with samples is none of the model's.
+        ValueError: A class with samples is none of the model's, or two of the model's have its name.
     """
     names = samples.class_names
     if known is None or names is None:
         return _padded(samples, known, num_classes)
     names = [*names, *[""] * (samples.num_classes - len(names))]
+    twice = sorted(name for name, count in Counter(known).items() if name and count > 1 and name in names)
+    if twice:
+        raise ValueError(
+            f"{what} has the class {twice[0]!r}, whose name {list(known).count(twice[0])} of the model's classes have; "
+            "give each a name of its own with --class_names FILE, in the model's order"
+        )
     mapped = map_classes(names, known)
     counts = samples.labels.sum(0) if samples.labels.ndim == 2 else np.bincount(samples.labels, minlength=len(names))
     # A class without images may have any name.

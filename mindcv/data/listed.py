@@ -71,7 +71,13 @@ def find_listed(root: str, split: str) -> FileSamples:
     if soft is not None:
         labels, (names, num_classes) = _probabilities(path, header[1:], lines), soft
     elif len(header) > 2 or kind not in (*_LABEL_COLUMNS, *_LABELS_COLUMNS):
-        labels, names, num_classes = _one_column_each(path, header[1:], lines), header[1:], len(header) - 1
+        names, num_classes = header[1:], len(header) - 1
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(
+                f"{path}: the first line names the column {twice!r} more than once; give each its own name"
+            )
+        labels = _one_column_each(path, names, lines)
     elif kind in _LABEL_COLUMNS:
         numbers, names, num_classes = _numbered(path, [(number, [row[1]]) for number, row in lines], known)
         labels = np.array([own[0] for own in numbers], np.int32)

@@ -30,6 +30,7 @@ SINGLE, MULTIPLE = "single", "multiple"
 HEADS = (SINGLE, MULTIPLE)
 
 _MOST_BYTES = 1 << 26
+_MOST_CLASSES = 10_000_000  # as of the key num_classes
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def _parsed(entry: np.ndarray, source: str | os.PathLike[str]) -> ModelOutputs:
         number, names, head = saved["num_classes"], saved["class_names"], saved["head"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{os.fspath(source)}: its entry {OUTPUTS_ENTRY} is damaged ({error})") from error
-    is_whole = isinstance(number, int) and not isinstance(number, bool) and number > 0 and head in HEADS
+    is_whole = type(number) is int and 0 < number <= _MOST_CLASSES and head in HEADS
     if names is not None:
         is_whole = is_whole and isinstance(names, list) and len(names) == number
         is_whole = is_whole and all(isinstance(name, str) for name in names)

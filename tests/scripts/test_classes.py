@@ -511,6 +511,23 @@ def test_labels_in_columns_and_unknown_ones(tmp_path, checkpoint, caplog):
     assert validate(Config(**OPTIONS | options))["Subset_Accuracy"] == 1.0
 
 
+def test_a_name_of_two_classes_is_refused(tmp_path):
+    """One of the two would get all their images."""
+    with pytest.raises(ValueError, match=r"'val' of \S* ?has the class '3', whose name 2 of the model's classes have"):
+        create_dataset("digits", split="val", class_names=["3", "7", "3"], unknown_classes="skip")
+    (tmp_path / "test.csv").write_text("path,cat,dog,cat\nred.png,1,0,0\n")
+    with pytest.raises(ValueError, match=r"test\.csv: the first line names the column 'cat' more than once"):
+        find_samples("csv", str(tmp_path), "test")
+
+
+@pytest.mark.parametrize("number", [10**12, 0, True, 3.0])
+def test_a_number_of_classes_that_none_can_have_is_damage(number, tmp_path):
+    entry = ModelOutputs(number, None).entry()
+    write_ckpt(tmp_path / "a.ckpt", entry)
+    with pytest.raises(ValueError, match=r"a\.ckpt: its entry model_outputs is damaged"):
+        read_outputs(tmp_path / "a.ckpt")
+
+
 def test_arrays_are_found_by_name_too():
     """digits and mnist: their names are the digits, here in the order of the model's."""
     backwards = [str(digit) for digit in range(9, -1, -1)]
