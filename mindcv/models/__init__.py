@@ -44,6 +44,7 @@ FAMILIES = (
     "mobilenetv3",
     "pit",
     "poolformer",
+    "pvtv2",
     "regnet",
     "repvgg",
     "res2net",

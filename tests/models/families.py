@@ -127,6 +127,11 @@ FAMILIES = {
         kinds=("poolformer_s12",),
         timm={"poolformer_s12": ("poolformer_s12", {"head_norm": "mean"})},
     ),
+    "pvtv2": Row(
+        small={"embed_dims": (8, 16, 20, 32), "depths": (1, 2, 1, 1), "mlp_ratios": (2, 2, 2, 2)},
+        kinds=("pvt_v2_b0",),
+        timm={"pvt_v2_b0": ("pvt_v2_b0", {"act": "gelu", "pad": "both", "norm_eps": 1e-5})},
+    ),
     "regnet": Row(
         small={"w_a": 32.0, "w_0": 32, "w_m": 2.0, "d": 7, "group_w": 16},
         kinds=("regnet_y_200mf", "regnet_x_200mf"),

@@ -1,7 +1,7 @@
 """Cells that the model families share, one noun per file."""
 
 from .activation import Swish, activation
-from .attention import Attention, SplitAttention, head_size
+from .attention import Attention, ReducedAttention, SplitAttention, head_size
 from .conv import HE_NORMAL, conv2d, conv_norm, deep_stem
 from .dense import HE_UNIFORM, TRUNC_NORMAL, check_num_classes, classifier_head, dense
 from .drop import DropPath, check_rate, drop_path_rates, dropout
@@ -32,6 +32,7 @@ __all__ = [
     "MapSequence",
     "Mlp",
     "PatchEmbed",
+    "ReducedAttention",
     "SplitAttention",
     "SqueezeExcite",
     "SqueezeExciteDense",

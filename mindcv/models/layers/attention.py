@@ -3,8 +3,10 @@
 from mindspore import Tensor, nn, ops
 from mindspore.common.initializer import Initializer
 
+from .conv import conv2d
 from .dense import TRUNC_NORMAL, dense
 from .drop import dropout
+from .norm import layer_norm
 
 
 def head_size(dim: int, num_heads: int) -> int:
@@ -127,3 +129,65 @@ class SplitAttention(nn.Cell):
         query, key, value = self.heads(self.q(x)), self.heads(self.k(x)), self.heads(self.v(x))
         x = ops.matmul(self.attn_drop(self.scores(query, key)), value)
         return self.proj_drop(self.proj(ops.transpose(x, (0, 2, 1, 3)).reshape((-1, length, dim))))
+
+
+class ReducedAttention(nn.Cell):
+    """Self-attention over a map whose keys and values are of a smaller map (arXiv:2102.12122).
+
+    (N, H, W, C) to the same.
+
+    Args:
+        dim: Channels.
+        num_heads: Number of heads; divides `dim`.
+        reduction: Side of the map over that of the smaller one.
+        norm_eps: Added to the variance in the smaller map's norm.
+        pad: What happens to a rest of the map: "same" pads it, "valid" leaves it out.
+        attn_drop_rate: Dropout of the attention's weights.
+        drop_rate: Dropout behind the projection.
+
+    Raises:
+        ValueError: `num_heads` does not divide `dim`.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        reduction: int,
+        norm_eps: float,
+        pad: str = "same",
+        attn_drop_rate: float = 0.0,
+        drop_rate: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.head_dim = head_size(dim, num_heads)
+        self.scale = self.head_dim**-0.5
+        self.reduction = reduction
+        self.q = dense(dim, dim, weight_init=TRUNC_NORMAL)
+        self.kv = dense(dim, 2 * dim, weight_init=TRUNC_NORMAL)
+        self.softmax = nn.Softmax(axis=-1)
+        self.attn_drop = dropout("attn_drop_rate", attn_drop_rate)
+        self.proj = dense(dim, dim, weight_init=TRUNC_NORMAL)
+        self.proj_drop = dropout("drop_rate", drop_rate)
+        if reduction > 1:
+            self.sr = conv2d(dim, dim, reduction, reduction, "same" if pad == "same" else 0, bias=True)
+            self.norm = layer_norm(dim, norm_eps)
+
+    def macs(self, shape: tuple[int, ...]) -> int:
+        """Multiply-adds of the two products of pixels with pixels; those of the layers are their own."""
+        pixels = shape[1] * shape[2]
+        return 2 * shape[0] * pixels * (pixels // self.reduction**2) * shape[3]
+
+    def construct(self, x: Tensor) -> Tensor:
+        _, height, width, dim = x.shape
+        query = ops.transpose(self.q(x).reshape((-1, height * width, self.num_heads, self.head_dim)), (0, 2, 1, 3))
+        small = x
+        if self.reduction > 1:
+            small = self.norm(ops.transpose(self.sr(ops.transpose(x, (0, 3, 1, 2))), (0, 2, 3, 1)))
+        length = small.shape[1] * small.shape[2]
+        kv = ops.transpose(self.kv(small).reshape((-1, length, 2, self.num_heads, self.head_dim)), (2, 0, 3, 1, 4))
+        key, value = kv[0], kv[1]
+        weights = self.softmax(ops.matmul(query * self.scale, ops.transpose(key, (0, 1, 3, 2))))
+        x = ops.transpose(ops.matmul(self.attn_drop(weights), value), (0, 2, 1, 3))
+        return self.proj_drop(self.proj(x.reshape((-1, height, width, dim))))
