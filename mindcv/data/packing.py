@@ -45,8 +45,7 @@ class Packing:
     """How images are stored.
 
     Attributes:
-        size: The shorter side that larger images are brought to, in pixels. None: files are kept as they are, but for
-            those that the decoder would not show upright and in RGB.
+        size: The shorter side that larger images are brought to, in pixels. None: files are kept as they are.
         quality: Of JPEG, 1 to 100.
     """
 
@@ -70,7 +69,7 @@ class _Shard:
 
 
 def repacked(data: bytes, packing: Packing) -> bytes:
-    """Returns an image as it is stored; plain JPEGs that are not larger than wanted are kept as they are.
+    """Returns an image as it is stored: without a size as it is, as plain JPEGs that are not larger than wanted are.
 
     Raises:
         ValueError: The image cannot be decoded.
@@ -86,7 +85,8 @@ def repacked(data: bytes, packing: Packing) -> bytes:
                 picture = _shrunk(to_rgb(image), packing.size)
             else:
                 picture = to_rgb(image)
-                if is_plain and (is_jpeg or packing.size is None):
+                # Readers decode every kind alike, so what is kept has the pixels of its file.
+                if packing.size is None or (is_plain and is_jpeg):
                     return data
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"the image cannot be decoded: {error}") from error

@@ -103,7 +103,8 @@ def test_repacked_images_are_upright_and_in_rgb():
     exif[0x0112] = 6
     file = io.BytesIO()
     image.rotate(90, expand=True).save(file, "JPEG", exif=exif, quality=95)
-    for packing in (Packing(None), Packing(20), Packing(400)):
+    assert repacked(file.getvalue(), Packing(None)) == file.getvalue()
+    for packing in (Packing(20), Packing(400)):
         result = Image.open(io.BytesIO(repacked(file.getvalue(), packing)))
         assert result.size == ((30, 20) if packing.size == 20 else (60, 40))
         difference = np.asarray(result, int) - np.asarray(image.resize(result.size), int)
