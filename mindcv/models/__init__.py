@@ -56,6 +56,7 @@ FAMILIES = (
     "vgg",
     "visformer",
     "vit",
+    "xception",
 )
 
 __all__ = [

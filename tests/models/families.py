@@ -18,6 +18,7 @@ class Row:
         torchvision: Those of torchvision, where its files have other names or make another network.
         side: Side of the images for a small network.
         fuses: Whether blocks have a `fused` form.
+        lost_pixels: How much smaller than the image over the reduction, rounded up, a map may be (unpadded convolutions).
         folded: Trainable values of timm's network that others take in here (biases in front of a BatchNorm).
         unproven: MindCV's goldens that are not reached, and what is known of it.
     """
@@ -28,6 +29,7 @@ class Row:
     torchvision: dict[str, tuple[str, dict[str, Any]]] = dataclasses.field(default_factory=dict)
     side: int = 64
     fuses: bool = False
+    lost_pixels: int = 0
     folded: int = 0
     unproven: dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -203,6 +205,13 @@ FAMILIES = {
         kinds=("vit_b_32_224",),
         timm={"vit_base_patch16_224": ("vit_b_16_224", _GELU)},
         torchvision={"vit_b_32": ("vit_b_32_224", _GELU)},
+    ),
+    "xception": Row(
+        small={},
+        kinds=("xception",),
+        timm={"legacy_xception": ("xception", {"pool_pad": "both"})},
+        side=79,
+        lost_pixels=3,
     ),
 }
 # Families whose graphs are compiled in the fast set too; those of all others in the set `zoo`.
