@@ -18,7 +18,7 @@ class Row:
         torchvision: Those of torchvision, where its files have other names or make another network.
         side: Side of the images for a small network.
         fuses: Whether blocks have a `fused` form.
-        lost_pixels: How much smaller than the image over the reduction, rounded up, a map may be (unpadded convolutions).
+        lost_pixels: What a map may lack of the image's side over its reduction, rounded up (unpadded convolutions).
         folded: Trainable values of timm's network that others take in here (biases in front of a BatchNorm).
         unproven: MindCV's goldens that are not reached, and what is known of it.
     """
