@@ -44,6 +44,7 @@ FAMILIES = (
     "mobilenetv3",
     "pit",
     "poolformer",
+    "pvt",
     "pvtv2",
     "regnet",
     "repvgg",

@@ -16,6 +16,7 @@ class Row:
         kinds: One model for each kind of network in it; the first stands for the family in the fast set.
         timm: Goldens of timm: its name to ours, and the arguments that its files give our network.
         torchvision: Those of torchvision, where its files have other names or make another network.
+        zeros: Entries that MindCV's golden was computed with zeros for: its half-precision tables were not filled.
         side: Side of the images for a small network.
         fuses: Whether blocks have a `fused` form.
         lost_pixels: What a map may lack of the image's side over its reduction, rounded up (unpadded convolutions).
@@ -27,6 +28,7 @@ class Row:
     kinds: tuple[str, ...]
     timm: dict[str, tuple[str, dict[str, Any]]] = dataclasses.field(default_factory=dict)
     torchvision: dict[str, tuple[str, dict[str, Any]]] = dataclasses.field(default_factory=dict)
+    zeros: tuple[str, ...] = ()
     side: int = 64
     fuses: bool = False
     lost_pixels: int = 0
@@ -128,6 +130,11 @@ FAMILIES = {
         small={"depths": (1, 2, 1, 1), "dims": (16, 24, 32, 48)},
         kinds=("poolformer_s12",),
         timm={"poolformer_s12": ("poolformer_s12", {"head_norm": "mean"})},
+    ),
+    "pvt": Row(
+        small={"image_size": 64, "embed_dims": (8, 16, 20, 32), "depths": (1, 2, 1, 1), "mlp_ratios": (2, 2, 2, 2)},
+        kinds=("pvt_tiny",),
+        zeros=("pos_embed1", "pos_embed2", "pos_embed3", "pos_embed4"),
     ),
     "pvtv2": Row(
         small={"embed_dims": (8, 16, 20, 32), "depths": (1, 2, 1, 1), "mlp_ratios": (2, 2, 2, 2)},

@@ -7,7 +7,7 @@ from functools import partial
 
 from .._pretrained import MINDCV, MINDCV_910V2, published, timm_hub
 
-_mindcv = partial(published, crop_pct=0.9, source="MindCV", licence="Apache-2.0", interpolation="bicubic")
+_mindcv = partial(published, source="MindCV", licence="Apache-2.0", interpolation="bicubic")
 _timm = partial(timm_hub, crop_pct=0.9, model_args={"act": "gelu"})
 
 WEIGHTS = {

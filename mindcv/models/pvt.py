@@ -1,0 +1,233 @@
+"""PVT.
+
+Pyramid Vision Transformer: A Versatile Backbone for Dense Prediction without Convolutions, arXiv:2102.12122
+
+Reference implementation: MindCV (parameter names). timm has no such network.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+from mindspore import Tensor, nn, ops
+
+from mindcv.weights.resize import Tokens
+
+from ._family import Family
+from ._network import ImageClassifier
+from .layers import (
+    TRUNC_NORMAL,
+    DropPath,
+    Mlp,
+    ReducedAttention,
+    as_pair,
+    classifier_head,
+    conv2d,
+    drop_path_rates,
+    dropout,
+    layer_norm,
+    prepend_token,
+    require_image_size,
+    tokens,
+)
+from .published.pvt import WEIGHTS
+
+__all__ = [
+    "PyramidVisionTransformer",
+    "pvt_large",
+    "pvt_medium",
+    "pvt_small",
+    "pvt_tiny",
+]
+
+_head = partial(classifier_head, weight_init=TRUNC_NORMAL)
+
+
+class Block(nn.Cell):
+    """Attention, then an MLP, each behind a norm and beside a shortcut: (N, H, W, C) to the same.
+
+    Args:
+        dim: Channels.
+        num_heads: Heads of the attention.
+        mlp_ratio: Channels of the MLP's hidden layer over `dim`.
+        reduction: Side of the map over that which keys and values are of.
+        proj_drop_rate: Dropout behind the attention's projection and in the MLP.
+        attn_drop_rate: Dropout of the attention's weights.
+        drop_path_rate: Probability of dropping each of the two branches for a sample while training.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        mlp_ratio: float,
+        reduction: int,
+        proj_drop_rate: float,
+        attn_drop_rate: float,
+        drop_path_rate: float,
+    ) -> None:
+        super().__init__()
+        self.norm1 = layer_norm(dim, 1e-5)
+        self.attn = ReducedAttention(
+            dim, num_heads, reduction, 1e-7, attn_drop_rate=attn_drop_rate, drop_rate=proj_drop_rate
+        )
+        self.drop_path1 = DropPath(drop_path_rate)
+        self.norm2 = layer_norm(dim)
+        self.mlp = Mlp(dim, int(dim * mlp_ratio), act="gelu_tanh", drop_rate=proj_drop_rate)
+        self.drop_path2 = DropPath(drop_path_rate)
+
+    def construct(self, x: Tensor) -> Tensor:
+        x = x + self.drop_path1(self.attn(self.norm1(x)))
+        return x + self.drop_path2(self.mlp(self.norm2(x)))
+
+
+class PatchConv(nn.Cell):
+    """Patches behind a norm: (N, C, H, W) to (N, smaller H, W, D).
+
+    Args:
+        in_channels: Channels of the input.
+        dim: Channels of the output.
+        patch_size: Side of a patch.
+    """
+
+    def __init__(self, in_channels: int, dim: int, patch_size: int) -> None:
+        super().__init__()
+        self.proj = conv2d(in_channels, dim, patch_size, patch_size, bias=True)
+        self.norm = layer_norm(dim, 1e-5)
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.norm(ops.transpose(self.proj(x), (0, 2, 3, 1)))
+
+
+class Place(nn.Cell):
+    """Adds a table of positions: (N, H, W, C) and (1, H * W, C) to (N, H, W, C).
+
+    Args:
+        drop_rate: Dropout behind it.
+    """
+
+    def __init__(self, drop_rate: float) -> None:
+        super().__init__()
+        self.drop = dropout("pos_drop_rate", drop_rate)
+
+    def construct(self, x: Tensor, table: Tensor) -> Tensor:
+        _, height, width, dim = x.shape
+        return self.drop(x + table.reshape((1, height, width, dim)))
+
+
+class ClassPlace(Place):
+    """Puts the class token in front of the pixels and adds the positions: (N, H, W, C) to (N, 1 + H * W, 1, C)."""
+
+    def construct(self, x: Tensor, table: Tensor, token: Tensor) -> Tensor:
+        _, height, width, dim = x.shape
+        x = self.drop(prepend_token(token, x.reshape((-1, height * width, dim))) + table)
+        return x.expand_dims(2)
+
+
+class PyramidVisionTransformer(ImageClassifier):
+    """Pyramid Vision Transformer: (N, in_channels, *image_size) to (N, num_classes).
+
+    Args:
+        image_size: Side of the images, or (height, width): multiples of 32.
+        embed_dims: Channels of each of the four stages.
+        depths: Number of blocks in each stage.
+        num_heads: Heads of the attention in each stage.
+        mlp_ratios: Channels of the MLP's hidden layer over those of the stage.
+        reductions: Side of the map over that which keys and values are of, in each stage; 1 in the last.
+        num_classes: Number of classes; 0 leaves the head out.
+        in_channels: Channels of the image.
+        drop_rate: Dropout before the classifier.
+        pos_drop_rate: Dropout behind the position embeddings.
+        proj_drop_rate: Dropout behind the attention's projection and in the MLP.
+        attn_drop_rate: Dropout of the attention's weights.
+        drop_path_rate: Stochastic depth of the last block; the first has 0.
+
+    Raises:
+        ValueError: An image whose sides are no multiples of 32, or another argument that cannot be.
+    """
+
+    reads_image, gives_logits = ("patch_embed1.proj",), ("head",)
+    resized = {"pos_embed4": Tokens(prefix=1), "pos_embed*": Tokens()}
+    not_decayed = ("cls_token", "pos_embed*")
+
+    def __init__(
+        self,
+        image_size: int | tuple[int, int] = 224,
+        embed_dims: Sequence[int] = (64, 128, 320, 512),
+        depths: Sequence[int] = (2, 2, 2, 2),
+        num_heads: Sequence[int] = (1, 2, 5, 8),
+        mlp_ratios: Sequence[float] = (8, 8, 4, 4),
+        reductions: Sequence[int] = (8, 4, 2, 1),
+        num_classes: int = 1000,
+        in_channels: int = 3,
+        *,
+        drop_rate: float = 0.0,
+        pos_drop_rate: float = 0.0,
+        proj_drop_rate: float = 0.0,
+        attn_drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if not len(embed_dims) == len(depths) == len(num_heads) == len(mlp_ratios) == len(reductions) == 4:
+            raise ValueError("PVT has four stages; give four embed_dims, depths, num_heads, mlp_ratios and reductions")
+        if reductions[3] != 1:
+            raise ValueError(f"the last of reductions is {reductions[3]}; give 1, for the class token is no pixel")
+        self.image_size = height, width = as_pair(image_size)
+        if min(self.image_size) < 32 or height % 32 or width % 32:
+            raise ValueError(f"image_size is {height}x{width}; give multiples of 32")
+        self.grids = {
+            f"pos_embed{index + 1}": (height // (4 * 2**index), width // (4 * 2**index)) for index in range(4)
+        }
+        stages = []
+        for index, (dim, rates) in enumerate(zip(embed_dims, drop_path_rates(drop_path_rate, depths), strict=True)):
+            rows, columns = self.grids[f"pos_embed{index + 1}"]
+            is_last = index == 3
+            setattr(self, f"pos_embed{index + 1}", tokens(rows * columns + is_last, dim))
+            setattr(
+                self,
+                f"patch_embed{index + 1}",
+                PatchConv(embed_dims[index - 1], dim, 2) if index else PatchConv(in_channels, dim, 4),
+            )
+            setattr(self, f"place{index + 1}", ClassPlace(pos_drop_rate) if is_last else Place(pos_drop_rate))
+            make = partial(Block, dim, num_heads[index], mlp_ratios[index], reductions[index])
+            stages.append(nn.SequentialCell([make(proj_drop_rate, attn_drop_rate, rate) for rate in rates]))
+        self.cls_token = tokens(1, embed_dims[-1])
+        self.Blocks = nn.CellList(stages)
+        self.norm = layer_norm(embed_dims[-1])
+        self.add_head(embed_dims[-1], num_classes, drop_rate, name="head", pool="none", make=_head)
+        blocks = [
+            (getattr(self, f"patch_embed{index + 1}"), block) if index and not place else block
+            for index, stage in enumerate(stages)
+            for place, block in enumerate(stage)
+        ]
+        maps = [
+            ((f"patch_embed{index + 1}", f"place{index + 1}", f"Blocks.{index}"), dim, 4 * 2**index)
+            for index, dim in enumerate(embed_dims)
+        ]
+        self.describe(blocks, maps, tail=("norm",))
+
+    def forward_stages(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Returns the maps of three stages, (N, h, w, C), and the tokens of the last, (N, 1 + h * w, 1, C)."""
+        require_image_size(x, self.image_size)
+        x1 = self.Blocks[0](self.place1(self.patch_embed1(x), self.pos_embed1))
+        x2 = self.Blocks[1](self.place2(self.patch_embed2(ops.transpose(x1, (0, 3, 1, 2))), self.pos_embed2))
+        x3 = self.Blocks[2](self.place3(self.patch_embed3(ops.transpose(x2, (0, 3, 1, 2))), self.pos_embed3))
+        x4 = self.place4(self.patch_embed4(ops.transpose(x3, (0, 3, 1, 2))), self.pos_embed4, self.cls_token)
+        return x1, x2, x3, self.Blocks[3](x4)
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Returns the norm of the class token, (N, num_features)."""
+        return self.norm(self.forward_stages(x)[-1][:, 0, 0])
+
+    def as_map(self, x: Tensor, index: int) -> Tensor:
+        """Returns a stage's pixels as a map, (N, C, h, w)."""
+        if index == 3:
+            x = x[:, 1:].reshape((-1, *self.grids["pos_embed4"], x.shape[3]))
+        return ops.transpose(x, (0, 3, 1, 2))
+
+
+variant = Family(PyramidVisionTransformer, WEIGHTS).variant
+# table 1
+pvt_tiny = variant("pvt_tiny")
+pvt_small = variant("pvt_small", depths=(3, 4, 6, 3))
+pvt_medium = variant("pvt_medium", depths=(3, 4, 18, 3))
+pvt_large = variant("pvt_large", depths=(3, 8, 27, 3))
