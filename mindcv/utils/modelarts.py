@@ -132,6 +132,8 @@ def outputs_copied(cfg: Any, rank: int, wait_for_ranks: Callable[[], None]) -> I
                 unfinished.unlink()
             clear_parts(folder)
     mirror = Mirror(folder, cfg.train_url, lambda name: _rank_of(name) == rank, last=(_MANIFEST,))
+    if cfg.resume == "auto":
+        mirror.find_copies()  # of checkpoints that may be dropped before anything is copied
     try:
         yield mirror.changed
     except BaseException as stop:

@@ -343,6 +343,17 @@ class Mirror:
             self._thread.start()
         self._changed.set()
 
+    def find_copies(self) -> None:
+        """Looks which files have their copy already, so that those are removed there when they are dropped here.
+
+        Raises:
+            RemoteError: The copy cannot be listed.
+        """
+        there = files_below(self.url)
+        for name, facts in self._files().items():
+            if name in there and self._is_there(self.folder / name, there[name]):
+                self._sent[name] = facts
+
     def finish(self) -> None:
         """Copies what has changed since the last time, and waits for it.
 
