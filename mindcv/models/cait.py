@@ -119,8 +119,8 @@ class ClassAttention(nn.Cell):
         return self.proj(token.reshape((-1, 1, x.shape[2])))
 
 
-class SelfBlock(nn.Cell):
-    """Attention, then an MLP, each behind a norm, scaled and beside a shortcut (figure 2): (N, L, D) to the same.
+class Block(nn.Cell):
+    """The cells of a block: attention, then an MLP, each behind a norm, scaled and beside a shortcut (figure 2).
 
     Args:
         dim: Size of a token.
@@ -152,12 +152,16 @@ class SelfBlock(nn.Cell):
         self.mlp = Mlp(dim, int(dim * mlp_ratio), act=act, drop_rate=proj_drop_rate)
         self.drop_path2 = DropPath(drop_path_rate)
 
+
+class SelfBlock(Block):
+    """Attention, then an MLP, each behind a norm, scaled and beside a shortcut: (N, L, D) to the same."""
+
     def construct(self, x: Tensor) -> Tensor:
         x = x + self.drop_path1(self.gamma_1 * self.attn(self.norm1(x)))
         return x + self.drop_path2(self.gamma_2 * self.mlp(self.norm2(x)))
 
 
-class ClassBlock(SelfBlock):
+class ClassBlock(Block):
     """The same for the class token alone, which reads all tokens: (N, L, D) and (N, 1, D) to (N, 1, D)."""
 
     def construct(self, x: Tensor, token: Tensor) -> Tensor:

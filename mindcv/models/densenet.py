@@ -15,7 +15,7 @@ from mindspore.common.initializer import HeUniform
 from mindcv.weights.naming import NameTable
 
 from ._family import Family
-from ._network import ImageClassifier
+from ._network import ImageClassifier, Map
 from .layers import MapSequence, StemMaxPool, batch_norm2d, classifier_head, conv2d, dropout
 from .published.densenet import WEIGHTS
 
@@ -128,7 +128,8 @@ class DenseNet(ImageClassifier):
             "pool0": StemMaxPool("both"),
         }
         stem = ("features.conv0", "features.norm0", "features.relu0")
-        width, blocks, maps = num_init_features, [], [(stem, num_init_features, 2)]
+        width, blocks = num_init_features, []
+        maps: list[Map] = [(stem, num_init_features, 2)]
         for index, depth in enumerate(block_config, 1):
             before, names = [], [f"denseblock{index}"]
             if index > 1:

@@ -73,7 +73,7 @@ class Bottle2neck(nn.Cell):
     def construct(self, x: Tensor) -> Tensor:
         parts = ops.split(self.relu(self.bn1(self.conv1(x))), self.width, 1)
         out = self.relu(self.bns[0](self.convs[0](parts[0])))
-        outputs = (out,)
+        outputs: tuple[Tensor, ...] = (out,)
         for index in range(1, len(self.convs)):
             part = parts[index] if self.is_first else out + parts[index]
             out = self.relu(self.bns[index](self.convs[index](part)))

@@ -8,6 +8,7 @@ torchvision (the stride of a bottleneck is at its 3x3 convolution, where the pap
 """
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 from mindspore import Tensor, nn
 
@@ -134,7 +135,7 @@ class ResNet(ResidualNetwork):
     reads_image = ("conv1",)
     torch_names = NameTable(("fc.*", "classifier.*"), ("**.downsample.**", "**.down_sample.**"))
     torch_arguments = {"stem_pool_pad": "both"}
-    file_arguments = ("stem_pool_pad",)
+    file_arguments: ClassVar[tuple[str, ...]] = ("stem_pool_pad",)
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from mindspore.common.initializer import Normal, XavierUniform
 from mindcv.weights.naming import NameTable
 
 from ._family import Family
-from ._network import ImageClassifier
+from ._network import ImageClassifier, Map
 from .layers import batch_norm2d, classifier_head, conv2d
 from .published.xception import WEIGHTS
 
@@ -125,7 +125,7 @@ class Xception(ImageClassifier):
         stem = ("conv1", "bn1", "relu", "conv2", "bn2")
         tail = ("conv3", "bn3", "conv4", "bn4")
         middle = tuple(f"blocks.{index}" for index in range(2, last))
-        maps = [
+        maps: list[Map] = [
             (stem, 64, 2),
             ("blocks.0", 128, 4),
             ("blocks.1", 256, 8),
@@ -138,7 +138,7 @@ class Xception(ImageClassifier):
         """Returns maps of about 1/2, 1/4, 1/8, 1/16 and 1/32 of the side."""
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.relu(self.bn2(self.conv2(x)))
-        maps = (x,)
+        maps: tuple[Tensor, ...] = (x,)
         for index, block in enumerate(self.blocks):
             x = block(x)
             if index in (0, 1, 10, 11):

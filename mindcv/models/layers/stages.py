@@ -60,7 +60,7 @@ class MapSequence(nn.SequentialCell):
         self.ends = tuple(index for index, name in enumerate(cells) if name in ends)
 
     def construct(self, x: Tensor) -> tuple[Tensor, ...]:
-        maps = ()
+        maps: tuple[Tensor, ...] = ()
         for index, cell in enumerate(self.cell_list):
             x = cell(x)
             if index in self.ends:
