@@ -114,8 +114,16 @@ class Place(nn.Cell):
         return self.drop(x + table.reshape((1, height, width, dim)))
 
 
-class ClassPlace(Place):
-    """Puts the class token in front of the pixels and adds the positions: (N, H, W, C) to (N, 1 + H * W, 1, C)."""
+class ClassPlace(nn.Cell):
+    """Puts the class token in front of the pixels and adds the positions: (N, H, W, C) to (N, 1 + H * W, 1, C).
+
+    Args:
+        drop_rate: Dropout behind it.
+    """
+
+    def __init__(self, drop_rate: float) -> None:
+        super().__init__()
+        self.drop = dropout("pos_drop_rate", drop_rate)
 
     def construct(self, x: Tensor, table: Tensor, token: Tensor) -> Tensor:
         _, height, width, dim = x.shape
