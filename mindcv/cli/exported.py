@@ -55,7 +55,7 @@ def main(cfg: Config) -> None:
             # What counts as found has a score of 0 or above.
             scores.add(result - 0.5 if info.output_name == "probabilities" else result, label)
     scores.require_finite(scores.num_not_finite, scores.num_samples)
-    values = scores.values(scores.num_samples, scores.hits)
+    values = scores.metric_values(scores.num_samples, scores.hits)
     if scores.is_multi_label:
         figures = f"mAP:{values['mAP']}, subset accuracy:{values['Subset_Accuracy']}"
     else:

@@ -64,7 +64,7 @@ class TrainState:
         best_epoch: The epoch (from 1) it was reached in, or None.
         history: One row an epoch, as in `result.log`.
         log_bytes: How much of `log.jsonl` tells of what is done.
-        run: Id of the run, the same for all its processes; empty for one that an earlier version began.
+        run_id: Id of the run, the same for all its processes; empty for one that an earlier version began.
     """
 
     epoch: int = 0
@@ -76,7 +76,7 @@ class TrainState:
     best_epoch: int | None = None
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
     log_bytes: int = 0
-    run: str = ""
+    run_id: str = ""
     lost_steps: int = 0
 
     @property
@@ -177,7 +177,7 @@ class CheckpointSaver:
             OSError: The folder or a file in it cannot be read now.
         """
         if state.global_step:
-            self.entries = list_checkpoints(self.folder, state.run)
+            self.entries = list_checkpoints(self.folder, state.run_id)
         elif any(self.folder.glob(f"{glob.escape(self.model_name)}-*_*.ckpt")):
             _logger.warning(
                 "%s has checkpoints of an earlier run; this one begins anew and leaves them alone, but for those whose "
@@ -269,7 +269,7 @@ class CheckpointSaver:
         entries = [*(other for other in self.entries if other.file != path.name), entry]
         kept = self._kept(entries)
         self.entries = entries  # if the list cannot be written, the next one makes up for it
-        write_manifest(self.folder, saved["run"], kept)
+        write_manifest(self.folder, saved["run_id"], kept)
         self.entries = kept
         for dropped in (other.file for other in entries if other not in kept):
             (self.folder / dropped).unlink(missing_ok=True)

@@ -56,13 +56,13 @@ def new_run_id() -> str:
     return f"{int(gather_over_ranks([secrets.randbits(_ID_BITS)])[0, 0]):012x}"
 
 
-def list_checkpoints(folder: Path, run: str | None = None) -> list[CheckpointEntry]:
+def list_checkpoints(folder: Path, run_id: str | None = None) -> list[CheckpointEntry]:
     """Returns the checkpoints of a run in its folder, in the order in which they were written.
 
     Args:
         folder: The run's folder.
-        run: The run's id; None: that of the run which wrote into the folder last. Checkpoints that cannot be read are
-            among those, since they may be of it.
+        run_id: The run's id; None: that of the run which wrote into the folder last. Checkpoints that cannot be read
+            are among those, since they may be of it.
 
     Raises:
         OSError: The folder or a file in it cannot be read now.
@@ -71,16 +71,16 @@ def list_checkpoints(folder: Path, run: str | None = None) -> list[CheckpointEnt
     files = {path.name: path for path in sorted(folder.iterdir()) if _NAME.fullmatch(path.name) and _is_own(path)}
     manifest = _read_manifest(folder / MANIFEST)
     listed_run, listed = manifest if manifest else (None, [])
-    wanted = listed_run if run is None else run
+    wanted = listed_run if run_id is None else run_id
     known = [entry for entry in listed if entry.file in files] if listed_run == wanted else []
-    if run is None:
+    if run_id is None:
         for entry in listed:
             if entry.file not in files:
                 _logger.warning("%s is in the list of checkpoints but gone", folder / entry.file)
     names = {entry.file for entry in known}
     unknown = [path for name, path in files.items() if name not in names]
     if wanted == "" and manifest:
-        if known or run is not None:
+        if known or run_id is not None:
             return known  # of a version whose checkpoints had no id: what else is there may be of another run
         wanted = None
     found = [seen for seen in map(_look_into, unknown) if seen is not None]
@@ -94,10 +94,10 @@ def list_checkpoints(folder: Path, run: str | None = None) -> list[CheckpointEnt
                 )
             wanted = ""
         else:
-            wanted = max(runs, key=lambda seen: seen.saved_at).run
-        found = [seen for seen in found if seen.is_damaged or (seen.has_position and seen.run == wanted)]
+            wanted = max(runs, key=lambda seen: seen.saved_at).run_id
+        found = [seen for seen in found if seen.is_damaged or (seen.has_position and seen.run_id == wanted)]
     else:
-        found = [seen for seen in found if seen.has_position and seen.run == wanted]
+        found = [seen for seen in found if seen.has_position and seen.run_id == wanted]
     return known + [seen.entry for seen in sorted(found, key=lambda seen: seen.saved_at)]
 
 
@@ -107,9 +107,9 @@ def damaged_files(folder: Path) -> list[str]:
     return sorted(name for name in names if _NAME.fullmatch(name.removesuffix(DAMAGED)))
 
 
-def write_manifest(folder: Path, run: str, entries: list[CheckpointEntry]) -> None:
+def write_manifest(folder: Path, run_id: str, entries: list[CheckpointEntry]) -> None:
     """Writes the list, whole or not at all."""
-    content = {"format": 1, "run": run, "last": entries[-1].file if entries else None}
+    content = {"format": 1, "run": run_id, "last": entries[-1].file if entries else None}
     with atomic_write(folder / MANIFEST, "w") as file:
         json.dump({**content, "checkpoints": [dataclasses.asdict(entry) for entry in entries]}, file, indent=1)
 
@@ -127,7 +127,7 @@ def _read_manifest(path: Path) -> tuple[str, list[CheckpointEntry]] | None:
             content = json.loads(file.read(_MOST_BYTES))
         listed = list(content["checkpoints"])
         entries = [entry for entry in map(_entry_of, listed) if entry is not None]
-        run = content.get("run", "")
+        run_id = content.get("run", "")
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -136,7 +136,7 @@ def _read_manifest(path: Path) -> tuple[str, list[CheckpointEntry]] | None:
     if len(entries) < len(listed):
         _logger.warning("%s: %d entries make no sense and count for nothing", path, len(listed) - len(entries))
     unique = {entry.file: entry for entry in entries}
-    return (run if isinstance(run, str) else ""), list(unique.values())
+    return (run_id if isinstance(run_id, str) else ""), list(unique.values())
 
 
 def _entry_of(values: Any) -> CheckpointEntry | None:
@@ -165,7 +165,7 @@ class _Seen:
     """What a file says of itself."""
 
     entry: CheckpointEntry
-    run: str
+    run_id: str
     saved_at: float
     has_position: bool = True
     is_damaged: bool = False
@@ -183,9 +183,9 @@ def _look_into(path: Path) -> _Seen | None:
         saved = json.loads(blob.tobytes()[:-4])
         numbers = {key: int(saved[key]) for key in ("epoch", "step", "global_step")}
         metric = _number(saved.get("metric"))
-        run = saved.get("run", "")
+        run_id = saved.get("run_id", "")
         return _Seen(
-            CheckpointEntry(path.name, **numbers, metric=metric), run, float(saved.get("saved_at", changed_at))
+            CheckpointEntry(path.name, **numbers, metric=metric), run_id, float(saved.get("saved_at", changed_at))
         )
     except FileNotFoundError:
         return None

@@ -86,7 +86,7 @@ class Scores:
                 *(num_not_finite, num_samples),
             )
 
-    def values(self, num_samples: int, hits: Sequence[int], is_shared: bool = False) -> dict[str, float]:
+    def metric_values(self, num_samples: int, hits: Sequence[int], is_shared: bool = False) -> dict[str, float]:
         """Returns the figures by name, in 0..1.
 
         Args:
@@ -198,7 +198,7 @@ class Evaluator:
         if count == 0:
             raise ValueError("there are no images to evaluate; look at val_split and data_dir")
         scores.require_finite(wild, count)
-        values = scores.values(count, hits, self.is_shared)
+        values = scores.metric_values(count, hits, self.is_shared)
         values["loss"] = math.nan if not_finite else loss / (terms * _UNITS)
         return {**values, "num_samples": count, "images_per_s": count / (time.perf_counter() - begin)}
 

@@ -36,11 +36,13 @@ def run_folder(folder: Path) -> Iterator[FolderLock]:
         lock.acquire()
     except ValueError as error:
         refused = error
+    is_refused = gather_over_ranks([refused is not None]).any()
+    if is_refused:
+        lock.release()
+        raise refused or ValueError(
+            f"ckpt_save_dir: {folder} is in use by another job, as another rank of this one says"
+        )
     try:
-        if gather_over_ranks([refused is not None]).any():
-            raise refused or ValueError(
-                f"ckpt_save_dir: {folder} is in use by another job, as another rank of this one says"
-            )
         if lock.is_holder:
             count = sum(clear_remains(place, _WRITTEN) for place in (folder, *folder.glob("rank_*")))
             if count:

@@ -116,7 +116,7 @@ class Trainer:
         """
         state = state or TrainState()
         if not state.global_step:
-            state.run = new_run_id()
+            state.run_id = new_run_id()
         if self.saver:
             self.saver.begin(state)
         with StopSignal().watching() as stop:

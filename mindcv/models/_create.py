@@ -43,6 +43,13 @@ __all__ = [
 _logger = logging.getLogger(__name__)
 
 
+class _Default(int):
+    """A default that is told from the same number given: a model of the hub brings its own number of classes."""
+
+
+_CLASSES = _Default(1000)
+
+
 class Variant:
     """A registered model: called, it makes a network with fresh or published weights.
 
@@ -108,12 +115,13 @@ class Variant:
 
 def create_model(
     model_name: str,
-    num_classes: int | None = None,
+    num_classes: int | None = _CLASSES,
     pretrained: bool | str = False,
-    in_channels: int | None = None,
+    in_channels: int | None = 3,
     checkpoint_path: str = "",
     ema: bool = False,
     auto_mapping: bool = False,
+    *,
     class_names: Sequence[str] | None = None,
     **kwargs: Any,
 ) -> nn.Cell:
@@ -129,12 +137,12 @@ def create_model(
     Args:
         model_name: A name of `list_models()`, `name.tag` of `list_models(pretrained=True)`, or a model of timm's form:
             `hf-hub:OWNER/NAME` on the Hugging Face hub, `local-dir:FOLDER` with `config.json` and `model.safetensors`.
-        num_classes: Number of classes; 0 gives a network that ends in its pooled features (N, num_features). None: the
-            model's own, which is 1000 for those of ImageNet.
+        num_classes: Number of classes; 0 gives a network that ends in its pooled features (N, num_features). Not given,
+            or None: the model's own, which is 1000 but for those of the hub and of folders.
         pretrained: Whether to load published weights: those of the name's tag, or the model's default ones. Or which:
             a tag, an address (`https://`, `s3://` ..., downloaded once), a file, or `package:NAME/path/inside` for one
             that an installed Python package brings.
-        in_channels: Channels of the input image; None: 3.
+        in_channels: Channels of the input image.
         checkpoint_path: File to load in place of published weights, or its address, which is read each time.
         ema: Whether to take the averaged weights of a file.
         auto_mapping: Whether to map differing names in `checkpoint_path` to the closest ones of the same shape.
@@ -157,7 +165,7 @@ def create_model(
     cfg: PretrainedCfg | None = None
     if is_hub_model(model_name):
         model_name, pretrained, cfg = find_on_hub(model_name, pretrained)
-        num_classes = cfg.num_classes if num_classes is None else num_classes
+        num_classes = cfg.num_classes if num_classes is None or num_classes is _CLASSES else num_classes
     create_fn = model_entrypoint(model_name)
     model_name, location = _find_weights(model_name, pretrained)
     cfg = cfg or get_pretrained_cfg(model_name)

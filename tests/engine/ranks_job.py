@@ -130,7 +130,7 @@ def scores_of_ranks():
     scores = Scores(4, is_multi_label=True)
     for part in (slice(0, 11), slice(11, 19)) if rank() == 0 else (slice(19, 21), slice(21, 30)):
         scores.add(logits[part], labels[part])
-    return scores.values(30, sum_integers(scores.hits), is_shared=True)
+    return scores.metric_values(30, sum_integers(scores.hits), is_shared=True)
 
 
 def main(folder):

@@ -28,7 +28,7 @@ class Process:
 
     def __init__(self, folder, cell, policy="latest_k", keep=2, state=None):
         self.saver = CheckpointSaver(folder, "net", policy, keep, {"config": {}, "world_size": 1})
-        self.cell, self.state = cell, state or TrainState(run="aaa")
+        self.cell, self.state = cell, state or TrainState(run_id="aaa")
         self.saver.begin(self.state)
 
     def save(self, *metrics):
@@ -192,11 +192,11 @@ def test_a_run_that_was_killed_between_a_file_and_its_list_goes_on_from_the_file
 def test_what_an_earlier_run_left_is_not_this_runs(tmp_path, cell, caplog):
     """A new run in a used folder: nothing is taken over, nothing of the other one is removed, and it is said."""
     Process(tmp_path, cell, keep=9).save(None, None, None, None)
-    new = Process(tmp_path, cell, keep=2, state=TrainState(run="bbb"))
+    new = Process(tmp_path, cell, keep=2, state=TrainState(run_id="bbb"))
     assert "has checkpoints of an earlier run; this one begins anew" in caplog.text
     new.save(None)
     assert names(tmp_path) == epochs(1, 2, 3, 4)
-    assert read_checkpoint(tmp_path / "net-1_5.ckpt")[1]["run"] == "bbb"
+    assert read_checkpoint(tmp_path / "net-1_5.ckpt")[1]["run_id"] == "bbb"
     assert find_checkpoint(tmp_path, is_master=True)[0].name == "net-1_5.ckpt"
     (tmp_path / "checkpoints.json").unlink()
     assert find_checkpoint(tmp_path, is_master=True)[0].name == "net-1_5.ckpt", "the run that wrote last"

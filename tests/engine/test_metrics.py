@@ -92,11 +92,11 @@ def test_scores_of_several_labels():
     scores.add(logits[:1], labels[:1])
     scores.add(logits[1:], labels[1:])
     # Of the first class all are found first, the second has 3.0 before 0.5, the third has no sample and does not count.
-    assert scores.values(4, scores.hits) == {"mAP": (1 + 1 / 2) / 2, "Subset_Accuracy": 2 / 4}
+    assert scores.metric_values(4, scores.hits) == {"mAP": (1 + 1 / 2) / 2, "Subset_Accuracy": 2 / 4}
     empty = Scores(3, is_multi_label=True)
     empty.add(logits, np.zeros_like(labels))
     with pytest.raises(ValueError, match="no image of the evaluation has a label, so there is no mAP"):
-        empty.values(4, empty.hits)
+        empty.metric_values(4, empty.hits)
 
 
 def test_no_rows():

@@ -115,7 +115,7 @@ def test_sums_over_ranks_are_exact(ranks):
 def test_average_precision_of_two_ranks_is_that_of_one_process(ranks):
     scores = Scores(4, is_multi_label=True)
     scores.add(*several_labels())
-    expected = scores.values(30, scores.hits)
+    expected = scores.metric_values(30, scores.hits)
     assert 0.4 < expected["mAP"] < 1
     for arrays in ranks:
         assert {name: arrays[name].item() for name in expected} == expected

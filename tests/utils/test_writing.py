@@ -19,6 +19,14 @@ from mindcv.utils.writing import WriteRule
 pytestmark = pytest.mark.no_mindspore
 
 
+@pytest.fixture(autouse=True)
+def no_log_files_of_other_tests(monkeypatch):
+    """A run in another test leaves its log open, which the limit would hit too."""
+    logger = logging.getLogger("mindcv")
+    files = [handler for handler in logger.handlers if isinstance(handler, logging.FileHandler)]
+    monkeypatch.setattr(logger, "handlers", [handler for handler in logger.handlers if handler not in files])
+
+
 @contextlib.contextmanager
 def room_for(size):
     """Files may grow up to so many bytes."""
