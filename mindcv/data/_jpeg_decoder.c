@@ -229,6 +229,8 @@ static int is_turned(const uint8_t *segment, const uint8_t *end)
     uint32_t count = read_exif(exif + start, 2, is_little);
     for (uint32_t place = start + 2; count > 0 && place + 12 <= size; count--, place += 12)
         if (read_exif(exif + place, 2, is_little) == 0x0112) {
+            if (read_exif(exif + place + 2, 2, is_little) != 3)
+                return 1; /* not the SHORT that the standard asks for: whoever turns images decides */
             uint32_t orientation = read_exif(exif + place + 8, 2, is_little);
             return orientation >= 2 && orientation <= 8;
         }

@@ -254,9 +254,10 @@ def _is_turned(exif: bytes) -> bool:
         return False
     count = struct.unpack_from(f"{order}H", exif, start)[0]
     for place in range(start + 2, min(start + 2 + 12 * count, len(exif) - 11), 12):
-        tag, _, _, value = struct.unpack_from(f"{order}HHIH", exif, place)
+        tag, number_type, _, value = struct.unpack_from(f"{order}HHIH", exif, place)
         if tag == 0x0112:
-            return 2 <= value <= 8
+            # Not the SHORT that the standard asks for: Pillow decides.
+            return number_type != 3 or 2 <= value <= 8
     return False
 
 

@@ -125,6 +125,13 @@ FILES = {
     "cmyk.jpg": (AS_JPEG(Image.fromarray(RGB).convert("CMYK")), None),
     "xmp.jpg": (AS_JPEG(RGB, xmp=XMP), pillow(AS_JPEG(RGB))),
     **{f"turned{n}.jpg": (AS_JPEG(f(RGB), exif=exif(n)), None) for n, f in STORED.items()},
+    # An orientation as a number of four bytes, which the standard does not know and readers take all the same.
+    "turned6.long.jpg": (
+        AS_JPEG(STORED[6](RGB), exif=exif(6)).replace(
+            b"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00", b"\x01\x12\x00\x04\x00\x00\x00\x01\x00\x00\x00\x06"
+        ),
+        None,
+    ),
     "plain.png": (encoded(RGB, "PNG"), RGB),
     "grey.png": (encoded(GREY, "PNG"), RGB_OF_GREY),
     "alpha.png": (encoded(ALPHA, "PNG"), RGB),
