@@ -155,6 +155,8 @@ def test_a_signal_leaves_no_temporary_file(tmp_path, number, code):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Under nohup the tests ignore a hang-up, and so would the command.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     assert process.stdout.readline() == "writing\n"
     assert len(list(tmp_path.iterdir())) == 1
