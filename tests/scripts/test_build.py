@@ -257,4 +257,4 @@ def test_training_on_soft_labels(tmp_path):
 def test_scores_of_soft_labels():
     scores = Scores(3)
     scores.add(np.array([[3.0, 1, 2], [0, 5, 1]]), np.array([[0.4, 0.35, 0.25], [0.4, 0.35, 0.25]]))
-    assert scores.values(2, scores.hits) == {"Top_1_Accuracy": 0.5}
+    assert scores.metric_values(2, scores.hits) == {"Top_1_Accuracy": 0.5}
