@@ -54,6 +54,7 @@ FAMILIES = (
     "resnetv2",
     "senet",
     "sknet",
+    "squeezenet",
     "vgg",
     "visformer",
     "vit",

@@ -191,6 +191,7 @@ FAMILIES = {
             ),
         },
     ),
+    "squeezenet": Row(small={}, kinds=("squeezenet1_1", "squeezenet1_0"), side=65, lost_pixels=3),
     "vgg": Row(
         small={"layers": (1, 1, 1, 1, 1), "channels": (16, 16, 32, 32, 32), "hidden_channels": 64, "image_size": 64},
         kinds=("vgg11",),
