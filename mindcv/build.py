@@ -181,6 +181,11 @@ def build_train_loader(cfg: Config, outputs: ModelOutputs | None = None) -> tupl
     return loader, num_classes
 
 
+def mixes_batches(cfg: Config) -> bool:
+    """Whether a run mixes the samples of a batch, by mixup or cutmix; `create_loader` has the same rule."""
+    return cfg.batch_size > 1 and cfg.cutmix_prob > 0 and (cfg.mixup > 0 or cfg.cutmix > 0)
+
+
 def _require_classes(dataset: Any, num_classes: int, cfg: Config) -> None:
     """Refuses to train on one class, which any network gets right, and warns when all images are of one.
 
@@ -394,7 +399,7 @@ def build_step(
     network, loss = prepare_network(cfg, model, cfg.amp_level), build_loss(cfg, weight=class_weights)
     if cfg.recompute:
         engine.recompute_blocks(model)
-    mixes = cfg.normalize_on_device and cfg.cutmix_prob > 0 and (cfg.mixup > 0 or cfg.cutmix > 0)
+    mixes = cfg.normalize_on_device and mixes_batches(cfg)
     return engine.TrainStep(
         engine.LossWithMixing(network, loss, num_classes) if mixes else engine.LossWithNetwork(network, loss),
         optimizer,

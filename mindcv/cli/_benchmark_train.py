@@ -173,11 +173,12 @@ def _made_up_batch(cfg: "Config", num_classes: int) -> list["ms.Tensor"]:
     import mindspore as ms
     import numpy as np
 
+    from mindcv.build import mixes_batches
     from mindcv.data.preprocess import as_size
 
     random = np.random.default_rng(cfg.seed)
     count, size = cfg.batch_size * (cfg.aug_splits or 1), as_size(cfg.image_resize)
-    mixes = cfg.cutmix_prob > 0 and (cfg.mixup > 0 or cfg.cutmix > 0)
+    mixes = mixes_batches(cfg)
     label = random.integers(0, num_classes, count, np.int32)
     if cfg.normalize_on_device:
         image = random.integers(0, 256, (count, *size, cfg.in_channels), np.uint8)

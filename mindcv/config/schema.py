@@ -379,7 +379,12 @@ class AugmentationKeys(Section):
     normalize_on_device: bool = key(
         False, "Hand out pixels as uint8; normalising, mixup and cutmix are then done on the device."
     )
-    crop_pct: float = key(0.875, "Share of the resized image that the evaluation's centre crop keeps.", gt=0, le=1)
+    crop_pct: float = key(
+        0.875,
+        "Share of the resized image that the evaluation's centre crop keeps; above 1 the image gets a black border.",
+        gt=0,
+        le=2,
+    )
 
 
 class MixingKeys(Section):

@@ -58,7 +58,7 @@ def create_loader(
         is_training: Whether mixup and cutmix may be done.
         mixup: Alpha of mixup, 0: none.
         cutmix: Alpha of cutmix, 0: none. With both, each batch gets one of them, evenly.
-        cutmix_prob: How often a batch is mixed at all, by mixup or cutmix.
+        cutmix_prob: How often a batch is mixed at all, by mixup or cutmix. A batch of one sample never is.
         num_classes: Number of classes, for mixed labels.
         transform: What `create_transforms` returned. None: evaluation transforms of imagenet.
         target_transform: Operations on labels. None: conversion to int32.
@@ -67,7 +67,8 @@ def create_loader(
         python_multiprocessing: Whether Python transforms run in processes.
         separate: Augmentation splits (AugMix with JSD): `transform` is the three lists of
             `create_transforms(separate=True)`; each sample is given once clean and twice augmented. A batch then has 3N
-            images and labels: all clean ones, then the others.
+            images and labels: all clean ones, then the others. It is for training: with one list, or none, and without
+            `is_training` it has no effect.
 
     Returns:
         A dataset with the columns `image`, float32 (N, C, H, W), and `label`, int32 (N,), or float32 (N, `num_classes`)
@@ -82,9 +83,12 @@ def create_loader(
     if "image" not in columns or label_column not in columns:
         raise ValueError(f"the dataset needs the columns 'image' and 'label', got {', '.join(columns)}")
     mixes = is_training and (mixup > 0 or cutmix > 0)
+    separate = separate and (is_training or _is_in_parts(transform))
     _check(dataset, batch_size, drop_remainder, mixes, separate, transform)
-    if mixes and cutmix_prob == 0:
-        _logger.warning("mixup=%s and cutmix=%s have no effect, because cutmix_prob is 0", mixup, cutmix)
+    if mixes and (cutmix_prob == 0 or batch_size == 1):
+        reason = "cutmix_prob is 0" if cutmix_prob == 0 else "a batch of one sample has no other to mix with"
+        _logger.warning("mixup=%s and cutmix=%s have no effect: %s", mixup, cutmix, reason)
+        mixes = False
     if transform is None:
         _logger.warning("create_loader: no transform given, images get the evaluation transforms of imagenet")
         transform = create_transforms("imagenet", is_training=False)
@@ -120,7 +124,7 @@ def create_loader(
         dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
     if separate:
         dataset = dataset.map(_join_splits, [*_SPLIT_COLUMNS, "label"], ["image", "label"], **stage)
-    if mixes and cutmix_prob > 0:
+    if mixes:
         mix = Mixup(mixup, cutmix, prob=cutmix_prob, label_smoothing=0.0, num_classes=num_classes)
         columns = ["image", "label"]
         if mix_on_device:
@@ -150,12 +154,15 @@ def _check(
                 f"batch_size is {batch_size}, but there are only {size} samples (on this rank) and drop_remainder is "
                 "set, which leaves no batch; use a smaller batch_size or drop_remainder: False"
             )
-        if mixes and batch_size == 1:
-            raise ValueError("mixup and cutmix mix the samples of a batch, so batch_size must be at least 2, got 1")
     if separate and mixes:
         raise ValueError("augmentation splits and mixup or cutmix exclude each other; set one of them")
-    if separate and (not isinstance(transform, tuple | list) or len(transform) != 3):
+    if separate and not _is_in_parts(transform):
         raise ValueError("separate needs the three lists of create_transforms(..., separate=True) as transform")
+
+
+def _is_in_parts(transform: Callable | Sequence | None) -> bool:
+    """Whether transforms are the three lists that `create_transforms(separate=True)` gives."""
+    return isinstance(transform, Sequence) and len(transform) == 3 and all(isinstance(part, list) for part in transform)
 
 
 def _decode_as_read(

@@ -21,6 +21,7 @@ from .constants import (
     MNIST_MEAN,
     MNIST_STD,
 )
+from .image_check import to_rgb
 from .interpolation import mindspore_interpolation, pillow_interpolation
 
 __all__ = ["EvalPreprocess", "ResizeAndCrop", "with_image_size", "with_preprocess_of"]
@@ -37,6 +38,8 @@ _PRESETS: dict[str, dict[str, Any]] = {
 
 # Of the resized image, in pixels: 3 GB of float32 with three channels.
 LARGEST_SIDE = 16384
+# Above 1 the resized image is smaller than the network's, and has a black border (timm's volo at 448 pixels: 1.15).
+LARGEST_CROP_PCT = 2.0
 
 
 def preset_of(dataset_name: str) -> dict[str, Any]:
@@ -166,11 +169,17 @@ def _for_channels(name: str, values: Sequence[float], channels: int) -> tuple[fl
     return tuple(values) * (channels // len(values))
 
 
+def _pixels_of(image: np.ndarray | Image.Image) -> np.ndarray:
+    """Returns uint8 (H, W, C) of an array, as it is, or of a Pillow image, as an image file of it would be read."""
+    return np.asarray(to_rgb(image)) if isinstance(image, Image.Image) else image
+
+
 class ToGrey:
     """uint8 (H, W, 3), RGB, to (H, W, 1), by Pillow's rule (ITU-R 601-2): 0.299 R + 0.587 G + 0.114 B, rounded."""
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
+    def __call__(self, image: np.ndarray | Image.Image) -> np.ndarray:
         """Returns grey pixels; an image of one channel as it is."""
+        image = _pixels_of(image)
         if image.shape[-1] == 1:
             return image
         return np.asarray(Image.fromarray(image).convert("L"))[..., None]
@@ -179,10 +188,12 @@ class ToGrey:
 class ResizeAndCrop:
     """Resizes an image by Pillow and cuts out its centre, as torchvision does; uint8 (H, W, C) in and out.
 
+    A Pillow image is taken too. What the crop reaches beyond the resized image is black.
+
     Args:
         resize: The shorter side after resizing, in pixels; or (height, width) that the resized image covers, by no
             more than its own proportions need.
-        crop: (height, width) of what is cut out. No larger than the resized image.
+        crop: (height, width) of what is cut out.
         interpolation: Pillow's constant.
     """
 
@@ -191,7 +202,8 @@ class ResizeAndCrop:
         self.crop = crop
         self.interpolation = interpolation
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
+    def __call__(self, image: np.ndarray | Image.Image) -> np.ndarray:
+        image = _pixels_of(image)
         height, width, channels = image.shape
         if isinstance(self.resize, int):
             short = min(height, width)
@@ -202,10 +214,12 @@ class ResizeAndCrop:
         # The region in front of resizing that the crop needs would do too, but Pillow's rounding at its edge differs.
         picture = Image.fromarray(image[..., 0] if channels == 1 else image)
         resized = np.asarray(picture.resize((new_width, new_height), self.interpolation))
-        top = round((new_height - self.crop[0]) / 2)
-        left = round((new_width - self.crop[1]) / 2)
-        cut = resized[top : top + self.crop[0], left : left + self.crop[1]]
-        return np.ascontiguousarray(cut.reshape(*self.crop, channels))
+        resized = resized.reshape(new_height, new_width, channels)
+        missing = [max(wanted - side, 0) for wanted, side in zip(self.crop, resized.shape[:2], strict=True)]
+        if any(missing):
+            resized = np.pad(resized, [*((by // 2, by - by // 2) for by in missing), (0, 0)])
+        top, left = (round((side - wanted) / 2) for wanted, side in zip(self.crop, resized.shape[:2], strict=True))
+        return np.ascontiguousarray(resized[top : top + self.crop[0], left : left + self.crop[1]])
 
 
 @dataclass(frozen=True)
@@ -217,7 +231,7 @@ class EvalPreprocess:
 
     Attributes:
         image_size: (height, width) that the network sees, in pixels.
-        crop_pct: Share of the resized image's side that the crop takes, above 0 and at most 1.
+        crop_pct: The crop's side over the resized image's, above 0 and at most 2; above 1 the border is black.
         interpolation: nearest, bilinear, bicubic, area or antialias (Lanczos).
         mean: One value a channel, on the 0 to 255 scale. As many as there are, so many channels has the network's
             image: 3 (RGB) or 1 (grey, see `ToGrey`); others can be fed from arrays only.
@@ -238,8 +252,8 @@ class EvalPreprocess:
         object.__setattr__(self, "image_size", as_size(self.image_size))
         object.__setattr__(self, "mean", tuple(float(value) for value in self.mean))
         object.__setattr__(self, "std", tuple(float(value) for value in self.std))
-        if not 0 < self.crop_pct <= 1:
-            raise ValueError(f"crop_pct must be above 0 and at most 1, got {self.crop_pct}")
+        if not 0 < self.crop_pct <= LARGEST_CROP_PCT:
+            raise ValueError(f"crop_pct must be above 0 and at most {LARGEST_CROP_PCT:g}, got {self.crop_pct}")
         if len(self.mean) != len(self.std) or not self.mean:
             raise ValueError(f"mean and std must have one value a channel each, got {self.mean} and {self.std}")
         if not all(math.isfinite(value) for value in (*self.mean, *self.std)):

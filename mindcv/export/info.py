@@ -107,7 +107,7 @@ class _Preprocess(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
     image_size: Annotated[list[_Side], Field(min_length=2, max_length=2)]
-    crop_pct: Annotated[float, Field(gt=0, le=1)]
+    crop_pct: Annotated[float, Field(gt=0, le=2)]
     interpolation: _Name
     mean: Annotated[list[float], Field(min_length=1, max_length=_MOST_CHANNELS)]
     std: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1, max_length=_MOST_CHANNELS)]

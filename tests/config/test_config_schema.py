@@ -152,7 +152,7 @@ def test_spellings_of_a_value(key, given, expected):
         ("multi_step_decay_milestones", [60, 30], "integers >= 1 and <= 100000, ascending"),
         ("std", [58.0, 0.0, 57.0], "a number > 0 and <= 65535 for each channel"),
         ("label_smoothing", 1.0, "a number >= 0 and < 1"),
-        ("crop_pct", 0, "a number > 0 and <= 1"),
+        ("crop_pct", 0, "a number > 0 and <= 2"),
         ("loss_scale", 0, "a number > 0"),
         ("profile", "20:10", "first:last (in a recipe [first, last])"),
         ("profile", "0:3", "first:last (in a recipe [first, last])"),

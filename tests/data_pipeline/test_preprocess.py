@@ -139,7 +139,7 @@ def test_from_config_and_presets():
         ({"interpolation": "bicubik"}, "did you mean 'bicubic'?"),
         ({"interpolation": "antialias", "antialias": False}, "Allowed: area, bicubic"),
         ({"crop_pct": 0}, "crop_pct must be above 0"),
-        ({"crop_pct": 1.2}, "crop_pct must be above 0"),
+        ({"crop_pct": 2.1}, "crop_pct must be above 0"),
         ({"image_size": 0}, "image_resize"),
         ({"image_size": (1, 2, 3)}, "image_resize"),
         ({"mean": (1, 2)}, "one value a channel"),
