@@ -1,17 +1,16 @@
 """Models from names, and their weights from wherever they are: one road for registered ones, addresses and files."""
 
 import dataclasses
+import functools
 import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mindspore import nn
 
-from mindcv.config import Config
-from mindcv.config.compat import is_weight_file
 from mindcv.utils.fs import is_remote, local_path
 from mindcv.utils.registry import suggest
 from mindcv.utils.runtime import prepare_cpu_runtime
@@ -27,6 +26,9 @@ from ._network import ImageClassifier
 from ._pretrained import PretrainedCfg, as_pretrained_cfg
 from ._registry import get_pretrained_cfg, is_model_pretrained, model_entrypoint, split_tag
 from .layers import as_pair
+
+if TYPE_CHECKING:
+    from mindcv.config import Config
 
 __all__ = [
     "Variant",
@@ -110,7 +112,7 @@ class Variant:
     @property
     def takes_image_size(self) -> bool:
         """Whether the network is built for one size of image."""
-        return "image_size" in inspect.signature(self.network.__init__).parameters
+        return "image_size" in _parameters(self.network)
 
 
 def create_model(
@@ -210,7 +212,7 @@ def _has_other_names(location: str, class_names: Sequence[str]) -> bool:
     return outputs is not None and outputs.class_names not in (None, tuple(class_names))
 
 
-def published_weights(cfg: Config) -> PretrainedCfg | None:
+def published_weights(cfg: "Config") -> PretrainedCfg | None:
     """Returns what is known of the published weights that a config asks for, None where it asks for a file or none.
 
     Raises:
@@ -236,7 +238,7 @@ def built_for(model_name: str) -> tuple[int, int] | None:
 
 
 def build_network(
-    cfg: Config, num_classes: int, ema: bool = False, class_names: Sequence[str] | None = None
+    cfg: "Config", num_classes: int, ema: bool = False, class_names: Sequence[str] | None = None
 ) -> nn.Cell:
     """Returns a config's model with the weights of `ckpt_path` (with `ema` their average), pretrained or fresh ones.
 
@@ -261,7 +263,7 @@ def build_network(
     )
 
 
-def as_evaluated(cfg: Config) -> Config:
+def as_evaluated(cfg: "Config") -> "Config":
     """Returns a config for running a model without training it: a `pretrained` that is a file is its `ckpt_path`.
 
     A classifier that starts fresh is for training. What is evaluated or exported is taken as it is.
@@ -270,12 +272,14 @@ def as_evaluated(cfg: Config) -> Config:
         FileNotFoundError: There is no such file.
         OSError: It cannot be downloaded.
     """
+    from mindcv.config.compat import is_weight_file  # whoever only makes a network does not wait for pydantic
+
     if cfg.ckpt_path or not is_weight_file(cfg.pretrained):
         return cfg
     return cfg.model_copy(update={"ckpt_path": str(fetch(str(cfg.pretrained))), "pretrained": False})
 
 
-def require_published_head(cfg: Config, num_classes: int) -> None:
+def require_published_head(cfg: "Config", num_classes: int) -> None:
     """Refuses to run published weights without training where their classifier would be fresh, random.
 
     Raises:
@@ -444,7 +448,7 @@ def check_arguments(network: Callable[..., nn.Cell], arguments: Mapping[str, Any
     Raises:
         ValueError: It has not; the message has the closest and all that there are.
     """
-    parameters = inspect.signature(network.__init__ if inspect.isclass(network) else network).parameters
+    parameters = _parameters(network)
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
     known = [name for name in parameters if name != "self"]
@@ -452,3 +456,9 @@ def check_arguments(network: Callable[..., nn.Cell], arguments: Mapping[str, Any
         if name not in known:
             hint = suggest(name, known) or "."
             raise ValueError(f"{network.__name__} has no argument {name!r}{hint} It has: {', '.join(known)}")
+
+
+@functools.cache
+def _parameters(network: Callable[..., nn.Cell]) -> Mapping[str, inspect.Parameter]:
+    """Parameters of a network's constructor; asked for once for each variant, so remembered."""
+    return inspect.signature(network.__init__ if inspect.isclass(network) else network).parameters

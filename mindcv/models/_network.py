@@ -1,6 +1,7 @@
 """The base of the networks: what the library must know of a network is said here once, on its class."""
 
 import difflib
+import functools
 import inspect
 import re
 from collections.abc import Mapping, Sequence
@@ -90,11 +91,12 @@ class ImageClassifier(nn.Cell):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        known = [name for name in dir(ImageClassifier) if not name.startswith("_") and name not in dir(nn.Cell)]
-        known += ["construct", "forward_stages"]
+        known = _hooks()
         for name in vars(cls):
+            if name in known or name.startswith("_"):
+                continue
             close = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
-            if close and name not in known and not name.startswith("_"):
+            if close:
                 raise TypeError(f"{cls.__name__}.{name} has no meaning here; did you mean {close[0]!r}?")
         for name in _TUPLES:
             value = getattr(cls, name)
@@ -363,3 +365,10 @@ def _skip(cell: nn.Cell, ids: set[int]) -> nn.Cell | None:
 def _exactly(names: Any) -> str:
     """A regular expression that matches these names and no others."""
     return "^(?:" + "|".join(re.escape(name) for name in names) + ")$"
+
+
+@functools.cache
+def _hooks() -> set[str]:
+    """Names that a network's class may say something by."""
+    own = set(dir(ImageClassifier)) - set(dir(nn.Cell))
+    return {name for name in own if not name.startswith("_")} | {"construct", "forward_stages"}

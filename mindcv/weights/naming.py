@@ -5,6 +5,7 @@ that only PyTorch's BatchNorm has, and the table of an embedding. `from_torch` a
 cells are called is the family's business, which it writes down as a `NameTable`.
 """
 
+import functools
 import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import TypeVar
@@ -123,8 +124,15 @@ class NameTable:
         for theirs, ours in pairs:
             if _stars(theirs) != _stars(ours):
                 raise ValueError(f"the patterns {theirs!r} and {ours!r} have different stars")
-        self._to_ours = [(_compile(theirs), ours) for theirs, ours in pairs]
-        self._to_theirs = [(_compile(ours), theirs) for theirs, ours in pairs]
+        self._pairs = pairs
+
+    @functools.cached_property
+    def _to_ours(self) -> list[tuple[re.Pattern[str], str]]:
+        return [(_compile(theirs), ours) for theirs, ours in self._pairs]
+
+    @functools.cached_property
+    def _to_theirs(self) -> list[tuple[re.Pattern[str], str]]:
+        return [(_compile(ours), theirs) for theirs, ours in self._pairs]
 
     def to_ours(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Renames entries from their names to ours.
