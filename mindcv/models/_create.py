@@ -112,7 +112,7 @@ class Variant:
     @property
     def takes_image_size(self) -> bool:
         """Whether the network is built for one size of image."""
-        return "image_size" in _parameters(self.network)
+        return "image_size" in _parameters(self.network.__init__)
 
 
 def create_model(
@@ -448,7 +448,7 @@ def check_arguments(network: Callable[..., nn.Cell], arguments: Mapping[str, Any
     Raises:
         ValueError: It has not; the message has the closest and all that there are.
     """
-    parameters = _parameters(network)
+    parameters = _parameters(network.__init__ if inspect.isclass(network) else network)
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
     known = [name for name in parameters if name != "self"]
@@ -459,6 +459,6 @@ def check_arguments(network: Callable[..., nn.Cell], arguments: Mapping[str, Any
 
 
 @functools.cache
-def _parameters(network: Callable[..., nn.Cell]) -> Mapping[str, inspect.Parameter]:
-    """Parameters of a network's constructor; asked for once for each variant, so remembered."""
-    return inspect.signature(network.__init__ if inspect.isclass(network) else network).parameters
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """Parameters of a constructor or an entry point; asked for once for each variant, so remembered."""
+    return inspect.signature(function).parameters
