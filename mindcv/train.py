@@ -54,6 +54,7 @@ def train(cfg: Config) -> engine.TrainState:
         RunError: Training cannot go on: the loss is not finite, or a checkpoint cannot be written.
         RunStopped: Ctrl-C or SIGTERM; a checkpoint has been saved.
     """
+    cfg = cfg.checked()
     import_modules(cfg.imports)
     device = engine.setup_run(cfg.device_target, cfg.mode, cfg.jit_level, cfg.distribute, cfg.seed)
     cfg = copy_inputs(cfg)

@@ -26,6 +26,7 @@ def validate(cfg: Config) -> dict[str, float]:
     Raises:
         ValueError, FileNotFoundError: Something the config names is not right; the message says what.
     """
+    cfg = cfg.checked()
     import_modules(cfg.imports)
     # Recipes for many devices say `distribute`, but one can evaluate alone, so only a launcher decides.
     _require_weights(cfg)

@@ -1,10 +1,20 @@
 """Configuration: one typed schema for recipes and command line. No MindSpore import."""
 
-from .parse import ConfigError, create_parser, find_recipe, load_recipe, parse_args, read_config, recipe_folders
+from .parse import (
+    Arguments,
+    ConfigError,
+    create_parser,
+    find_recipe,
+    load_recipe,
+    parse_args,
+    read_config,
+    recipe_folders,
+)
 from .render import format_value, save_args, summary, to_yaml
 from .schema import Config
 
 __all__ = [
+    "Arguments",
     "Config",
     "ConfigError",
     "create_parser",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from ..utils.errors import EXIT_USAGE, say_error
 from ..utils.fs import is_remote, local_path
@@ -316,7 +316,43 @@ def _add_argument(group: Any, key: Key, is_brief: bool) -> None:
         )
 
 
-def parse_args(args: Sequence[str] | None = None, *, prog: str | None = None, command: str = "train") -> Config:
+class Arguments(Config):
+    """A config whose keys can be set (`args.lr = 0.1`), as those of MindCV's scripts can.
+
+    A value is read and checked as in a recipe. A script may add attributes of its own, which no recipe has.
+
+    Raises:
+        ConfigError: A key is set to a value that it cannot have.
+    """
+
+    model_config = ConfigDict(frozen=False, extra="allow")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in KEYS:
+            section = next(section for section in SECTIONS if name in section.model_fields)
+            try:
+                value = getattr(section(**{name: value}), name)
+            except ValidationError as error:
+                found = {name: Setting(name, value, name, "args", rank=1)}
+                raise ConfigError(_problem_lines(error, found, "")) from None
+        elif not hasattr(self, name) and suggest(name, KEYS):
+            _logger.warning(
+                "args.%s is no key, and is kept as an attribute of the script's%s", name, suggest(name, KEYS)
+            )
+        super().__setattr__(name, value)
+
+    def checked(self) -> Config:
+        """Returns a frozen config of the keys, checked together.
+
+        Raises:
+            ConfigError: Keys contradict each other.
+        """
+        names = [name for name in KEYS if name in self.model_fields_set and name != "config"]
+        settings = [Setting(name, getattr(self, name), name, "args", rank=1) for name in names]
+        return build_config(settings, [], self.config)[0]
+
+
+def parse_args(args: Sequence[str] | None = None, *, prog: str | None = None, command: str = "train") -> Arguments:
     """Reads the command line of a script. Wrong input prints the report to stderr and leaves with exit code 2.
 
     Args:
@@ -346,7 +382,8 @@ def parse_args(args: Sequence[str] | None = None, *, prog: str | None = None, co
     if request.print_config:
         sys.stdout.write(to_yaml(config))
         sys.exit(0)
-    return config
+    values = {name: getattr(config, name) for name in KEYS}
+    return Arguments.model_construct(_fields_set=set(config.model_fields_set), **values)
 
 
 def _script_name() -> str:

@@ -750,6 +750,10 @@ class Config(
             raise PydanticCustomError("contradiction", "{text}", {"text": text, "problems": problems})
         return self
 
+    def checked(self) -> "Config":
+        """Returns this config; `Arguments`, whose keys can be set, has to check them together for it."""
+        return self
+
     @classmethod
     def free_keys(cls) -> frozenset[str]:
         """Returns the keys that a run can be resumed with other values of."""

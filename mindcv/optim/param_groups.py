@@ -65,8 +65,8 @@ def create_param_groups(
         Groups that end with an `order_params` group, so that gradients come in the order of the model.
 
     Raises:
-        ValueError: No parameters, an unknown filter, a `layer_decay` out of (0, 1], or a model without
-            `group_matcher()`.
+        ValueError: No parameters or something else among them, an unknown filter, a `layer_decay` out of (0, 1], or a
+            model without `group_matcher()`.
     """
     if weight_decay_filter not in _FILTERS:
         raise ValueError(unknown_name_message("weight_decay_filter", weight_decay_filter, _FILTERS))
@@ -79,6 +79,9 @@ def create_param_groups(
         (list(group["order_params"]) for group in _as_groups(model_or_params) if "order_params" in group),
         [param for group in given for param in group["params"]],
     )
+    for param in (*params, *(param for group in given for param in group["params"])):
+        if not isinstance(param, Parameter):
+            raise ValueError(f"the optimizer takes parameters of a network, got {param!r} among them")
     if not params:
         raise ValueError("the optimizer got no parameters: is every parameter of the model frozen?")
     named_free = set(model.no_weight_decay()) if asks_model and hasattr(model, "no_weight_decay") else set()
