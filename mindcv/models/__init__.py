@@ -37,6 +37,7 @@ FAMILIES = (
     "convnext",
     "densenet",
     "dpn",
+    "edgenext",
     "googlenet",
     "hrnet",
     "mae",

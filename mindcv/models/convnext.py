@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, nn
 
 from mindcv.weights.naming import NameTable
 
@@ -19,14 +19,10 @@ from ._family import Family
 from ._network import ImageClassifier
 from .layers import (
     TRUNC_NORMAL,
-    DropPath,
-    GlobalResponseNorm,
+    ConvNeXtBlock,
     LayerNorm2d,
-    LayerScale,
-    activation,
     classifier_head,
     conv2d,
-    dense,
     drop_path_rates,
     layer_norm,
 )
@@ -50,36 +46,6 @@ __all__ = [
 ]
 
 _conv2d = partial(conv2d, bias=True, weight_init=TRUNC_NORMAL)
-_dense = partial(dense, weight_init=TRUNC_NORMAL)
-
-
-class Block(nn.Cell):
-    """Depthwise 7x7 convolution, norm and two dense layers beside a shortcut (figure 4): (N, C, H, W) to the same.
-
-    Args:
-        dim: Channels.
-        drop_path_rate: Probability of dropping the block for a sample while training.
-        layer_scale_init_value: What the scale of each channel starts with; 0 for none.
-        use_grn: Whether a global response normalisation stands between the dense layers.
-        act: Activation.
-    """
-
-    def __init__(self, dim: int, drop_path_rate: float, layer_scale_init_value: float, use_grn: bool, act: str) -> None:
-        super().__init__()
-        self.layer_scale = LayerScale(dim, layer_scale_init_value) if layer_scale_init_value else nn.Identity()
-        self.dwconv = _conv2d(dim, dim, 7, 1, 3, dim)
-        self.norm = layer_norm(dim)
-        self.pwconv1 = _dense(dim, 4 * dim)
-        self.act = activation(act)
-        self.grn = GlobalResponseNorm(4 * dim) if use_grn else nn.Identity()
-        self.pwconv2 = _dense(4 * dim, dim)
-        self.drop_path = DropPath(drop_path_rate)
-
-    def construct(self, x: Tensor) -> Tensor:
-        out = self.norm(ops.transpose(self.dwconv(x), (0, 2, 3, 1)))
-        out = self.layer_scale(self.pwconv2(self.grn(self.act(self.pwconv1(out)))))
-        return x + self.drop_path(ops.transpose(out, (0, 3, 1, 2)))
-
 
 # timm's and torchvision's names of a block's cells, and ours.
 _TIMM_BLOCK = (
@@ -169,7 +135,7 @@ class ConvNeXt(ImageClassifier):
                 shrink = [LayerNorm2d(dims[index - 1]), _conv2d(dims[index - 1], dim, 2, 2, padding)]
             else:
                 shrink = [_conv2d(in_channels, dim, 4, 4, padding), LayerNorm2d(dim)]
-            blocks = [Block(dim, rate, layer_scale_init_value, use_grn, act) for rate in rates]
+            blocks = [ConvNeXtBlock(dim, rate, layer_scale_init_value, use_grn, act) for rate in rates]
             cells += [nn.SequentialCell(shrink), nn.SequentialCell(blocks)]
         self.feature = nn.SequentialCell(cells)
         self.norm = layer_norm(dims[-1])

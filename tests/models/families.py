@@ -86,6 +86,11 @@ FAMILIES = {
         kinds=("dpn92",),
         timm={"dpn92": ("dpn92", {"stem_pool_pad": "both"})},
     ),
+    "edgenext": Row(
+        small={"depths": (1, 2, 2, 2), "dims": (8, 16, 20, 32), "num_heads": 4},
+        kinds=("edgenext_xx_small",),
+        timm={"edgenext_xx_small": ("edgenext_xx_small", {"pad": "valid"})},
+    ),
     "googlenet": Row(small={}, kinds=("googlenet",)),
     "hrnet": Row(
         small={"stage_cfg": _HRNET},

@@ -1,8 +1,9 @@
 """Cells that the model families share, one noun per file."""
 
 from .activation import Swish, activation
-from .attention import Attention, ReducedAttention, SplitAttention, head_size
+from .attention import Attention, CrossCovarianceAttention, ReducedAttention, SplitAttention, head_size
 from .conv import HE_NORMAL, conv2d, conv_norm, deep_stem
+from .convnext_block import ConvNeXtBlock
 from .dense import HE_UNIFORM, TRUNC_NORMAL, check_num_classes, classifier_head, dense
 from .drop import DropPath, check_rate, drop_path_rates, dropout
 from .inverted_residual import InvertedResidual
@@ -10,6 +11,7 @@ from .mlp import ConvMlp, Mlp
 from .norm import LayerNorm2d, batch_norm2d, group_norm, layer_norm
 from .patch_embed import PatchEmbed, as_pair, planes, prepend_token, repeat_token, require_image_size, tokens
 from .pooling import GlobalAvgPooling, StemMaxPool, TokenPooling, head_pooling, mean_pool3x3
+from .positions import FourierPositions
 from .reparameterise import fold, merge_branches
 from .scale import GlobalResponseNorm, LayerScale
 from .squeeze_excite import SqueezeExcite, SqueezeExciteDense
@@ -22,7 +24,10 @@ __all__ = [
     "TRUNC_NORMAL",
     "Attention",
     "ConvMlp",
+    "ConvNeXtBlock",
+    "CrossCovarianceAttention",
     "DropPath",
+    "FourierPositions",
     "GlobalAvgPooling",
     "GlobalResponseNorm",
     "InvertedResidual",

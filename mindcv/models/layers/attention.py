@@ -1,7 +1,8 @@
 """Self-attention over tokens."""
 
-from mindspore import Tensor, nn, ops
-from mindspore.common.initializer import Initializer
+import mindspore as ms
+from mindspore import Parameter, Tensor, nn, ops
+from mindspore.common.initializer import Initializer, initializer
 
 from .conv import conv2d
 from .dense import TRUNC_NORMAL, dense
@@ -191,3 +192,49 @@ class ReducedAttention(nn.Cell):
         weights = self.softmax(ops.matmul(query * self.scale, ops.transpose(key, (0, 1, 3, 2))))
         x = ops.transpose(ops.matmul(self.attn_drop(weights), value), (0, 2, 1, 3))
         return self.proj_drop(self.proj(x.reshape((-1, height, width, dim))))
+
+
+class CrossCovarianceAttention(nn.Cell):
+    """Attention of channels to channels, whose cost grows with the number of tokens (arXiv:2106.09681, section 3.2).
+
+    (N, L, D) to the same.
+
+    Args:
+        dim: Size of a token.
+        num_heads: Number of heads; divides `dim`.
+        attn_drop_rate: Dropout of the attention's weights.
+        drop_rate: Dropout behind the projection.
+
+    Raises:
+        ValueError: `num_heads` does not divide `dim`.
+    """
+
+    def __init__(self, dim: int, num_heads: int, attn_drop_rate: float = 0.0, drop_rate: float = 0.0) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.head_dim = head_size(dim, num_heads)
+        self.temperature = Parameter(initializer("ones", (num_heads, 1, 1)))
+        self.qkv = dense(dim, 3 * dim, weight_init=TRUNC_NORMAL)
+        self.softmax = nn.Softmax(axis=-1)
+        self.attn_drop = dropout("attn_drop_rate", attn_drop_rate)
+        self.proj = dense(dim, dim, weight_init=TRUNC_NORMAL)
+        self.proj_drop = dropout("drop_rate", drop_rate)
+
+    def macs(self, shape: tuple[int, ...]) -> int:
+        """Multiply-adds of the two products of channels with channels; those of the layers are their own."""
+        return 2 * shape[0] * shape[1] * self.head_dim * shape[2]
+
+    def unit(self, x: Tensor) -> Tensor:
+        """Scales the values of each channel to the length 1 over the tokens, in float32."""
+        wide = ops.cast(x, ms.float32)  # a half cannot hold the sum of the squares of many tokens
+        return wide / ops.sqrt(ops.maximum((wide * wide).sum(-1, keepdims=True), 1e-12))
+
+    def construct(self, x: Tensor) -> Tensor:
+        _, length, dim = x.shape
+        qkv = self.qkv(x).reshape((-1, length, 3, self.num_heads, self.head_dim))
+        qkv = ops.transpose(qkv, (2, 0, 3, 4, 1))
+        query, key, value = self.unit(qkv[0]), self.unit(qkv[1]), qkv[2]
+        weights = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2))) * self.temperature
+        weights = ops.cast(self.softmax(weights), value.dtype)
+        x = ops.transpose(ops.matmul(self.attn_drop(weights), value), (0, 3, 1, 2))
+        return self.proj_drop(self.proj(x.reshape((-1, length, dim))))

@@ -1,0 +1,49 @@
+"""Positions that are computed, not learned."""
+
+import math
+
+import numpy as np
+from mindspore import Tensor, nn, ops
+from mindspore.ops.primitive import constexpr
+
+from .conv import conv2d
+from .dense import TRUNC_NORMAL
+
+_TEMPERATURE = 10000.0
+
+
+def _waves(positions: np.ndarray, count: int) -> np.ndarray:
+    """Returns sine and cosine of positions (L,) in turn, at frequencies that fall by pairs: (L, count)."""
+    channels = np.arange(count)
+    angles = positions[:, None] / _TEMPERATURE ** (2 * (channels // 2) / count)
+    return np.where(channels % 2, np.cos(angles), np.sin(angles))
+
+
+@constexpr
+def _fourier_planes(count: int, height: int, width: int) -> Tensor:
+    """Returns the waves of each pixel's row, then those of its column: (1, 2 * count, height, width)."""
+    rows, columns = (_waves(2 * math.pi * np.arange(1, side + 1) / (side + 1e-6), count) for side in (height, width))
+    table = np.empty((1, 2 * count, height, width), np.float32)
+    table[0, :count] = rows.T[:, :, None]
+    table[0, count:] = columns.T[:, None, :]
+    return Tensor(table)
+
+
+class FourierPositions(nn.Cell):
+    """Adds sines and cosines of each pixel's place, which a 1x1 convolution fits to the channels (arXiv:2106.09681).
+
+    (N, H, W, C) to the same, for any H and W.
+
+    Args:
+        dim: Channels.
+        count: Waves for each of the two sides.
+    """
+
+    def __init__(self, dim: int, count: int = 32) -> None:
+        super().__init__()
+        self.count = count
+        self.token_projection = conv2d(2 * count, dim, 1, bias=True, weight_init=TRUNC_NORMAL)
+
+    def construct(self, x: Tensor) -> Tensor:
+        table = ops.cast(_fourier_planes(self.count, x.shape[1], x.shape[2]), x.dtype)
+        return x + ops.transpose(self.token_projection(table), (0, 2, 3, 1))
