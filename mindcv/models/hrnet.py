@@ -1,11 +1,13 @@
 """HRNet: Deep High-Resolution Representation Learning for Visual Recognition, arXiv:1908.07919.
 
-Reference implementations: MindCV (parameter names) and timm, which are the same networks.
+Reference implementations: MindCV (parameter names) and timm. MindCV rounds to float16 what it enlarges in an exchange
+of branches; timm does not.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
@@ -63,12 +65,18 @@ class HRModule(nn.Cell):
         block: Kind of the blocks.
         depths: Blocks of each branch.
         channels: Channels of each branch, before the block's expansion.
+        upsample_dtype: As in `HRNet`.
     """
 
     def __init__(
-        self, block: type[BasicBlock] | type[Bottleneck], depths: Sequence[int], channels: Sequence[int]
+        self,
+        block: type[BasicBlock] | type[Bottleneck],
+        depths: Sequence[int],
+        channels: Sequence[int],
+        upsample_dtype: str,
     ) -> None:
         super().__init__()
+        self.rounds = upsample_dtype == "float16"
         widths = [width * block.expansion for width in channels]
         self.count = len(widths)
         self.branches = nn.CellList([_layer(block, *facts) for facts in zip(widths, channels, depths, strict=True)])
@@ -89,6 +97,8 @@ class HRModule(nn.Cell):
                     total = total + self.fuse_layers[i][j](inputs[j])
                 elif j > i:
                     small = self.fuse_layers[i][j](inputs[j])
+                    if self.rounds:
+                        small = small.astype(ms.float16).astype(total.dtype)
                     total = total + ops.ResizeNearestNeighbor(inputs[i].shape[2:])(small)
             out.append(self.relu(total))
         return tuple(out)
@@ -114,12 +124,16 @@ class HRNet(ImageClassifier):
         num_classes: Number of classes; 0 leaves the head out.
         in_channels: Channels of the image.
         drop_rate: Dropout before the classifier.
+        upsample_dtype: "float16" rounds what is enlarged in an exchange of branches, as MindCV does; "float32" does
+            not, which is timm's network.
 
     Raises:
-        ValueError: Another block, or a rate or a number of classes that cannot be.
+        ValueError: Another block or dtype, or a rate or a number of classes that cannot be.
     """
 
     reads_image = ("conv1",)
+    torch_arguments = {"upsample_dtype": "float32"}
+    file_arguments = ("upsample_dtype",)
     torch_names = NameTable(("**.downsample.**", "**.down_sample.**"), ("downsamp_modules.**", "downsample_modules.**"))
 
     def __init__(
@@ -129,8 +143,12 @@ class HRNet(ImageClassifier):
         in_channels: int = 3,
         *,
         drop_rate: float = 0.0,
+        upsample_dtype: str = "float16",
     ) -> None:
         super().__init__()
+        if upsample_dtype not in ("float16", "float32"):
+            raise ValueError(f"upsample_dtype is {upsample_dtype!r}; give 'float16' (MindCV's) or 'float32' (timm's)")
+        self.upsample_dtype = upsample_dtype
         for name, cfg in stage_cfg.items():
             if cfg["block"] not in _BLOCKS:
                 raise ValueError(f"stage_cfg: the block of {name} is {cfg['block']!r}; give 'BASIC' or 'BOTTLENECK'")
@@ -147,7 +165,8 @@ class HRNet(ImageClassifier):
             block = _BLOCKS[cfg["block"]]
             old, widths = widths, [width * block.expansion for width in cfg["num_channels"]]
             transition = _transition(old, widths)
-            modules = [HRModule(block, cfg["num_blocks"], cfg["num_channels"]) for _ in range(cfg["num_modules"])]
+            facts = (block, cfg["num_blocks"], cfg["num_channels"], upsample_dtype)
+            modules = [HRModule(*facts) for _ in range(cfg["num_modules"])]
             setattr(self, f"transition{stage - 1}", transition)
             setattr(self, f"stage{stage}", nn.SequentialCell(modules))
             blocks += [(*transition, modules[0]), *modules[1:]]

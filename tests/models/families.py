@@ -21,7 +21,6 @@ class Row:
         fuses: Whether blocks have a `fused` form.
         lost_pixels: What a map may lack of the image's side over its reduction, rounded up (unpadded convolutions).
         folded: Trainable values of timm's network that others take in here (biases in front of a BatchNorm).
-        unproven: MindCV's goldens that are not reached, and what is known of it.
     """
 
     small: dict[str, Any]
@@ -33,7 +32,6 @@ class Row:
     fuses: bool = False
     lost_pixels: int = 0
     folded: int = 0
-    unproven: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 _RESIDUAL = {"channels": (32, 32, 64, 64), "layers": (1, 2, 1, 1)}
@@ -95,9 +93,8 @@ FAMILIES = {
     "hrnet": Row(
         small={"stage_cfg": _HRNET},
         kinds=("hrnet_w32",),
-        timm={"hrnet_w32": ("hrnet_w32", {})},
+        timm={"hrnet_w32": ("hrnet_w32", {"upsample_dtype": "float32"})},
         folded=3840,
-        unproven={"hrnet_w32": "MindCV's golden is 190 times smaller; equal to timm's network, the cause is not known"},
     ),
     "mae": Row(
         small={"image_size": 64, "patch_size": 16, "embed_dim": 48, "depth": 3, "num_heads": 3},

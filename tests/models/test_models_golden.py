@@ -21,15 +21,11 @@ MINDCV = sorted(path.stem for path in (GOLDEN / "mindcv").glob("*.json") if is_m
 # timm's name: our name, and the arguments that its files give our network
 TIMM = {name: ours for row in FAMILIES.values() for name, ours in row.timm.items()}
 TORCHVISION = {name: ours for row in FAMILIES.values() for name, ours in row.torchvision.items()}
-UNPROVEN = {name: reason for row in FAMILIES.values() for name, reason in row.unproven.items()}
 
 
-def _params(names, fast: set[str], unproven: dict[str, str] | None = None) -> list:
+def _params(names, fast: set[str]) -> list:
     """The goldens of small networks are in the fast set, one for each family and reference."""
-    marks = {name: [pytest.mark.xfail(strict=True, reason=reason)] for name, reason in (unproven or {}).items()}
-    return [
-        pytest.param(name, marks=[*marks.get(name, []), *([] if name in fast else [pytest.mark.zoo])]) for name in names
-    ]
+    return [pytest.param(name, marks=[] if name in fast else [pytest.mark.zoo]) for name in names]
 
 
 def _size(source: str, name: str) -> int:
@@ -71,7 +67,7 @@ def _assert_it_can_fail(model, golden: dict) -> None:
         _assert_logits(_logits(model, golden), golden)
 
 
-@pytest.mark.parametrize("name", _params(MINDCV, _smallest("mindcv", MINDCV), UNPROVEN))
+@pytest.mark.parametrize("name", _params(MINDCV, _smallest("mindcv", MINDCV)))
 def test_mindcv_checkpoint(name: str, tmp_path: Path):
     golden = _read("mindcv", name)
     arrays = golden_arrays(golden)

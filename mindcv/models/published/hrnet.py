@@ -5,7 +5,13 @@ from functools import partial
 from .._pretrained import MINDCV, MINDCV_910V2, published, timm_hub
 
 _mindcv = partial(published, source="MindCV", licence="Apache-2.0")
-_authors = partial(timm_hub, source="timm, from the authors", licence="MIT", interpolation="bilinear")
+_authors = partial(
+    timm_hub,
+    source="timm, from the authors",
+    licence="MIT",
+    interpolation="bilinear",
+    model_args={"upsample_dtype": "float32"},
+)
 
 WEIGHTS = {
     "hrnet_w32.mindcv_in1k": _mindcv(f"{MINDCV}/hrnet/hrnet_w32-cc4fbd91.ckpt", 80.64, top5=95.44),
