@@ -54,6 +54,8 @@ FAMILIES = (
     "resnet",
     "resnetv2",
     "senet",
+    "shufflenetv1",
+    "shufflenetv2",
     "sknet",
     "squeezenet",
     "vgg",

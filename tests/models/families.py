@@ -182,6 +182,17 @@ FAMILIES = {
             "legacy_seresnext50_32x4d": ("seresnext50_32x4d", _SAME),
         },
     ),
+    "shufflenetv1": Row(small={"depths": (1, 2, 1)}, kinds=("shufflenet_v1_g3_05",)),
+    "shufflenetv2": Row(
+        small={"depths": (1, 3, 1)},
+        kinds=("shufflenet_v2_x0_5",),
+        torchvision={
+            "shufflenet_v2_x0_5": (
+                "shufflenet_v2_x0_5",
+                {"layout": "torchvision", "head_bias": True, "stem_pool_pad": "both"},
+            )
+        },
+    ),
     "sknet": Row(
         small=_RESIDUAL,
         kinds=("skresnet18", "skresnext50_32x4d", "skresnet50"),

@@ -14,6 +14,7 @@ from .pooling import GlobalAvgPooling, StemMaxPool, TokenPooling, head_pooling, 
 from .positions import FourierPositions
 from .reparameterise import fold, merge_branches
 from .scale import GlobalResponseNorm, LayerScale
+from .shuffle import channel_shuffle
 from .squeeze_excite import SqueezeExcite, SqueezeExciteDense
 from .stages import MakeBlock, MapSequence, residual_stages
 from .width import make_divisible
@@ -47,6 +48,7 @@ __all__ = [
     "activation",
     "as_pair",
     "batch_norm2d",
+    "channel_shuffle",
     "check_num_classes",
     "check_rate",
     "classifier_head",
