@@ -194,7 +194,16 @@ def create_model(
         source = checkpoint_path or location
         arrays = _read(source, None, bool(location), ema)
         tagged = {"pretrained_cfg": cfg} if split_tag(model_name)[1] else {}
-        model = create_fn(pretrained=is_registered, **tagged, **given)
+        given |= {"pretrained": is_registered, **tagged}
+        model = create_fn(**given)
+        if features_only and not getattr(model, "feature_info", None) and _takes(create_fn, "features_only"):
+            # MindCV's way for a network that is no chain (its HRNet): the function has another class for the maps.
+            wanted = {"features_only": True, "out_indices": out_indices}
+            model = create_fn(**given, **{key: value for key, value in wanted.items() if value is not None})
+    if isinstance(model, FeatureExtractWrapper):
+        features_only = False  # it is one already, and has no use for a file's entries behind the last map
+        there = {parameter.name for parameter in model.get_parameters()}
+        arrays = {name: array for name, array in arrays.items() if name in there}
     if source:
         has_other_names = bool(location) and class_names is not None and _has_other_names(location, class_names)
         set_weights(
@@ -442,18 +451,22 @@ def _with_image_size(cfg: PretrainedCfg, given: Mapping[str, Any]) -> Pretrained
     return dataclasses.replace(cfg, input_size=(cfg.input_size[0], height, width))
 
 
+def _takes(function: Callable[..., Any], argument: str) -> bool:
+    """Whether a constructor or an entry point has an argument, by name or among any others."""
+    parameters = _parameters(function)
+    return argument in parameters or any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+
+
 def check_arguments(network: Callable[..., nn.Cell], arguments: Mapping[str, Any]) -> None:
     """Checks that a network has the arguments.
 
     Raises:
         ValueError: It has not; the message has the closest and all that there are.
     """
-    parameters = _parameters(network.__init__ if inspect.isclass(network) else network)
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return
-    known = [name for name in parameters if name != "self"]
+    function = network.__init__ if inspect.isclass(network) else network
+    known = [name for name in _parameters(function) if name != "self"]
     for name in arguments:
-        if name not in known:
+        if not _takes(function, name):
             hint = suggest(name, known) or "."
             raise ValueError(f"{network.__name__} has no argument {name!r}{hint} It has: {', '.join(known)}")
 

@@ -14,7 +14,7 @@ class FeatureExtractWrapper(nn.Cell):
     What lies behind the last wanted map is left out, and parameters keep the names that they have in the network. A
     network of the library says by `forward_stages` what its maps are. For another one with `feature_info`, the
     outermost cells are run in the order of their declaration; where it has `flatten_sequential`, the cells inside its
-    outermost `nn.SequentialCell`s too, under names such as `features.3`.
+    outermost `nn.SequentialCell`s too, under names such as `features.3`; one with `is_rewritten` returns its maps.
 
     Args:
         net: The network; cells are taken out of it.
@@ -40,8 +40,11 @@ class FeatureExtractWrapper(nn.Cell):
         self.feature_info: list[dict[str, Any]] = [dict(infos[index]) for index in self.indices]
         self.default_cfg = getattr(net, "default_cfg", None)
         self.has_stages = isinstance(net, ImageClassifier)
+        self.is_rewritten = not self.has_stages and getattr(net, "is_rewritten", False)
         if isinstance(net, ImageClassifier):
             net.keep_maps(self.indices)
+            self.net = net
+        elif self.is_rewritten:
             self.net = net
         else:
             self._chain(net, [infos[index]["name"] for index in range(max(self.indices) + 1)])
@@ -74,6 +77,11 @@ class FeatureExtractWrapper(nn.Cell):
             maps = self.net.forward_stages(x)
             for index in self.indices:
                 features.append(self.net.as_map(maps[index], index))
+            return features
+        if self.is_rewritten:
+            maps = self.net(x)
+            for index in self.indices:
+                features.append(maps[index])
             return features
         outputs = []
         for block in self.blocks:

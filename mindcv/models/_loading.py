@@ -119,7 +119,8 @@ def set_weights(
     if adapt:
         stem = next((p for p in model.get_parameters() if p.name in _weight_names(model, cfg, "first_conv")), None)
         in_channels = stem.shape[1] if stem is not None else 3
-        arrays, may_miss = _adapt(model, arrays, cfg, model.num_classes, in_channels, has_other_names)
+        num_classes = getattr(model, "num_classes", cfg.num_classes)  # a network of the user's need not say it
+        arrays, may_miss = _adapt(model, arrays, cfg, num_classes, in_channels, has_other_names)
     return load_arrays(model, arrays, source, may_miss, strict=strict)
 
 

@@ -42,7 +42,7 @@ def test_without_a_recipe(config, mode, dataset):
 
 
 def test_with_a_recipe(config):
-    recipe = ROOT / "configs/resnet/resnet18_ascend.yaml"
+    recipe = ROOT / "configs/resnet/resnet18_cpu.yaml"
     args = config.parse_args([f"--config={recipe}", "--mode=1", "--dataset=mnist"])
     assert (args.mode, args.dataset) == (1, "mnist")
     assert args.model == yaml.safe_load(recipe.read_text())["model"]
@@ -125,7 +125,7 @@ def test_a_near_miss_is_told(config, caplog):
     assert "did you mean 'label_smoothing'?" in caplog.text
 
 
-WORDS = ["-c", "resnet/resnet18_ascend.yaml", "--epoch_size", "5", "--loss_scale_type", "dynamic"]
+WORDS = ["-c", "resnet/resnet18_cpu.yaml", "--epoch_size", "5", "--loss_scale_type", "dynamic"]
 
 
 def test_the_run_gets_a_frozen_config(config):
