@@ -62,6 +62,7 @@ FAMILIES = (
     "visformer",
     "vit",
     "xception",
+    "xcit",
 )
 
 __all__ = [

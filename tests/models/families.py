@@ -234,6 +234,11 @@ FAMILIES = {
         side=79,
         lost_pixels=3,
     ),
+    "xcit": Row(
+        small={"embed_dim": 32, "depth": 2, "cls_attn_layers": 1},
+        kinds=("xcit_tiny_12_p16_224",),
+        timm={"xcit_tiny_12_p16_224": ("xcit_tiny_12_p16_224", {"act": "gelu", "qk_norm": True})},
+    ),
 }
 # Families whose graphs are compiled in the fast set too; those of all others in the set `zoo`.
 COMPILED = ("resnet", "senet", "vit", "mobilenetv3")

@@ -204,15 +204,19 @@ class CrossCovarianceAttention(nn.Cell):
         num_heads: Number of heads; divides `dim`.
         attn_drop_rate: Dropout of the attention's weights.
         drop_rate: Dropout behind the projection.
+        qk_norm: Whether each channel's queries and keys are scaled to the length 1 over the tokens.
 
     Raises:
         ValueError: `num_heads` does not divide `dim`.
     """
 
-    def __init__(self, dim: int, num_heads: int, attn_drop_rate: float = 0.0, drop_rate: float = 0.0) -> None:
+    def __init__(
+        self, dim: int, num_heads: int, attn_drop_rate: float = 0.0, drop_rate: float = 0.0, qk_norm: bool = True
+    ) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.head_dim = head_size(dim, num_heads)
+        self.qk_norm = qk_norm
         self.temperature = Parameter(initializer("ones", (num_heads, 1, 1)))
         self.qkv = dense(dim, 3 * dim, weight_init=TRUNC_NORMAL)
         self.softmax = nn.Softmax(axis=-1)
@@ -224,16 +228,18 @@ class CrossCovarianceAttention(nn.Cell):
         """Multiply-adds of the two products of channels with channels; those of the layers are their own."""
         return 2 * shape[0] * shape[1] * self.head_dim * shape[2]
 
-    def unit(self, x: Tensor) -> Tensor:
-        """Scales the values of each channel to the length 1 over the tokens, in float32."""
+    def scaled(self, x: Tensor) -> Tensor:
+        """Scales each channel to the length 1 over the tokens where it is to: (N, heads, D / heads, L) in float32."""
         wide = ops.cast(x, ms.float32)  # a half cannot hold the sum of the squares of many tokens
+        if not self.qk_norm:
+            return wide
         return wide / ops.sqrt(ops.maximum((wide * wide).sum(-1, keepdims=True), 1e-12))
 
     def construct(self, x: Tensor) -> Tensor:
         _, length, dim = x.shape
         qkv = self.qkv(x).reshape((-1, length, 3, self.num_heads, self.head_dim))
         qkv = ops.transpose(qkv, (2, 0, 3, 4, 1))
-        query, key, value = self.unit(qkv[0]), self.unit(qkv[1]), qkv[2]
+        query, key, value = self.scaled(qkv[0]), self.scaled(qkv[1]), qkv[2]
         weights = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2))) * self.temperature
         weights = ops.cast(self.softmax(weights), value.dtype)
         x = ops.transpose(ops.matmul(self.attn_drop(weights), value), (0, 3, 1, 2))
