@@ -58,6 +58,7 @@ FAMILIES = (
     "shufflenetv2",
     "sknet",
     "squeezenet",
+    "swintransformer",
     "vgg",
     "visformer",
     "vit",

@@ -27,7 +27,9 @@ from .layers import (
     dropout,
     head_size,
     layer_norm,
+    merge_heads,
     repeat_token,
+    split_heads,
     tokens,
 )
 from .published.cait import WEIGHTS
@@ -108,15 +110,10 @@ class ClassAttention(nn.Cell):
         """Multiply-adds of the two products of the class token with all tokens."""
         return 2 * shape[0] * shape[1] * shape[2]
 
-    def heads(self, x: Tensor) -> Tensor:
-        """Splits tokens into heads: (N, L, D) to (N, heads, L, D / heads)."""
-        return ops.transpose(x.reshape((-1, x.shape[1], self.num_heads, self.head_dim)), (0, 2, 1, 3))
-
     def construct(self, x: Tensor) -> Tensor:
-        query, key, value = self.heads(self.q(x[:, :1])), self.heads(self.k(x)), self.heads(self.v(x))
+        query, key = split_heads(self.q(x[:, :1]), self.num_heads), split_heads(self.k(x), self.num_heads)
         weights = self.softmax(ops.matmul(query * self.scale, ops.transpose(key, (0, 1, 3, 2))))
-        token = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
-        return self.proj(token.reshape((-1, 1, x.shape[2])))
+        return self.proj(merge_heads(ops.matmul(weights, split_heads(self.v(x), self.num_heads))))
 
 
 class Block(nn.Cell):

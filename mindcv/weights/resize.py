@@ -1,11 +1,12 @@
-"""Tables of a file that depend on the image's size, fitted to another size: position embeddings.
+"""Tables of a file that depend on the image's size, fitted to another size: position embeddings, biases of distances.
 
-Bicubic with antialiasing, which is what timm does (`torch.nn.functional.interpolate(..., antialias=True)`); Pillow's
-resampling of float images is the same filter.
+Embeddings by bicubic interpolation with antialiasing, which is what timm does
+(`torch.nn.functional.interpolate(..., antialias=True)`); Pillow's resampling of float images is the same filter.
 """
 
 import dataclasses
 import math
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -60,6 +61,47 @@ class Planes:
         if array.ndim != 4 or len(shape) != 4 or array.shape[:2] != tuple(shape[:2]):
             raise ValueError(f"{array.shape} and {shape} are not position embeddings of one size of token")
         return resize_planes(array[0], (shape[2], shape[3]))[None].astype(array.dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class Distances:
+    """A bias for each distance in a window, and head: ((2 * rows - 1) * (2 * columns - 1), heads), row by row.
+
+    The old distances are stretched over the new ones by a geometric series, so that the near ones stay almost what they
+    are, and values in between are linear: timm's `resize_rel_pos_bias_table`.
+    """
+
+    def __call__(self, array: np.ndarray, shape: tuple[int, ...], grid: Grid | None) -> np.ndarray:
+        if array.ndim != 2 or len(shape) != 2 or array.shape[1] != shape[1]:
+            raise ValueError(f"{array.shape} and {shape} are not biases of distances of one number of heads")
+        old = _square(array.shape[0])
+        new = grid or _square(shape[0])
+        if new[0] * new[1] != shape[0]:
+            raise ValueError(f"{shape[0]} distances are not those of a grid of {new[0]}x{new[1]}")
+        table = array.astype(np.float32).reshape(*old, -1)
+        for axis in range(2):
+            places = _stretched(old[axis], new[axis])
+            wanted = np.arange(new[axis]) - new[axis] // 2
+            table = np.apply_along_axis(partial(_between, wanted, places), axis, table)
+        return table.reshape(shape).astype(array.dtype)
+
+
+def _stretched(old: int, new: int) -> np.ndarray:
+    """Returns where old distances, from 0 to both sides, lie among new ones: 0, 1, 1 + q, 1 + q + q^2 ..."""
+    low, high = 1.01, 1.5
+    ratio = low
+    while high - low > 1e-6:
+        ratio = (low + high) / 2
+        if (1 - ratio ** (old // 2)) / (1 - ratio) > new // 2:
+            high = ratio
+        else:
+            low = ratio
+    places = np.cumsum(ratio ** np.arange(old // 2))
+    return np.concatenate([-places[::-1], [0.0], places])
+
+
+def _between(wanted: np.ndarray, places: np.ndarray, values: np.ndarray) -> np.ndarray:
+    return np.interp(wanted, places, values)
 
 
 def resize_planes(planes: np.ndarray, size: Grid) -> np.ndarray:

@@ -205,6 +205,18 @@ FAMILIES = {
         },
     ),
     "squeezenet": Row(small={}, kinds=("squeezenet1_1", "squeezenet1_0"), side=65, lost_pixels=3),
+    "swintransformer": Row(
+        small={
+            "image_size": 64,
+            "embed_dim": 12,
+            "depths": (2, 1, 2, 1),
+            "num_heads": (1, 2, 3, 4),
+            "window_size": 6,
+        },
+        kinds=("swin_tiny",),
+        timm={"swin_tiny_patch4_window7_224": ("swin_tiny", {"act": "gelu", "merge_norm_eps": 1e-5})},
+        torchvision={"swin_t": ("swin_tiny", {"act": "gelu", "merge_norm_eps": 1e-5})},
+    ),
     "vgg": Row(
         small={"layers": (1, 1, 1, 1, 1), "channels": (16, 16, 32, 32, 32), "hidden_channels": 64, "image_size": 64},
         kinds=("vgg11",),

@@ -86,7 +86,9 @@ def test_timm_checkpoint(name: str, tmp_path: Path):
     _check_torch_checkpoint(_read("timm", name), *TIMM[name], tmp_path)
 
 
-@pytest.mark.parametrize("name", TORCHVISION)
+@pytest.mark.parametrize(
+    "name", _params(TORCHVISION, {name for name in TORCHVISION if _size("torchvision", name) < 10_000_000})
+)
 def test_torchvision_checkpoint(name: str, tmp_path: Path):
     _check_torch_checkpoint(_read("torchvision", name), *TORCHVISION[name], tmp_path)
 

@@ -1,7 +1,15 @@
 """Cells that the model families share, one noun per file."""
 
 from .activation import Swish, activation
-from .attention import Attention, CrossCovarianceAttention, ReducedAttention, SplitAttention, head_size
+from .attention import (
+    Attention,
+    CrossCovarianceAttention,
+    ReducedAttention,
+    SplitAttention,
+    head_size,
+    merge_heads,
+    split_heads,
+)
 from .conv import HE_NORMAL, conv2d, conv_norm, deep_stem
 from .convnext_block import ConvNeXtBlock
 from .dense import HE_UNIFORM, TRUNC_NORMAL, check_num_classes, classifier_head, dense
@@ -18,6 +26,7 @@ from .shuffle import channel_shuffle
 from .squeeze_excite import SqueezeExcite, SqueezeExciteDense
 from .stages import MakeBlock, MapSequence, residual_stages
 from .width import make_divisible
+from .windows import ShiftedWindows, WindowAttention, relative_index
 
 __all__ = [
     "HE_NORMAL",
@@ -39,12 +48,14 @@ __all__ = [
     "Mlp",
     "PatchEmbed",
     "ReducedAttention",
+    "ShiftedWindows",
     "SplitAttention",
     "SqueezeExcite",
     "SqueezeExciteDense",
     "StemMaxPool",
     "Swish",
     "TokenPooling",
+    "WindowAttention",
     "activation",
     "as_pair",
     "batch_norm2d",
@@ -66,10 +77,13 @@ __all__ = [
     "make_divisible",
     "mean_pool3x3",
     "merge_branches",
+    "merge_heads",
     "planes",
     "prepend_token",
+    "relative_index",
     "repeat_token",
     "require_image_size",
     "residual_stages",
+    "split_heads",
     "tokens",
 ]

@@ -21,6 +21,18 @@ def head_size(dim: int, num_heads: int) -> int:
     return dim // num_heads
 
 
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    """Splits tokens into heads: (N, L, D) to (N, heads, L, D / heads)."""
+    _, length, dim = x.shape
+    return ops.transpose(x.reshape((-1, length, num_heads, dim // num_heads)), (0, 2, 1, 3))
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    """Puts the heads of tokens side by side; inverts `split_heads`."""
+    _, num_heads, length, dim = x.shape
+    return ops.transpose(x, (0, 2, 1, 3)).reshape((-1, length, num_heads * dim))
+
+
 class Attention(nn.Cell):
     """Multi-head self-attention with one layer for queries, keys and values: (N, L, D) to the same.
 
@@ -62,13 +74,12 @@ class Attention(nn.Cell):
         return 2 * shape[0] * shape[1] * shape[1] * shape[2]
 
     def construct(self, x: Tensor) -> Tensor:
-        _, length, dim = x.shape
+        length = x.shape[1]
         qkv = self.qkv(x).reshape((-1, length, 3, self.num_heads, self.head_dim))
         qkv = ops.transpose(qkv, (2, 0, 3, 1, 4))
         query, key, value = qkv[0], qkv[1], qkv[2]
         weights = self.softmax(ops.matmul(query * self.scale, ops.transpose(key, (0, 1, 3, 2))))
-        x = ops.matmul(self.attn_drop(weights), value)
-        return self.proj_drop(self.proj(ops.transpose(x, (0, 2, 1, 3)).reshape((-1, length, dim))))
+        return self.proj_drop(self.proj(merge_heads(ops.matmul(self.attn_drop(weights), value))))
 
 
 class SplitAttention(nn.Cell):
@@ -113,10 +124,6 @@ class SplitAttention(nn.Cell):
         """Multiply-adds of the two products of tokens with tokens; those of the layers are their own."""
         return 2 * shape[0] * shape[1] * shape[1] * shape[2]
 
-    def heads(self, x: Tensor) -> Tensor:
-        """Splits tokens into heads: (N, L, D) to (N, heads, L, D / heads)."""
-        return ops.transpose(x.reshape((-1, x.shape[1], self.num_heads, self.head_dim)), (0, 2, 1, 3))
-
     def similarity(self, query: Tensor, key: Tensor) -> Tensor:
         """Returns the softmax of the products of queries and keys, (N, heads, L, L)."""
         return self.softmax(ops.matmul(query * self.scale, ops.transpose(key, (0, 1, 3, 2))))
@@ -126,10 +133,9 @@ class SplitAttention(nn.Cell):
         return self.similarity(query, key)
 
     def construct(self, x: Tensor) -> Tensor:
-        _, length, dim = x.shape
-        query, key, value = self.heads(self.q(x)), self.heads(self.k(x)), self.heads(self.v(x))
-        x = ops.matmul(self.attn_drop(self.scores(query, key)), value)
-        return self.proj_drop(self.proj(ops.transpose(x, (0, 2, 1, 3)).reshape((-1, length, dim))))
+        query, key = split_heads(self.q(x), self.num_heads), split_heads(self.k(x), self.num_heads)
+        value = split_heads(self.v(x), self.num_heads)
+        return self.proj_drop(self.proj(merge_heads(ops.matmul(self.attn_drop(self.scores(query, key)), value))))
 
 
 class ReducedAttention(nn.Cell):

@@ -5,6 +5,7 @@ from mindspore.common.initializer import Initializer, initializer
 
 from .conv import conv2d
 from .dense import TRUNC_NORMAL
+from .norm import layer_norm
 
 
 def as_pair(size: int | tuple[int, int] | list[int]) -> tuple[int, int]:
@@ -58,6 +59,7 @@ class PatchEmbed(nn.Cell):
         embed_dim: Size of a token.
         weight_init: Initialiser of the weight.
         bias: Whether the projection has a bias.
+        norm_eps: Added to the variance in a norm behind the projection; None: there is no norm.
 
     Attributes:
         grid_size: Rows and columns of patches.
@@ -75,6 +77,7 @@ class PatchEmbed(nn.Cell):
         embed_dim: int,
         weight_init: str | Initializer = TRUNC_NORMAL,
         bias: bool = True,
+        norm_eps: float | None = None,
     ) -> None:
         super().__init__()
         height, width = as_pair(image_size)
@@ -85,7 +88,9 @@ class PatchEmbed(nn.Cell):
         self.embed_dim = embed_dim
         self.image_size = (height, width)
         self.proj = conv2d(in_channels, embed_dim, patch_size, patch_size, bias=bias, weight_init=weight_init)
+        self.norm = nn.Identity() if norm_eps is None else layer_norm(embed_dim, norm_eps)
 
     def construct(self, x: Tensor) -> Tensor:
         require_image_size(x, self.image_size)
-        return ops.transpose(self.proj(x).reshape((-1, self.embed_dim, self.num_patches)), (0, 2, 1))
+        x = self.proj(x).reshape((-1, self.embed_dim, self.num_patches))
+        return self.norm(ops.transpose(x, (0, 2, 1)))
