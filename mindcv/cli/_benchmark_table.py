@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mindcv.config import Config, find_recipe, load_recipe, read_config, recipe_folders
+from mindcv.config import Config, find_recipe, load_recipe, read_config, recipes_of_models
 from mindcv.report.pages import render_table
 from mindcv.utils.errors import RunError
 from mindcv.utils.fs import local_path
@@ -85,13 +85,12 @@ def _recipe_of(name: str, device: str) -> str:
     """
     if name.endswith((".yaml", ".yml")):
         return find_recipe(name)
-    written_for = "ascend" if device == "gpu" else device
-    known = {path.stem: path for folder in recipe_folders() for path in folder.rglob(f"*_{written_for}.yaml")}
-    recipe = f"{name}_{written_for}"
-    if recipe not in known:
-        models = [stem.removesuffix(f"_{written_for}") for stem in known]
-        raise ValueError(f"no packaged recipe of {name!r} for {device}{suggest(name, models) or '; give a YAML file'}")
-    return str(known[recipe])
+    known = recipes_of_models(device)
+    if device == "gpu":
+        known = {**recipes_of_models("ascend"), **known}
+    if name not in known:
+        raise ValueError(f"no packaged recipe of {name!r} for {device}{suggest(name, known) or '; give a YAML file'}")
+    return str(known[name])
 
 
 def _measure(recipe: str, args: argparse.Namespace) -> dict[str, Any]:

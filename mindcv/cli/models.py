@@ -3,18 +3,24 @@
 import argparse
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from mindcv.report.models import (
+    MODEL_COLUMNS,
+    SUFFIXES,
+    Row,
+    count_text,
+    model_row,
+    percent_text,
+    side_text,
+    size_facts,
+)
 from mindcv.utils.registry import suggest
 
 from ._imports import add_import_option
 
 HELP = "a table of the models, or with --pretrained of their published weights"
-
-Row = Mapping[str, Any]
-
-_SUFFIXES = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +47,7 @@ def _number(text: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)", text.strip().upper())
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no number; give one such as 25000000, 25M or 4.1G")
-    return float(match[1]) * _SUFFIXES[match[2]]
+    return float(match[1]) * SUFFIXES[match[2]]
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,22 +56,18 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: No model matches, or there is no such module.
     """
-    from mindcv.models import get_pretrained_cfg, list_models, list_sizes
+    from mindcv.models import get_pretrained_cfg, list_models
 
-    sizes = list_sizes()
     rows = []
     for name in list_models(args.filter, args.module, args.pretrained, args.exclude):
-        cfg = get_pretrained_cfg(name)
-        size = sizes.get(cfg.architecture)
-        facts = {"params": size and size.parameters, "macs": size and size.macs, "input": list(cfg.input_size[1:])}
         if args.pretrained:
-            row = {"name": name, "default": cfg is get_pretrained_cfg(cfg.architecture), **facts, "top1": cfg.top1}
+            cfg = get_pretrained_cfg(name)
+            is_default = cfg is get_pretrained_cfg(cfg.architecture)
+            row = {"name": name, "default": is_default, **size_facts(name), "top1": cfg.top1}
             row |= {"top5": cfg.top5, "crop": cfg.crop_pct, "interpolation": cfg.interpolation}
             row |= {"licence": cfg.licence, "source": cfg.source, "url": cfg.url}
         else:
-            tags = [tag.partition(".")[2] for tag in list_models(f"{name}.*", pretrained=True)]
-            best = max((get_pretrained_cfg(f"{name}.{tag}").top1 or 0.0 for tag in tags), default=None)
-            row = {"name": name, **facts, "top1": best, "weights": tags}
+            row = model_row(name)
         if _is_small(row["params"], args.max_params) and _is_small(row["macs"], args.max_macs):
             rows.append(row)
     if not rows:
@@ -78,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     elif args.names:
         print("\n".join(row["name"] for row in rows))
     else:
-        _print_table(rows, _WEIGHT_COLUMNS if args.pretrained else _MODEL_COLUMNS)
+        _print_table(rows, _WEIGHT_COLUMNS if args.pretrained else MODEL_COLUMNS)
     return 0
 
 
@@ -86,38 +88,13 @@ def _is_small(value: float | None, limit: float | None) -> bool:
     return limit is None or (value is not None and value <= limit)
 
 
-def _count(value: float | None) -> str:
-    """A count in the field's unit, with three digits."""
-    if value is None:
-        return "-"
-    unit = "G" if value >= 1e9 else "M"
-    scaled = value / _SUFFIXES[unit]
-    return f"{scaled:.{2 if scaled < 10 else 1}f}{unit}"
-
-
-def _size(value: Sequence[int]) -> str:
-    return f"{value[0]}" if value[0] == value[1] else f"{value[0]}x{value[1]}"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
-
-
 # Heading, key of the row, text of its value.
-_MODEL_COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
-    ("model", "name", str),
-    ("params", "params", _count),
-    ("MACs", "macs", _count),
-    ("input", "input", _size),
-    ("top-1", "top1", _percent),
-    ("weights", "weights", lambda tags: str(len(tags)) if tags else "-"),
-)
 _WEIGHT_COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("weights", "name", str),
     ("default", "default", lambda is_default: "yes" if is_default else ""),
-    ("top-1", "top1", _percent),
-    ("params", "params", _count),
-    ("input", "input", _size),
+    ("top-1", "top1", percent_text),
+    ("params", "params", count_text),
+    ("input", "input", side_text),
     ("crop", "crop", lambda share: f"{share:.3f}"),
     ("interpolation", "interpolation", str),
     ("licence", "licence", lambda text: text or "-"),

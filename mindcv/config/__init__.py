@@ -9,6 +9,7 @@ from .parse import (
     parse_args,
     read_config,
     recipe_folders,
+    recipes_of_models,
 )
 from .render import format_value, save_args, summary, to_yaml
 from .schema import Config
@@ -24,6 +25,7 @@ __all__ = [
     "parse_args",
     "read_config",
     "recipe_folders",
+    "recipes_of_models",
     "save_args",
     "summary",
     "to_yaml",

@@ -25,6 +25,7 @@ from .schema import KEYS, SECTIONS, Config, Key
 _logger = logging.getLogger(__name__)
 
 COMMAND_LINE = "command line"
+_DEVICES = ("ascend", "gpu", "cpu")
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -35,12 +36,27 @@ def recipe_folders() -> list[Path]:
     return [folder for folder in [*folders, _PACKAGE / "configs"] if folder.is_dir()]
 
 
+def recipes_of_models(device: str) -> dict[str, Path]:
+    """Returns the packaged recipes that are written for a device, by the name of their model.
+
+    Args:
+        device: `ascend`, `gpu` or `cpu`, the ending of their files' names.
+    """
+    found = {}
+    for folder in reversed(recipe_folders()):
+        for path in folder.rglob(f"*_{device}.yaml"):
+            line = re.search(r"^model: (\S+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+            if line:
+                found[line[1]] = path
+    return found
+
+
 def find_recipe(name: str) -> str:
     """Returns the path of a recipe.
 
     Args:
-        name: A path or address, or a name inside the packaged `configs`, such as `resnext/resnext50_32x4d_cpu.yaml`, or
-            `resnext50_32x4d_cpu` alone where only one has it.
+        name: A path or address, or a name inside the packaged `configs`, such as `resnet/resnet_50_ascend.yaml`, or
+            `resnet_50_ascend` alone where only one has it. `resnet50_ascend`, of model and device, names it too.
 
     Raises:
         ConfigError: There is none; the closest names are in the message.
@@ -57,30 +73,41 @@ def find_recipe(name: str) -> str:
         for path in folder.rglob("*_*.yaml")
     }
     stem = inside.removesuffix(".yaml")
-    named = [path for path in known if Path(path).stem == stem]
+    named = [path for path in known if Path(path).name == f"{stem}.yaml"]
     if len(named) == 1:
         return str(known[named[0]])
     if named:
         raise ConfigError([f"recipe {name!r} is not the name of one alone; give one of {', '.join(sorted(named))}"])
     if local_path(name).exists():
         return name  # a folder, which reading refuses
+    family, model, device = _parts_of_name(inside)
+    of_model = recipes_of_models(device).get(model) if device in _DEVICES else None
+    if of_model and family in ("", of_model.parent.name):
+        return str(of_model)
     raise ConfigError([f"recipe {name!r} does not exist; {_instead_of(inside, sorted(known))}"])
+
+
+def _parts_of_name(inside: str) -> tuple[str, str, str]:
+    """Takes `family/model_device.yaml` apart."""
+    family, _, file = inside.removesuffix(".yaml").rpartition("/")
+    model, _, device = file.rpartition("_")
+    return family, model, device
 
 
 def _instead_of(inside: str, known: list[str]) -> str:
     """Says what to use where there is no such recipe: a training has one, whatever devices it can run on."""
-    family, _, file = inside.removesuffix(".yaml").rpartition("/")
-    model, _, device = file.rpartition("_")
-    ending = "_cpu.yaml" if device == "cpu" else "_ascend.yaml"
-    written = {Path(path).name.removesuffix(ending): path for path in known if path.endswith(ending)}
-    for name, path in written.items() if device in ("ascend", "gpu", "cpu") else ():
-        if name.replace("_", "") == model.replace("_", ""):  # MindCV's resnet/resnet_50_ascend.yaml
-            return f"use {path}" + (" --device_target GPU" if device == "gpu" else "")
-    if device == "cpu":
-        for path in written.values():
+    family, model, device = _parts_of_name(inside)
+    if device in _DEVICES:
+        written_for = "cpu" if device == "cpu" else "ascend"
+        recipes = {name: f"{path.parent.name}/{path.name}" for name, path in recipes_of_models(written_for).items()}
+        recipes |= {Path(path).name.removesuffix(f"_{written_for}.yaml"): path for path in recipes.values()}
+        if model in recipes:
+            return f"use {recipes[model]}" + (" --device_target GPU" if device == "gpu" else "")
+        for path in recipes.values() if device == "cpu" else ():
             if path.startswith(f"{family}/"):
                 return f"use {path} --model {model}"
     by_stem = {Path(path).stem: path for path in known}
+    file = inside.removesuffix(".yaml").rpartition("/")[2]
     close = closest(inside, known, 3, cutoff=0.4) or [by_stem[stem] for stem in closest(file, by_stem, 3, cutoff=0.4)]
     if not close:
         return "give a path to a YAML file"
@@ -246,7 +273,7 @@ def read_config(args: Sequence[str]) -> Config:
     """Reads command-line words, and the recipe that they name, into a checked configuration.
 
     Args:
-        args: Such as `["-c", "resnet/resnet50_ascend.yaml", "--lr", "0.1"]`.
+        args: Such as `["-c", "resnet/resnet_50_ascend.yaml", "--lr", "0.1"]`.
 
     Raises:
         ConfigError: Something is wrong; the message has one line for each problem.

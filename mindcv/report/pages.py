@@ -3,7 +3,8 @@
 `configs/<family>/results.yaml` says what stands nowhere else: the family's title and paper, which models it has, who
 measured what (`sources`), and a row a measurement (`results`). A row about published weights names them
 (`weights: resnet50.mindcv_in1k`); their model, parameters, input size, top-1 and address come from the weights' own
-facts. Commands and tables stand in `configs/<family>/README.md` between markers, and a row a family in `README.md`.
+facts. Commands and tables stand in `configs/<family>/README.md` between markers, a row a family in `README.md`, all
+models in `docs/models.md`, and who published weights of which family in `docs/weights.md`.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from mindcv.report.models import MODEL_COLUMNS, model_row
 from mindcv.utils.fs import atomic_write
 from mindcv.utils.registry import unknown_name_message
 
@@ -135,7 +137,7 @@ def render_results(data: Mapping[str, Any]) -> str:
         measured_here = source["measured_here"]
         origin = f"Measured here, {publisher}" if measured_here else f"Published by {publisher}, not measured here"
         parts += [f"**{origin}**: {source['setup']}, {source['dataset']}.", render_table(rows)]
-    return "\n\n".join(parts)
+    return "\n\n".join(parts) or "Nobody has published a training of these models with this code or MindCV's."
 
 
 def render_table(rows: Sequence[dict[str, Any]], missing: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -160,40 +162,57 @@ def render_models(data: Mapping[str, Any], folder: Path) -> str:
     """Returns the table of a family's models; input and accuracy are those of a model's default weights."""
     from mindcv.models import get_pretrained_cfg, list_models
 
+    recipes_of: dict[str, list[str]] = {}
+    for recipe in _recipes(folder):
+        recipes_of.setdefault(_keys(recipe)["model"], []).append(recipe.name)
     rows = []
     for name in _models_of(data):
         cfg = get_pretrained_cfg(name)
-        recipes = [path.name for path in sorted(folder.glob(f"{name}_*.yaml")) if path.stem.rpartition("_")[0] == name]
         params = "-" if cfg.params_m is None else f"{cfg.params_m:.2f}"
         top1 = "-" if cfg.top1 is None else f"{cfg.top1:.2f}"
         tag = f"`{cfg.tag}`" if cfg.url else "-"
-        links = ", ".join(f"[{recipe.removeprefix(f'{name}_').removesuffix('.yaml')}]({recipe})" for recipe in recipes)
+        links = ", ".join(
+            f"[{recipe.removesuffix('.yaml').rpartition('_')[2]}]({recipe})" for recipe in recipes_of.get(name, ())
+        )
         count = len(list_models(f"{name}.*", pretrained=True))
         rows.append([f"`{name}`", params, _resolution(cfg), top1, tag, str(count), links or "-"])
     titles = ["model", "params(M)", "input", "acc@top1", "default weights", "sets of weights", "recipes"]
     return _table(titles, rows)
 
 
+def _recipes(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.yaml") if path.name != "results.yaml")
+
+
+def _keys(recipe: Path) -> dict[str, Any]:
+    return yaml.safe_load(recipe.read_text(encoding="utf-8"))
+
+
 def render_commands(data: Mapping[str, Any], folder: Path) -> str:
-    """Returns the commands: the family's CPU recipe, and the first recipe that a result names on 8 and on one card."""
+    """Returns the commands: the family's CPU recipe, and the first one with a result on 8 and on one card."""
     parts = []
     where = f"configs/{folder.name}"
-    for recipe in sorted(path.name for path in folder.glob("*_cpu.yaml")):
-        keys = yaml.safe_load((folder / recipe).read_text(encoding="utf-8"))
+    for recipe in sorted(folder.glob("*_cpu.yaml")):
+        keys = _keys(recipe)
         best = f"{keys['ckpt_save_dir']}/{keys['model']}_best.ckpt"
+        others = " (`--model` takes the other networks of the family)" if len(_models_of(data)) > 1 else ""
         parts.append(
-            "On any machine, with the handwritten digits that come with the package "
-            "(`--model` takes the other networks of the family):\n\n"
-            f"```shell\npython train.py -c {where}/{recipe}\n"
-            f"python validate.py -c {where}/{recipe} --ckpt_path {best}\n```"
+            f"On any machine, with the handwritten digits that come with the package{others}:\n\n"
+            f"```shell\npython train.py -c {where}/{recipe.name}\n"
+            f"python validate.py -c {where}/{recipe.name} --ckpt_path {best}\n```"
         )
-    named = [row["recipe"] for row in data["results"] if row.get("recipe", "").endswith("_ascend.yaml")]
-    if named:
-        recipe, imagenet = f"{where}/{named[0]}", "--data_dir /path/to/imagenet"
-        best = f"/path/to/{named[0].removesuffix('_ascend.yaml')}_best.ckpt"
+    first = [row["recipe"] for row in data["results"] if row.get("recipe", "").endswith("_ascend.yaml")]
+    if first := [*first, *sorted(path.name for path in folder.glob("*_ascend.yaml"))][:1]:
+        recipe, imagenet = f"{where}/{first[0]}", "--data_dir /path/to/imagenet"
+        best = f"/path/to/{_keys(folder / first[0])['model']}_best.ckpt"
+        on_gpus = "`--device_target GPU` runs the recipes\non GPUs, where none of them was trained."
+        if [*folder.glob("*_gpu.yaml")]:
+            on_gpus = (
+                "Recipes with `_gpu` in\ntheir names are MindCV's for GPUs; `--device_target GPU` runs others there."
+            )
         parts.append(
             "On ImageNet-1K. `--data_dir` names a folder with `train/<class>/*.JPEG` and `val/<class>/*.JPEG`; "
-            "`--device_target GPU` runs the recipes\non GPUs, where none of them was trained.\n\n"
+            f"{on_gpus}\n\n"
             "```shell\n# 8 cards\n"
             f"msrun --bind_core=True --worker_num 8 python train.py --config {recipe} {imagenet}\n\n"
             f"# one card\npython train.py --config {recipe} {imagenet} --distribute False\n\n"
@@ -215,6 +234,48 @@ def render_families(families: Mapping[Path, Mapping[str, Any]]) -> str:
         page = f"[configs/{folder.name}](configs/{folder.name}/README.md)"
         rows.append([f"[{data['title']}]({data['paper']})", str(len(sized)), small, large, page])
     return _table(["family", "models", "smallest (parameters)", "largest", "models, commands, results"], rows)
+
+
+def render_all_models(families: Mapping[Path, Mapping[str, Any]]) -> str:
+    """Returns what docs/models.md says: a heading and a table for each family, with what `mindcv models` prints."""
+    parts = []
+    for folder, data in families.items():
+        rows = [model_row(name) for name in _models_of(data)]
+        count = len(_recipes(folder))
+        parts += [
+            f"### {data['title']}",
+            f"[Paper]({data['paper']}). Page and {count} recipe{'s' * (count > 1)}: `configs/{folder.name}`.",
+            _table(
+                [title for title, _, _ in MODEL_COLUMNS],
+                [[f"`{row['name']}`", *(text(row[key]) for _, key, text in MODEL_COLUMNS[1:])] for row in rows],
+            ),
+        ]
+    return "\n\n".join(parts)
+
+
+def render_sources(families: Mapping[Path, Mapping[str, Any]]) -> str:
+    """Returns docs/weights.md's table: how many sets of weights of a family each publisher has, and their licences."""
+    from mindcv.models import get_pretrained_cfg, list_models
+
+    counts: dict[str, dict[str, int]] = {}
+    licences: dict[str, set[str]] = {}
+    for data in families.values():
+        of_family = counts.setdefault(data["title"], {})
+        for name in _models_of(data):
+            for weights in list_models(f"{name}.*", pretrained=True):
+                cfg = get_pretrained_cfg(weights)
+                publisher = cfg.source.partition(",")[0]  # "timm, from GluonCV"
+                of_family[publisher] = of_family.get(publisher, 0) + 1
+                licences.setdefault(data["title"], set()).add(cfg.licence or "none stated")
+    publishers = sorted({source for of_family in counts.values() for source in of_family})
+    return _table(
+        ["family", *publishers, "licences"],
+        [
+            [title, *(str(of_family.get(source, "-")) for source in publishers), ", ".join(sorted(licences[title]))]
+            for title, of_family in counts.items()
+            if of_family
+        ],
+    )
 
 
 def renewed(page: Path, parts: Mapping[str, str]) -> str:
@@ -261,7 +322,12 @@ def main(args: Sequence[str] | None = None) -> None:
         )
         for folder, data in families.items()
     }
-    pages[options.root / "README.md"] = renewed(options.root / "README.md", {"families": render_families(families)})
+    for page, part, render_page in (
+        ("README.md", "families", render_families),
+        ("docs/models.md", "all models", render_all_models),
+        ("docs/weights.md", "sources", render_sources),
+    ):
+        pages[options.root / page] = renewed(options.root / page, {part: render_page(families)})
     stale = [page for page, text in pages.items() if page.read_text(encoding="utf-8") != text]
     if options.check and stale:
         raise SystemExit(f"stale: {', '.join(map(str, stale))}; run: python -m mindcv.report.pages")

@@ -168,14 +168,17 @@ def test_table_errors_come_before_anything_is_measured(words, message, capsys, m
 
 
 @pytest.mark.no_mindspore
-@pytest.mark.parametrize(("device", "keys"), [("ascend", []), ("gpu", ["--device_target", "GPU"])])
-def test_a_models_name_means_its_packaged_recipe(device, keys, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("device", "keys", "resnet"),
+    [("ascend", [], "resnet_18_ascend"), ("gpu", ["--device_target", "GPU"], "resnet_18_gpu")],
+)
+def test_a_models_name_means_its_packaged_recipe(device, keys, resnet, monkeypatch, capsys):
     asked = []
     monkeypatch.setattr(_benchmark_table, "_measure", lambda recipe, args: asked.append((recipe, args.keys)) or FIGURES)
     assert main(["benchmark", "table", "-c", "resnet18", "seresnet18", "--device", device, "--json", "-"]) == 0
     assert [keys for _, keys in asked] == [keys] * 2
     assert [path.split("configs/")[1] for path, _ in asked] == [
-        "resnet/resnet18_ascend.yaml",
+        f"resnet/{resnet}.yaml",
         "senet/seresnet18_ascend.yaml",
     ]
     assert len(json.loads(capsys.readouterr().out)["results"]) == 2

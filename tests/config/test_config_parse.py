@@ -295,21 +295,27 @@ def test_recipe_inside_the_wheel(wheel, name):
 
 
 def test_a_recipe_that_is_not_there_is_answered_with_what_to_use(wheel):
-    for name in ("resnext50_32x4d_ascend.yaml", "resnext101_32x4d_ascend.yaml"):
-        wheel.with_name(name).touch()
+    for name in ("resnext50_32x4d", "resnext101_32x4d"):
+        wheel.with_name(f"{name}_ascend.yaml").write_text(f"model: {name}\n")
+    wheel.write_text("model: resnext50_32x4d\n")
     folder = wheel.parent.parent / "resnet"
     folder.mkdir()
-    for name in ("resnet18_cpu.yaml", "resnet50_ascend.yaml"):
-        (folder / name).touch()
+    (folder / "resnet18_cpu.yaml").write_text("model: resnet18\n")
+    (folder / "resnet_50_ascend.yaml").write_text("model: resnet50\n")
+    assert (
+        find_recipe("resnet50_ascend")
+        == find_recipe("resnet/resnet50_ascend.yaml")
+        == f"{folder}/resnet_50_ascend.yaml"
+    )
     for name, answer in {
         "configs/resnext/resnext50_32x4d_gpu.yaml": "use resnext/resnext50_32x4d_ascend.yaml --device_target GPU",
         "resnext/resnext101_32x4d_cpu.yaml": "use resnext/resnext50_32x4d_cpu.yaml --model resnext101_32x4d",
         "resnet/resnext50_32x4d_cpu.yaml": "use resnext/resnext50_32x4d_cpu.yaml",
-        "resnet50_gpu": "use resnet/resnet50_ascend.yaml --device_target GPU",
-        "configs/resnet/resnet_50_ascend.yaml": "use resnet/resnet50_ascend.yaml",
-        "resnet/resnet_50_gpu.yaml": "use resnet/resnet50_ascend.yaml --device_target GPU",
+        "resnet50_gpu": "use resnet/resnet_50_ascend.yaml --device_target GPU",
+        "resnext/resnet50_ascend.yaml": "use resnet/resnet_50_ascend.yaml",
+        "resnet/resnet_50_gpu.yaml": "use resnet/resnet_50_ascend.yaml --device_target GPU",
         "resnet/resnet34_ascend.yaml": (
-            "closest packaged recipes: resnet/resnet50_ascend.yaml, resnext/resnext50_32x4d_ascend.yaml, "
+            "closest packaged recipes: resnet/resnet_50_ascend.yaml, resnext/resnext50_32x4d_ascend.yaml, "
             "resnext/resnext101_32x4d_ascend.yaml; --model changes a recipe's model"
         ),
         "nothing.like.it": "give a path to a YAML file",

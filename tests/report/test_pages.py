@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mindcv.models import get_pretrained_cfg, list_models, model_entrypoint
+from mindcv.models import get_pretrained_cfg, list_models
 from mindcv.report import pages
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +47,9 @@ def family(tmp_path):
     (folder / "resnet18_cpu.yaml").write_text("model: resnet18\nckpt_save_dir: ./ckpt/r\n")
     (folder / "README.md").write_text(f"# Net\n{markers(*PARTS)}after\n")
     (tmp_path / "README.md").write_text(f"# All\n{markers('families')}the end\n")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "models.md").write_text(f"# Models\n{markers('all models')}")
+    (tmp_path / "docs" / "weights.md").write_text(f"# Weights\n{markers('sources')}")
     write(folder, DATA)
     return folder
 
@@ -69,11 +72,9 @@ def test_every_row_of_the_repository_has_a_source(path):
     assert {row["source"] for row in data["results"]} == set(data["sources"])
 
 
-def test_a_model_is_of_one_family():
-    """A family without a recipe has no page yet; where there is one, it has all of the family's models."""
+def test_every_model_is_of_one_family():
     names = [name for path in FAMILIES for name in list_models(pages.read_family(path)["models"])]
-    modules = {model_entrypoint(name).__module__.rpartition(".")[2] for name in names}
-    assert sorted(names) == sorted(name for module in modules for name in list_models(module=module))
+    assert sorted(names) == sorted(list_models()), "python -m mindcv.report.pages reads the families' results.yaml"
 
 
 def test_generated_parts(family):
@@ -101,12 +102,28 @@ def test_generated_parts(family):
     page = "[configs/net](configs/net/README.md)"
     row = f"| [Net](https://arxiv.org/abs/0000.00000) | 2 | `resnet18` (11.7 M) | `resnet50` (25.6 M) | {page} |"
     assert row in readme.splitlines()
+    best = max(get_pretrained_cfg(name).top1 or 0 for name in list_models("resnet18.*", pretrained=True))
+    lines = (family.parents[1] / "docs" / "models.md").read_text().splitlines()
+    assert "### Net" in lines
+    assert f"| `resnet18` | 11.7M | 1.81G | 224 | {best:.2f} | {count} |" in lines
+    sources = [
+        get_pretrained_cfg(name).source for net in (18, 50) for name in list_models(f"resnet{net}.*", pretrained=True)
+    ]
+    counts = [
+        sum(source.startswith(publisher) for source in sources) for publisher in ("MindCV", "timm", "torchvision")
+    ]
+    assert min(counts) > 1
+    lines = (family.parents[1] / "docs" / "weights.md").read_text().splitlines()
+    assert "| family | MindCV | timm | torchvision | licences |" in lines
+    assert "| Net | " + " | ".join(map(str, counts)) + " | Apache-2.0, BSD-3-Clause, CC-BY-NC-4.0 |" in lines
     run(family, "--check")
 
 
 def test_check_names_the_stale_pages_and_changes_nothing(family):
     before = (family / "README.md").read_text()
-    with pytest.raises(SystemExit, match=r"^stale: .*net/README.md, .*/README.md; run: python -m mindcv.report.pages$"):
+    with pytest.raises(
+        SystemExit, match=r"^stale: .*net/README.md, .*/README.md, .*; run: python -m mindcv.report.pages$"
+    ):
         run(family, "--check")
     assert (family / "README.md").read_text() == before
 

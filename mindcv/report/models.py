@@ -1,0 +1,56 @@
+"""What a table of models says of each: `mindcv models` and docs/models.md."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+Row = Mapping[str, Any]
+
+SUFFIXES = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9}
+
+
+def size_facts(name: str) -> dict[str, Any]:
+    """Returns parameters, multiply-adds and input size of a model or of a set of weights, None where not known."""
+    from mindcv.models import get_pretrained_cfg, list_sizes
+
+    cfg = get_pretrained_cfg(name)
+    size = list_sizes().get(cfg.architecture)
+    return {"params": size and size.parameters, "macs": size and size.macs, "input": list(cfg.input_size[1:])}
+
+
+def model_row(name: str) -> dict[str, Any]:
+    """Returns a model's line: size, the best top-1 of its published weights, and their tags."""
+    from mindcv.models import get_pretrained_cfg, list_models
+
+    tags = [tag.partition(".")[2] for tag in list_models(f"{name}.*", pretrained=True)]
+    best = max((get_pretrained_cfg(f"{name}.{tag}").top1 or 0.0 for tag in tags), default=None)
+    return {"name": name, **size_facts(name), "top1": best or None, "weights": tags}
+
+
+def count_text(value: float | None) -> str:
+    """A count in the field's unit, with three digits."""
+    if value is None:
+        return "-"
+    unit = "G" if value >= 1e9 else "M"
+    scaled = value / SUFFIXES[unit]
+    return f"{scaled:.{2 if scaled < 10 else 1}f}{unit}"
+
+
+def side_text(value: Sequence[int]) -> str:
+    """Height and width, once where they are equal."""
+    return f"{value[0]}" if value[0] == value[1] else f"{value[0]}x{value[1]}"
+
+
+def percent_text(value: float | None) -> str:
+    """A figure in percent, or a dash."""
+    return "-" if value is None else f"{value:.2f}"
+
+
+# Heading, key of the row, text of its value.
+MODEL_COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+    ("model", "name", str),
+    ("params", "params", count_text),
+    ("MACs", "macs", count_text),
+    ("input", "input", side_text),
+    ("top-1", "top1", percent_text),
+    ("weights", "weights", lambda tags: str(len(tags)) if tags else "-"),
+)
