@@ -297,7 +297,8 @@ def require_published_head(cfg: "Config", num_classes: int) -> None:
     published = None if cfg.ckpt_path else published_weights(cfg)
     if published is None:
         return
-    if num_classes not in (published.num_classes, published.num_classes - published.label_offset):
+    of_data = published.num_classes - published.label_offset - published.unused_classes
+    if num_classes not in (published.num_classes, of_data):
         raise ValueError(
             f"{cfg.model}: the published weights have {published.num_classes} classes, not {num_classes}: their "
             "classifier would be random; fine-tune first (mindcv train --pretrained) and give its checkpoint"

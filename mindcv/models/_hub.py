@@ -56,7 +56,8 @@ def _describe(name: str, hub_model: HubModel) -> PretrainedCfg:
     if crop is not None:
         facts["crop_pct"] = _within("crop_pct", crop, 0.01, 2.0)
     facts = {key: value for key, value in facts.items() if value is not None}
-    nothing: dict[str, Any] = {"top1": None, "top5": None, "url": "", "sha256": "", "tag": "", "label_offset": 0}
+    nothing: dict[str, Any] = {"top1": None, "top5": None, "url": "", "sha256": "", "tag": ""}
+    nothing |= {"label_offset": 0, "unused_classes": 0}
     return dataclasses.replace(
         get_pretrained_cfg(name),
         **(nothing | facts),

@@ -150,7 +150,9 @@ def _adapt(
         if name not in arrays and name not in there:
             continue  # an auxiliary head that neither has
         cell = name.removesuffix(".weight")
-        arrays, names = adapt_classifier(arrays, cell, num_classes, cfg.label_offset, has_other_names)
+        arrays, names = adapt_classifier(
+            arrays, cell, num_classes, cfg.label_offset, cfg.unused_classes, has_other_names
+        )
         fresh |= names
     return arrays, fresh
 

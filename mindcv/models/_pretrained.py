@@ -39,6 +39,7 @@ class PretrainedCfg(Mapping[str, Any]):
         first_conv: Name of the cell that reads the image.
         classifier: Name of the cell that gives the logits.
         label_offset: Classes of the head in front of the data's (1 where class 0 is "background").
+        unused_classes: Classes of the head behind the data's (1 where 1000 classes were trained with a head of 1001).
         params_m: Trainable parameters in millions, with the head of the file.
         top1: Published top-1 accuracy on ImageNet-1K in percent, of the evaluation that the fields above describe.
         top5: Top-5 accuracy of the same.
@@ -61,6 +62,7 @@ class PretrainedCfg(Mapping[str, Any]):
     first_conv: str = ""
     classifier: str = ""
     label_offset: int = 0
+    unused_classes: int = 0
     params_m: float | None = None
     top1: float | None = None
     top5: float | None = None

@@ -4,18 +4,18 @@ Reference implementations: MindCV (parameter names; its networks of width 0.75 r
 are other networks therefore), timm and torchvision (see `norm_eps` and `conv_pad`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import nn
 from mindspore.common.initializer import Normal
 
-from mindcv.weights.naming import NameTable, from_torch, to_torch
+from mindcv.weights.naming import NameTable
 
 from ._family import Family
-from ._network import ImageClassifier, Map
+from ._mobile import TIMM_STEM, TORCHVISION_STEM, MobileNetwork, Pair
 from .layers import (
     InvertedResidual,
     SqueezeExcite,
@@ -24,6 +24,7 @@ from .layers import (
     classifier_head,
     conv2d,
     dense,
+    drop_path_rates,
     make_divisible,
 )
 from .published.mobilenetv3 import WEIGHTS
@@ -74,21 +75,13 @@ _BLOCKS = {
 }
 _HIDDEN = {"large": 1280, "small": 1024}
 _SMALL_NORMAL = Normal(sigma=0.01)
-# timm's and torchvision's names of the cells that every one of these networks has.
-_TIMM = (
-    ("conv_stem.*", "features.0.*"),
-    ("bn1.*", "features.1.*"),
-    ("conv_head.*", "classifier.0.*"),
-    ("classifier.*", "classifier.3.*"),
-)
-_TORCHVISION = (("features.0.0.*", "features.0.*"), ("features.0.1.*", "features.1.*"))
 
 
 def _squeeze_excite(channels: int) -> SqueezeExcite:
     return SqueezeExcite(channels, make_divisible(channels / 4, 8), gate="hard_sigmoid")
 
 
-class MobileNetV3(ImageClassifier):
+class MobileNetV3(MobileNetwork):
     """(N, in_channels, H, W) to (N, num_classes), with H and W at least 32.
 
     Args:
@@ -98,6 +91,7 @@ class MobileNetV3(ImageClassifier):
         in_channels: Channels of the image.
         num_classes: Number of classes; 0 leaves the last layer out.
         drop_rate: Dropout before the last layer.
+        drop_path_rate: Stochastic depth of the last block; the first has 0, in between it grows linearly.
         norm_eps: What norms add to the variance: 1e-5 (MindCV's and timm's weights) or 1e-3 (torchvision's).
         conv_pad: How depthwise convolutions are padded: "same" (MindCV's weights), which is one pixel less at the top
             and left where the stride is 2, or "both" sides alike (timm's and torchvision's).
@@ -107,7 +101,10 @@ class MobileNetV3(ImageClassifier):
     """
 
     reads_image, gives_logits = ("features.0",), ("classifier.3",)
-    torch_names = NameTable(*_TIMM, *_TORCHVISION)
+    timm_names = (*TIMM_STEM, ("conv_head.*", "classifier.0.*"), ("classifier.*", "classifier.3.*"))
+    timm_last = ("blocks.{stages}.0.conv", "blocks.{stages}.0.bn1")
+    other_names = TORCHVISION_STEM
+    torch_names = NameTable(*timm_names, *other_names)
     torch_arguments = {"conv_pad": "both"}
     file_arguments = ("norm_eps", "conv_pad")
 
@@ -120,6 +117,7 @@ class MobileNetV3(ImageClassifier):
         num_classes: int = 1000,
         *,
         drop_rate: float = 0.2,
+        drop_path_rate: float = 0.0,
         norm_eps: float = 1e-5,
         conv_pad: str = "same",
     ) -> None:
@@ -132,20 +130,21 @@ class MobileNetV3(ImageClassifier):
         def scaled(channels: int) -> int:
             return make_divisible(alpha * channels, round_nearest)
 
-        channels, reduction = scaled(16), 2
-        cells = [conv2d(in_channels, channels, 3, 2, 1), norm(channels), nn.HSwish()]
-        maps: list[Map] = [(("features.0", "features.1", "features.2"), channels, reduction)]
-        self.depths = [len(stage) for stage in _BLOCKS[arch]]
-        for kernel_size, mid_channels, out_channels, has_gate, act, stride in sum(_BLOCKS[arch], ()):
-            gate = _squeeze_excite if has_gate else None
-            widths = channels, scaled(mid_channels), scaled(out_channels)
-            cells.append(InvertedResidual(*widths, kernel_size, stride, act, norm, gate, conv_pad))
-            channels, reduction = scaled(out_channels), reduction * stride
-            maps.append((f"features.{len(cells) - 1}", channels, reduction))
-        last = tuple(f"features.{len(cells) + index}" for index in range(3))
-        cells += [conv2d(channels, 6 * channels, 1), norm(6 * channels), nn.HSwish()]
-        maps.append((last, 6 * channels, reduction))
-        self.features = nn.SequentialCell(cells)
+        channels = scaled(16)
+        stem = [conv2d(in_channels, channels, 3, 2, 1), norm(channels), activation("hard_swish")]
+        stages: list[list[nn.Cell]] = []
+        rates = drop_path_rates(drop_path_rate, [len(stage) for stage in _BLOCKS[arch]])
+        for settings, stage_rates in zip(_BLOCKS[arch], rates, strict=True):
+            stages.append([])
+            for (kernel_size, mid_channels, out_channels, has_gate, act, stride), rate in zip(
+                settings, stage_rates, strict=True
+            ):
+                gate = _squeeze_excite if has_gate else None
+                widths = channels, scaled(mid_channels), scaled(out_channels)
+                stages[-1].append(InvertedResidual(*widths, kernel_size, stride, act, norm, gate, conv_pad, rate))
+                channels = scaled(out_channels)
+        last = [conv2d(channels, 6 * channels, 1), norm(6 * channels), activation("hard_swish")]
+        blocks, maps, tail = self.add_features(stem, stages, last)
         hidden = scaled(_HIDDEN[arch])
         self.add_head(
             6 * channels,
@@ -155,17 +154,7 @@ class MobileNetV3(ImageClassifier):
             hidden=[dense(6 * channels, hidden, weight_init=_SMALL_NORMAL), activation("hard_swish")],
             hidden_size=hidden,
         )
-        self.describe(cells[3:-3], maps, tail=(*last, "classifier.0"))
-
-    def forward_stages(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Returns the maps of the stem, of each block, and of the last 1x1 convolution."""
-        maps = []
-        last = len(self.features) - 1
-        for index in range(last + 1):
-            x = self.features[index](x)
-            if 2 <= index < last - 2 or index == last:
-                maps.append(x)
-        return tuple(maps)
+        self.describe(blocks, maps, (*tail, "classifier.0"))
 
     @classmethod
     def file_tells(cls, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -175,39 +164,17 @@ class MobileNetV3(ImageClassifier):
 
     def from_torch(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """Returns arrays of timm's or torchvision's names by the paths of our cells."""
-        renamed = from_torch(self._names().to_ours(arrays))
+        renamed = super().from_torch(arrays)
         return {name: a.reshape(a.shape[:2]) if name == "classifier.0.weight" else a for name, a in renamed.items()}
 
     def to_torch(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """Returns arrays under timm's names, whose head begins with a 1x1 convolution."""
         shaped = {name: a[:, :, None, None] if name == "classifier.0.weight" else a for name, a in arrays.items()}
-        return to_torch(self._names().to_theirs(shaped))
+        return super().to_torch(shaped)
 
-    def _names(self) -> NameTable:
-        return NameTable(*_TIMM, *self._block_names(), *_TORCHVISION)
-
-    def _block_names(self) -> Iterator[tuple[str, str]]:
-        """Pairs of timm's names, then of torchvision's, with ours, of the blocks and the last 1x1 convolution."""
-        blocks = list(self.features)[3:-3]
-        last = f"features.{len(blocks) + 3}", f"features.{len(blocks) + 4}"
-        places = [(stage, block) for stage, depth in enumerate(self.depths) for block in range(depth)]
-        for index, (block, (stage, place)) in enumerate(zip(blocks, places, strict=True)):
-            for part, position in block.parts.items():
-                yield f"blocks.{stage}.{place}.{part}.**", f"features.{index + 3}.layers.{position}.**"
-        yield f"blocks.{len(self.depths)}.0.conv.*", f"{last[0]}.*"
-        yield f"blocks.{len(self.depths)}.0.bn1.*", f"{last[1]}.*"
-        for index, block in enumerate(blocks):
-            theirs, ours = f"features.{index + 1}.block", f"features.{index + 3}.layers"
-            convs = [position for part, position in block.parts.items() if not part.startswith("bn")]
-            for place, position in enumerate(convs):
-                if position == block.parts.get("se"):
-                    yield f"{theirs}.{place}.fc1.*", f"{ours}.{position}.conv_reduce.*"
-                    yield f"{theirs}.{place}.fc2.*", f"{ours}.{position}.conv_expand.*"
-                else:
-                    yield f"{theirs}.{place}.0.*", f"{ours}.{position}.*"
-                    yield f"{theirs}.{place}.1.*", f"{ours}.{position + 1}.*"
-        yield f"features.{len(blocks) + 1}.0.*", f"{last[0]}.*"
-        yield f"features.{len(blocks) + 1}.1.*", f"{last[1]}.*"
+    def other_block_names(self) -> Iterable[Pair]:
+        """Pairs of torchvision's names and ours of the blocks and the last 1x1 convolution."""
+        return self.torchvision_block_names()
 
 
 variant = Family(MobileNetV3, WEIGHTS).variant  # tables 1 and 2

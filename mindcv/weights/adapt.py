@@ -45,6 +45,7 @@ def adapt_classifier(
     classifier: str,
     num_classes: int,
     label_offset: int = 0,
+    unused_classes: int = 0,
     has_other_names: bool = False,
 ) -> tuple[dict[str, np.ndarray], set[str]]:
     """Leaves out the classifier when it is for other classes, and logs it; nothing else is touched.
@@ -57,6 +58,7 @@ def adapt_classifier(
         num_classes: Classes of the model.
         label_offset: Classes in front that the file has and the data does not (1 for TensorFlow's "background"); they
             are cut off where the rest are the model's classes.
+        unused_classes: Classes at the end that the file has and the data does not; they are cut off likewise.
         has_other_names: Whether the file's classes, however many, have other names, or another order, than the model's.
 
     Returns:
@@ -75,9 +77,11 @@ def adapt_classifier(
         return {name: array for name, array in arrays.items() if name not in names}, names
     if given == {num_classes}:
         return dict(arrays), set()
-    if label_offset and given == {num_classes + label_offset}:
-        _logger.info("%s: its first %d classes, which are none of the data, are cut off", classifier, label_offset)
-        return {name: array[label_offset:] if name in names else array for name, array in arrays.items()}, set()
+    ends = (("first", label_offset, slice(label_offset, None)), ("last", unused_classes, slice(num_classes)))
+    for end, count, kept in ends:
+        if count and given == {num_classes + count}:
+            _logger.info("%s: its %s %d classes, which are none of the data, are cut off", classifier, end, count)
+            return {name: array[kept] if name in names else array for name, array in arrays.items()}, set()
     classes = " and ".join(map(str, sorted(given)))
     _logger.info("%s: left out, since it is for %s classes, not %d", classifier, classes, num_classes)
     return {name: array for name, array in arrays.items() if name not in names}, names

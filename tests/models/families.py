@@ -112,6 +112,21 @@ FAMILIES = {
         kinds=("mlp_mixer_s_p32",),
         timm={"mixer_s32_224": ("mlp_mixer_s_p32", {**_GELU, "stem_bias": True})},
     ),
+    "mnasnet": Row(
+        small={"alpha": 0.25},
+        kinds=("mnasnet_050",),
+        timm={"mnasnet_100": ("mnasnet_100", {"norm_eps": 1e-5})},
+    ),
+    "mobilenetv1": Row(
+        small={},
+        kinds=("mobilenet_v1_025",),
+        timm={"mobilenetv1_100": ("mobilenet_v1_100", {"act": "relu6"})},
+    ),
+    "mobilenetv2": Row(
+        small={"alpha": 0.25},
+        kinds=("mobilenet_v2_035_96",),
+        timm={"mobilenetv2_100": ("mobilenet_v2_100", {})},
+    ),
     "mobilenetv3": Row(
         small={"alpha": 0.25},
         kinds=("mobilenet_v3_small_100", "mobilenet_v3_large_100"),

@@ -77,3 +77,14 @@ def test_background_class_is_cut_off(caplog) -> None:
     assert kept["classifier.weight"].ravel().tolist() == kept["classifier.bias"].tolist() == list(range(1, 11))
     assert "classifier: its first 1 classes, which are none of the data, are cut off" in caplog.messages
     assert adapt_classifier(given, "classifier", 9, label_offset=1)[1] == set(given)
+
+
+def test_unused_last_class_is_cut_off(caplog) -> None:
+    """MindCV's MobileNetV1 has 1001 classes and was trained with the labels 0 to 999."""
+    caplog.set_level(logging.INFO)
+    given = {"classifier.weight": np.arange(11)[:, None], "classifier.bias": np.arange(11)}
+    kept, left_out = adapt_classifier(given, "classifier", 10, unused_classes=1)
+    assert left_out == set()
+    assert kept["classifier.weight"].ravel().tolist() == kept["classifier.bias"].tolist() == list(range(10))
+    assert "classifier: its last 1 classes, which are none of the data, are cut off" in caplog.messages
+    assert adapt_classifier(given, "classifier", 9, unused_classes=1)[1] == set(given)

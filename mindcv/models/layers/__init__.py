@@ -14,7 +14,7 @@ from .conv import HE_NORMAL, conv2d, conv_norm, deep_stem
 from .convnext_block import ConvNeXtBlock
 from .dense import HE_UNIFORM, TRUNC_NORMAL, check_num_classes, classifier_head, dense
 from .drop import DropPath, check_rate, drop_path_rates, dropout
-from .inverted_residual import InvertedResidual
+from .inverted_residual import DepthwiseSeparable, FusedInvertedResidual, InvertedResidual, conv_padding
 from .mlp import ConvMlp, Mlp
 from .norm import LayerNorm2d, batch_norm2d, group_norm, layer_norm
 from .patch_embed import PatchEmbed, as_pair, planes, prepend_token, repeat_token, require_image_size, tokens
@@ -36,8 +36,10 @@ __all__ = [
     "ConvMlp",
     "ConvNeXtBlock",
     "CrossCovarianceAttention",
+    "DepthwiseSeparable",
     "DropPath",
     "FourierPositions",
+    "FusedInvertedResidual",
     "GlobalAvgPooling",
     "GlobalResponseNorm",
     "InvertedResidual",
@@ -65,6 +67,7 @@ __all__ = [
     "classifier_head",
     "conv2d",
     "conv_norm",
+    "conv_padding",
     "deep_stem",
     "dense",
     "drop_path_rates",
