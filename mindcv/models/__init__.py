@@ -38,6 +38,7 @@ FAMILIES = (
     "densenet",
     "dpn",
     "edgenext",
+    "ghostnet",
     "googlenet",
     "hrnet",
     "mae",

@@ -89,12 +89,17 @@ FAMILIES = {
         kinds=("edgenext_xx_small",),
         timm={"edgenext_xx_small": ("edgenext_xx_small", {"pad": "valid"})},
     ),
-    "googlenet": Row(small={}, kinds=("googlenet",)),
-    "hrnet": Row(
-        small={"stage_cfg": _HRNET},
-        kinds=("hrnet_w32",),
-        timm={"hrnet_w32": ("hrnet_w32", {"upsample_dtype": "float32"})},
-        folded=3840,
+    "ghostnet": Row(
+        small={
+            "width": 0.5,
+            "blocks": (
+                ((3, 16, 16, False, 1),),
+                ((5, 48, 24, True, 2), (3, 72, 24, False, 1)),
+                ((3, 72, 40, False, 2),),
+            ),
+        },
+        kinds=("ghostnet_050",),
+        timm={"ghostnet_100": ("ghostnet_100", {})},
     ),
     "mae": Row(
         small={"image_size": 64, "patch_size": 16, "embed_dim": 48, "depth": 3, "num_heads": 3},
