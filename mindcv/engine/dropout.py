@@ -90,7 +90,7 @@ def follow_steps(network: nn.Cell, seed: int, step: Parameter) -> int:
     numbers = itertools.count()
 
     def replace(cell: nn.Cell) -> nn.Cell | None:
-        if type(cell) is not nn.Dropout:
+        if not isinstance(cell, nn.Dropout) or type(cell).construct is not nn.Dropout.construct:
             return None
         rate = cell.p if cell.p is not None else 1.0 - cell.keep_prob
         if rate == 0:

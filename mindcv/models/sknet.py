@@ -10,101 +10,16 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, nn
 
 from mindcv.weights.naming import NameTable
 
 from ._family import Family
-from .layers import DropPath, batch_norm2d, conv2d, make_divisible
+from .layers import DropPath, SelectiveKernel, batch_norm2d, conv2d
 from .published.sknet import WEIGHTS
 from .resnet import MakeNorm, ResNet, shortcut
 
 __all__ = ["SKNet", "skresnet18", "skresnet34", "skresnet50", "skresnext50_32x4d"]
-
-
-class Path(nn.Cell):
-    """A 3x3 convolution, its norm and a ReLU: (N, in_channels, H, W) to (N, channels, h, w).
-
-    Args:
-        in_channels: Channels of the input.
-        channels: Channels of the output.
-        stride: Stride of the convolution.
-        dilation: Distance of the kernel's elements, which is the padding too.
-        groups: Groups of channels.
-        norm: Makes a normalisation cell for a number of channels.
-    """
-
-    def __init__(
-        self, in_channels: int, channels: int, stride: int, dilation: int, groups: int, norm: MakeNorm
-    ) -> None:
-        super().__init__()
-        convolution = conv2d(in_channels, channels, 3, stride, dilation, groups, dilation=dilation)
-        self.features = nn.SequentialCell(convolution, norm(channels), nn.ReLU())
-
-    def construct(self, x: Tensor) -> Tensor:
-        return self.features(x)
-
-
-class SelectiveKernelAttention(nn.Cell):
-    """Weights of two paths for each channel, which add up to 1: (N, channels, H, W) to (N, 2, channels, 1, 1).
-
-    Args:
-        channels: Channels of a path.
-        hidden_channels: Width of the hidden layer.
-        norm: Makes a normalisation cell for a number of channels.
-    """
-
-    def __init__(self, channels: int, hidden_channels: int, norm: MakeNorm) -> None:
-        super().__init__()
-        self.channels = channels
-        self.fc_reduce, self.bn = conv2d(channels, hidden_channels, 1), norm(hidden_channels)
-        self.act = nn.ReLU()
-        self.fc_select = conv2d(hidden_channels, 2 * channels, 1)
-        self.softmax = nn.Softmax(axis=1)
-
-    def construct(self, x: Tensor) -> Tensor:
-        x = self.act(self.bn(self.fc_reduce(x.mean((2, 3), keep_dims=True))))
-        return self.softmax(self.fc_select(x).reshape((-1, 2, self.channels, 1, 1)))
-
-
-class SelectiveKernel(nn.Cell):
-    """Two paths that see 3x3 and 5x5 pixels, mixed channel by channel (section 3.1).
-
-    (N, in_channels, H, W) to (N, channels, h, w).
-
-    Args:
-        in_channels: Channels of the input.
-        channels: Channels of the output.
-        stride: Stride of both paths.
-        groups: Groups of both paths' convolutions.
-        norm: Makes a normalisation cell for a number of channels.
-        rd_ratio: Width of the attention's hidden layer over `channels`.
-        rd_divisor: What that width is a multiple of.
-        split_input: Whether each path sees one half of the channels (timm), in place of all of them.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        stride: int,
-        groups: int,
-        norm: MakeNorm,
-        rd_ratio: float = 1 / 16,
-        rd_divisor: int = 8,
-        split_input: bool = True,
-    ) -> None:
-        super().__init__()
-        self.split_input = split_input
-        self.width = in_channels // 2 if split_input else in_channels
-        self.paths = nn.CellList([Path(self.width, channels, stride, dilation, groups, norm) for dilation in (1, 2)])
-        self.attn = SelectiveKernelAttention(channels, make_divisible(channels * rd_ratio, rd_divisor), norm)
-
-    def construct(self, x: Tensor) -> Tensor:
-        first, second = ops.split(x, self.width, 1) if self.split_input else (x, x)
-        first, second = self.paths[0](first), self.paths[1](second)
-        weights = self.attn(first + second)
-        return first * weights[:, 0] + second * weights[:, 1]
 
 
 class SelectiveKernelBasic(nn.Cell):
@@ -129,7 +44,7 @@ class SelectiveKernelBasic(nn.Cell):
         if groups != 1 or base_width != 64:
             raise ValueError(f"SelectiveKernelBasic has groups 1 and base_width 64 only, got {groups} and {base_width}")
         norm = norm or batch_norm2d
-        self.conv1 = SelectiveKernel(in_channels, channels, stride, 1, norm, **sk_kwargs)
+        self.conv1 = SelectiveKernel(in_channels, channels, stride=stride, norm=norm, **sk_kwargs)
         self.conv2 = nn.SequentialCell(conv2d(channels, channels, 3, 1, 1), norm(channels))
         self.relu = nn.ReLU()
         self.down_sample = shortcut(in_channels, channels, stride, norm)
@@ -159,7 +74,7 @@ class SelectiveKernelBottleneck(nn.Cell):
         width, out_channels = channels * base_width // 64 * groups, channels * self.expansion
         self.conv1 = nn.SequentialCell(conv2d(in_channels, width, 1), norm(width))
         self.act1 = nn.ReLU() if conv1_act else nn.Identity()
-        self.conv2 = SelectiveKernel(width, width, stride, groups, norm, **sk_kwargs)
+        self.conv2 = SelectiveKernel(width, width, stride=stride, groups=groups, norm=norm, **sk_kwargs)
         self.conv3 = nn.SequentialCell(conv2d(width, out_channels, 1), norm(out_channels))
         self.relu = nn.ReLU()
         self.down_sample = shortcut(in_channels, out_channels, stride, norm)

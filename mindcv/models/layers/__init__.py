@@ -10,21 +10,23 @@ from .attention import (
     merge_heads,
     split_heads,
 )
+from .channel_gate import SqueezeExcite, SqueezeExciteDense
 from .conv import HE_NORMAL, conv2d, conv_norm, deep_stem
+from .conv_norm_act import Conv2dNormActivation
 from .convnext_block import ConvNeXtBlock
 from .dense import HE_UNIFORM, TRUNC_NORMAL, check_num_classes, classifier_head, dense
 from .drop import DropPath, check_rate, drop_path_rates, dropout
+from .feed_forward import ConvMlp, Mlp
 from .inverted_residual import DepthwiseSeparable, FusedInvertedResidual, InvertedResidual, conv_padding
-from .mlp import ConvMlp, Mlp
 from .norm import LayerNorm2d, batch_norm2d, group_norm, layer_norm
-from .patch_embed import PatchEmbed, as_pair, planes, prepend_token, repeat_token, require_image_size, tokens
 from .pooling import GlobalAvgPooling, StemMaxPool, TokenPooling, head_pooling, mean_pool3x3
 from .positions import FourierPositions
 from .reparameterise import fold, merge_branches
 from .scale import GlobalResponseNorm, LayerScale
+from .selective_kernel import SelectiveKernel, SelectiveKernelAttn
 from .shuffle import channel_shuffle
-from .squeeze_excite import SqueezeExcite, SqueezeExciteDense
 from .stages import MakeBlock, MapSequence, residual_stages
+from .tokens import PatchEmbed, as_pair, planes, prepend_token, repeat_token, require_image_size, tokens
 from .width import make_divisible
 from .windows import ShiftedWindows, WindowAttention, relative_index
 
@@ -33,6 +35,7 @@ __all__ = [
     "HE_UNIFORM",
     "TRUNC_NORMAL",
     "Attention",
+    "Conv2dNormActivation",
     "ConvMlp",
     "ConvNeXtBlock",
     "CrossCovarianceAttention",
@@ -50,6 +53,8 @@ __all__ = [
     "Mlp",
     "PatchEmbed",
     "ReducedAttention",
+    "SelectiveKernel",
+    "SelectiveKernelAttn",
     "ShiftedWindows",
     "SplitAttention",
     "SqueezeExcite",

@@ -8,25 +8,29 @@ from mindspore import Tensor, nn, ops
 class DropPath(nn.Cell):
     """Drops residual branches of single samples while training (Deep Networks with Stochastic Depth, arXiv:1603.09382).
 
-    A branch that stays is scaled by `1 / (1 - rate)`, which keeps its mean. In evaluation the input passes unchanged.
+    In evaluation the input passes unchanged.
 
     Args:
-        rate: Probability of dropping, in [0, 1).
+        drop_prob: Probability of dropping, in [0, 1).
+        scale_by_keep: Whether a branch that stays is scaled by `1 / (1 - drop_prob)`, which keeps its mean.
 
     Raises:
-        ValueError: The rate is outside [0, 1).
+        ValueError: The probability is outside [0, 1).
     """
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, drop_prob: float = 0.0, scale_by_keep: bool = True) -> None:
         super().__init__()
-        self.rate = check_rate("drop_path_rate", rate)
-        self.dropout = nn.Dropout(p=self.rate)
+        self.drop_prob = check_rate("drop_path_rate", drop_prob)
+        self.scale_by_keep = scale_by_keep
+        self.dropout = nn.Dropout(p=self.drop_prob)
 
     def construct(self, x: Tensor) -> Tensor:
-        if not self.training or self.rate == 0:
+        if not self.training or self.drop_prob == 0:
             return x
-        keep = ops.ones((x.shape[0],) + (1,) * (x.ndim - 1), x.dtype)
-        return x * self.dropout(keep)
+        keep = self.dropout(ops.ones((x.shape[0],) + (1,) * (x.ndim - 1), x.dtype))
+        if not self.scale_by_keep:
+            keep = keep * (1.0 - self.drop_prob)
+        return x * keep
 
 
 def dropout(name: str, rate: float) -> nn.Dropout:

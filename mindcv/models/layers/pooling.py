@@ -4,10 +4,18 @@ from mindspore import Tensor, nn, ops
 
 
 class GlobalAvgPooling(nn.Cell):
-    """The mean over height and width: (N, C, H, W) to (N, C)."""
+    """The mean over height and width: (N, C, H, W) to (N, C).
+
+    Args:
+        keep_dims: Whether the result is (N, C, 1, 1).
+    """
+
+    def __init__(self, keep_dims: bool = False) -> None:
+        super().__init__()
+        self.keep_dims = keep_dims
 
     def construct(self, x: Tensor) -> Tensor:
-        return x.mean((2, 3))
+        return x.mean((2, 3), self.keep_dims)
 
 
 class TokenPooling(nn.Cell):

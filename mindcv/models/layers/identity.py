@@ -1,0 +1,5 @@
+"""MindCV's import path of the identity."""
+
+from mindspore.nn import Identity
+
+__all__ = ["Identity"]

@@ -1,0 +1,5 @@
+"""MindCV's import path of patch dropout."""
+
+from .upstream import PatchDropout
+
+__all__ = ["PatchDropout"]

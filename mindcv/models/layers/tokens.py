@@ -1,0 +1,96 @@
+"""From images to tokens."""
+
+from mindspore import Parameter, Tensor, nn, ops
+from mindspore.common.initializer import Initializer, initializer
+
+from .conv import conv2d
+from .dense import TRUNC_NORMAL
+from .norm import layer_norm
+
+
+def as_pair(size: int | tuple[int, int] | list[int]) -> tuple[int, int]:
+    """Returns (height, width) of a side or of a pair."""
+    if isinstance(size, (tuple, list)):
+        height, width = size
+        return int(height), int(width)
+    return int(size), int(size)
+
+
+def tokens(count: int, dim: int, weight_init: str | Initializer = TRUNC_NORMAL) -> Parameter:
+    """Makes a parameter of (1, count, dim): tokens or a table of positions."""
+    return Parameter(initializer(weight_init, (1, count, dim)))
+
+
+def planes(dim: int, size: tuple[int, int], weight_init: str | Initializer = TRUNC_NORMAL) -> Parameter:
+    """Makes a parameter of (1, dim, *size): a table of positions of a map."""
+    return Parameter(initializer(weight_init, (1, dim, *size)))
+
+
+def repeat_token(token: Tensor, x: Tensor) -> Tensor:
+    """Returns one token, (1, 1, D), for each image of (N, L, D): (N, 1, D)."""
+    return x[:, :1] * 0 + ops.cast(token, x.dtype)  # broadcast_to has no ONNX form for an open batch
+
+
+def prepend_token(token: Tensor, x: Tensor) -> Tensor:
+    """Puts one token, (1, 1, D), in front of those of each image: (N, L, D) to (N, 1 + L, D)."""
+    return ops.concat((repeat_token(token, x), x), 1)
+
+
+def require_image_size(x: Tensor, image_size: tuple[int, int]) -> None:
+    """Holds images, (N, C, H, W), against the size that a network is made for.
+
+    Raises:
+        ValueError: They have another size.
+    """
+    if x.shape[2:] != image_size:
+        raise ValueError(
+            f"images of {x.shape[2]}x{x.shape[3]} for a network of {image_size[0]}x{image_size[1]}; "
+            f"resize them, or create the network with image_size=({x.shape[2]}, {x.shape[3]})"
+        )
+
+
+class PatchEmbed(nn.Cell):
+    """Cuts an image into patches and makes a token of each: (N, C, H, W) to (N, L, D), row by row.
+
+    Args:
+        image_size: Side of the images, or (height, width).
+        patch_size: Side of a patch; divides the image's sides.
+        in_channels: Channels of the image.
+        embed_dim: Size of a token.
+        weight_init: Initialiser of the weight.
+        bias: Whether the projection has a bias.
+        norm_eps: Added to the variance in a norm behind the projection; None: there is no norm.
+
+    Attributes:
+        grid_size: Rows and columns of patches.
+        num_patches: Their number.
+
+    Raises:
+        ValueError: The image is not made of whole patches.
+    """
+
+    def __init__(
+        self,
+        image_size: int | tuple[int, int],
+        patch_size: int,
+        in_channels: int,
+        embed_dim: int,
+        weight_init: str | Initializer = TRUNC_NORMAL,
+        bias: bool = True,
+        norm_eps: float | None = None,
+    ) -> None:
+        super().__init__()
+        height, width = as_pair(image_size)
+        if height < patch_size or width < patch_size or height % patch_size or width % patch_size:
+            raise ValueError(f"image_size is {height}x{width}; give multiples of the patch's side, {patch_size}")
+        self.grid_size = (height // patch_size, width // patch_size)
+        self.num_patches = self.grid_size[0] * self.grid_size[1]
+        self.embed_dim = embed_dim
+        self.image_size = (height, width)
+        self.proj = conv2d(in_channels, embed_dim, patch_size, patch_size, bias=bias, weight_init=weight_init)
+        self.norm = nn.Identity() if norm_eps is None else layer_norm(embed_dim, norm_eps)
+
+    def construct(self, x: Tensor) -> Tensor:
+        require_image_size(x, self.image_size)
+        x = self.proj(x).reshape((-1, self.embed_dim, self.num_patches))
+        return self.norm(ops.transpose(x, (0, 2, 1)))
