@@ -47,6 +47,7 @@ FAMILIES = (
     "mobilenetv1",
     "mobilenetv2",
     "mobilenetv3",
+    "mobilevit",
     "pit",
     "poolformer",
     "pvt",

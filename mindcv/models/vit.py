@@ -18,10 +18,8 @@ from mindcv.weights.resize import Tokens
 from ._family import Family
 from ._network import ImageClassifier
 from .layers import (
-    Attention,
-    DropPath,
-    Mlp,
     PatchEmbed,
+    TransformerBlock,
     classifier_head,
     drop_path_rates,
     dropout,
@@ -43,46 +41,6 @@ __all__ = [
 ]
 
 XAVIER = XavierUniform()
-
-
-class Block(nn.Cell):
-    """Attention, then an MLP, each behind a norm and beside a shortcut (figure 1): (N, L, D) to the same.
-
-    Args:
-        dim: Size of a token.
-        num_heads: Heads of the attention.
-        mlp_ratio: Size of the MLP's hidden layer over `dim`.
-        qkv_bias: Whether the layer of queries, keys and values has a bias.
-        proj_drop_rate: Dropout behind the projection and in the MLP.
-        attn_drop_rate: Dropout of the attention's weights.
-        drop_path_rate: Probability of dropping each of the two branches for a sample while training.
-        act: Activation of the MLP.
-        norm_eps: Added to the variance in the norms.
-    """
-
-    def __init__(
-        self,
-        dim: int,
-        num_heads: int,
-        mlp_ratio: float = 4.0,
-        qkv_bias: bool = True,
-        proj_drop_rate: float = 0.0,
-        attn_drop_rate: float = 0.0,
-        drop_path_rate: float = 0.0,
-        act: str = "gelu_tanh",
-        norm_eps: float = 1e-7,
-    ) -> None:
-        super().__init__()
-        self.norm1 = layer_norm(dim, norm_eps)
-        self.attn = Attention(dim, num_heads, qkv_bias, attn_drop_rate, proj_drop_rate, XAVIER)
-        self.drop_path1 = DropPath(drop_path_rate)
-        self.norm2 = layer_norm(dim, norm_eps)
-        self.mlp = Mlp(dim, int(dim * mlp_ratio), act=act, drop_rate=proj_drop_rate, weight_init=XAVIER)
-        self.drop_path2 = DropPath(drop_path_rate)
-
-    def construct(self, x: Tensor) -> Tensor:
-        x = x + self.drop_path1(self.attn(self.norm1(x)))
-        return x + self.drop_path2(self.mlp(self.norm2(x)))
 
 
 class VisionTransformer(ImageClassifier):
@@ -176,7 +134,18 @@ class VisionTransformer(ImageClassifier):
         (rates,) = drop_path_rates(drop_path_rate, [depth])
         self.blocks = nn.CellList(
             [
-                Block(embed_dim, num_heads, mlp_ratio, qkv_bias, proj_drop_rate, attn_drop_rate, rate, act, norm_eps)
+                TransformerBlock(
+                    embed_dim,
+                    num_heads,
+                    mlp_ratio,
+                    qkv_bias,
+                    proj_drop_rate,
+                    attn_drop_rate,
+                    rate,
+                    act,
+                    norm_eps,
+                    XAVIER,
+                )
                 for rate in rates
             ]
         )

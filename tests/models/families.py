@@ -138,6 +138,17 @@ FAMILIES = {
         timm={"mobilenetv3_large_100": ("mobilenet_v3_large_100", {"norm_eps": 1e-5, "conv_pad": "both"})},
         torchvision={"mobilenet_v3_small": ("mobilenet_v3_small_100", {"norm_eps": 1e-3, "conv_pad": "both"})},
     ),
+    "mobilevit": Row(
+        small={"channels": (8, 8, 8, 12, 16, 16), "dims": (16, 16, 24), "expand_ratio": 2, "num_heads": 2},
+        kinds=("mobilevit_xx_small",),
+        timm={
+            "mobilevit_xxs": (
+                "mobilevit_xx_small",
+                {"embed_norm": False, "norm_eps": 1e-5, "align_corners": False},
+            )
+        },
+        side=96,
+    ),
     "pit": Row(
         small={
             "image_size": 64,

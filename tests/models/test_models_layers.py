@@ -18,6 +18,7 @@ from mindcv.models.layers import (
     conv2d,
     drop_path_rates,
     make_divisible,
+    resize_bilinear,
 )
 
 MODES = pytest.mark.parametrize("mode", [ms.PYNATIVE_MODE, ms.GRAPH_MODE], ids=["pynative", "graph"])
@@ -32,6 +33,18 @@ def max_pool(x: np.ndarray, before: int, after: int) -> np.ndarray:
     x = np.pad(x, ((0, 0), (0, 0), (before, after), (before, after)), constant_values=-np.inf)
     windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(2, 3))[:, :, ::2, ::2]
     return windows.max(axis=(4, 5))
+
+
+@MODES
+def test_resize_bilinear(mode: int):
+    ms.set_context(mode=mode)
+    x = Tensor(np.array([[0, 4], [8, 12], [16, 20]], np.float32)[None, None])
+    aligned = resize_bilinear(x, (5, 3), True).asnumpy()[0, 0]
+    np.testing.assert_allclose(aligned, np.arange(5)[:, None] * 4 + np.arange(3) * 2, atol=1e-5)
+    by_edges = resize_bilinear(x, (6, 4), False).asnumpy()[0, 0]
+    np.testing.assert_allclose(by_edges[:, 0], [0, 2, 6, 10, 14, 16], atol=1e-5)
+    np.testing.assert_allclose(by_edges[0], [0, 1, 3, 4], atol=1e-5)
+    np.testing.assert_allclose(resize_bilinear(x, (1, 1), False).asnumpy()[0, 0], [[10]], atol=1e-5)
 
 
 @MODES

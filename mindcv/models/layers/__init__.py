@@ -22,11 +22,13 @@ from .norm import LayerNorm2d, batch_norm2d, group_norm, layer_norm
 from .pooling import GlobalAvgPooling, StemMaxPool, TokenPooling, head_pooling, mean_pool3x3
 from .positions import FourierPositions
 from .reparameterise import fold, merge_branches
+from .resize import resize_bilinear
 from .scale import GlobalResponseNorm, LayerScale
 from .selective_kernel import SelectiveKernel, SelectiveKernelAttn
 from .shuffle import channel_shuffle
 from .stages import MakeBlock, MapSequence, residual_stages
 from .tokens import PatchEmbed, as_pair, planes, prepend_token, repeat_token, require_image_size, tokens
+from .transformer_block import TransformerBlock
 from .width import make_divisible
 from .windows import ShiftedWindows, WindowAttention, relative_index
 
@@ -62,6 +64,7 @@ __all__ = [
     "StemMaxPool",
     "Swish",
     "TokenPooling",
+    "TransformerBlock",
     "WindowAttention",
     "activation",
     "as_pair",
@@ -92,6 +95,7 @@ __all__ = [
     "repeat_token",
     "require_image_size",
     "residual_stages",
+    "resize_bilinear",
     "split_heads",
     "tokens",
 ]

@@ -19,6 +19,7 @@ class Mlp(nn.Cell):
         act: Activation.
         drop_rate: Dropout behind each layer.
         weight_init: Initialiser of both weights.
+        hidden_drop_rate: Dropout behind the first layer; None: `drop_rate`.
     """
 
     def __init__(
@@ -29,12 +30,14 @@ class Mlp(nn.Cell):
         act: str = "gelu",
         drop_rate: float = 0.0,
         weight_init: str | Initializer = TRUNC_NORMAL,
+        hidden_drop_rate: float | None = None,
     ) -> None:
         super().__init__()
         self.fc1 = dense(dim, hidden_dim, weight_init=weight_init)
         self.act = activation(act)
         self.fc2 = dense(hidden_dim, out_dim or dim, weight_init=weight_init)
-        self.drop1, self.drop2 = dropout("drop_rate", drop_rate), dropout("drop_rate", drop_rate)
+        self.drop1 = dropout("drop_rate", drop_rate if hidden_drop_rate is None else hidden_drop_rate)
+        self.drop2 = dropout("drop_rate", drop_rate)
 
     def construct(self, x: Tensor) -> Tensor:
         return self.drop2(self.fc2(self.drop1(self.act(self.fc1(x)))))

@@ -1,0 +1,61 @@
+"""The block of a transformer's encoder, arXiv:2010.11929."""
+
+from mindspore import Tensor, nn
+from mindspore.common.initializer import Initializer
+
+from .attention import Attention
+from .dense import TRUNC_NORMAL
+from .drop import DropPath
+from .feed_forward import Mlp
+from .norm import layer_norm
+
+
+class TransformerBlock(nn.Cell):
+    """Attention, then an MLP, each behind a norm and beside a shortcut (figure 1): (N, L, D) to the same.
+
+    Args:
+        dim: Size of a token.
+        num_heads: Heads of the attention.
+        mlp_ratio: Size of the MLP's hidden layer over `dim`.
+        qkv_bias: Whether the layer of queries, keys and values has a bias.
+        proj_drop_rate: Dropout behind the projection and in the MLP.
+        attn_drop_rate: Dropout of the attention's weights.
+        drop_path_rate: Probability of dropping each of the two branches for a sample while training.
+        act: Activation of the MLP.
+        norm_eps: Added to the variance in the norms.
+        weight_init: Initialiser of all weights.
+        hidden_drop_rate: Dropout of the MLP's hidden layer; None: `proj_drop_rate`.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        mlp_ratio: float = 4.0,
+        qkv_bias: bool = True,
+        proj_drop_rate: float = 0.0,
+        attn_drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+        act: str = "gelu",
+        norm_eps: float = 1e-6,
+        weight_init: str | Initializer = TRUNC_NORMAL,
+        hidden_drop_rate: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.norm1 = layer_norm(dim, norm_eps)
+        self.attn = Attention(dim, num_heads, qkv_bias, attn_drop_rate, proj_drop_rate, weight_init)
+        self.drop_path1 = DropPath(drop_path_rate)
+        self.norm2 = layer_norm(dim, norm_eps)
+        self.mlp = Mlp(
+            dim,
+            int(dim * mlp_ratio),
+            act=act,
+            drop_rate=proj_drop_rate,
+            weight_init=weight_init,
+            hidden_drop_rate=hidden_drop_rate,
+        )
+        self.drop_path2 = DropPath(drop_path_rate)
+
+    def construct(self, x: Tensor) -> Tensor:
+        x = x + self.drop_path1(self.attn(self.norm1(x)))
+        return x + self.drop_path2(self.mlp(self.norm2(x)))
