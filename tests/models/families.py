@@ -101,6 +101,13 @@ FAMILIES = {
         kinds=("ghostnet_050",),
         timm={"ghostnet_100": ("ghostnet_100", {})},
     ),
+    "googlenet": Row(small={}, kinds=("googlenet",)),
+    "hrnet": Row(
+        small={"stage_cfg": _HRNET},
+        kinds=("hrnet_w32",),
+        timm={"hrnet_w32": ("hrnet_w32", {"upsample_dtype": "float32"})},
+        folded=3840,
+    ),
     "mae": Row(
         small={"image_size": 64, "patch_size": 16, "embed_dim": 48, "depth": 3, "num_heads": 3},
         kinds=("mae_b_16_224_finetune",),
