@@ -50,6 +50,7 @@ PARENTS = {
     "mae": "vit",
     "resnetv2": "resnet",
     "sknet": "resnet",
+    "swintransformerv2": "swintransformer",
 }
 
 

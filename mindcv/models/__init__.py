@@ -64,6 +64,7 @@ FAMILIES = (
     "sknet",
     "squeezenet",
     "swintransformer",
+    "swintransformerv2",
     "vgg",
     "visformer",
     "vit",

@@ -36,6 +36,7 @@ class Row:
 
 _RESIDUAL = {"channels": (32, 32, 64, 64), "layers": (1, 2, 1, 1)}
 _GELU = {"act": "gelu", "norm_eps": 1e-6}
+_SWINV2 = {"act": "gelu", "norm_eps": 1e-5}
 _HRNET = {
     "stage1": {"block": "BOTTLENECK", "num_modules": 1, "num_branches": 1, "num_blocks": [1], "num_channels": [16]},
     **{
@@ -254,6 +255,18 @@ FAMILIES = {
         kinds=("swin_tiny",),
         timm={"swin_tiny_patch4_window7_224": ("swin_tiny", {"act": "gelu", "merge_norm_eps": 1e-5})},
         torchvision={"swin_t": ("swin_tiny", {"act": "gelu", "merge_norm_eps": 1e-5})},
+    ),
+    "swintransformerv2": Row(
+        small={
+            "image_size": 64,
+            "embed_dim": 12,
+            "depths": (2, 1, 2, 1),
+            "num_heads": (1, 2, 3, 4),
+            "window_size": 6,
+        },
+        kinds=("swinv2_tiny_window8",),
+        timm={"swinv2_tiny_window8_256": ("swinv2_tiny_window8", _SWINV2)},
+        torchvision={"swin_v2_t": ("swinv2_tiny_window8", _SWINV2)},
     ),
     "vgg": Row(
         small={"layers": (1, 1, 1, 1, 1), "channels": (16, 16, 32, 32, 32), "hidden_channels": 64, "image_size": 64},

@@ -9,6 +9,7 @@ from .attention import (
     head_size,
     merge_heads,
     split_heads,
+    unit_length,
 )
 from .channel_gate import SqueezeExcite, SqueezeExciteDense
 from .conv import HE_NORMAL, conv2d, conv_norm, deep_stem
@@ -98,4 +99,5 @@ __all__ = [
     "resize_bilinear",
     "split_heads",
     "tokens",
+    "unit_length",
 ]

@@ -33,6 +33,12 @@ def merge_heads(x: Tensor) -> Tensor:
     return ops.transpose(x, (0, 2, 1, 3)).reshape((-1, length, num_heads * dim))
 
 
+def unit_length(x: Tensor) -> Tensor:
+    """Scales the last axis to the length 1, in float32: (..., D) to the same."""
+    wide = ops.cast(x, ms.float32)  # a half cannot hold the sum of the squares of many values
+    return wide / ops.sqrt(ops.maximum((wide * wide).sum(-1, keepdims=True), 1e-12))
+
+
 class Attention(nn.Cell):
     """Multi-head self-attention with one layer for queries, keys and values: (N, L, D) to the same.
 
@@ -236,10 +242,7 @@ class CrossCovarianceAttention(nn.Cell):
 
     def scaled(self, x: Tensor) -> Tensor:
         """Scales each channel to the length 1 over the tokens where it is to: (N, heads, D / heads, L) in float32."""
-        wide = ops.cast(x, ms.float32)  # a half cannot hold the sum of the squares of many tokens
-        if not self.qk_norm:
-            return wide
-        return wide / ops.sqrt(ops.maximum((wide * wide).sum(-1, keepdims=True), 1e-12))
+        return unit_length(x) if self.qk_norm else ops.cast(x, ms.float32)
 
     def construct(self, x: Tensor) -> Tensor:
         _, length, dim = x.shape
