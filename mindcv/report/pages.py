@@ -208,7 +208,7 @@ def render_commands(data: Mapping[str, Any], folder: Path) -> str:
         on_gpus = "`--device_target GPU` runs the recipes\non GPUs, where none of them was trained."
         if [*folder.glob("*_gpu.yaml")]:
             on_gpus = (
-                "Recipes with `_gpu` in\ntheir names are MindCV's for GPUs; `--device_target GPU` runs others there."
+                "recipes with `_gpu` in\ntheir names are MindCV's for GPUs; `--device_target GPU` runs others there."
             )
         parts.append(
             "On ImageNet-1K. `--data_dir` names a folder with `train/<class>/*.JPEG` and `val/<class>/*.JPEG`; "
