@@ -58,6 +58,7 @@ FAMILIES = (
     "resnest",
     "resnet",
     "resnetv2",
+    "rexnet",
     "senet",
     "shufflenetv1",
     "shufflenetv2",

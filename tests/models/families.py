@@ -212,6 +212,11 @@ FAMILIES = {
         },
     ),
     "resnetv2": Row(small=_RESIDUAL, kinds=("resnetv2_50",)),
+    "rexnet": Row(
+        small={"width_mult": 0.5, "depth_mult": 0.3},
+        kinds=("rexnet_09",),
+        timm={"rexnet_100": ("rexnet_10", {})},
+    ),
     "senet": Row(
         small=_RESIDUAL,
         kinds=("seresnet18", "seresnet50", "seresnext26_32x4d", "senet154"),

@@ -1,5 +1,7 @@
 """Squeeze and excitation, arXiv:1709.01507: each channel is scaled by a gate computed from all channels' means."""
 
+from collections.abc import Callable
+
 from mindspore import Tensor, nn, ops
 
 from .activation import activation
@@ -34,6 +36,7 @@ class SqueezeExcite(nn.Cell):
         act: Activation of the hidden layer.
         gate: Activation that gives the gate, "sigmoid" or "hard_sigmoid".
         weight_init: Initialiser of both weights.
+        norm: Makes the normalisation behind the hidden layer; None for none.
     """
 
     def __init__(
@@ -43,12 +46,14 @@ class SqueezeExcite(nn.Cell):
         act: str = "relu",
         gate: str = "sigmoid",
         weight_init: str | Initializer = HE_NORMAL,
+        norm: Callable[[int], nn.Cell] | None = None,
     ) -> None:
         super().__init__()
         self.conv_reduce = conv2d(channels, reduced_channels, 1, bias=True, weight_init=weight_init)
+        self.bn = nn.Identity() if norm is None else norm(reduced_channels)
         self.act = activation(act)
         self.conv_expand = conv2d(reduced_channels, channels, 1, bias=True, weight_init=weight_init)
         self.gate = activation(gate)
 
     def construct(self, x: Tensor) -> Tensor:
-        return x * self.gate(self.conv_expand(self.act(self.conv_reduce(x.mean((2, 3), keep_dims=True)))))
+        return x * self.gate(self.conv_expand(self.act(self.bn(self.conv_reduce(x.mean((2, 3), keep_dims=True))))))
