@@ -9,13 +9,13 @@ from typing import Any
 
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, nn
 
 from mindcv.weights.naming import NameTable
 
 from ._family import Family
 from ._network import ImageClassifier, Map
-from .layers import batch_norm2d, conv2d
+from .layers import batch_norm2d, conv2d, resize_nearest
 from .published.hrnet import WEIGHTS
 from .resnet import BasicBlock, Bottleneck
 
@@ -99,7 +99,7 @@ class HRModule(nn.Cell):
                     small = self.fuse_layers[i][j](inputs[j])
                     if self.rounds:
                         small = small.astype(ms.float16).astype(total.dtype)
-                    total = total + ops.ResizeNearestNeighbor(inputs[i].shape[2:])(small)
+                    total = total + resize_nearest(small, inputs[i].shape[2:])
             out.append(self.relu(total))
         return tuple(out)
 

@@ -14,7 +14,9 @@ from families import COMPILED, FAMILIES
 from mindspore import Parameter, Tensor, nn
 from mindspore.common import initializer
 
+from mindcv.data.preprocess import EvalPreprocess
 from mindcv.engine import freeze
+from mindcv.export import ExportedModel, export_model
 from mindcv.models import ImageClassifier, create_model, list_models, model_entrypoint
 from mindcv.models.registry import is_model_in_modules
 from mindcv.optim.param_groups import layer_depths
@@ -251,6 +253,20 @@ def test_features_in_graph_mode(family: str, name: str):
     ms.set_context(mode=ms.GRAPH_MODE)
     for feature, expected in zip(model(image(family)), eager, strict=True):
         np.testing.assert_allclose(feature.asnumpy(), expected.asnumpy(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.zoo
+@kinds
+@pytest.mark.parametrize("file_format", ["onnx", "mindir"])
+def test_exports(family: str, name: str, file_format: str, tmp_path):
+    """An exported file answers as the network does, in batches of any size."""
+    model = excite(make(family, name, num_classes=10))
+    preprocess = EvalPreprocess(FAMILIES[family].side)
+    export_model(model, tmp_path / "m", file_format, "dynamic", preprocess=preprocess)
+    exported = ExportedModel(tmp_path / f"m.{file_format}")
+    images = image(family, batch=3)
+    expected = model(images).asnumpy()
+    np.testing.assert_allclose(exported(images.asnumpy()), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
 @compiled_kinds

@@ -5,7 +5,7 @@ import itertools
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Tensor
+from mindspore import Tensor, nn
 
 from mindcv.models.layers import (
     DropPath,
@@ -19,6 +19,7 @@ from mindcv.models.layers import (
     drop_path_rates,
     make_divisible,
     resize_bilinear,
+    resize_nearest,
 )
 
 MODES = pytest.mark.parametrize("mode", [ms.PYNATIVE_MODE, ms.GRAPH_MODE], ids=["pynative", "graph"])
@@ -45,6 +46,27 @@ def test_resize_bilinear(mode: int):
     np.testing.assert_allclose(by_edges[:, 0], [0, 2, 6, 10, 14, 16], atol=1e-5)
     np.testing.assert_allclose(by_edges[0], [0, 1, 3, 4], atol=1e-5)
     np.testing.assert_allclose(resize_bilinear(x, (1, 1), False).asnumpy()[0, 0], [[10]], atol=1e-5)
+
+
+class _Nearest(nn.Cell):
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.size = size
+
+    def construct(self, x: Tensor) -> Tensor:
+        return resize_nearest(x, self.size)
+
+
+@MODES
+@pytest.mark.parametrize("size", [(6, 8), (3, 4), (5, 7), (12, 4), (4, 3)])
+def test_resize_nearest(mode: int, size: tuple[int, int]):
+    ms.set_context(mode=mode)
+    x = np.random.default_rng(0).standard_normal((2, 3, 3, 4)).astype(np.float32)
+    rows, columns = (np.floor(np.arange(new) * (old / new)).astype(int) for new, old in zip(size, (3, 4), strict=True))
+    np.testing.assert_array_equal(_Nearest(size)(Tensor(x)).asnumpy(), x[:, :, rows][:, :, :, columns])
+    gradient = ms.grad(_Nearest(size))(Tensor(x)).asnumpy()
+    times = np.bincount(rows, minlength=3)[:, None] * np.bincount(columns, minlength=4)
+    np.testing.assert_array_equal(gradient, np.broadcast_to(times, gradient.shape))
 
 
 @MODES

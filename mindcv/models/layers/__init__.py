@@ -23,7 +23,7 @@ from .norm import LayerNorm2d, batch_norm2d, group_norm, layer_norm
 from .pooling import GlobalAvgPooling, StemMaxPool, TokenPooling, head_pooling, mean_pool3x3
 from .positions import FourierPositions
 from .reparameterise import fold, merge_branches
-from .resize import resize_bilinear
+from .resize import resize_bilinear, resize_nearest
 from .scale import GlobalResponseNorm, LayerScale
 from .selective_kernel import SelectiveKernel, SelectiveKernelAttn
 from .shuffle import channel_shuffle
@@ -97,6 +97,7 @@ __all__ = [
     "require_image_size",
     "residual_stages",
     "resize_bilinear",
+    "resize_nearest",
     "split_heads",
     "tokens",
     "unit_length",

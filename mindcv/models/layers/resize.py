@@ -1,5 +1,6 @@
 """Maps of another size, in a form that exports to ONNX and runs on every device."""
 
+import mindspore as ms
 import numpy as np
 from mindspore import Tensor, ops
 from mindspore.ops.primitive import constexpr
@@ -30,3 +31,23 @@ def resize_bilinear(x: Tensor, size: tuple[int, int], align_corners: bool) -> Te
     rows = ops.cast(_weights(x.shape[2], size[0], align_corners), x.dtype)
     columns = ops.cast(_weights(x.shape[3], size[1], align_corners), x.dtype)
     return ops.matmul(ops.matmul(rows, x), ops.transpose(columns, (1, 0)))
+
+
+@constexpr
+def _nearest(old: int, new: int) -> Tensor:
+    return Tensor(np.arange(new) * old // new, ms.int32)
+
+
+def resize_nearest(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resizes maps by the nearest value, (N, C, H, W) to (N, C, *size), as PyTorch does by the same name.
+
+    Args:
+        x: The maps.
+        size: Height and width of the result.
+    """
+    _, channels, height, width = x.shape
+    rows, columns = size[0] // height, size[1] // width
+    if size == (height * rows, width * columns):
+        tiled = ops.tile(x.reshape(-1, channels, height, 1, width, 1), (1, 1, 1, rows, 1, columns))
+        return tiled.reshape(-1, channels, *size)
+    return ops.gather(ops.gather(x, _nearest(height, size[0]), 2), _nearest(width, size[1]), 3)
