@@ -1,12 +1,16 @@
 """mindcv: image classification on MindSpore.
 
-The names below are loaded when first used, so that neither `import mindcv` nor `--help` imports MindSpore.
+The names below are loaded when first used, so that neither `import mindcv` nor `--help` imports MindSpore. So are the
+modules of the package (`mindcv.models`), and, as in MindCV, all names of those that a script is made of
+(`mindcv.resnet50`, `mindcv.StateMonitor`).
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
+from .utils.imports import submodule
+from .utils.registry import suggest
 from .utils.runtime import prepare_cpu_environment
 
 if TYPE_CHECKING:
@@ -50,15 +54,34 @@ __all__ = [
     "register_model",
 ]
 
+# Whose names MindCV has at the top too.
+_SCRIPT_MODULES = ("utils", "data", "loss", "models", "optim", "scheduler")
+
 prepare_cpu_environment()
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _EXPORTS:
-        raise AttributeError(f"module 'mindcv' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_EXPORTS[name]), name)
+    if name in _EXPORTS:
+        value = getattr(importlib.import_module(_EXPORTS[name]), name)
+    else:
+        try:
+            value = submodule("mindcv", name)
+        except AttributeError:
+            if name.startswith("_"):
+                raise
+            value = _name_of_scripts(name)
     globals()[name] = value
     return value
+
+
+def _name_of_scripts(name: str) -> Any:
+    known = set(__all__)
+    for part in _SCRIPT_MODULES:
+        module = importlib.import_module(f"mindcv.{part}")
+        if name in module.__all__:
+            return getattr(module, name)
+        known.update(module.__all__)
+    raise AttributeError(f"module 'mindcv' has no attribute {name!r}{suggest(name, known)}")
 
 
 def __dir__() -> list[str]:

@@ -8,10 +8,13 @@ from mindspore import Tensor, nn, ops
 
 from ..utils.registry import suggest, unknown_name_message
 
-__all__ = ["AMP_DTYPES", "AMP_LEVELS", "auto_mixed_precision"]
+__all__ = ["AMP_BLACK_LIST", "AMP_DTYPES", "AMP_LEVELS", "AMP_WHITE_LIST", "auto_mixed_precision"]
 
 AMP_LEVELS = ("O0", "O1", "O2", "O3", "auto")
 AMP_DTYPES = {"float16": ms.float16, "bfloat16": ms.bfloat16}
+# The cells that O1 puts in half precision, and those that O2 leaves in fp32.
+AMP_WHITE_LIST = tuple(entry for entry in ms.amp.get_white_list() if issubclass(entry, nn.Cell))
+AMP_BLACK_LIST = tuple(entry for entry in ms.amp.get_black_list() if issubclass(entry, nn.Cell))
 
 
 def auto_mixed_precision(
@@ -46,10 +49,9 @@ def auto_mixed_precision(
         _require_bfloat16()
     dtype = AMP_DTYPES[amp_dtype]
     if amp_level == "O1":
-        classes = _cell_classes(amp_cast_list) if amp_cast_list else ms.amp.get_white_list()
-        return _cast_cells(network, tuple(entry for entry in classes if issubclass(entry, nn.Cell)), dtype)
+        return _cast_cells(network, _cell_classes(amp_cast_list) if amp_cast_list else AMP_WHITE_LIST, dtype)
     if amp_cast_list:
-        return ms.amp.custom_mixed_precision(network, black_list=_cell_classes(amp_cast_list), dtype=dtype)
+        return ms.amp.custom_mixed_precision(network, black_list=[*_cell_classes(amp_cast_list)], dtype=dtype)
     return ms.amp.auto_mixed_precision(network, amp_level, dtype)
 
 
@@ -101,7 +103,7 @@ def _cast_cells(cell: nn.Cell, classes: tuple[type[nn.Cell], ...], dtype: Any) -
     return cell
 
 
-def _cell_classes(names: str | list[str]) -> list[type[nn.Cell]]:
+def _cell_classes(names: str | list[str]) -> tuple[type[nn.Cell], ...]:
     """Finds classes of `mindspore.nn` by name, with or without `nn.`."""
     if isinstance(names, str):
         names = names.strip("[]() ").split(",")
@@ -111,4 +113,4 @@ def _cell_classes(names: str | list[str]) -> list[type[nn.Cell]]:
         if name not in known:
             raise ValueError(f"amp_cast_list: mindspore.nn has no cell {name!r}{suggest(name, known)}")
         classes.append(known[name])
-    return classes
+    return tuple(classes)

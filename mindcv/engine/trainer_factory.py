@@ -7,7 +7,7 @@ from .batch_norm import keep_variance_of_one_value
 from .distributed import broadcast_parameters
 from .train_step import LossScale, LossWithNetwork, TrainStep, to_fp32
 
-__all__ = ["create_trainer", "require_customized_train_step"]
+__all__ = ["add_loss_network", "create_trainer", "require_customized_train_step"]
 
 
 def require_customized_train_step(
@@ -21,6 +21,11 @@ def require_customized_train_step(
     `create_trainer` uses `TrainStep` in all cases and allows for an optimizer that was made with a loss scale.
     """
     return ema or clip_grad or gradient_accumulation_steps > 1 or bool(amp_cast_list)
+
+
+def add_loss_network(network: nn.Cell, loss_fn: nn.Cell, amp_level: str) -> LossWithNetwork:
+    """Returns the network followed by its loss, which is computed in fp32 at every `amp_level`."""
+    return LossWithNetwork(network, loss_fn)
 
 
 class _EvalNetwork(nn.Cell):

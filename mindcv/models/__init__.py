@@ -1,6 +1,9 @@
 """Models by name: `create_model`, the registry, and the families' classes and entry points."""
 
 import importlib
+from typing import Any
+
+from mindcv.utils.imports import submodule
 
 from ._create import (
     as_evaluated,
@@ -109,3 +112,7 @@ for _family in FAMILIES:
     _module = importlib.import_module(f".{_family}", __name__)
     globals().update({name: getattr(_module, name) for name in _module.__all__})
     __all__ += _module.__all__
+
+
+def __getattr__(name: str) -> Any:
+    return submodule(__name__, name)  # MindCV's import paths: registry, helpers, features, model_factory

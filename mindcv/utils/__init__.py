@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from .archive import detect_file_type
 from .cache import get_default_download_root, set_default_download_root
 from .download import DownLoad
+from .imports import submodule
 
 if TYPE_CHECKING:
     from ..engine.amp import auto_mixed_precision
@@ -55,7 +56,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in _EXPORTS:
-        raise AttributeError(f"module 'mindcv.utils' has no attribute {name!r}")
+        return submodule(__name__, name)
     value = getattr(importlib.import_module(_EXPORTS[name]), name)
     globals()[name] = value
     return value

@@ -17,9 +17,9 @@ from .fs import atomic_write, require_directory
 
 __all__ = ["detect_file_type", "extract_archive"]
 
-_ALIASES = {".tgz": (".tar", ".gz"), ".tbz": (".tar", ".bz2"), ".tbz2": (".tar", ".bz2")}
-_ARCHIVES = (".tar", ".zip")
-_OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open}
+ALIASES = {".tgz": (".tar", ".gz"), ".tbz": (".tar", ".bz2"), ".tbz2": (".tar", ".bz2")}
+ARCHIVES = (".tar", ".zip")
+OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open}
 _DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError)
 
 
@@ -34,15 +34,15 @@ def detect_file_type(filename: str) -> tuple[str, str | None, str | None]:
     """
     suffixes = Path(filename).suffixes
     last = suffixes[-1] if suffixes else ""
-    if last in _ALIASES:
-        return last, *_ALIASES[last]
-    if last in _ARCHIVES:
+    if last in ALIASES:
+        return last, *ALIASES[last]
+    if last in ARCHIVES:
         return last, last, None
-    if last in _OPENERS:
+    if last in OPENERS:
         if suffixes[-2:-1] == [".tar"]:
             return f".tar{last}", ".tar", last
         return last, None, last
-    allowed = ", ".join([*_ARCHIVES, *_OPENERS, *_ALIASES])
+    allowed = ", ".join([*ARCHIVES, *OPENERS, *ALIASES])
     raise ValueError(f"{filename}: cannot tell what kind of archive it is; its name must end in one of {allowed}")
 
 
@@ -67,7 +67,7 @@ def extract_archive(archive: str | os.PathLike[str], folder: str | os.PathLike[s
     try:
         if kind is None and compression is not None:
             path = target / Path(archive).name.removesuffix(suffix)
-            with _OPENERS[compression](archive) as source, atomic_write(path) as copy:
+            with OPENERS[compression](archive) as source, atomic_write(path) as copy:
                 shutil.copyfileobj(source, copy)
             return path
         with tempfile.TemporaryDirectory(prefix=".unpack-", dir=target) as staging:

@@ -5,10 +5,10 @@ import os
 from pathlib import Path
 
 from .archive import extract_archive
-from .cache import get_default_download_root
+from .cache import get_default_download_root, set_default_download_root
 from .fs import local_path, require_directory
 
-__all__ = ["DownLoad"]
+__all__ = ["DownLoad", "get_default_download_root", "set_default_download_root"]
 
 # Downloads that are not complete; on the same disk as their place, so that they can be moved there.
 _STAGING = ".download"

@@ -1,13 +1,15 @@
-"""Modules of the user's own, which register models when they are imported."""
+"""Modules that are imported by name: the user's own, which register models, and the package's, when they are used."""
 
 import importlib
+import importlib.util
 import logging
 import os
 import sys
 import traceback
 from collections.abc import Iterable
+from types import ModuleType
 
-__all__ = ["import_modules"]
+__all__ = ["import_modules", "submodule"]
 
 _logger = logging.getLogger(__name__)
 
@@ -45,3 +47,14 @@ def import_modules(names: Iterable[str]) -> None:
                 f"import: {name} cannot be imported: {what} ({last.filename}, line {last.lineno})"
             ) from error
         _logger.info("imported %s", name)
+
+
+def submodule(package: str, name: str) -> ModuleType:
+    """Returns a module of a package for the package's `__getattr__`: `import mindcv; mindcv.models` as in MindCV.
+
+    Raises:
+        AttributeError: There is none of that name.
+    """
+    if name.startswith("_") or importlib.util.find_spec(f"{package}.{name}") is None:
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+    return importlib.import_module(f"{package}.{name}")

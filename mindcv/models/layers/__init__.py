@@ -1,5 +1,9 @@
 """Cells that the model families share, one noun per file."""
 
+from types import ModuleType
+
+from mindcv.utils.imports import submodule
+
 from .activation import Swish, activation
 from .attention import (
     Attention,
@@ -102,3 +106,7 @@ __all__ = [
     "tokens",
     "unit_length",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    return submodule(__name__, name)  # MindCV's import paths, which nothing here imports

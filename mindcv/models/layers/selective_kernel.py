@@ -111,7 +111,7 @@ class SelectiveKernel(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         parts = ops.split(x, self.width, 1) if self.split_input else (x,) * self.num_paths
-        maps = ()
+        maps: tuple[Tensor, ...] = ()
         for index in range(self.num_paths):
             maps += (self.paths[index](parts[index]),)
         total = maps[0]

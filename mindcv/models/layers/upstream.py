@@ -105,8 +105,8 @@ class PatchEmbed(nn.Cell):
 
     def __init__(
         self,
-        image_size: int | Sequence[int] | None = 224,
-        patch_size: int | Sequence[int] = 4,
+        image_size: int | tuple[int, int] | None = 224,
+        patch_size: int | tuple[int, int] = 4,
         in_chans: int = 3,
         embed_dim: int = 96,
         norm_layer: Callable[..., nn.Cell] | None = None,
@@ -287,14 +287,14 @@ class ResizeBilinear(nn.Cell):
 @constexpr
 def _bicubic_weights(old: int, new: int, align_corners: bool) -> Tensor:
     """Shares of `old` pixels in `new` ones, (new, old): the cubic kernel of a = -0.75, the border repeated."""
-    places = np.arange(new)
-    places = places * ((old - 1) / max(new - 1, 1)) if align_corners else (places + 0.5) * (old / new) - 0.5
+    pixels = np.arange(new)
+    places = pixels * ((old - 1) / max(new - 1, 1)) if align_corners else (pixels + 0.5) * (old / new) - 0.5
     first = np.floor(places).astype(int)
     weights = np.zeros((new, old))
     for offset in range(-1, 3):
         d = np.abs(places - first - offset)
         near, far = (1.25 * d - 2.25) * d * d + 1, -0.75 * (((d - 5) * d + 8) * d - 4)
-        np.add.at(weights, (np.arange(new), np.clip(first + offset, 0, old - 1)), np.where(d <= 1, near, far))
+        np.add.at(weights, (pixels, np.clip(first + offset, 0, old - 1)), np.where(d <= 1, near, far))
     return Tensor(weights, ms.float32)
 
 
