@@ -36,6 +36,7 @@ from ._sizes import Size, list_sizes
 FAMILIES = (
     "bit",
     "cait",
+    "cmt",
     "convit",
     "convnext",
     "densenet",

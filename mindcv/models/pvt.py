@@ -18,10 +18,10 @@ from .layers import (
     TRUNC_NORMAL,
     DropPath,
     Mlp,
+    PatchConv,
     ReducedAttention,
     as_pair,
     classifier_head,
-    conv2d,
     drop_path_rates,
     dropout,
     layer_norm,
@@ -78,24 +78,6 @@ class Block(nn.Cell):
     def construct(self, x: Tensor) -> Tensor:
         x = x + self.drop_path1(self.attn(self.norm1(x)))
         return x + self.drop_path2(self.mlp(self.norm2(x)))
-
-
-class PatchConv(nn.Cell):
-    """Patches behind a norm: (N, C, H, W) to (N, smaller H, W, D).
-
-    Args:
-        in_channels: Channels of the input.
-        dim: Channels of the output.
-        patch_size: Side of a patch.
-    """
-
-    def __init__(self, in_channels: int, dim: int, patch_size: int) -> None:
-        super().__init__()
-        self.proj = conv2d(in_channels, dim, patch_size, patch_size, bias=True)
-        self.norm = layer_norm(dim, 1e-5)
-
-    def construct(self, x: Tensor) -> Tensor:
-        return self.norm(ops.transpose(self.proj(x), (0, 2, 3, 1)))
 
 
 class Place(nn.Cell):
@@ -193,7 +175,7 @@ class PyramidVisionTransformer(ImageClassifier):
             setattr(
                 self,
                 f"patch_embed{index + 1}",
-                PatchConv(embed_dims[index - 1], dim, 2) if index else PatchConv(in_channels, dim, 4),
+                PatchConv(embed_dims[index - 1] if index else in_channels, dim, 2 if index else 4, 1e-5),
             )
             setattr(self, f"place{index + 1}", ClassPlace(pos_drop_rate) if is_last else Place(pos_drop_rate))
             make = partial(Block, dim, num_heads[index], mlp_ratios[index], reductions[index])

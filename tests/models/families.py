@@ -64,6 +64,17 @@ FAMILIES = {
         kinds=("cait_xxs24_224",),
         timm={"cait_xxs24_224": ("cait_xxs24_224", {"act": "gelu", "attn_bias": True})},
     ),
+    "cmt": Row(
+        small={
+            "embed_dims": (8, 16, 16, 24),
+            "depths": (1, 2, 1, 1),
+            "stem_channel": 8,
+            "mlp_ratio": 2.0,
+            "fc_dim": 32,
+            "num_heads": (1, 2, 2, 4),
+        },
+        kinds=("cmt_tiny",),
+    ),
     "convit": Row(
         small={"image_size": 64, "embed_dim": 48, "depth": 3, "num_heads": 4, "local_up_to_layer": 2},
         kinds=("convit_tiny",),

@@ -32,7 +32,7 @@ from .scale import GlobalResponseNorm, LayerScale
 from .selective_kernel import SelectiveKernel, SelectiveKernelAttn
 from .shuffle import channel_shuffle
 from .stages import MakeBlock, MapSequence, residual_stages
-from .tokens import PatchEmbed, as_pair, planes, prepend_token, repeat_token, require_image_size, tokens
+from .tokens import PatchConv, PatchEmbed, as_pair, planes, prepend_token, repeat_token, require_image_size, tokens
 from .transformer_block import TransformerBlock
 from .width import make_divisible
 from .windows import ShiftedWindows, WindowAttention, relative_index
@@ -58,6 +58,7 @@ __all__ = [
     "MakeBlock",
     "MapSequence",
     "Mlp",
+    "PatchConv",
     "PatchEmbed",
     "ReducedAttention",
     "SelectiveKernel",

@@ -94,3 +94,22 @@ class PatchEmbed(nn.Cell):
         require_image_size(x, self.image_size)
         x = self.proj(x).reshape((-1, self.embed_dim, self.num_patches))
         return self.norm(ops.transpose(x, (0, 2, 1)))
+
+
+class PatchConv(nn.Cell):
+    """Patches as a map behind a norm: (N, C, H, W) to (N, H / patch, W / patch, D).
+
+    Args:
+        in_channels: Channels of the input.
+        dim: Size of a token.
+        patch_size: Side of a patch; a rest of the input is left out.
+        norm_eps: Added to the variance in the norm.
+    """
+
+    def __init__(self, in_channels: int, dim: int, patch_size: int, norm_eps: float) -> None:
+        super().__init__()
+        self.proj = conv2d(in_channels, dim, patch_size, patch_size, bias=True)
+        self.norm = layer_norm(dim, norm_eps)
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.norm(ops.transpose(self.proj(x), (0, 2, 3, 1)))
