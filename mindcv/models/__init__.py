@@ -42,6 +42,7 @@ FAMILIES = (
     "densenet",
     "dpn",
     "edgenext",
+    "efficientnet",
     "ghostnet",
     "googlenet",
     "hrnet",

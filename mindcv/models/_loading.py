@@ -236,8 +236,10 @@ def to_model_names(
     """
     if not isinstance(model, ImageClassifier):
         return without_marks(arrays)
-    for name, value in model.file_tells(arrays).items():
-        if name in model.file_arguments and getattr(model, name) != value:
+    told = {name: value for name, value in model.file_tells(arrays).items() if name in model.file_arguments}
+    may_be = any(_has(model, {**told, **other}) for other in model.file_may_tell(arrays))
+    for name, value in told.items():
+        if not may_be and getattr(model, name) != value:
             raise ValueError(
                 f"{source}: weights of a network with {name}={value!r}, not {getattr(model, name)!r}; "
                 f"create the model with {name}={value!r}"
@@ -256,6 +258,10 @@ def to_model_names(
         for name, array in named.items()
         if not _matches(name, model.constants) and (name in there or not _matches(name, model.auxiliary))
     }
+
+
+def _has(model: nn.Cell, arguments: Mapping[str, Any]) -> bool:
+    return all(getattr(model, name) == value for name, value in arguments.items())
 
 
 def to_timm_names(model: nn.Cell, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:

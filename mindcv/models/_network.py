@@ -333,6 +333,14 @@ class ImageClassifier(nn.Cell):
         return told
 
     @classmethod
+    def file_may_tell(cls, arrays: Mapping[str, np.ndarray]) -> Sequence[Mapping[str, Any]]:
+        """Returns arguments of other networks that a file may belong to just as well, since nothing in it tells.
+
+        They are taken where they are given; otherwise those of `file_tells` are.
+        """
+        return ()
+
+    @classmethod
     def is_torch_file(cls, arrays: Mapping[str, np.ndarray]) -> bool:
         """Whether a file has timm's or torchvision's names."""
         return is_torch(arrays) or (not is_mindspore(arrays) and list(cls.torch_names.to_ours(arrays)) != list(arrays))

@@ -101,6 +101,15 @@ FAMILIES = {
         kinds=("edgenext_xx_small",),
         timm={"edgenext_xx_small": ("edgenext_xx_small", {"pad": "valid"})},
     ),
+    "efficientnet": Row(
+        small={"width_mult": 0.25, "depth_mult": 0.5},
+        kinds=("efficientnet_lite0", "efficientnet_b0", "efficientnet_v2_s"),
+        timm={
+            "efficientnet_b0": ("efficientnet_b0", {"conv_pad": "both", "norm_eps": 1e-5}),
+            "efficientnetv2_s": ("efficientnet_v2_s", {"conv_pad": "both", "norm_eps": 1e-5}),
+            "tf_efficientnet_lite0": ("efficientnet_lite0", {"conv_pad": "same", "norm_eps": 1e-3}),
+        },
+    ),
     "ghostnet": Row(
         small={
             "width": 0.5,
