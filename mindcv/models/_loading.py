@@ -15,7 +15,8 @@ from mindspore import dtype as mstype
 from mindcv.weights import LoadReport, read_weights
 from mindcv.weights.adapt import adapt_classifier, adapt_first_conv
 from mindcv.weights.locations import fetch
-from mindcv.weights.marks import mark, mark_arrays, without_marks
+from mindcv.weights.marks import grid_mark, grids_of, mark, mark_arrays, without_marks
+from mindcv.weights.resize import Grid, has_same_grid
 
 from ._network import ImageClassifier
 from ._pretrained import PretrainedCfg, as_pretrained_cfg
@@ -80,8 +81,9 @@ def load_pretrained(
     if not cfg.url:
         raise ValueError(f"no weights are published for {_describe(model)}; create it with pretrained=False")
     arrays: Mapping[str, np.ndarray] = read_weights(fetch(cfg.url, cfg.sha256 or None))
+    grids = grids_of(arrays)
     arrays = filter_fn(dict(arrays)) if filter_fn else to_model_names(model, arrays, cfg.url)
-    arrays, may_miss = _adapt(model, fit_sizes(model, arrays, cfg.url), cfg, num_classes, in_channels)
+    arrays, may_miss = _adapt(model, fit_sizes(model, arrays, cfg.url, grids), cfg, num_classes, in_channels)
     return load_arrays(model, arrays, cfg.url, may_miss, strict=strict)
 
 
@@ -111,10 +113,11 @@ def set_weights(
     Raises:
         ValueError: The weights do not fit; nothing was loaded.
     """
+    grids = grids_of(arrays)
     arrays = to_model_names(model, arrays, source)
     if auto_mapping:
         arrays = auto_map(model, arrays)
-    arrays = fit_sizes(model, arrays, source)
+    arrays = fit_sizes(model, arrays, source, grids)
     may_miss: Collection[str] = ()
     if adapt:
         stem = next((p for p in model.get_parameters() if p.name in _weight_names(model, cfg, "first_conv")), None)
@@ -158,9 +161,15 @@ def _adapt(
 
 
 def fit_sizes(
-    model: nn.Cell, arrays: Mapping[str, np.ndarray], source: str | os.PathLike[str]
+    model: nn.Cell, arrays: Mapping[str, np.ndarray], source: str | os.PathLike[str], grids: Mapping[str, Grid]
 ) -> Mapping[str, np.ndarray]:
     """Fits entries that depend on the image's size (`resized` of the model's class) to the model's, and logs them.
+
+    Args:
+        model: The model.
+        arrays: The file's arrays by the names of the model's parameters.
+        source: The file, for messages.
+        grids: What the file tells of rows and columns of its positions, by path.
 
     Raises:
         ValueError: An entry cannot be fitted.
@@ -171,13 +180,17 @@ def fit_sizes(
     for path, parameter in model.parameters_and_names():
         array = arrays.get(parameter.name)
         rule = next((rule for pattern, rule in model.resized.items() if fnmatchcase(path, pattern)), None)
-        if rule is None or array is None or tuple(array.shape) == tuple(parameter.shape):
+        if rule is None or array is None:
+            continue
+        grid, old_grid = model.grids.get(path), grids.get(path)
+        if tuple(array.shape) == tuple(parameter.shape) and (grid is None or has_same_grid(grid, old_grid)):
             continue
         try:
-            fitted[parameter.name] = rule(array, tuple(parameter.shape), model.grids.get(path))
+            fitted[parameter.name] = rule(array, tuple(parameter.shape), grid, old_grid)
         except ValueError as error:
             raise ValueError(f"{source}: {parameter.name} cannot be fitted to the image size: {error}") from error
-        _logger.info("%s: resized from %s to %s", parameter.name, tuple(array.shape), tuple(parameter.shape))
+        where = f" for a grid of {grid[0]}x{grid[1]}" if grid else ""
+        _logger.info("%s: resized from %s to %s%s", parameter.name, tuple(array.shape), tuple(parameter.shape), where)
     return fitted
 
 
@@ -277,14 +290,16 @@ def to_timm_names(model: nn.Cell, arrays: Mapping[str, np.ndarray]) -> Mapping[s
 
 
 def checkpoint_marks(model: nn.Cell) -> dict[str, np.ndarray]:
-    """Returns the entries that a file with the model's weights has besides: arguments that no name or shape tells."""
+    """Returns the entries that a file with the model's weights has besides: what no name or shape tells."""
     if not isinstance(model, ImageClassifier):
         return {}
     signature = inspect.signature(type(model).__init__).parameters
     defaults = {name: signature[name].default for name in model.file_arguments} | model.variant_arguments
-    return mark_arrays(
+    marks = [
         mark(name, str(getattr(model, name))) for name in model.file_arguments if getattr(model, name) != defaults[name]
-    )
+    ]
+    marks += [grid_mark(path, *grid) for path, grid in model.grids.items() if grid[0] != grid[1]]
+    return mark_arrays(marks)
 
 
 def _matches(name: str, patterns: Collection[str]) -> bool:

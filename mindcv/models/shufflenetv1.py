@@ -134,7 +134,8 @@ class ShuffleNetV1(ImageClassifier):
             conv2d(in_channels, stem, 3, 2, 1, weight_init=Normal(0.01)), batch_norm2d(stem), nn.ReLU()
         )
         self.max_pool = StemMaxPool("same")
-        channels, blocks = stem, []
+        blocks: list[tuple[str, ...]] = []
+        channels = stem
         maps: list[Map] = [("first_conv", stem, 2)]
         self.ends = []
         for stage, depth in enumerate(depths):

@@ -131,7 +131,8 @@ class ShuffleNetV2(ImageClassifier):
         stem = conv2d(in_channels, _STEM, 3, 2, 1, weight_init=Normal(0.01))
         self.first_conv = nn.SequentialCell(stem, batch_norm2d(_STEM), nn.ReLU())
         self.max_pool = StemMaxPool(stem_pool_pad)
-        channels, blocks = _STEM, []
+        blocks: list[tuple[str, ...]] = []
+        channels = _STEM
         maps: list[Map] = [("first_conv", _STEM, 2)]
         self.ends = []
         for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):

@@ -2,13 +2,16 @@
 
 A file with MindCV's names fits a network with either padding of the stem's pool. Where a network is not the one
 that its model's name alone gives, its files have an entry `model_args.<argument>.<value>`; other readers pass it over.
+Rows and columns of an oblong grid of positions are told by an entry of the same form.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 _PREFIX = "model_args."
+_GRID = "grid:"
 
 
 def mark(argument: str, value: str) -> str:
@@ -20,6 +23,20 @@ def arguments_of(arrays: Iterable[str]) -> dict[str, str]:
     """Returns the arguments that the marks among a file's entries tell, their values as text."""
     told = (name.removeprefix(_PREFIX).partition(".") for name in arrays if name.startswith(_PREFIX))
     return {argument: value for argument, _, value in told}
+
+
+def grid_mark(path: str, rows: int, columns: int) -> str:
+    """Returns the name of the entry that tells the grid of a parameter's positions."""
+    return mark(f"{_GRID}{path.replace('.', '/')}", f"{rows}x{columns}")
+
+
+def grids_of(arrays: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """Returns rows and columns of positions by the parameter's path, as the marks among a file's entries tell them."""
+    grids = {}
+    for argument, value in arguments_of(arrays).items():
+        if argument.startswith(_GRID) and (sides := re.fullmatch(r"(\d{1,6})x(\d{1,6})", value)):
+            grids[argument.removeprefix(_GRID).replace("/", ".")] = (int(sides[1]), int(sides[2]))
+    return grids
 
 
 def mark_arrays(names: Iterable[str]) -> dict[str, np.ndarray]:

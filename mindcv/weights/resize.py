@@ -18,13 +18,16 @@ Grid = tuple[int, int]
 class Resize(Protocol):
     """Fits an entry of a file to the shape that it has in a network."""
 
-    def __call__(self, array: np.ndarray, shape: tuple[int, ...], grid: Grid | None) -> np.ndarray:
+    def __call__(
+        self, array: np.ndarray, shape: tuple[int, ...], grid: Grid | None, old_grid: Grid | None = None
+    ) -> np.ndarray:
         """Returns the entry in another shape.
 
         Args:
             array: The file's entry.
             shape: The network's shape.
             grid: Rows and columns of the network's tokens; None: as many rows as columns.
+            old_grid: Rows and columns of the file's tokens; None: as many rows as columns.
 
         Raises:
             ValueError: No size of image makes one of the other.
@@ -41,11 +44,15 @@ class Tokens:
 
     prefix: int = 0
 
-    def __call__(self, array: np.ndarray, shape: tuple[int, ...], grid: Grid | None) -> np.ndarray:
+    def __call__(
+        self, array: np.ndarray, shape: tuple[int, ...], grid: Grid | None, old_grid: Grid | None = None
+    ) -> np.ndarray:
         if array.ndim != 3 or len(shape) != 3 or array.shape[2] != shape[2]:
             raise ValueError(f"{array.shape} and {shape} are not position embeddings of one size of token")
-        old = _square(array.shape[1] - self.prefix)
+        old = old_grid or _square(array.shape[1] - self.prefix)
         new = grid or _square(shape[1] - self.prefix)
+        if old[0] * old[1] + self.prefix != array.shape[1]:
+            raise ValueError(f"{array.shape[1]} positions are not {self.prefix} and a grid of {old[0]}x{old[1]}")
         if new[0] * new[1] + self.prefix != shape[1]:
             raise ValueError(f"{shape[1]} positions are not {self.prefix} and a grid of {new[0]}x{new[1]}")
         planes = array[0, self.prefix :].T.reshape(-1, *old)
@@ -57,7 +64,9 @@ class Tokens:
 class Planes:
     """A position a pixel of a map: (1, D, rows, columns)."""
 
-    def __call__(self, array: np.ndarray, shape: tuple[int, ...], grid: Grid | None) -> np.ndarray:
+    def __call__(
+        self, array: np.ndarray, shape: tuple[int, ...], grid: Grid | None, old_grid: Grid | None = None
+    ) -> np.ndarray:
         if array.ndim != 4 or len(shape) != 4 or array.shape[:2] != tuple(shape[:2]):
             raise ValueError(f"{array.shape} and {shape} are not position embeddings of one size of token")
         return resize_planes(array[0], (shape[2], shape[3]))[None].astype(array.dtype)
@@ -71,11 +80,15 @@ class Distances:
     are, and values in between are linear: timm's `resize_rel_pos_bias_table`.
     """
 
-    def __call__(self, array: np.ndarray, shape: tuple[int, ...], grid: Grid | None) -> np.ndarray:
+    def __call__(
+        self, array: np.ndarray, shape: tuple[int, ...], grid: Grid | None, old_grid: Grid | None = None
+    ) -> np.ndarray:
         if array.ndim != 2 or len(shape) != 2 or array.shape[1] != shape[1]:
             raise ValueError(f"{array.shape} and {shape} are not biases of distances of one number of heads")
-        old = _square(array.shape[0])
+        old = old_grid or _square(array.shape[0])
         new = grid or _square(shape[0])
+        if old[0] * old[1] != array.shape[0]:
+            raise ValueError(f"{array.shape[0]} distances are not those of a grid of {old[0]}x{old[1]}")
         if new[0] * new[1] != shape[0]:
             raise ValueError(f"{shape[0]} distances are not those of a grid of {new[0]}x{new[1]}")
         table = array.astype(np.float32).reshape(*old, -1)
@@ -109,6 +122,19 @@ def resize_planes(planes: np.ndarray, size: Grid) -> np.ndarray:
     height, width = size
     images = (Image.fromarray(np.ascontiguousarray(plane, np.float32), "F") for plane in planes)
     return np.stack([np.asarray(image.resize((width, height), Image.Resampling.BICUBIC)) for image in images])
+
+
+def has_same_grid(grid: Grid, old_grid: Grid | None) -> bool:
+    """Whether a file's positions, as many as the network's, stand in rows as the network's do.
+
+    A file without a word is of a square grid, where its number of positions allows for one.
+
+    Args:
+        grid: Rows and columns of the network's positions.
+        old_grid: What the file tells of its own.
+    """
+    side = math.isqrt(grid[0] * grid[1])
+    return old_grid == grid if old_grid else grid == (side, side) or side * side != grid[0] * grid[1]
 
 
 def _square(count: int) -> Grid:

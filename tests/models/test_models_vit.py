@@ -6,9 +6,10 @@ import pytest
 from mindspore import Tensor
 from resize_cases import resize_cases
 
-from mindcv.models import create_model
+from mindcv.models import checkpoint_marks, create_model
 from mindcv.optim.param_groups import create_param_groups
 from mindcv.weights import write_weights
+from mindcv.weights.resize import resize_planes
 
 SMALL = {"embed_dim": 8, "depth": 3, "num_heads": 2, "num_classes": 3}
 CASES = [case for case in resize_cases() if case.old == (7, 7) and case.prefix == 1]
@@ -34,6 +35,27 @@ def test_a_file_of_224_is_fitted_to_another_size(case, argument, tmp_path):
             np.testing.assert_array_equal(parameter.asnumpy(), arrays[parameter.name])
     assert model.default_cfg.input_size == (3, *size)
     assert model(image(*size)).shape == (2, 3)
+
+
+def planes(network) -> np.ndarray:
+    """The positions of a network's patches: (D, rows, columns)."""
+    rows, columns = network.patch_embed.grid_size
+    return network.pos_embed.asnumpy()[0, 1:].T.reshape(-1, rows, columns)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [((64, 96), (96, 64)), ((64, 256), (128, 128)), ((128, 128), (64, 256)), ((64, 96), (128, 96))]
+)
+def test_a_file_tells_its_grid(old, new, tmp_path):
+    """As many positions in rows of another length are other positions."""
+    path = tmp_path / "w.ckpt"
+    network = create_model("vit_b_32_224", **SMALL, image_size=old)
+    write_weights(path, {p.name: p.asnumpy() for p in network.get_parameters()} | checkpoint_marks(network))
+    fitted = create_model("vit_b_32_224", **SMALL, image_size=new, checkpoint_path=str(path))
+    expected = resize_planes(planes(network), fitted.patch_embed.grid_size)
+    np.testing.assert_allclose(planes(fitted), expected, rtol=0, atol=1e-6)
+    same = create_model("vit_b_32_224", **SMALL, image_size=old, checkpoint_path=str(path))
+    np.testing.assert_array_equal(same.pos_embed.asnumpy(), network.pos_embed.asnumpy())
 
 
 @pytest.mark.parametrize("mode", [ms.PYNATIVE_MODE, ms.GRAPH_MODE])
