@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+from .switches import is_on
 from .text import harmless
 
 __all__ = ["EXIT_USAGE", "RunError", "RunStopped", "run_command", "say_error"]
@@ -107,7 +108,7 @@ def _is_unread(handle: int) -> bool:
 
 
 def _fail(error: object, code: int) -> int:
-    if os.environ.get("MINDCV_DEBUG", "0") not in ("", "0"):
+    if is_on("MINDCV_DEBUG"):
         traceback.print_exc()
     say_error(error)
     return code

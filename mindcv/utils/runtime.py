@@ -9,6 +9,8 @@ import re
 import sys
 from pathlib import Path
 
+from .switches import is_on
+
 _logger = logging.getLogger(__name__)
 
 ONEDNN_ISA_VARIABLE = "ONEDNN_MAX_CPU_ISA"
@@ -20,7 +22,7 @@ _state = {"environment": False, "blocking": False, "logged": False}
 
 def is_enabled() -> bool:
     """Whether mindcv may set the CPU runtime's switches."""
-    return os.environ.get("MINDCV_CPU_RUNTIME", "1").lower() not in ("0", "false", "off")
+    return is_on("MINDCV_CPU_RUNTIME", default=True)
 
 
 def has_avx512() -> bool:

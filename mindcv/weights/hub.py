@@ -20,6 +20,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from .._version import __version__
 from ..utils.fs import local_path
+from ..utils.switches import is_on
 from .sources import DownloadError, fetch, is_offline, open_url
 
 __all__ = ["HUB", "HubModel", "hub_address", "hub_file", "is_hub_model", "read_hub_model"]
@@ -162,7 +163,7 @@ def hub_file(repository: str, name: str, revision: str = "main") -> Path:
     cached = _cached(folder, name, revision)
     hub = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
     url = f"{hub}/{repository}/resolve/{quote(revision, safe='')}/{quote(name)}"
-    if is_offline() or _is_set("HF_HUB_OFFLINE"):
+    if is_offline() or is_on("HF_HUB_OFFLINE"):
         if cached is None:
             raise FileNotFoundError(
                 f"{url} is not in the cache and the network is not to be touched (HF_HUB_OFFLINE or MINDCV_OFFLINE is "
@@ -210,10 +211,6 @@ def _cached(folder: Path, name: str, revision: str) -> Path | None:
 
 def _is_inside(folder: Path, path: Path) -> bool:
     return os.path.normpath(path).startswith(os.path.normpath(folder) + os.sep)
-
-
-def _is_set(variable: str) -> bool:
-    return os.environ.get(variable, "").lower() not in ("", "0", "false", "off", "no")
 
 
 def _head(url: str) -> tuple[str, str]:

@@ -31,6 +31,7 @@ from .._version import __version__
 from ..utils.cache import ROOT_VARIABLE, get_default_download_root
 from ..utils.fs import is_remote, local_path, locked, require_directory
 from ..utils.remote import RemoteError
+from ..utils.switches import is_on
 from ..utils.transfer import download
 
 _logger = logging.getLogger(__name__)
@@ -146,7 +147,7 @@ def fetch(
 
 def is_offline() -> bool:
     """Whether the network is not to be touched."""
-    return os.environ.get(OFFLINE_VARIABLE, "0").lower() not in ("", "0", "false", "off")
+    return is_on(OFFLINE_VARIABLE)
 
 
 def cache_path(url: str, sha256_prefix: str | None = None, folder: str | os.PathLike[str] | None = None) -> Path:
