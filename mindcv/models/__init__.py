@@ -39,6 +39,7 @@ FAMILIES = (
     "cmt",
     "convit",
     "convnext",
+    "crossvit",
     "densenet",
     "dpn",
     "edgenext",

@@ -240,7 +240,7 @@ def built_for(model_name: str) -> tuple[int, int] | None:
         ValueError: There is no such model.
     """
     create_fn = model_entrypoint(model_name)
-    if not (isinstance(create_fn, Variant) and create_fn.takes_image_size):
+    if not (isinstance(create_fn, Variant) and create_fn.takes_image_size) or create_fn.network.resizes_images:
         return None
     _, height, width = get_pretrained_cfg(model_name).input_size
     return height, width

@@ -62,6 +62,8 @@ class ImageClassifier(nn.Cell):
         resized: Entries that depend on the image's size, by pattern, and how they are fitted to another.
         file_arguments: Arguments that no name or shape tells; they are written into files and read from them.
         not_decayed: Patterns of parameters that do not decay, beyond norms and biases.
+        resizes_images: Whether it brings images of any size to the size that it is made for, so that a run's size of
+            images need not be the network's.
         num_classes: Classes of the head; 0 without one.
         num_features: Channels of what goes into the head.
         head_hidden_size: Size of what its last layer gets; `num_features` where it has one layer only.
@@ -80,6 +82,7 @@ class ImageClassifier(nn.Cell):
     resized: ClassVar[Mapping[str, Resize]] = {}
     file_arguments: ClassVar[tuple[str, ...]] = ()
     not_decayed: ClassVar[tuple[str, ...]] = ()
+    resizes_images: ClassVar[bool] = False
 
     num_classes: int
     num_features: int

@@ -18,6 +18,7 @@ from ._family import Family
 from ._network import ImageClassifier
 from .layers import (
     TRUNC_NORMAL,
+    ClassAttention,
     DropPath,
     Mlp,
     PatchEmbed,
@@ -27,9 +28,7 @@ from .layers import (
     dropout,
     head_size,
     layer_norm,
-    merge_heads,
     repeat_token,
-    split_heads,
     tokens,
 )
 from .published.cait import WEIGHTS
@@ -84,36 +83,6 @@ class TalkingHeads(nn.Cell):
         weights = self.proj_w(self.softmax(self.proj_l(ops.transpose(weights, (0, 2, 3, 1)))))
         x = ops.matmul(self.attn_drop(ops.transpose(weights, (0, 3, 1, 2))), value)
         return self.proj_drop(self.proj(ops.transpose(x, (0, 2, 1, 3)).reshape((-1, length, dim))))
-
-
-class ClassAttention(nn.Cell):
-    """Attention of the class token to all tokens (section 3.2): (N, 1 + L, D) to (N, 1, D).
-
-    Args:
-        dim: Size of a token.
-        num_heads: Number of heads; divides `dim`.
-        bias: Whether the layers of queries, keys and values have biases.
-    """
-
-    def __init__(self, dim: int, num_heads: int, bias: bool) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.head_dim = head_size(dim, num_heads)
-        self.scale = self.head_dim**-0.5
-        self.q = _dense(dim, dim, bias)
-        self.k = _dense(dim, dim, bias)
-        self.v = _dense(dim, dim, bias)
-        self.proj = _dense(dim, dim)
-        self.softmax = nn.Softmax(axis=-1)
-
-    def macs(self, shape: tuple[int, ...]) -> int:
-        """Multiply-adds of the two products of the class token with all tokens."""
-        return 2 * shape[0] * shape[1] * shape[2]
-
-    def construct(self, x: Tensor) -> Tensor:
-        query, key = split_heads(self.q(x[:, :1]), self.num_heads), split_heads(self.k(x), self.num_heads)
-        weights = self.softmax(ops.matmul(query * self.scale, ops.transpose(key, (0, 1, 3, 2))))
-        return self.proj(merge_heads(ops.matmul(weights, split_heads(self.v(x), self.num_heads))))
 
 
 class Block(nn.Cell):

@@ -86,6 +86,17 @@ FAMILIES = {
         timm={name: (name, {"act": "gelu", "pad": "valid"}) for name in ("convnext_tiny", "convnextv2_atto")},
         torchvision={"convnext_tiny": ("convnext_tiny", {"act": "gelu", "pad": "valid"})},
     ),
+    "crossvit": Row(
+        small={
+            "image_size": 120,
+            "embed_dims": (24, 48),
+            "depths": ((1, 2), (1, 1), (1, 1)),
+            "num_heads": (2, 3),
+        },
+        kinds=("crossvit_9",),
+        timm={"crossvit_9_240": ("crossvit_9", {**_GELU, "resample": "bicubic"})},
+        side=120,
+    ),
     "densenet": Row(
         small={"block_config": (2, 3, 2, 2), "growth_rate": 16, "num_init_features": 32},
         kinds=("densenet121",),

@@ -7,6 +7,7 @@ from mindcv.utils.imports import submodule
 from .activation import Swish, activation
 from .attention import (
     Attention,
+    ClassAttention,
     CrossCovarianceAttention,
     ReducedAttention,
     SplitAttention,
@@ -27,7 +28,7 @@ from .norm import LayerNorm2d, batch_norm2d, group_norm, layer_norm
 from .pooling import GlobalAvgPooling, StemMaxPool, TokenPooling, head_pooling, mean_pool3x3
 from .positions import FourierPositions
 from .reparameterise import fold, merge_branches
-from .resize import resize_bilinear, resize_nearest
+from .resize import resize_bicubic, resize_bilinear, resize_nearest
 from .scale import GlobalResponseNorm, LayerScale
 from .selective_kernel import SelectiveKernel, SelectiveKernelAttn
 from .shuffle import channel_shuffle
@@ -42,6 +43,7 @@ __all__ = [
     "HE_UNIFORM",
     "TRUNC_NORMAL",
     "Attention",
+    "ClassAttention",
     "Conv2dNormActivation",
     "ConvMlp",
     "ConvNeXtBlock",
@@ -101,6 +103,7 @@ __all__ = [
     "repeat_token",
     "require_image_size",
     "residual_stages",
+    "resize_bicubic",
     "resize_bilinear",
     "resize_nearest",
     "split_heads",

@@ -144,6 +144,45 @@ class SplitAttention(nn.Cell):
         return self.proj_drop(self.proj(merge_heads(ops.matmul(self.attn_drop(self.scores(query, key)), value))))
 
 
+class ClassAttention(nn.Cell):
+    """Attention of the class token to all tokens (arXiv:2103.17239, section 3.2): (N, 1 + L, D) to (N, 1, D).
+
+    Args:
+        dim: Size of a token.
+        num_heads: Number of heads; divides `dim`.
+        qkv_bias: Whether the layers of queries, keys and values have biases.
+        attn_drop_rate: Dropout of the attention's weights.
+        drop_rate: Dropout behind the projection.
+
+    Raises:
+        ValueError: `num_heads` does not divide `dim`.
+    """
+
+    def __init__(
+        self, dim: int, num_heads: int, qkv_bias: bool, attn_drop_rate: float = 0.0, drop_rate: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.scale = head_size(dim, num_heads) ** -0.5
+        self.q = dense(dim, dim, qkv_bias, weight_init=TRUNC_NORMAL)
+        self.k = dense(dim, dim, qkv_bias, weight_init=TRUNC_NORMAL)
+        self.v = dense(dim, dim, qkv_bias, weight_init=TRUNC_NORMAL)
+        self.softmax = nn.Softmax(axis=-1)
+        self.attn_drop = dropout("attn_drop_rate", attn_drop_rate)
+        self.proj = dense(dim, dim, weight_init=TRUNC_NORMAL)
+        self.proj_drop = dropout("drop_rate", drop_rate)
+
+    def macs(self, shape: tuple[int, ...]) -> int:
+        """Multiply-adds of the two products of the class token with all tokens."""
+        return 2 * shape[0] * shape[1] * shape[2]
+
+    def construct(self, x: Tensor) -> Tensor:
+        query, key = split_heads(self.q(x[:, :1]), self.num_heads), split_heads(self.k(x), self.num_heads)
+        weights = self.softmax(ops.matmul(query * self.scale, ops.transpose(key, (0, 1, 3, 2))))
+        value = split_heads(self.v(x), self.num_heads)
+        return self.proj_drop(self.proj(merge_heads(ops.matmul(self.attn_drop(weights), value))))
+
+
 class ReducedAttention(nn.Cell):
     """Self-attention over a map whose keys and values are of a smaller map (arXiv:2102.12122).
 

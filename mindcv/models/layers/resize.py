@@ -7,17 +7,46 @@ from mindspore.ops.primitive import constexpr
 
 
 @constexpr
-def _weights(old: int, new: int, align_corners: bool) -> Tensor:
-    """Returns what each of `new` values takes of each of `old` ones by linear interpolation: (new, old)."""
-    if align_corners:
-        places = np.arange(new) * ((old - 1) / max(new - 1, 1))
-    else:
-        places = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
-    low = np.minimum(places.astype(int), max(old - 2, 0))
+def _weights(old: int, new: int, kind: str) -> Tensor:
+    """Returns what each of `new` values takes of each of `old` ones: (new, old).
+
+    Args:
+        old: Number of values.
+        new: Wanted number.
+        kind: "edges" and "corners" for linear interpolation, see `resize_bilinear`; "cubic" for cubic, between edges.
+    """
+    index = np.arange(new)
+    places = index * ((old - 1) / max(new - 1, 1)) if kind == "corners" else (index + 0.5) * (old / new) - 0.5
+    if kind != "cubic":
+        places = np.clip(places, 0, old - 1)
+    low = np.floor(places).astype(int)
+    part = places - low
+    shares = _cubic_shares(part) if kind == "cubic" else [(0, 1 - part), (1, part)]
     weights = np.zeros((new, old), np.float32)
-    weights[np.arange(new), low] = 1 - (places - low)
-    weights[np.arange(new), np.minimum(low + 1, old - 1)] += places - low
+    for offset, share in shares:
+        np.add.at(weights, (index, np.clip(low + offset, 0, old - 1)), share)
     return Tensor(weights)
+
+
+def _cubic_shares(part: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    """Shares of the values at -1, 0, 1 and 2 of a place between 0 and 1, for PyTorch's slope of -0.75."""
+    slope = -0.75
+
+    def near(x: np.ndarray) -> np.ndarray:
+        return ((slope + 2) * x - (slope + 3)) * x * x + 1
+
+    def far(x: np.ndarray) -> np.ndarray:
+        return ((slope * x - 5 * slope) * x + 8 * slope) * x - 4 * slope
+
+    return [(-1, far(1 + part)), (0, near(part)), (1, near(1 - part)), (2, far(2 - part))]
+
+
+def _resize(x: Tensor, size: tuple[int, int], kind: str) -> Tensor:
+    if x.shape[2:] == size:
+        return x
+    rows = ops.cast(_weights(x.shape[2], size[0], kind), x.dtype)
+    columns = ops.cast(_weights(x.shape[3], size[1], kind), x.dtype)
+    return ops.matmul(ops.matmul(rows, x), ops.transpose(columns, (1, 0)))
 
 
 def resize_bilinear(x: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
@@ -28,9 +57,17 @@ def resize_bilinear(x: Tensor, size: tuple[int, int], align_corners: bool) -> Te
         size: Height and width of the result.
         align_corners: Whether the middles of the corners' pixels stay where they are; otherwise their outer edges do.
     """
-    rows = ops.cast(_weights(x.shape[2], size[0], align_corners), x.dtype)
-    columns = ops.cast(_weights(x.shape[3], size[1], align_corners), x.dtype)
-    return ops.matmul(ops.matmul(rows, x), ops.transpose(columns, (1, 0)))
+    return _resize(x, size, "corners" if align_corners else "edges")
+
+
+def resize_bicubic(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resizes maps, (N, C, H, W) to (N, C, *size), as PyTorch does by the same name, with the edges in their places.
+
+    Args:
+        x: The maps.
+        size: Height and width of the result.
+    """
+    return _resize(x, size, "cubic")
 
 
 @constexpr
