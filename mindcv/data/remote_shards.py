@@ -108,6 +108,7 @@ class ShardCache:
 
     def _reset(self) -> None:
         self._open: OrderedDict[int, IO[bytes]] = OrderedDict()
+        self._coming: set[int] = set()  # shards that are being fetched; their room is taken
         self._left: dict[int, int] = {}  # samples still to be read, of each shard
         self._place: dict[int, int] = {}  # when each shard is needed first
         self._plans = 0
@@ -146,13 +147,14 @@ class ShardCache:
     def _fetch_ahead(self, plan: list[int], own: int) -> None:
         for number in plan:
             with self._changed:
-                self._changed.wait_for(lambda: own != self._plans or len(self._open) < self.most)
+                self._changed.wait_for(lambda: own != self._plans or self._has_room())
                 if own != self._plans:
                     return
-                if number not in self._left:
+                if number not in self._left or number in self._open or number in self._coming:
                     continue
+                self._coming.add(number)
             try:
-                self.open(number)
+                self._bring(number)
             except (RemoteError, OSError) as error:
                 # Whoever needs the shard meets the same, and says so.
                 _logger.warning("%s", error)
@@ -168,14 +170,32 @@ class ShardCache:
             RemoteError: It cannot be fetched, or is not what the manifest says.
         """
         with self._changed:
+            while number not in self._open and (number in self._coming or not self._has_room()):
+                if number in self._coming or not self._open:
+                    self._changed.wait()
+                else:
+                    self._release(max(self._open, key=self._needed_in))
             if number in self._open:
                 self._open.move_to_end(number)
                 return self._open[number]
-            while len(self._open) >= self.most > 1:
-                self._release(max(self._open, key=self._needed_in))
-        file = self._fetched(number)
-        with self._changed:
-            return self._open.setdefault(number, file)
+            self._coming.add(number)
+        return self._bring(number)
+
+    def _has_room(self) -> bool:
+        return len(self._open) + len(self._coming) < max(self.most, 1)
+
+    def _bring(self, number: int) -> IO[bytes]:
+        """Fetches and opens a shard whose room is taken."""
+        file = None
+        try:
+            file = self._fetched(number)
+        finally:
+            with self._changed:
+                self._coming.remove(number)
+                if file is not None:
+                    self._open[number] = file
+                self._changed.notify_all()
+        return file
 
     def _needed_in(self, number: int) -> float:
         """How late a shard is needed; never when all of it was read."""
