@@ -47,6 +47,8 @@ FAMILIES = (
     "ghostnet",
     "googlenet",
     "hrnet",
+    "inceptionv3",
+    "inceptionv4",
     "mae",
     "mlpmixer",
     "mnasnet",

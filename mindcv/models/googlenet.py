@@ -8,35 +8,27 @@ from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, nn
 from mindspore.common.initializer import HeNormal, HeUniform
 
 from ._family import Family
 from ._network import ImageClassifier
-from .layers import classifier_head, conv2d, dense, dropout
+from .layers import BasicConv2d, Branches, classifier_head, conv_branch, dense, dropout
 from .published.googlenet import WEIGHTS
 
 __all__ = ["GoogLeNet", "googlenet"]
 
-_HE_NORMAL = HeNormal(mode="fan_in", nonlinearity="relu")
 # Uniform within `sqrt(1 / in_channels)`.
 _UNIFORM = HeUniform(negative_slope=5**0.5, mode="fan_in", nonlinearity="leaky_relu")
 
 
-class BasicConv2d(nn.Cell):
-    """Convolution and ReLU: (N, in_channels, H, W) to (N, out_channels, H / stride, W / stride)."""
-
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> None:
-        super().__init__()
-        self.conv = conv2d(in_channels, out_channels, kernel_size, stride, "same", weight_init=_HE_NORMAL)
-        self.relu = nn.ReLU()
-
-    def construct(self, x: Tensor) -> Tensor:
-        return self.relu(self.conv(x))
+_conv = partial(BasicConv2d, weight_init=HeNormal(mode="fan_in", nonlinearity="relu"))
 
 
-class Inception(nn.Cell):
-    """Four branches side by side (figure 2b): (N, in_channels, H, W) to (N, sum of the branches' channels, H, W).
+def inception(
+    in_channels: int, ch1x1: int, ch3x3red: int, ch3x3: int, ch5x5red: int, ch5x5: int, pool_proj: int
+) -> Branches:
+    """Makes four branches side by side (figure 2b): (N, in_channels, H, W) to (N, sum of the branches' channels, H, W).
 
     Args:
         in_channels: Channels of the input.
@@ -47,18 +39,15 @@ class Inception(nn.Cell):
         ch5x5: Channels of the third branch.
         pool_proj: Channels of the fourth branch, a 1x1 convolution behind a max pool.
     """
-
-    def __init__(
-        self, in_channels: int, ch1x1: int, ch3x3red: int, ch3x3: int, ch5x5red: int, ch5x5: int, pool_proj: int
-    ) -> None:
-        super().__init__()
-        self.b1 = BasicConv2d(in_channels, ch1x1, 1)
-        self.b2 = nn.SequentialCell([BasicConv2d(in_channels, ch3x3red, 1), BasicConv2d(ch3x3red, ch3x3, 3)])
-        self.b3 = nn.SequentialCell([BasicConv2d(in_channels, ch5x5red, 1), BasicConv2d(ch5x5red, ch5x5, 5)])
-        self.b4 = nn.SequentialCell([_max_pool(3, 1), BasicConv2d(in_channels, pool_proj, 1)])
-
-    def construct(self, x: Tensor) -> Tensor:
-        return ops.concat((self.b1(x), self.b2(x), self.b3(x), self.b4(x)), axis=1)
+    branch = partial(conv_branch, _conv, in_channels)
+    return Branches(
+        {
+            "b1": _conv(in_channels, ch1x1, 1),
+            "b2": branch((ch3x3red, 1), (ch3x3, 3)),
+            "b3": branch((ch5x5red, 1), (ch5x5, 5)),
+            "b4": branch((pool_proj, 1), first=_max_pool(3, 1)),
+        }
+    )
 
 
 class InceptionAux(nn.Cell):
@@ -67,7 +56,7 @@ class InceptionAux(nn.Cell):
     def __init__(self, in_channels: int, num_classes: int, drop_rate: float) -> None:
         super().__init__()
         self.avg_pool = nn.AvgPool2d(kernel_size=5, stride=3, pad_mode="valid")
-        self.conv = BasicConv2d(in_channels, 128, 1)
+        self.conv = _conv(in_channels, 128, 1)
         self.fc1 = dense(2048, 1024, weight_init=_UNIFORM)
         self.fc2 = dense(1024, num_classes, weight_init=_UNIFORM)
         self.flatten = nn.Flatten()
@@ -109,20 +98,20 @@ class GoogLeNet(ImageClassifier):
     ) -> None:
         super().__init__()
         self.aux_logits = aux_logits and num_classes != 0
-        self.conv1, self.maxpool1 = BasicConv2d(in_channels, 64, 7, 2), _max_pool(3, 2)
-        self.conv2, self.conv3, self.maxpool2 = BasicConv2d(64, 64, 1), BasicConv2d(64, 192, 3), _max_pool(3, 2)
+        self.conv1, self.maxpool1 = _conv(in_channels, 64, 7, 2), _max_pool(3, 2)
+        self.conv2, self.conv3, self.maxpool2 = _conv(64, 64, 1), _conv(64, 192, 3), _max_pool(3, 2)
         # table 1
-        self.inception3a = Inception(192, 64, 96, 128, 16, 32, 32)
-        self.inception3b = Inception(256, 128, 128, 192, 32, 96, 64)
+        self.inception3a = inception(192, 64, 96, 128, 16, 32, 32)
+        self.inception3b = inception(256, 128, 128, 192, 32, 96, 64)
         self.maxpool3 = _max_pool(3, 2)
-        self.inception4a = Inception(480, 192, 96, 208, 16, 48, 64)
-        self.inception4b = Inception(512, 160, 112, 224, 24, 64, 64)
-        self.inception4c = Inception(512, 128, 128, 256, 24, 64, 64)
-        self.inception4d = Inception(512, 112, 144, 288, 32, 64, 64)
-        self.inception4e = Inception(528, 256, 160, 320, 32, 128, 128)
+        self.inception4a = inception(480, 192, 96, 208, 16, 48, 64)
+        self.inception4b = inception(512, 160, 112, 224, 24, 64, 64)
+        self.inception4c = inception(512, 128, 128, 256, 24, 64, 64)
+        self.inception4d = inception(512, 112, 144, 288, 32, 64, 64)
+        self.inception4e = inception(528, 256, 160, 320, 32, 128, 128)
         self.maxpool4 = _max_pool(2, 2)
-        self.inception5a = Inception(832, 256, 160, 320, 32, 128, 128)
-        self.inception5b = Inception(832, 384, 192, 384, 48, 128, 128)
+        self.inception5a = inception(832, 256, 160, 320, 32, 128, 128)
+        self.inception5b = inception(832, 384, 192, 384, 48, 128, 128)
         if self.aux_logits:
             self.aux1 = InceptionAux(512, num_classes, drop_rate_aux)
             self.aux2 = InceptionAux(528, num_classes, drop_rate_aux)

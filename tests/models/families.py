@@ -140,6 +140,20 @@ FAMILIES = {
         timm={"hrnet_w32": ("hrnet_w32", {"upsample_dtype": "float32"})},
         folded=3840,
     ),
+    "inceptionv3": Row(
+        small={"aux_logits": False, "width": 0.125},
+        kinds=("inception_v3",),
+        timm={"inception_v3": ("inception_v3", {"pool_pad": "both"})},
+        side=79,
+        lost_pixels=4,
+    ),
+    "inceptionv4": Row(
+        small={"depths": (1, 1, 1), "width": 0.125},
+        kinds=("inception_v4",),
+        timm={"inception_v4": ("inception_v4", {})},
+        side=79,
+        lost_pixels=4,
+    ),
     "mae": Row(
         small={"image_size": 64, "patch_size": 16, "embed_dim": 48, "depth": 3, "num_heads": 3},
         kinds=("mae_b_16_224_finetune",),

@@ -23,6 +23,7 @@ from .convnext_block import ConvNeXtBlock
 from .dense import HE_UNIFORM, TRUNC_NORMAL, check_num_classes, classifier_head, dense
 from .drop import DropPath, check_rate, drop_path_rates, dropout
 from .feed_forward import ConvMlp, Mlp
+from .inception import BasicConv2d, Branches, InceptionBlocks, conv_branch
 from .inverted_residual import DepthwiseSeparable, FusedInvertedResidual, InvertedResidual, conv_padding
 from .norm import LayerNorm2d, batch_norm2d, group_norm, layer_norm
 from .pooling import GlobalAvgPooling, StemMaxPool, TokenPooling, head_pooling, mean_pool3x3
@@ -43,6 +44,8 @@ __all__ = [
     "HE_UNIFORM",
     "TRUNC_NORMAL",
     "Attention",
+    "BasicConv2d",
+    "Branches",
     "ClassAttention",
     "Conv2dNormActivation",
     "ConvMlp",
@@ -54,6 +57,7 @@ __all__ = [
     "FusedInvertedResidual",
     "GlobalAvgPooling",
     "GlobalResponseNorm",
+    "InceptionBlocks",
     "InvertedResidual",
     "LayerNorm2d",
     "LayerScale",
@@ -82,6 +86,7 @@ __all__ = [
     "check_rate",
     "classifier_head",
     "conv2d",
+    "conv_branch",
     "conv_norm",
     "conv_padding",
     "deep_stem",
