@@ -20,7 +20,7 @@ from mindspore import Tensor, nn
 
 from .._version import __version__
 from ..data.preprocess import EvalPreprocess, channel_figures
-from ..models import checkpoint_marks, load_model_checkpoint
+from ..models import checkpoint_marks, load_model_checkpoint, require_classifier
 from ..utils.errors import RunError
 from ..utils.fs import atomic_write, local_path, require_directory
 from ..utils.registry import unknown_name_message
@@ -113,6 +113,7 @@ def export_model(
         RunError: The file computes something else; nothing was written.
         ValueError: Options that contradict, a layer that cannot be exported, or a folder that cannot be written to.
     """
+    require_classifier(network)
     file_format, target = output_path(out, file_format)
     options = _Options(softmax, head, uint8_input, fold_bn, fp16_weights)
     _check_format(file_format, options, key, enc_mode)

@@ -19,7 +19,7 @@ from ._create import (
 from ._family import Family, Variant
 from ._features import FeatureExtractWrapper
 from ._loading import checkpoint_marks, load_model_checkpoint, load_pretrained, to_timm_names
-from ._network import ImageClassifier
+from ._network import ImageClassifier, require_classifier
 from ._pretrained import PretrainedCfg
 from ._registry import (
     get_pretrained_cfg,
@@ -109,6 +109,7 @@ __all__ = [
     "network_of_file",
     "published_weights",
     "register_model",
+    "require_classifier",
     "require_published_head",
     "to_timm_names",
 ]

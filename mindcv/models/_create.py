@@ -22,7 +22,7 @@ from mindcv.weights.outputs import read_outputs
 from ._features import FeatureExtractWrapper
 from ._hub import HUB_SOURCE, find_on_hub
 from ._loading import load_pretrained, set_weights, to_model_names
-from ._network import ImageClassifier
+from ._network import ImageClassifier, require_classifier
 from ._pretrained import PretrainedCfg, as_pretrained_cfg
 from ._registry import get_pretrained_cfg, is_model_pretrained, model_entrypoint, split_tag
 from .layers import as_pair
@@ -106,6 +106,8 @@ class Variant:
                 )
             height, width = as_pair(kwargs["image_size"])
             kwargs["image_size"] = height if height == width else (height, width)
+        if not self.network.gives_logits and kwargs.pop("num_classes", 1000) != 1000:
+            raise ValueError(f"num_classes: {self.__name__} has no classes; leave it out")
         check_arguments(self.network, kwargs)
         return kwargs
 
@@ -252,8 +254,12 @@ def build_network(
     """Returns a config's model with the weights of `ckpt_path` (with `ema` their average), pretrained or fresh ones.
 
     `class_names` are those of the data to train on, see `create_model`.
+
+    Raises:
+        ValueError: The model is no classifier, or see `create_model`.
     """
     name = cfg.model
+    require_classifier(getattr(model_entrypoint(name), "network", nn.Cell), name)
     published = published_weights(cfg) if cfg.ckpt_path else None
     if published is not None and published.tag:
         # What was trained from published weights keeps their network's quirks (the padding of the stem's pool).

@@ -52,8 +52,8 @@ class Family:
     def _cells(self) -> dict[str, str]:
         """Names of cells that MindCV's users read in `default_cfg`; they are said on the class."""
         names = self.network.mindcv_names
-        stem = self.network.reads_image[0] if self.network.reads_image else ""
-        cells = {"first_conv": stem, "classifier": self.network.gives_logits[0]}
+        stem, head = ((*cells, "")[0] for cells in (self.network.reads_image, self.network.gives_logits))
+        cells = {"first_conv": stem, "classifier": head}
         return {
             key: next(iter(names.to_theirs({f"{cell}.weight": None}))).removesuffix(".weight") if cell else ""
             for key, cell in cells.items()

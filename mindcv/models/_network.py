@@ -53,7 +53,8 @@ class ImageClassifier(nn.Cell):
     Attributes:
         reads_image: Cells that read the image; fitted to another number of channels.
         gives_logits: Cells that give a value for each class; the first is the main one, others are auxiliary or further
-            heads.
+            heads. None for a network that is no classifier: it may take more than images, and gives what it will
+            (MAE's pretraining: a loss). It has no `num_classes` to give, and is neither evaluated nor exported.
         torch_names: timm's and torchvision's names of cells beside ours; timm's first where they differ.
         torch_arguments: Arguments of the network that files with those names need.
         mindcv_names: MindCV's names of cells beside ours, where theirs are an accident. Parameters have MindCV's names.
@@ -177,7 +178,7 @@ class ImageClassifier(nn.Cell):
         known = set(paths.values())
         named = [
             *self.reads_image,
-            self.gives_logits[0],
+            *self.gives_logits[:1],
             *self.tail,
             *(cell for cells in self.map_cells for cell in cells),
         ]
@@ -197,6 +198,10 @@ class ImageClassifier(nn.Cell):
             parameter.name = name
 
     # Running
+
+    def inputs_of(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Returns what the network takes for images: these alone, unless it is no classifier."""
+        return (images,)
 
     def forward_stages(self, x: Tensor) -> tuple[Tensor, ...]:
         """Returns the maps that `describe` names: (N, in_channels, H, W) to maps or tokens."""
@@ -220,11 +225,21 @@ class ImageClassifier(nn.Cell):
     # The head
 
     def get_classifier(self) -> nn.Cell:
-        """Returns the layer that gives the logits."""
+        """Returns the layer that gives the logits.
+
+        Raises:
+            ValueError: The network is no classifier.
+        """
+        require_classifier(self)
         return self._cell(self.gives_logits[0])
 
     def reset_classifier(self, num_classes: int) -> None:
-        """Replaces all layers that give logits by fresh ones for `num_classes`; 0 leaves them out."""
+        """Replaces all layers that give logits by fresh ones for `num_classes`; 0 leaves them out.
+
+        Raises:
+            ValueError: The network is no classifier.
+        """
+        require_classifier(self)
         for name in self.gives_logits:
             if name == self.gives_logits[0]:
                 new = self._make_head(self.head_hidden_size, num_classes)
@@ -362,6 +377,24 @@ class ImageClassifier(nn.Cell):
 
 
 _STEM, _TAIL, _HEAD = -1, -2, -3
+
+
+def require_classifier(network: nn.Cell | type[nn.Cell], name: str = "") -> None:
+    """Holds a network against what evaluation, export and training of classifiers need of it.
+
+    Args:
+        network: The network, or its class; one that is not of this library is taken for a classifier.
+        name: The model's name for the message; empty: the class's.
+
+    Raises:
+        ValueError: It gives no logits.
+    """
+    if not getattr(network, "gives_logits", ("logits",)):
+        kind = network.__name__ if isinstance(network, type) else type(network).__name__
+        raise ValueError(
+            f"{name or kind} is no classifier: a {kind} has no classes to train, evaluate or export; docs/training.md "
+            "says how it is used"
+        )
 
 
 def _as_type_of(default: Any, text: str) -> Any:

@@ -81,7 +81,7 @@ def measure(name: str) -> Size:
     for cell in watched:
         cell.register_forward_hook(count)
     ms.set_context(mode=ms.PYNATIVE_MODE)
-    network(Tensor(np.zeros((1, channels, height, width), np.float32)))
+    network(*network.inputs_of(Tensor(np.zeros((1, channels, height, width), np.float32))))
     return Size(count_parameters(network), macs, height)
 
 

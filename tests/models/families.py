@@ -21,6 +21,7 @@ class Row:
         fuses: Whether blocks have a `fused` form.
         lost_pixels: What a map may lack of the image's side over its reduction, rounded up (unpadded convolutions).
         folded: Trainable values of timm's network that others take in here (biases in front of a BatchNorm).
+        more: Further arguments that make a network small, by kind.
     """
 
     small: dict[str, Any]
@@ -32,6 +33,7 @@ class Row:
     fuses: bool = False
     lost_pixels: int = 0
     folded: int = 0
+    more: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
 
 
 _RESIDUAL = {"channels": (32, 32, 64, 64), "layers": (1, 2, 1, 1)}
@@ -156,7 +158,8 @@ FAMILIES = {
     ),
     "mae": Row(
         small={"image_size": 64, "patch_size": 16, "embed_dim": 48, "depth": 3, "num_heads": 3},
-        kinds=("mae_b_16_224_finetune",),
+        kinds=("mae_b_16_224_finetune", "mae_b_16_224_pretrain"),
+        more={"mae_b_16_224_pretrain": {"decoder_embed_dim": 32, "decoder_depth": 1, "decoder_num_heads": 2}},
     ),
     "mlpmixer": Row(
         small={

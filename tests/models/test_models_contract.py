@@ -28,11 +28,19 @@ KINDS = [(family, name) for family, row in FAMILIES.items() for name in row.kind
 MODELS = [name for name in list_models() if is_model_in_modules(name, FAMILIES)]
 
 
-def _by_kind(compiled: bool = False) -> list:
-    """The first kind of each family is in the fast set; compiled graphs are, of some families, the others in `zoo`."""
+def _is_classifier(name: str) -> bool:
+    return bool(model_entrypoint(name).network.gives_logits)
+
+
+def _by_kind(compiled: bool = False, others: bool = False) -> list:
+    """The first kind of each family is in the fast set; compiled graphs are, of some families, the others in `zoo`.
+
+    With `others` those that are no classifiers are among them.
+    """
     return [
         pytest.param(family, name, marks=() if _is_fast(family, name, compiled) else pytest.mark.zoo, id=name)
         for family, name in KINDS
+        if others or _is_classifier(name)
     ]
 
 
@@ -42,10 +50,16 @@ def _is_fast(family: str, name: str, compiled: bool) -> bool:
 
 kinds = pytest.mark.parametrize(("family", "name"), _by_kind())
 compiled_kinds = pytest.mark.parametrize(("family", "name"), _by_kind(compiled=True))
+all_kinds = pytest.mark.parametrize(("family", "name"), _by_kind(others=True))
+all_compiled_kinds = pytest.mark.parametrize(("family", "name"), _by_kind(compiled=True, others=True))
 
 
 def make(family: str, name: str, **kwargs) -> nn.Cell:
-    return create_model(name, **{**FAMILIES[family].small, **kwargs}).set_train(False)
+    row = FAMILIES[family]
+    arguments = {**row.small, **row.more.get(name, {}), **kwargs}
+    if not _is_classifier(name):
+        arguments.pop("num_classes", None)
+    return create_model(name, **arguments).set_train(False)
 
 
 def image(family: str, channels: int = 3, batch: int = 2, seed: int = 0) -> Tensor:
@@ -109,7 +123,7 @@ def test_in_channels(family: str, name: str):
             assert weight.shape[1] == channels
 
 
-@kinds
+@all_kinds
 def test_features(family: str, name: str):
     """Any maps in any order; what lies behind the last is gone, and the maps stay what they are."""
     side = FAMILIES[family].side
@@ -134,7 +148,7 @@ def test_features(family: str, name: str):
     assert {p.name for p in some.get_parameters()} < set(ours)
 
 
-@kinds
+@all_kinds
 def test_maps_that_are_not_there(family: str, name: str):
     count = len(make(family, name).feature_info)
     with pytest.raises(
@@ -156,9 +170,9 @@ def test_reset_classifier(family: str, name: str):
     assert model(image(family)).shape == (2, model.head_hidden_size)
 
 
-@kinds
+@all_kinds
 def test_depth(family: str, name: str):
-    """Every parameter has one depth: the stem 0, each block its own, the head the last."""
+    """Every parameter has one depth: the stem 0, each block its own, the head, where there is one, the last."""
     model = make(family, name)
     names = [parameter.name for parameter in model.get_parameters()]
     groups = model.group_matcher()
@@ -170,16 +184,16 @@ def test_depth(family: str, name: str):
     assert all(sum(bool(re.match(pattern, name)) for pattern in patterns) == 1 for name in set(names) - head)
     depths = layer_depths(names, groups)
     blocks = len(model.blocks_in_order)
-    assert {depths[name] for name in head} == {blocks + 1}
+    assert {depths[name] for name in head} == ({blocks + 1} if cells else set())
     stems = [f"{cell}.weight" for cell in model.reads_image]
     assert all(depths[name] == 0 for name in names if paths[name] in stems or paths[name] in model.not_decayed)
-    assert set(Counter(depths.values())) == set(range(blocks + 2))
+    assert set(Counter(depths.values())) == set(range(blocks + 1 + bool(cells)))
     coarse = layer_depths(names, model.group_matcher(coarse=True))
     assert max(coarse.values()) <= len(model.feature_info) + 1
     assert model.no_weight_decay() <= set(names)
 
 
-@kinds
+@all_kinds
 def test_freeze(family: str, name: str):
     model = make(family, name, num_classes=3)
     before = len(model.trainable_params())
@@ -191,7 +205,7 @@ def test_freeze(family: str, name: str):
 
 
 @pytest.mark.parametrize("suffix", [".ckpt", ".safetensors", ".npz"])
-@kinds
+@all_kinds
 def test_round_trip(family: str, name: str, suffix: str, tmp_path):
     model = make(family, name, num_classes=5)
     write_weights(tmp_path / f"w{suffix}", {p.name: p.asnumpy() for p in model.get_parameters()})
@@ -246,7 +260,7 @@ def test_graph_mode_equals_pynative(family: str, name: str):
     np.testing.assert_allclose(model(image(family)).asnumpy(), eager, rtol=1e-4, atol=1e-4)
 
 
-@compiled_kinds
+@all_compiled_kinds
 def test_features_in_graph_mode(family: str, name: str):
     model = excite(make(family, name, features_only=True, out_indices=(1, 0)))
     eager = model(image(family))
@@ -322,7 +336,7 @@ def _main(logits):
     return logits[0] if isinstance(logits, tuple) else logits
 
 
-@kinds
+@all_kinds
 def test_each_weight_is_initialised_once(family: str, name: str, monkeypatch):
     drawn, replaced = [], []
     for kind in [kind for kind in vars(initializer).values() if _draws(kind)]:
@@ -349,7 +363,7 @@ def _draws(kind: object) -> bool:
     return kind not in (initializer.Initializer, initializer.Zero, initializer.One, initializer.Constant)
 
 
-@kinds
+@all_kinds
 def test_initial_weights_follow_the_seed(family: str, name: str):
     ms.set_seed(3)
     first = {p.name: p.asnumpy() for p in make(family, name).get_parameters()}

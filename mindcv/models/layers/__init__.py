@@ -27,7 +27,7 @@ from .inception import BasicConv2d, Branches, InceptionBlocks, conv_branch
 from .inverted_residual import DepthwiseSeparable, FusedInvertedResidual, InvertedResidual, conv_padding
 from .norm import LayerNorm2d, batch_norm2d, group_norm, layer_norm
 from .pooling import GlobalAvgPooling, StemMaxPool, TokenPooling, head_pooling, mean_pool3x3
-from .positions import FourierPositions
+from .positions import FourierPositions, sincos_positions
 from .reparameterise import fold, merge_branches
 from .resize import resize_bicubic, resize_bilinear, resize_nearest
 from .scale import GlobalResponseNorm, LayerScale
@@ -111,6 +111,7 @@ __all__ = [
     "resize_bicubic",
     "resize_bilinear",
     "resize_nearest",
+    "sincos_positions",
     "split_heads",
     "tokens",
     "unit_length",

@@ -12,6 +12,29 @@ from .dense import TRUNC_NORMAL
 _TEMPERATURE = 10000.0
 
 
+def sincos_positions(dim: int, grid: tuple[int, int], prefix: int = 0) -> np.ndarray:
+    """Returns sines and cosines of each token's place: (1, prefix + rows * columns, dim) in float32, row by row.
+
+    Half of the channels is for the column, half for the row; of each, half are sines and half cosines of frequencies
+    that fall from 1 to 1 / 10000 (Masked Autoencoders, arXiv:2111.06377, appendix A.1).
+
+    Args:
+        dim: Size of a token, a multiple of 4.
+        grid: Rows and columns of tokens.
+        prefix: Tokens in front that have no place: zeros.
+
+    Raises:
+        ValueError: `dim` is no multiple of 4.
+    """
+    if dim % 4:
+        raise ValueError(f"the size of a token is {dim}; give a multiple of 4 for positions by sines and cosines")
+    rows, columns = grid
+    frequencies = _TEMPERATURE ** (-np.arange(dim // 4) / (dim // 4))
+    places = (np.tile(np.arange(columns), rows), np.repeat(np.arange(rows), columns))
+    table = np.concatenate([wave(np.outer(place, frequencies)) for place in places for wave in (np.sin, np.cos)], 1)
+    return np.concatenate([np.zeros((prefix, dim)), table])[None].astype(np.float32)
+
+
 def _waves(positions: np.ndarray, count: int) -> np.ndarray:
     """Returns sine and cosine of positions (L,) in turn, at frequencies that fall by pairs: (L, count)."""
     channels = np.arange(count)
