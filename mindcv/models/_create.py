@@ -328,7 +328,7 @@ def build_model_with_cfg(
         pretrained: Whether to load published weights.
         default_cfg: The model's default weights (`PretrainedCfg` or a dictionary as in MindCV).
         features_only: Whether to return feature maps in place of logits.
-        out_indices: Which entries of the network's `feature_info` to return; None: all.
+        out_indices: Which entries of the network's `feature_info` to return; None: the first five.
         pretrained_cfg: Other weights, chosen by a tag; the network is built with their `model_args` even when they are
             not loaded.
         **kwargs: Arguments of the network; those given here go before the weights' `model_args`.

@@ -7,6 +7,9 @@ from mindspore import Tensor, nn
 
 from ._network import ImageClassifier
 
+# MindCV's `out_indices` are 0 to 4.
+_MINDCVS_MAPS = 5
+
 
 class FeatureExtractWrapper(nn.Cell):
     """Returns feature maps of a network, (N, C, h, w) each, in the order that is asked for.
@@ -18,7 +21,8 @@ class FeatureExtractWrapper(nn.Cell):
 
     Args:
         net: The network; cells are taken out of it.
-        out_indices: Which entries of its `feature_info` are wanted; negative ones count from the end. None: all.
+        out_indices: Which entries of its `feature_info` are wanted; negative ones count from the end. None: all, but of
+            the MobileNets, the EfficientNets and a network of the user's own the first five, as in MindCV.
 
     Raises:
         ValueError: The network has no `feature_info`, or an index is outside it.
@@ -30,7 +34,8 @@ class FeatureExtractWrapper(nn.Cell):
         if not infos:
             raise ValueError(f"{type(net).__name__} has no feature_info, so features_only is not available for it")
         if out_indices is None:
-            out_indices = range(len(infos))
+            most = net.default_maps if isinstance(net, ImageClassifier) else _MINDCVS_MAPS
+            out_indices = range(len(infos))[:most]
         if not out_indices or not all(-len(infos) <= index < len(infos) for index in out_indices):
             raise ValueError(
                 f"out_indices are {list(out_indices)}; {type(net).__name__} has {len(infos)} feature maps, choose from "

@@ -33,6 +33,7 @@ class MobileNetwork(ImageClassifier):
     timm_last: ClassVar[tuple[str, str]] = ("conv_head", "bn2")
     other_names: ClassVar[tuple[Pair, ...]] = ()
     places: list[tuple[str, str, dict[str, int]]]
+    default_maps = 5  # MindCV's
 
     def add_features(
         self,

@@ -65,6 +65,7 @@ class ImageClassifier(nn.Cell):
         not_decayed: Patterns of parameters that do not decay, beyond norms and biases.
         resizes_images: Whether it brings images of any size to the size that it is made for, so that a run's size of
             images need not be the network's.
+        default_maps: How many maps, from the first, `features_only` gives when none are named; None: all.
         num_classes: Classes of the head; 0 without one.
         num_features: Channels of what goes into the head.
         head_hidden_size: Size of what its last layer gets; `num_features` where it has one layer only.
@@ -84,6 +85,7 @@ class ImageClassifier(nn.Cell):
     file_arguments: ClassVar[tuple[str, ...]] = ()
     not_decayed: ClassVar[tuple[str, ...]] = ()
     resizes_images: ClassVar[bool] = False
+    default_maps: ClassVar[int | None] = None
 
     num_classes: int
     num_features: int

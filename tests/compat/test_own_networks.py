@@ -11,6 +11,7 @@ from mindspore import Tensor, nn
 from mindcv.models import _registry, create_model
 from mindcv.models.features import FeatureExtractWrapper
 from mindcv.models.helpers import build_model_with_cfg
+from mindcv.models.measure import undrawn_weights
 from mindcv.models.registry import register_model
 from mindcv.utils.registry import Registry
 from mindcv.weights import write_weights
@@ -181,3 +182,33 @@ def test_maps_need_all_their_weights(registered, tmp_path):
 def test_a_network_without_maps_is_refused():
     with pytest.raises(ValueError, match="Branched has no feature_info"):
         FeatureExtractWrapper(Branched(), [0])
+
+
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [
+        ("resnet18", [64, 64, 128, 256, 512]),
+        ("resnet50", [64, 256, 512, 1024, 2048]),
+        ("mobilenet_v2_100", [32, 16, 24, 24, 32]),
+        ("mobilenet_v3_small_100", [16, 16, 24, 24, 40]),
+        ("efficientnet_b0", [32, 16, 24, 40, 80]),
+        ("convnext_tiny", [96, 192, 384, 768]),
+        ("resnest50", [64, 256, 512, 1024, 2048]),
+        ("repvgg_a0", [48, 48, 96, 192, 1280]),
+        ("hrnet_w32", [64, 128, 256, 512, 1024]),
+        ("rexnet_10", [16, 38, 61, 128, 185]),
+    ],
+)
+def test_maps_are_mindcvs(name, channels):
+    """Channels of the maps that MindCV gives by default, for each of its families that has any."""
+    with undrawn_weights():
+        assert create_model(name, features_only=True).out_channels == channels
+
+
+def test_a_long_chain_gives_five_maps():
+    net = nn.Cell()
+    for number in range(7):
+        setattr(net, f"block{number}", nn.Identity())
+    net.feature_info = [{"chs": number, "reduction": 1, "name": f"block{number}"} for number in range(7)]
+    assert FeatureExtractWrapper(net).out_channels == [0, 1, 2, 3, 4]
+    assert FeatureExtractWrapper(net, range(7)).out_channels == list(range(7))
