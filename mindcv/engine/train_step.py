@@ -14,6 +14,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
+from ..optim.gradients import as_type_of, clip_by_global_norm, descend, scale, sums_are_finite
 from ..utils.registry import unknown_name_message
 from .distributed import STATISTICS, world_size
 from .dropout import follow_steps
@@ -32,45 +33,39 @@ _EMA_WARMUP_UPDATES = 2000.0
 # What a dynamic scale grows to at most: the inverse of a larger one is no normal fp32 number.
 _LARGEST_SCALE = 2.0**126
 
+_INTEGERS = (ms.int32, ms.int64, ms.bool_)
+
 # Names of the statistics as they were before the batches of the next update.
 KEPT_STATISTICS = "kept_statistics"
 
-_multiply = ops.MultitypeFuncGraph("multiply")
-_add_into = ops.MultitypeFuncGraph("add_into")
-_clear = ops.MultitypeFuncGraph("clear")
-_set = ops.MultitypeFuncGraph("set")
-_set_if = ops.MultitypeFuncGraph("set_if")
-_move_average = ops.MultitypeFuncGraph("move_average")
+
+# The functions below are mapped over tensors; those of `optim.gradients` too.
 
 
-@_multiply.register("Tensor", "Tensor")
-def _multiply_gradient(factor: Tensor, gradient: Tensor) -> Tensor:
-    return gradient * ops.cast(factor, gradient.dtype)
+def _add_into(factor: Tensor, buffer: Tensor, gradient: Tensor) -> Tensor:
+    return descend(buffer, as_type_of(factor, buffer), as_type_of(gradient, buffer))
 
 
-@_add_into.register("Tensor", "Tensor")
-def _add_into_buffer(buffer: Tensor, gradient: Tensor) -> Tensor:
-    return ops.assign_add(buffer, ops.cast(gradient, buffer.dtype))
-
-
-@_clear.register("Tensor")
-def _clear_buffer(buffer: Tensor) -> Tensor:
+def _clear(buffer: Tensor) -> Tensor:
     return ops.assign(buffer, ops.zeros_like(buffer))
 
 
-@_set.register("Tensor", "Tensor")
-def _set_value(target: Tensor, value: Tensor) -> Tensor:
+def _set(target: Tensor, value: Tensor) -> Tensor:
     return ops.assign(target, value)
 
 
-@_set_if.register("Tensor", "Tensor", "Tensor")
-def _set_value_if(condition: Tensor, target: Tensor, value: Tensor) -> Tensor:
+def _set_if(condition: Tensor, target: Tensor, value: Tensor) -> Tensor:
     return ops.assign(target, ops.select(ops.broadcast_to(condition, value.shape), value, target))
 
 
-@_move_average.register("Tensor", "Tensor", "Tensor")
-def _move_average_of_weight(decay: Tensor, average: Tensor, weight: Tensor) -> Tensor:
-    return ops.assign(average, average * decay + weight * (1.0 - decay))
+def _after(done: Tensor, value: Tensor) -> Tensor:
+    return ops.depend(value, done)
+
+
+def _move_average(share: Tensor, average: Tensor, weight: Tensor) -> Tensor:
+    if average.dtype in _INTEGERS:
+        return ops.assign(average, weight)
+    return descend(average, as_type_of(share, average), average - weight)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -260,7 +255,8 @@ class TrainStep(nn.Cell):
             self.good_updates = _state(0, ms.int32, "good_updates")
         if self.checks_overflow:
             self.skipped_updates = _state(0, ms.int32, "skipped_updates")
-            self.all_finite = ms.amp.all_finite
+            # MindSpore's knows how Ascend and GPU tell an overflow; on the CPU it is six operators for each tensor.
+            self.all_finite = sums_are_finite if ms.get_context("device_target") == "CPU" else ms.amp.all_finite
         self.accumulation_steps = gradient_accumulation_steps
         if self.accumulation_steps > 1:
             self.accumulated = self.weights.clone("grad_accum", init="zeros")
@@ -284,7 +280,7 @@ class TrainStep(nn.Cell):
             self.sum_over_ranks = ops.AllReduce()
 
         self.clip_grad = clip_grad
-        self.clip_value = float(clip_value)
+        self.largest_norm = Tensor(float(clip_value), ms.float32)
         self.optimizer_scale = float(optimizer.loss_scale)
         self.optimizer_scale_tensor = Tensor(self.optimizer_scale, ms.float32)
 
@@ -310,7 +306,6 @@ class TrainStep(nn.Cell):
             inputs = (ops.depend(inputs[0], self._keep_statistics()), *inputs[1:])
         if self.is_scaled:
             (_, loss), gradients = self.value_and_grad(self.loss_scale, *inputs)
-            gradients = self.hyper_map(ops.partial(_multiply, 1.0 / self.loss_scale), gradients)
         else:
             loss, gradients = self.value_and_grad(*inputs)
         if self.has_dropout:
@@ -318,6 +313,8 @@ class TrainStep(nn.Cell):
             loss = ops.depend(loss, ops.assign_add(self.dropout_step, ops.depend(Tensor(1, ms.int32), gradients)))
         if self.accumulation_steps > 1:
             return self._accumulate(loss, gradients)
+        if self.is_scaled:
+            gradients = self.hyper_map(ops.partial(scale, 1.0 / self.loss_scale), gradients)
         return ops.depend(loss, self._update(gradients))
 
     def _keep_statistics(self) -> tuple[Tensor, ...]:
@@ -328,8 +325,10 @@ class TrainStep(nn.Cell):
         return self.hyper_map(ops.partial(_set_if, is_first), self.kept_statistics, self.statistics)
 
     def _accumulate(self, loss: Tensor, gradients: tuple[Tensor, ...]) -> Tensor:
-        gradients = self.hyper_map(ops.partial(_multiply, self.inverse_accumulation_steps), gradients)
-        loss = ops.depend(loss, self.hyper_map(_add_into, self.accumulated, gradients))
+        factor = self.inverse_accumulation_steps
+        if self.is_scaled:
+            factor = factor / self.loss_scale
+        loss = ops.depend(loss, self.hyper_map(ops.partial(_add_into, -factor), self.accumulated, gradients))
         if self.keeps_statistics:
             loss = ops.depend(loss, self._take_back_wild_statistics(gradients))
         batches = self.accumulated_batches + 1
@@ -376,10 +375,7 @@ class TrainStep(nn.Cell):
         """The statistics after the forward pass that gave the gradients."""
         if not self.keeps_statistics:
             return ()
-        moved: tuple[Tensor, ...] = ()
-        for statistic in self.statistics:
-            moved += (ops.depend(statistic, gradients),)
-        return moved
+        return self.hyper_map(ops.partial(_after, ops.depend(Tensor(True), gradients)), self.statistics)
 
     def _drop(self) -> Tensor:
         """Takes back what the batches of an update have moved, and counts it."""
@@ -392,9 +388,9 @@ class TrainStep(nn.Cell):
 
     def _apply(self, gradients: tuple[Tensor, ...]) -> Tensor:
         if self.clip_grad:
-            gradients = ops.clip_by_global_norm(gradients, self.clip_value)
+            gradients = clip_by_global_norm(gradients, self.largest_norm)
         if self.optimizer_scale != 1.0:
-            gradients = self.hyper_map(ops.partial(_multiply, self.optimizer_scale_tensor), gradients)
+            gradients = self.hyper_map(ops.partial(scale, self.optimizer_scale_tensor), gradients)
         done = ops.depend(Tensor(True), self.optimizer(gradients))
         if self.ema:
             done = ops.depend(done, self._update_average())
@@ -404,7 +400,8 @@ class TrainStep(nn.Cell):
         updates = self.ema_updates + 1.0
         decay = self.ema_decay * (1.0 - ops.exp(-updates / _EMA_WARMUP_UPDATES))
         done = ops.assign(self.ema_updates, updates)
-        averaged = self.hyper_map(ops.partial(_move_average, decay), self.ema_weights, self.averaged_weights)
+        move = ops.partial(_move_average, 1.0 - decay)
+        averaged = self.hyper_map(move, self.ema_weights, self.averaged_weights)
         return ops.depend(done, averaged)
 
     def _adjust_loss_scale(self, finite: Tensor) -> Tensor:
@@ -445,8 +442,8 @@ class GradientAccumulation(nn.Cell):
         self.batches = _state(0, ms.int32, "accumulated_batches")
 
     def construct(self, loss: Tensor, gradients: tuple[Tensor, ...]) -> Tensor:
-        gradients = self.hyper_map(ops.partial(_multiply, self.inverse_steps), gradients)
-        loss = ops.depend(loss, self.hyper_map(_add_into, self.accumulated, gradients))
+        add = ops.partial(_add_into, -self.inverse_steps)
+        loss = ops.depend(loss, self.hyper_map(add, self.accumulated, gradients))
         batches = self.batches + 1
         if batches >= self.steps:
             loss = ops.depend(loss, self.optimizer(self.grad_reducer(self.accumulated)))

@@ -1,4 +1,9 @@
-"""What all optimizers here share: checked hyper-parameters, unscaled gradients, and rates and decays by parameter."""
+"""What all optimizers here share: checked hyper-parameters, unscaled gradients, and rates and decays by group.
+
+What an update is written of decides how long a training step takes to compile, as it is compiled for each parameter
+anew: one operator that updates in place costs little, a Python number among tensors costs a conversion, and a tuple
+with a tensor for each parameter more than the update. So constants are tensors, and rates and decays come by group.
+"""
 
 import math
 from collections.abc import Sequence
@@ -7,6 +12,8 @@ from typing import Any
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
+
+from .gradients import as_type_of, clip_by_global_norm, scale
 
 # Upstream's `clip=True` of AdamW and Lion: the norm that all gradients together may have.
 _CLIP_NORM = 5.0
@@ -65,7 +72,8 @@ class OptimizerBase(nn.Optimizer):
     """The base of the optimizers: `nn.Optimizer` with one way through groups, loss scale and weight decay.
 
     Subclasses implement `construct(gradients)` with `prepare`, `advance` and, for their weight decay, `add_l2` or
-    `decays`. State is in Parameters named `<slot>.<parameter name>`.
+    `decays`. Parameters of one learning rate and one weight decay are a group; `groups` has the index of every
+    parameter's. State is in Parameters named `<slot>.<parameter name>`.
 
     Args:
         params: Parameters, or groups: dicts with `params` and optionally `lr`, `weight_decay`, `grad_centralization`; a
@@ -102,9 +110,26 @@ class OptimizerBase(nn.Optimizer):
         self.reciprocal_scale = Tensor(1.0 / self.loss_scale, mstype.float32)
         self.need_scale = self.loss_scale != 1.0
         self.clip = clip
+        self.clip_norm = Tensor(_CLIP_NORM, mstype.float32)
         self.centralizes = any(group.get("grad_centralization", False) for group in groups)
         rates = [len(rate) for rate in lrs if isinstance(rate, list)]
         self.last_rate = Tensor([max(rates) - 1 if rates else _NO_LAST], mstype.int32)
+        if not self.exec_weight_decay:
+            self.decay_flags = (False,) * self.param_length
+        settings = [
+            (id(self.learning_rate[index]) if self.is_group_lr else 0, self._decay_key(index))
+            for index in range(self.param_length)
+        ]
+        distinct = list(dict.fromkeys(settings))
+        self.groups = tuple(distinct.index(setting) for setting in settings)
+        self.group_heads = tuple(settings.index(setting) for setting in distinct)
+
+    def _decay_key(self, index: int) -> float | int:
+        """Returns what tells a parameter's weight decay from another one."""
+        if not self.is_group:
+            return 0
+        decay = self.group_weight_decay[index]
+        return id(decay) if self.dynamic_decay_flags[index] else decay
 
     def slot(self, prefix: str, init: str | float = "zeros") -> tuple[Parameter, ...]:
         """Returns a state tensor for every parameter, named `<prefix>.<parameter name>`."""
@@ -113,9 +138,9 @@ class OptimizerBase(nn.Optimizer):
     def prepare(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Returns the gradients unscaled, clipped when asked to, and centralised in groups that want it."""
         if self.need_scale:
-            gradients = self.hyper_map(ops.partial(_scale, self.reciprocal_scale), gradients)
+            gradients = self.hyper_map(ops.partial(scale, self.reciprocal_scale), gradients)
         if self.clip:
-            gradients = ops.clip_by_global_norm(gradients, _CLIP_NORM)
+            gradients = clip_by_global_norm(gradients, self.clip_norm)
         if self.centralizes:
             gradients = self.hyper_map(_centralize, self.grad_centralization_flags, gradients)
         return gradients
@@ -123,36 +148,57 @@ class OptimizerBase(nn.Optimizer):
     def add_l2(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Returns the gradients with those of the L2 penalty added: `weight_decay * p`."""
         if self.exec_weight_decay:
-            gradients = self.hyper_map(_add_decay, self.decays(), self.decay_flags, self.parameters, gradients)
+            add = ops.partial(_add_decay, self.decays())
+            gradients = self.hyper_map(add, self.groups, self.decay_flags, self.parameters, gradients)
         return gradients
 
     def get_lr(self) -> Tensor | tuple[Tensor, ...]:
         """Returns the learning rate of the next step: one, or one for every parameter when groups have their own."""
-        if not self.dynamic_lr:
-            return self.learning_rate
-        # MindSpore looks a list up without a check of its end, which reads beyond it after the last step.
-        step = ops.minimum(self.global_step, self.last_rate)
         if not self.is_group_lr:
-            return self.learning_rate(step).reshape(())
+            return self._rate_of(self.learning_rate)
         rates = ()
         for rate in self.learning_rate:
-            rates += (rate(step).reshape(()),)
+            rates += (self._rate_of(rate),)
         return rates
+
+    def _rate_of(self, rate: Parameter | nn.Cell) -> Tensor:
+        """Returns the learning rate of the next step by a number or a schedule."""
+        if not self.dynamic_lr:
+            return rate
+        # MindSpore looks a list up without a check of its end, which reads beyond it after the last step.
+        return rate(ops.minimum(self.global_step, self.last_rate)).reshape(())
 
     def step_number(self) -> Tensor:
         """Returns the number of the next step, from 1, as a float32 scalar; asked before `advance`."""
         return ops.cast(self.global_step, mstype.float32).reshape(()) + 1.0
 
     def advance(self) -> tuple[Tensor, ...]:
-        """Counts a step and returns its learning rate for every parameter."""
-        lr = self.get_lr()
+        """Counts a step and returns its learning rate for every group."""
+        rates = ()
+        for head in self.group_heads:
+            rates += (self._rate_of(self.learning_rate[head] if self.is_group_lr else self.learning_rate),)
         self.assignadd(self.global_step, self.global_step_increase_tensor)
-        return lr if self.is_group_lr else (lr,) * self.param_length
+        return rates
 
     def decays(self) -> tuple[Tensor, ...]:
-        """Returns the weight decay of every parameter; `decay_flags` says which are not 0."""
-        decay = self.get_weight_decay()
-        return decay if self.is_group else (decay,) * self.param_length
+        """Returns the weight decay of every group; asked before `advance`. `decay_flags` says whose are not 0."""
+        decays = ()
+        for head in self.group_heads:
+            if not self.is_group:
+                decay = self.get_weight_decay()
+            elif self.dynamic_decay_flags[head]:
+                decay = self.weight_decay[head](self.global_step)
+            else:
+                decay = self.weight_decay[head]
+            decays += (decay,)
+        return decays
+
+    def shrinkages(self, rates: tuple[Tensor, ...], decays: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Returns `rate * decay` for every group: what a decoupled weight decay takes of a parameter."""
+        products = ()
+        for index in range(len(rates)):
+            products += (rates[index] * decays[index],)
+        return products
 
 
 class AdamBase(OptimizerBase):
@@ -187,20 +233,32 @@ class AdamBase(OptimizerBase):
         self.beta1 = require_rate("beta1", betas[0])
         self.beta2 = require_rate("beta2", betas[1])
         self.eps = require_positive("eps", eps)
+        # The operators' inputs.
+        self.betas = constants(self.beta1, self.beta2)
+        self.rests = constants(1.0 - self.beta1, 1.0 - self.beta2)
+        self.eps_tensor = Tensor(self.eps, mstype.float32)
         self.moments1 = self.slot(slots[0])
         self.moments2 = self.slot(slots[1])
+
+    def adam_constants(self) -> tuple[Tensor, ...]:
+        """Returns what `ops.Adam` needs for the paper's sum in the next step: eps and the powers of the betas.
+
+        The operator adds eps to `sqrt(v)` before v is corrected, so that this eps is smaller.
+        """
+        beta1, beta2 = self.betas
+        step = self.step_number()
+        power2 = ops.pow(beta2, step)
+        return self.eps_tensor * ops.sqrt(1.0 - power2), ops.pow(beta1, step), power2
+
+
+def constants(*values: float) -> tuple[Tensor, ...]:
+    """Returns numbers as float32 scalars."""
+    return tuple(Tensor(value, mstype.float32) for value in values)
 
 
 def bias_correction(beta: float, step: Tensor) -> Tensor:
     """Returns `1 - beta ** step`, which as such would lose most of float32's digits in the first steps."""
     return -ops.expm1(step * math.log(max(beta, _TINY)))
-
-
-# Plain functions, because MindSpore's own (`scale_grad`, `decay_weight`) log a deprecation in every PyNative step.
-
-
-def _scale(factor, gradient):
-    return gradient * ops.cast(factor, gradient.dtype)
 
 
 def _centralize(wanted, gradient):
@@ -210,7 +268,7 @@ def _centralize(wanted, gradient):
     return gradient
 
 
-def _add_decay(decay, decays, param, gradient):
-    if decays:
-        return gradient + ops.cast(decay, param.dtype) * param
+def _add_decay(decays, group, is_decayed, param, gradient):
+    if is_decayed:
+        return gradient + as_type_of(decays[group], param) * param
     return gradient

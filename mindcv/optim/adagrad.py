@@ -2,13 +2,14 @@
 
 from mindspore import ops
 
-from ._base import OptimizerBase, require_non_negative, require_positive
+from ._base import OptimizerBase, constants, require_non_negative, require_positive
+from .gradients import descend
 
 
-def _update(eps, lr, param, accum, gradient):
+def _update(eps, rates, group, param, accum, gradient):
     total = accum + ops.square(gradient)
     ops.assign(accum, total)
-    return ops.assign(param, param - lr * gradient / (ops.sqrt(total) + eps))
+    return descend(param, rates[group], gradient / (ops.sqrt(total) + eps))
 
 
 class Adagrad(OptimizerBase):
@@ -30,11 +31,10 @@ class Adagrad(OptimizerBase):
 
     def __init__(self, params, accum=0.1, learning_rate=1e-3, eps=1e-10, weight_decay=0.0, loss_scale=1.0):
         super().__init__(params, learning_rate, weight_decay, loss_scale)
-        self.eps = require_positive("eps", eps)
+        (self.eps,) = constants(require_positive("eps", eps))
         self.accum = self.slot("accum", init=require_non_negative("accum", accum))
 
     def construct(self, gradients):
         gradients = self.add_l2(self.prepare(gradients))
-        lr = self.advance()
-        update = ops.partial(_update, self.eps)
-        return self.hyper_map_reverse(update, lr, self.parameters, self.accum, gradients)
+        update = ops.partial(_update, self.eps, self.advance())
+        return self.hyper_map_reverse(update, self.groups, self.parameters, self.accum, gradients)

@@ -1,13 +1,12 @@
 """Adam (arXiv 1412.6980)."""
 
-from mindspore import Tensor, ops
-from mindspore import dtype as mstype
+from mindspore import ops
 
 from ._base import AdamBase
 
 
-def _update(apply, beta1, beta2, eps, beta1_power, beta2_power, lr, param, moment1, moment2, gradient):
-    return apply(param, moment1, moment2, beta1_power, beta2_power, lr, beta1, beta2, eps, gradient)
+def _update(apply, beta1, beta2, eps, power1, power2, rates, group, param, moment1, moment2, gradient):
+    return apply(param, moment1, moment2, power1, power2, rates[group], beta1, beta2, eps, gradient)
 
 
 class Adam(AdamBase):
@@ -45,23 +44,12 @@ class Adam(AdamBase):
     ):
         slots = ("moment1", "moment2")
         super().__init__(params, learning_rate, (beta1, beta2), eps, weight_decay, loss_scale, slots)
-        # The operator's inputs.
-        self.beta1 = Tensor(self.beta1, mstype.float32)
-        self.beta2 = Tensor(self.beta2, mstype.float32)
-        self.eps = Tensor(self.eps, mstype.float32)
         self.apply = ops.Adam(use_nesterov=use_nesterov)
 
     def construct(self, gradients):
         gradients = self.add_l2(self.prepare(gradients))
         step = self.step_number()
-        lr = self.advance()
-        update = ops.partial(
-            _update,
-            self.apply,
-            self.beta1,
-            self.beta2,
-            self.eps,
-            ops.pow(self.beta1, step),
-            ops.pow(self.beta2, step),
-        )
-        return self.hyper_map_reverse(update, lr, self.parameters, self.moments1, self.moments2, gradients)
+        beta1, beta2 = self.betas
+        power1, power2 = ops.pow(beta1, step), ops.pow(beta2, step)
+        update = ops.partial(_update, self.apply, beta1, beta2, self.eps_tensor, power1, power2, self.advance())
+        return self.hyper_map_reverse(update, self.groups, self.parameters, self.moments1, self.moments2, gradients)

@@ -1,15 +1,17 @@
 """AdamW: Adam with decoupled weight decay (arXiv 1711.05101)."""
 
-from mindspore import Tensor, ops
-from mindspore import dtype as mstype
+from mindspore import ops
 
 from ._base import AdamBase
+from .gradients import descend
 
 
-def _update(apply, beta1, beta2, eps, beta1_power, beta2_power, lr, decay, decays, param, moment1, moment2, gradient):
-    if decays:
-        ops.assign(param, param - lr * decay * param)
-    return apply(param, moment1, moment2, beta1_power, beta2_power, lr, beta1, beta2, eps, gradient)
+def _update(
+    apply, beta1, beta2, eps, power1, power2, rates, shrinkages, group, is_decayed, param, moment1, moment2, gradient
+):
+    if is_decayed:
+        descend(param, shrinkages[group], param)
+    return apply(param, moment1, moment2, power1, power2, rates[group], beta1, beta2, eps, gradient)
 
 
 class AdamW(AdamBase):
@@ -38,20 +40,16 @@ class AdamW(AdamBase):
     ):
         slots = ("adam_m", "adam_v")
         super().__init__(params, learning_rate, (beta1, beta2), eps, weight_decay, loss_scale, slots, clip)
-        # The operator's inputs.
-        self.beta1 = Tensor(self.beta1, mstype.float32)
-        self.beta2 = Tensor(self.beta2, mstype.float32)
         self.apply = ops.Adam()
 
     def construct(self, gradients):
         gradients = self.prepare(gradients)
-        decay = self.decays()
-        step = self.step_number()
-        lr = self.advance()
-        beta2_power = ops.pow(self.beta2, step)
-        # The fused operator adds eps to sqrt(v) before v is corrected; this eps makes that the paper's sum.
-        eps = self.eps * ops.sqrt(1.0 - beta2_power)
-        update = ops.partial(_update, self.apply, self.beta1, self.beta2, eps, ops.pow(self.beta1, step), beta2_power)
+        decays = self.decays()
+        beta1, beta2 = self.betas
+        eps, power1, power2 = self.adam_constants()
+        rates = self.advance()
+        shrinkages = self.shrinkages(rates, decays)
+        update = ops.partial(_update, self.apply, beta1, beta2, eps, power1, power2, rates, shrinkages)
         return self.hyper_map_reverse(
-            update, lr, decay, self.decay_flags, self.parameters, self.moments1, self.moments2, gradients
+            update, self.groups, self.decay_flags, self.parameters, self.moments1, self.moments2, gradients
         )

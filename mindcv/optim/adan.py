@@ -3,21 +3,20 @@
 from mindspore import dtype as mstype
 from mindspore import ops
 
-from ._base import AdamBase, bias_correction, require_rate
+from ._base import AdamBase, bias_correction, constants, require_rate
+from .gradients import descend
 
 
 def _update(
-    beta1,
-    beta2,
-    beta3,
+    betas,
+    rests,
     eps,
     is_later,
-    correction1,
-    correction2,
-    correction3,
-    lr,
-    decay,
-    decays,
+    corrections,
+    rates,
+    growths,
+    group,
+    is_decayed,
     param,
     moment1,
     moment2,
@@ -26,18 +25,17 @@ def _update(
     gradient,
 ):
     difference = is_later * (gradient - previous)
-    m = beta1 * moment1 + (1.0 - beta1) * gradient
-    v = beta2 * moment2 + (1.0 - beta2) * difference
-    n = beta3 * moment3 + (1.0 - beta3) * ops.square(gradient + beta2 * difference)
+    m = betas[0] * moment1 + rests[0] * gradient
+    v = betas[1] * moment2 + rests[1] * difference
+    n = betas[2] * moment3 + rests[2] * ops.square(gradient + betas[1] * difference)
     ops.assign(moment1, m)
     ops.assign(moment2, v)
     ops.assign(moment3, n)
     ops.assign(previous, gradient)
-    direction = (m / correction1 + beta2 * v / correction2) / (ops.sqrt(n / correction3) + eps)
-    new_param = param - lr * direction
-    if decays:
-        new_param = new_param / (1.0 + lr * decay)
-    return ops.assign(param, new_param)
+    direction = (m / corrections[0] + betas[1] * v / corrections[1]) / (ops.sqrt(n / corrections[2]) + eps)
+    if is_decayed:
+        return ops.assign(param, (param - rates[group] * direction) / growths[group])
+    return descend(param, rates[group], direction)
 
 
 class Adan(AdamBase):
@@ -80,29 +78,29 @@ class Adan(AdamBase):
         slots = ("moment1", "moment2")
         super().__init__(params, learning_rate, (beta1, beta2), eps, weight_decay, loss_scale, slots)
         self.beta3 = require_rate("beta3", beta3)
+        self.betas += constants(self.beta3)
+        self.rests += constants(1.0 - self.beta3)
         self.moments3 = self.slot("moment3")
         self.prev_gradient = self.slot("prev_gradient")
 
     def construct(self, gradients):
         gradients = self.prepare(gradients)
-        decay = self.decays()
+        decays = self.decays()
         step = self.step_number()
-        lr = self.advance()
-        update = ops.partial(
-            _update,
-            self.beta1,
-            self.beta2,
-            self.beta3,
-            self.eps,
-            ops.cast(step > 1.0, mstype.float32),
+        rates = self.advance()
+        growths = ()
+        for shrinkage in self.shrinkages(rates, decays):
+            growths += (1.0 + shrinkage,)
+        corrections = (
             bias_correction(self.beta1, step),
             bias_correction(self.beta2, step),
             bias_correction(self.beta3, step),
         )
+        is_later = ops.cast(step > 1.0, mstype.float32)
+        update = ops.partial(_update, self.betas, self.rests, self.eps_tensor, is_later, corrections, rates, growths)
         return self.hyper_map_reverse(
             update,
-            lr,
-            decay,
+            self.groups,
             self.decay_flags,
             self.parameters,
             self.moments1,

@@ -1,27 +1,36 @@
 """LAMB: layer-wise adaptive moments for large batches (arXiv 1904.00962)."""
 
-from mindspore import ops
+from mindspore import Tensor, ops
+from mindspore import dtype as mstype
 
-from ._base import AdamBase, bias_correction
-
-
-def _norm(x):
-    return ops.sqrt(ops.square(x).sum())
+from ._base import AdamBase
+from .gradients import descend, squared_norm
 
 
-def _update(beta1, beta2, eps, correction1, correction2, lr, decay, decays, param, moment1, moment2, gradient):
-    m = beta1 * moment1 + (1.0 - beta1) * gradient
-    v = beta2 * moment2 + (1.0 - beta2) * ops.square(gradient)
-    ops.assign(moment1, m)
-    ops.assign(moment2, v)
-    direction = m / correction1 / (ops.sqrt(v / correction2) + eps)
-    if decays:
-        direction = direction + decay * param
-    param_norm, direction_norm = _norm(param), _norm(direction)
-    is_trusted = ops.logical_and(param_norm > 0, direction_norm > 0)
-    safe_norm = ops.select(is_trusted, direction_norm, ops.ones_like(direction_norm))
-    trust = ops.select(is_trusted, param_norm / safe_norm, ops.ones_like(param_norm))
-    return ops.assign(param, param - lr * trust * direction)
+def _direct(
+    apply,
+    rate,
+    beta1,
+    beta2,
+    eps,
+    power1,
+    power2,
+    decays,
+    group,
+    is_decayed,
+    param,
+    moment1,
+    moment2,
+    direction,
+    gradient,
+):
+    begin = decays[group] * param if is_decayed else ops.zeros_like(param)
+    ops.assign(direction, begin)
+    return apply(direction, moment1, moment2, power1, power2, rate, beta1, beta2, eps, gradient)
+
+
+def _update(rate, param, direction):
+    return descend(param, rate, direction)
 
 
 class Lamb(AdamBase):
@@ -47,15 +56,37 @@ class Lamb(AdamBase):
     def __init__(self, params, learning_rate=1e-3, beta1=0.9, beta2=0.999, eps=1e-6, weight_decay=0.0, loss_scale=1.0):
         slots = ("lamb_m", "lamb_v")
         super().__init__(params, learning_rate, (beta1, beta2), eps, weight_decay, loss_scale, slots)
+        self.apply = ops.Adam()
+        # The operator subtracts its rate times what is wanted of what it is given.
+        self.minus_one = Tensor(-1.0, mstype.float32)
+        self.group_index = Tensor(self.groups, mstype.int32)
+        # Past nn.Cell: between two steps the directions say nothing, so no checkpoint has them.
+        object.__setattr__(self, "directions", self.slot("lamb_direction"))
 
     def construct(self, gradients):
         gradients = self.prepare(gradients)
-        decay = self.decays()
-        step = self.step_number()
-        lr = self.advance()
-        correction1 = bias_correction(self.beta1, step)
-        correction2 = bias_correction(self.beta2, step)
-        update = ops.partial(_update, self.beta1, self.beta2, self.eps, correction1, correction2)
-        return self.hyper_map_reverse(
-            update, lr, decay, self.decay_flags, self.parameters, self.moments1, self.moments2, gradients
+        decays = self.decays()
+        beta1, beta2 = self.betas
+        eps, power1, power2 = self.adam_constants()
+        rates = self.advance()
+        self.hyper_map_reverse(
+            ops.partial(_direct, self.apply, self.minus_one, beta1, beta2, eps, power1, power2, decays),
+            self.groups,
+            self.decay_flags,
+            self.parameters,
+            self.moments1,
+            self.moments2,
+            self.directions,
+            gradients,
         )
+        rates = ops.gather(ops.stack(rates), self.group_index, 0) * self._trusts()
+        return self.hyper_map_reverse(_update, ops.unstack(rates), self.parameters, self.directions)
+
+    def _trusts(self):
+        """Returns `|p| / |r|` of every parameter, `(number of parameters,)`; 1 where either norm is 0."""
+        param_norms = ops.stack(self.hyper_map(squared_norm, self.parameters))
+        direction_norms = ops.stack(self.hyper_map(squared_norm, self.directions))
+        is_trusted = ops.logical_and(param_norms > 0, direction_norms > 0)
+        ones = ops.ones_like(direction_norms)
+        ratios = ops.sqrt(param_norms / ops.select(is_trusted, direction_norms, ones))
+        return ops.select(is_trusted, ratios, ones)

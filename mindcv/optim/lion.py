@@ -2,15 +2,16 @@
 
 from mindspore import ops
 
-from ._base import OptimizerBase, require_rate
+from ._base import OptimizerBase, constants, require_rate
+from .gradients import descend
 
 
-def _update(beta1, beta2, lr, decay, decays, param, moment, gradient):
-    direction = ops.sign(beta1 * moment + (1.0 - beta1) * gradient)
-    if decays:
-        direction = direction + decay * param
-    ops.assign(moment, beta2 * moment + (1.0 - beta2) * gradient)
-    return ops.assign(param, param - lr * direction)
+def _update(betas, rests, rates, shrinkages, group, is_decayed, param, moment, gradient):
+    direction = ops.sign(betas[0] * moment + rests[0] * gradient)
+    ops.assign(moment, betas[1] * moment + rests[1] * gradient)
+    if is_decayed:
+        descend(param, shrinkages[group], param)
+    return descend(param, rates[group], direction)
 
 
 class Lion(OptimizerBase):
@@ -37,11 +38,13 @@ class Lion(OptimizerBase):
         super().__init__(params, learning_rate, weight_decay, loss_scale, clip)
         self.beta1 = require_rate("beta1", beta1)
         self.beta2 = require_rate("beta2", beta2)
+        self.betas = constants(self.beta1, self.beta2)
+        self.rests = constants(1.0 - self.beta1, 1.0 - self.beta2)
         self.moments1 = self.slot("lion_m")
 
     def construct(self, gradients):
         gradients = self.prepare(gradients)
-        decay = self.decays()
-        lr = self.advance()
-        update = ops.partial(_update, self.beta1, self.beta2)
-        return self.hyper_map_reverse(update, lr, decay, self.decay_flags, self.parameters, self.moments1, gradients)
+        decays = self.decays()
+        rates = self.advance()
+        update = ops.partial(_update, self.betas, self.rests, rates, self.shrinkages(rates, decays))
+        return self.hyper_map_reverse(update, self.groups, self.decay_flags, self.parameters, self.moments1, gradients)

@@ -4,19 +4,20 @@ from mindspore import Parameter, Tensor, ops
 from mindspore import dtype as mstype
 
 from ._base import AdamBase, bias_correction, require_non_negative
+from .gradients import descend
 
 
 def _update(
-    beta1, beta2, eps, gradient_part, moment_part, correction2, lr, decay, decays, param, moment1, moment2, gradient
+    betas, rests, eps, parts, correction2, rates, shrinkages, group, is_decayed, param, moment1, moment2, gradient
 ):
-    if decays:
-        ops.assign(param, param - lr * decay * param)
-    m = beta1 * moment1 + (1.0 - beta1) * gradient
-    v = beta2 * moment2 + (1.0 - beta2) * ops.square(gradient)
+    if is_decayed:
+        descend(param, shrinkages[group], param)
+    m = betas[0] * moment1 + rests[0] * gradient
+    v = betas[1] * moment2 + rests[1] * ops.square(gradient)
     ops.assign(moment1, m)
     ops.assign(moment2, v)
-    direction = (moment_part * m + gradient_part * gradient) / (ops.sqrt(v / correction2) + eps)
-    return ops.assign(param, param - lr * direction)
+    direction = (parts[0] * m + parts[1] * gradient) / (ops.sqrt(v / correction2) + eps)
+    return descend(param, rates[group], direction)
 
 
 class NAdam(AdamBase):
@@ -62,16 +63,16 @@ class NAdam(AdamBase):
 
     def construct(self, gradients):
         gradients = self.prepare(gradients)
-        decay = self.decays()
+        decays = self.decays()
         step = self.step_number()
-        lr = self.advance()
+        rates = self.advance()
         mu, next_mu = self._mu(step), self._mu(step + 1.0)
         product = self.mu_schedule.reshape(()) * mu
         ops.assign(self.mu_schedule, product.reshape((1,)))
-        gradient_part = (1.0 - mu) / (1.0 - product)
-        moment_part = next_mu / (1.0 - product * next_mu)
+        parts = (next_mu / (1.0 - product * next_mu), (1.0 - mu) / (1.0 - product))
         correction2 = bias_correction(self.beta2, step)
-        update = ops.partial(_update, self.beta1, self.beta2, self.eps, gradient_part, moment_part, correction2)
+        shrinkages = self.shrinkages(rates, decays)
+        update = ops.partial(_update, self.betas, self.rests, self.eps_tensor, parts, correction2, rates, shrinkages)
         return self.hyper_map_reverse(
-            update, lr, decay, self.decay_flags, self.parameters, self.moments1, self.moments2, gradients
+            update, self.groups, self.decay_flags, self.parameters, self.moments1, self.moments2, gradients
         )

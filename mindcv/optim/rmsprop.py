@@ -5,8 +5,8 @@ from mindspore import ops
 from ._base import OptimizerBase, require_non_negative, require_positive, require_rate
 
 
-def _update(apply, decay, momentum, eps, lr, param, mean_square, moment, gradient):
-    return apply(param, mean_square, moment, lr, gradient, decay, momentum, eps)
+def _update(apply, decay, momentum, eps, rates, group, param, mean_square, moment, gradient):
+    return apply(param, mean_square, moment, rates[group], gradient, decay, momentum, eps)
 
 
 class RMSProp(OptimizerBase):
@@ -41,6 +41,5 @@ class RMSProp(OptimizerBase):
 
     def construct(self, gradients):
         gradients = self.add_l2(self.prepare(gradients))
-        lr = self.advance()
-        update = ops.partial(_update, self.apply, self.decay, self.momentum, self.epsilon)
-        return self.hyper_map_reverse(update, lr, self.parameters, self.mean_square, self.moment, gradients)
+        update = ops.partial(_update, self.apply, self.decay, self.momentum, self.epsilon, self.advance())
+        return self.hyper_map_reverse(update, self.groups, self.parameters, self.mean_square, self.moment, gradients)

@@ -4,16 +4,16 @@ from mindspore import Tensor, ops
 from mindspore import dtype as mstype
 
 from ._base import OptimizerBase, require_non_negative
+from .gradients import descend
 
 
-def _update(apply, momentum, lr, param, moment, gradient):
-    return apply(param, moment, lr, gradient, momentum)
+def _update(apply, momentum, rates, group, param, moment, gradient):
+    return apply(param, moment, rates[group], gradient, momentum)
 
 
-def _update_nesterov(momentum, lr, param, moment, gradient):
-    velocity = momentum * moment + gradient
-    ops.assign(moment, velocity)
-    return ops.assign(param, param - lr * (gradient + momentum * velocity))
+def _update_nesterov(apply, momentum, rates, ahead, group, param, moment, gradient):
+    done = apply(param, moment, ahead[group], gradient, momentum)
+    return ops.depend(done, descend(param, rates[group], gradient))
 
 
 class Momentum(OptimizerBase):
@@ -46,12 +46,15 @@ class Momentum(OptimizerBase):
 
     def construct(self, gradients):
         gradients = self.add_l2(self.prepare(gradients))
-        lr = self.advance()
+        rates = self.advance()
         if self.use_nesterov:
-            update = ops.partial(_update_nesterov, self.momentum)
+            ahead = ()
+            for rate in rates:
+                ahead += (rate * self.momentum,)
+            update = ops.partial(_update_nesterov, self.apply, self.momentum, rates, ahead)
         else:
-            update = ops.partial(_update, self.apply, self.momentum)
-        return self.hyper_map_reverse(update, lr, self.parameters, self.moments, gradients)
+            update = ops.partial(_update, self.apply, self.momentum, rates)
+        return self.hyper_map_reverse(update, self.groups, self.parameters, self.moments, gradients)
 
 
 class SGD(Momentum):
