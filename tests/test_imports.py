@@ -18,11 +18,12 @@ ALLOWED = {
     "weights": set(),
     "models.layers": set(),
     "loss": set(),
-    "optim": {"weights"},  # files of the optimizer state
+    "optim": {"weights", "optim.gradients"},  # files of the optimizer state
+    "optim.gradients": set(),  # of the optimizers and of the training step
     "scheduler": set(),
     "data": {"weights"},  # downloads are one thing, for weights and for data
     "models": {"models.layers", "weights"},
-    "engine": {"weights"},
+    "engine": {"weights", "optim.gradients"},
     "export": {"models", "models.layers", "data", "weights"},
     "report": {"models"},
 }
@@ -40,6 +41,8 @@ REQUIRED = {"mindcv", "mindspore", "numpy", "yaml", "pydantic", "pydantic_core",
 def part_of(module: str) -> str:
     """The part that a module below mindcv belongs to: `mindcv.models.layers.conv` is of `models.layers`."""
     words = module.split(".")[1:]
+    if words == ["optim", "gradients"]:
+        return "optim.gradients"
     return ".".join(words[:2]) if words[:2] == ["models", "layers"] else (words or [""])[0]
 
 
