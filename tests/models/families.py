@@ -16,7 +16,8 @@ class Row:
         kinds: One model for each kind of network in it; the first stands for the family in the fast set.
         timm: Goldens of timm: its name to ours, and the arguments that its files give our network.
         torchvision: Those of torchvision, where its files have other names or make another network.
-        zeros: Entries that MindCV's golden was computed with zeros for: its half-precision tables were not filled.
+        zeros: Entries that MindCV's golden was computed with zeros for: it makes them in float16, and only entries of
+            float32 were filled (`test_models_pvt.py` proves what they do).
         side: Side of the images for a small network.
         fuses: Whether blocks have a `fused` form.
         lost_pixels: What a map may lack of the image's side over its reduction, rounded up (unpadded convolutions).
