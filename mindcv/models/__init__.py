@@ -61,6 +61,7 @@ FAMILIES = (
     "pvt",
     "pvtv2",
     "regnet",
+    "repmlp",
     "repvgg",
     "res2net",
     "resnest",

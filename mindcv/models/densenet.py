@@ -3,20 +3,18 @@
 Reference implementations: MindCV (`denseblock1.cell_list.0`), timm and torchvision, whose networks are the same.
 """
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
 from mindspore import Tensor, nn, ops
-from mindspore.common.initializer import HeUniform
 
 from mindcv.weights.naming import NameTable
 
 from ._family import Family
 from ._network import ImageClassifier, Map
-from .layers import MapSequence, StemMaxPool, batch_norm2d, classifier_head, conv2d, dropout
+from .layers import FAN_IN_UNIFORM, MapSequence, StemMaxPool, batch_norm2d, classifier_head, conv2d, dropout
 from .published.densenet import WEIGHTS
 
 __all__ = ["DenseNet", "densenet121", "densenet161", "densenet169", "densenet201"]
@@ -143,8 +141,7 @@ class DenseNet(ImageClassifier):
         cells["norm5"] = batch_norm2d(width)
         cells["relu5"] = nn.ReLU()
         self.features = MapSequence(cells, ("relu0", *(f"denseblock{index}" for index in range(1, 5)), "relu5"))
-        weight_init = HeUniform(math.sqrt(5), mode="fan_in", nonlinearity="leaky_relu")
-        self.add_head(width, num_classes, 0.0, make=partial(classifier_head, weight_init=weight_init))
+        self.add_head(width, num_classes, 0.0, make=partial(classifier_head, weight_init=FAN_IN_UNIFORM))
         self.describe(blocks, maps, tail=("features.norm5", "features.relu5"))
 
     def forward_stages(self, x: Tensor) -> tuple[Tensor, ...]:

@@ -4,20 +4,18 @@ Reference implementations: MindCV (parameter names, "same" padding of the stem's
 sides and has the two paths' convolutions in one.
 """
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
 from mindspore import Tensor, nn, ops
-from mindspore.common.initializer import HeUniform
 
 from mindcv.weights.naming import NameTable, from_torch, to_torch
 
 from ._family import Family
 from ._network import ImageClassifier, Map
-from .layers import MapSequence, StemMaxPool, batch_norm2d, classifier_head, conv2d
+from .layers import FAN_IN_UNIFORM, MapSequence, StemMaxPool, batch_norm2d, classifier_head, conv2d
 from .published.dpn import WEIGHTS
 
 __all__ = ["DPN", "dpn92", "dpn98", "dpn107", "dpn131"]
@@ -153,8 +151,7 @@ class DPN(ImageClassifier):
             maps.append((tuple(f"features.{name}" for name in names), inputs, 4 * 2**stage))
         self.features = MapSequence(cells, ends)
         self.conv5_x = _NormAct(inputs)
-        weight_init = HeUniform(math.sqrt(5), mode="fan_in", nonlinearity="leaky_relu")
-        self.add_head(inputs, num_classes, drop_rate, make=partial(classifier_head, weight_init=weight_init))
+        self.add_head(inputs, num_classes, drop_rate, make=partial(classifier_head, weight_init=FAN_IN_UNIFORM))
         self.describe(blocks, maps, tail=("conv5_x",))
 
     def forward_stages(self, x: Tensor) -> tuple[Tensor, ...]:

@@ -9,18 +9,14 @@ from functools import partial
 
 import numpy as np
 from mindspore import Tensor, nn
-from mindspore.common.initializer import HeNormal, HeUniform
+from mindspore.common.initializer import HeNormal
 
 from ._family import Family
 from ._network import ImageClassifier
-from .layers import BasicConv2d, Branches, classifier_head, conv_branch, dense, dropout
+from .layers import FAN_IN_UNIFORM, BasicConv2d, Branches, classifier_head, conv_branch, dense, dropout
 from .published.googlenet import WEIGHTS
 
 __all__ = ["GoogLeNet", "googlenet"]
-
-# Uniform within `sqrt(1 / in_channels)`.
-_UNIFORM = HeUniform(negative_slope=5**0.5, mode="fan_in", nonlinearity="leaky_relu")
-
 
 _conv = partial(BasicConv2d, weight_init=HeNormal(mode="fan_in", nonlinearity="relu"))
 
@@ -57,8 +53,8 @@ class InceptionAux(nn.Cell):
         super().__init__()
         self.avg_pool = nn.AvgPool2d(kernel_size=5, stride=3, pad_mode="valid")
         self.conv = _conv(in_channels, 128, 1)
-        self.fc1 = dense(2048, 1024, weight_init=_UNIFORM)
-        self.fc2 = dense(1024, num_classes, weight_init=_UNIFORM)
+        self.fc1 = dense(2048, 1024, weight_init=FAN_IN_UNIFORM)
+        self.fc2 = dense(1024, num_classes, weight_init=FAN_IN_UNIFORM)
         self.flatten = nn.Flatten()
         self.relu = nn.ReLU()
         self.dropout = dropout("drop_rate_aux", drop_rate)
@@ -115,7 +111,7 @@ class GoogLeNet(ImageClassifier):
         if self.aux_logits:
             self.aux1 = InceptionAux(512, num_classes, drop_rate_aux)
             self.aux2 = InceptionAux(528, num_classes, drop_rate_aux)
-        self.add_head(1024, num_classes, drop_rate, make=partial(classifier_head, weight_init=_UNIFORM))
+        self.add_head(1024, num_classes, drop_rate, make=partial(classifier_head, weight_init=FAN_IN_UNIFORM))
         names = ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
         blocks = [getattr(self, f"inception{name}") for name in names]
         fourth = ("maxpool3", *(f"inception4{letter}" for letter in "abcde"))

@@ -9,13 +9,22 @@ from collections.abc import Sequence
 from functools import partial
 
 from mindspore import Tensor, nn, ops
-from mindspore.common.initializer import HeUniform
 
 from mindcv.weights.naming import NameTable
 
 from ._family import Family
 from ._residual import ResidualNetwork
-from .layers import DropPath, StemMaxPool, batch_norm2d, classifier_head, conv2d, conv_norm, deep_stem, mean_pool3x3
+from .layers import (
+    FAN_IN_UNIFORM,
+    DropPath,
+    StemMaxPool,
+    batch_norm2d,
+    classifier_head,
+    conv2d,
+    conv_norm,
+    deep_stem,
+    mean_pool3x3,
+)
 from .published.res2net import WEIGHTS
 
 __all__ = [
@@ -126,11 +135,10 @@ class Res2Net(ResidualNetwork):
             shortcut = self._shortcut(inputs, outputs, stride) if stride != 1 or inputs != outputs else None
             return Bottle2neck(inputs, width, stride, base_width, scale, shortcut, rate)
 
-        weight_init = HeUniform(math.sqrt(5), mode="fan_in", nonlinearity="leaky_relu")
         self.add_stages(
             *(make_block, ("conv1", "bn1", "relu"), channels, layers, Bottle2neck.expansion),
             *(num_classes, drop_rate, drop_path_rate),
-            make_head=partial(classifier_head, weight_init=weight_init),
+            make_head=partial(classifier_head, weight_init=FAN_IN_UNIFORM),
         )
 
     def _stem(self, in_channels: int, channels: int) -> nn.Cell:

@@ -237,6 +237,16 @@ FAMILIES = {
         timm={"regnetx_008": ("regnet_x_800mf", {}), "regnety_008": ("regnet_y_800mf", {})},
         torchvision={"regnet_x_400mf": ("regnet_x_400mf", {"rounding": "divisible"})},
     ),
+    "repmlp": Row(
+        small={
+            "image_size": 64,
+            "channels": (8, 16, 24, 32),
+            "num_blocks": (1, 2, 1, 1),
+            "sharesets_nums": (1, 4, 8, 16),
+        },
+        kinds=("repmlp_t224",),
+        fuses=True,
+    ),
     "repvgg": Row(
         small={"num_blocks": (1, 2, 3, 1), "width_multiplier": (0.25, 0.125, 0.125, 0.125)},
         kinds=("repvgg_a0", "repvgg_b1g4"),

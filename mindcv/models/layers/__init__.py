@@ -20,7 +20,7 @@ from .channel_gate import SqueezeExcite, SqueezeExciteDense
 from .conv import HE_NORMAL, conv2d, conv_norm, deep_stem
 from .conv_norm_act import Conv2dNormActivation
 from .convnext_block import ConvNeXtBlock
-from .dense import HE_UNIFORM, TRUNC_NORMAL, check_num_classes, classifier_head, dense
+from .dense import FAN_IN_UNIFORM, HE_UNIFORM, TRUNC_NORMAL, check_num_classes, classifier_head, dense
 from .drop import DropPath, check_rate, drop_path_rates, dropout
 from .feed_forward import ConvMlp, Mlp
 from .inception import BasicConv2d, Branches, InceptionBlocks, conv_branch
@@ -40,6 +40,7 @@ from .width import make_divisible
 from .windows import ShiftedWindows, WindowAttention, relative_index
 
 __all__ = [
+    "FAN_IN_UNIFORM",
     "HE_NORMAL",
     "HE_UNIFORM",
     "TRUNC_NORMAL",

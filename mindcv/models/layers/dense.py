@@ -5,6 +5,8 @@ from mindspore.common.initializer import HeUniform, Initializer, TruncatedNormal
 
 # Uniform within `sqrt(3 / in_channels)` (MindCV's choice for its CNNs).
 HE_UNIFORM = HeUniform(mode="fan_in", nonlinearity="sigmoid")
+# Uniform within `sqrt(1 / fan in)` (PyTorch's and MindSpore's choice where nothing is said).
+FAN_IN_UNIFORM = HeUniform(negative_slope=5**0.5, mode="fan_in", nonlinearity="leaky_relu")
 # What transformers start with (arXiv:2010.11929, timm).
 TRUNC_NORMAL = TruncatedNormal(sigma=0.02)
 
