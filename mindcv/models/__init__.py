@@ -50,6 +50,7 @@ FAMILIES = (
     "inceptionv3",
     "inceptionv4",
     "mae",
+    "mixnet",
     "mlpmixer",
     "mnasnet",
     "mobilenetv1",

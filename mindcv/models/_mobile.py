@@ -1,7 +1,7 @@
 """What networks of a stem, inverted residuals and a last 1x1 convolution, all in one list, share."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from mindspore import Tensor, nn
@@ -32,7 +32,7 @@ class MobileNetwork(ImageClassifier):
     timm_names: ClassVar[tuple[Pair, ...]] = (*TIMM_STEM, ("classifier.*", "classifier.*"))
     timm_last: ClassVar[tuple[str, str]] = ("conv_head", "bn2")
     other_names: ClassVar[tuple[Pair, ...]] = ()
-    places: list[tuple[str, str, dict[str, int]]]
+    places: list[tuple[str, str, dict[str, Any]]]
     default_maps = 5  # MindCV's
 
     def add_features(

@@ -162,6 +162,11 @@ FAMILIES = {
         kinds=("mae_b_16_224_finetune", "mae_b_16_224_pretrain"),
         more={"mae_b_16_224_pretrain": {"decoder_embed_dim": 32, "decoder_depth": 1, "decoder_num_heads": 2}},
     ),
+    "mixnet": Row(
+        small={"depth_multiplier": 0.35, "feature_size": 64},
+        kinds=("mixnet_s", "mixnet_m"),
+        timm={"mixnet_s": ("mixnet_s", {"se_act": "silu", "conv_pad": "both", "norm_eps": 1e-5})},
+    ),
     "mlpmixer": Row(
         small={
             "image_size": 64,
