@@ -8,7 +8,7 @@ torchvision (the stride of a bottleneck is at its 3x3 convolution, where the pap
 """
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from mindspore import Tensor, nn
 
@@ -43,7 +43,17 @@ def shortcut(in_channels: int, channels: int, stride: int, norm: MakeNorm) -> nn
     return nn.SequentialCell(conv2d(in_channels, channels, 1, stride), norm(channels))
 
 
-class BasicBlock(nn.Cell):
+class _Block(nn.Cell):
+    """What both blocks end in. A user's block that is written on them, as on MindCV's, may lack either of the cells."""
+
+    def close(self, out: Tensor, x: Tensor) -> Tensor:
+        """Returns the block's output for its branch's and its input."""
+        if hasattr(self, "drop_path"):
+            out = self.drop_path(out)
+        return self.relu(out + (x if self.down_sample is None else self.down_sample(x)))
+
+
+class BasicBlock(_Block):
     """Two 3x3 convolutions beside a shortcut (arXiv:1512.03385, figure 5 left).
 
     Args:
@@ -79,11 +89,10 @@ class BasicBlock(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         out = self.relu(self.bn1(self.conv1(x)))
-        out = self.bn2(self.conv2(out))
-        return self.relu(self.drop_path(out) + self.down_sample(x))
+        return self.close(self.bn2(self.conv2(out)), x)
 
 
-class Bottleneck(nn.Cell):
+class Bottleneck(_Block):
     """1x1, 3x3 (grouped in ResNeXt) and 1x1 convolution beside a shortcut (arXiv:1512.03385, figure 5 right).
 
     Arguments are those of `BasicBlock`, but: `channels` is a quarter of the output's, `stride` is that of the 3x3
@@ -108,8 +117,7 @@ class Bottleneck(nn.Cell):
     def construct(self, x: Tensor) -> Tensor:
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.relu(self.bn2(self.conv2(out)))
-        out = self.bn3(self.conv3(out))
-        return self.relu(self.drop_path(out) + self.down_sample(x))
+        return self.close(self.bn3(self.conv3(out)), x)
 
 
 class ResNet(ResidualNetwork):
@@ -160,7 +168,10 @@ class ResNet(ResidualNetwork):
         self.max_pool = StemMaxPool(stem_pool_pad)
 
         def make_block(inputs: int, width: int, stride: int, rate: float) -> nn.Cell:
-            return block(inputs, width, stride, groups, base_width, norm, drop_path_rate=rate)
+            arguments: dict[str, Any] = {"stride": stride, "groups": groups, "base_width": base_width, "norm": norm}
+            if rate:  # a user's block, written on MindCV's, has no such argument
+                arguments["drop_path_rate"] = rate
+            return block(inputs, width, **arguments)
 
         stem = ("conv1", "bn1", "relu")
         self.add_stages(*(make_block, stem, channels, layers, block.expansion), num_classes, drop_rate, drop_path_rate)

@@ -13,6 +13,7 @@ from mindcv.models.features import FeatureExtractWrapper
 from mindcv.models.helpers import build_model_with_cfg
 from mindcv.models.measure import undrawn_weights
 from mindcv.models.registry import register_model
+from mindcv.models.resnet import Bottleneck, ResNet
 from mindcv.utils.registry import Registry
 from mindcv.weights import write_weights
 
@@ -212,3 +213,79 @@ def test_a_long_chain_gives_five_maps():
     net.feature_info = [{"chs": number, "reduction": 1, "name": f"block{number}"} for number in range(7)]
     assert FeatureExtractWrapper(net).out_channels == [0, 1, 2, 3, 4]
     assert FeatureExtractWrapper(net, range(7)).out_channels == list(range(7))
+
+
+class DilatedBottleneck(Bottleneck):
+    """A block as in MindCV's DeepLabV3 example: it makes its own cells, takes the shortcut, and has no drop path."""
+
+    def __init__(self, in_channels, channels, stride=1, groups=1, dilation=1, base_width=64, norm=None,
+                 down_sample=None):  # fmt: skip
+        nn.Cell.__init__(self)
+        norm = norm or nn.BatchNorm2d
+        width = int(channels * (base_width / 64.0)) * groups
+        self.conv1, self.bn1 = nn.Conv2d(in_channels, width, 1), norm(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, pad_mode="pad", padding=dilation, dilation=dilation)
+        self.bn2 = norm(width)
+        self.conv3, self.bn3 = nn.Conv2d(width, channels * self.expansion, 1), norm(channels * self.expansion)
+        self.relu = nn.ReLU()
+        self.down_sample = down_sample
+
+
+class DilatedResNet(ResNet):
+    """The example's network: stages of its own in the place of ResNet's, the last one dilated (output stride 16)."""
+
+    def __init__(self, block, layers, num_classes=1000, in_channels=3):
+        super().__init__(block=block, layers=layers, num_classes=num_classes, in_channels=in_channels)
+        self.input_channels = 64
+        self.conv1 = nn.Conv2d(in_channels, 64, kernel_size=7, stride=2, pad_mode="pad", padding=3)
+        self.bn1, self.relu = nn.BatchNorm2d(64), nn.ReLU()
+        self.max_pool = nn.MaxPool2d(kernel_size=3, stride=2, pad_mode="same")
+        self.feature_info = [{"chs": 64, "reduction": 2, "name": "relu"}]
+        for number, (channels, stride, dilation, reduction) in enumerate(
+            [(64, 1, 1, 4), (128, 2, 1, 8), (256, 2, 1, 16), (512, 1, 2, 16)], 1
+        ):
+            setattr(self, f"layer{number}", self._make_layer(block, channels, layers[number - 1], stride, dilation))
+            self.feature_info.append({"chs": channels * 4, "reduction": reduction, "name": f"layer{number}"})
+
+    def _make_layer(self, block, channels, block_nums, stride, dilation):
+        down_sample = nn.SequentialCell(
+            [nn.Conv2d(self.input_channels, channels * 4, 1, stride), nn.BatchNorm2d(channels * 4)]
+        )
+        cells = [block(self.input_channels, channels, stride=stride, down_sample=down_sample, dilation=dilation)]
+        self.input_channels = channels * 4
+        cells += [block(self.input_channels, channels, dilation=dilation) for _ in range(1, block_nums)]
+        return nn.SequentialCell(cells)
+
+
+@pytest.mark.parametrize("has_shortcut", [False, True])
+def test_a_block_on_mindcvs_bottleneck(has_shortcut):
+    down_sample = nn.Conv2d(8, 8, 1) if has_shortcut else None
+    block = DilatedBottleneck(8, 2, dilation=2, down_sample=down_sample).set_train(False)
+    x = Tensor(np.random.default_rng(0).standard_normal((1, 8, 6, 6)), ms.float32)
+    eager = block(x).asnumpy()
+    out = block.bn2(block.conv2(block.relu(block.bn1(block.conv1(x)))))
+    out = block.bn3(block.conv3(block.relu(out))) + (down_sample(x) if has_shortcut else x)
+    np.testing.assert_allclose(eager, np.maximum(out.asnumpy(), 0), atol=1e-5)
+    ms.set_context(mode=ms.GRAPH_MODE)
+    np.testing.assert_allclose(block(x).asnumpy(), eager, atol=1e-5)
+
+
+def test_a_network_on_mindcvs_resnet():
+    cfg = {"url": "", "num_classes": 1000, "first_conv": "conv1", "classifier": "classifier"}
+    model = build_model_with_cfg(DilatedResNet, False, cfg, block=DilatedBottleneck, layers=[1, 2, 1, 1], num_classes=5)
+    x = Tensor(np.random.default_rng(0).standard_normal((1, 3, 64, 64)), ms.float32)
+    model.set_train(False)
+    assert model(x).shape == (1, 5)
+    stem = model.relu(model.bn1(model.conv1(x)))
+    expected = [stem, model.layer1(model.max_pool(stem))]
+    for layer in (model.layer2, model.layer3, model.layer4):
+        expected.append(layer(expected[-1]))
+    wrapper = FeatureExtractWrapper(model, [1, 2, 3, 4])
+    assert wrapper.out_channels == [256, 512, 1024, 2048]
+    maps = wrapper(x)
+    assert [map_.shape[2] for map_ in maps] == [16, 8, 4, 4]
+    for got, map_ in zip(maps, expected[1:], strict=True):
+        np.testing.assert_allclose(got.asnumpy(), map_.asnumpy(), rtol=1e-4, atol=1e-4)
+    first, second = model.layer2[0], model.layer2[1]
+    assert isinstance(first.down_sample, nn.SequentialCell)
+    assert second.down_sample is None
