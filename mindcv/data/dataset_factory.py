@@ -285,6 +285,9 @@ def _read_by(
     keys = ds.GeneratorDataset(source, ["key"], shuffle=False, num_parallel_workers=1)
     keys.epoch_sampler = order
     keys.samples = reader.samples
+    names = getattr(reader.samples, "class_names", None) or []
+    # As ImageFolderDataset answers it, also behind map and batch.
+    keys.get_class_indexing = lambda: {name: number for number, name in enumerate(names) if name}
     return keys.map(reader, ["key"], columns, **stage)
 
 

@@ -16,7 +16,7 @@ from mindspore.dataset import transforms, vision
 from mindspore.dataset.transforms.transforms import TensorOperation
 
 from .auto_augment import _PolicyTransform
-from .dataset_factory import _source_of, set_dataset_epoch
+from .dataset_factory import _source_of, get_num_classes, set_dataset_epoch
 from .decoding import decoder_of, is_jpeg_extension_built
 from .image_check import refuse_broken_jpeg
 from .image_reader import EpochKeys, suspects
@@ -131,6 +131,10 @@ def create_loader(
             dataset = dataset.map(mix.draw, columns, [*columns, "mix"], **stage)
         else:
             dataset = dataset.map(mix, columns, **stage)
+    if is_ours:
+        dataset.num_classes = functools.partial(
+            get_num_classes, dataset
+        )  # MindSpore asks the source, which has no word
     if is_batched:
         dataset.get_batch_size = lambda: batch_size  # MindSpore asks a `batch` operation, and there is none
     return dataset

@@ -117,6 +117,9 @@ def test_image_folder(folder, split, shuffle, num_samples):
     assert dataset.get_col_names() == ["image", "label"]
     assert dataset.get_dataset_size() == (num_samples or 9)
     assert dataset.num_classes() == 2
+    assert dataset.get_class_indexing() == {"dogs": 0, "wolves": 1}
+    loader = create_loader(dataset, 2, transform=create_transforms("imagenet", 16))
+    assert (loader.num_classes(), loader.get_class_indexing()) == (2, {"dogs": 0, "wolves": 1})
     rows = list(dataset.create_dict_iterator(num_epochs=1, output_numpy=True))
     assert len(rows) == (num_samples or 9)
     assert rows[0]["image"].tobytes()[:2] == b"\xff\xd8"  # encoded, as ImageFolderDataset gives it

@@ -10,18 +10,32 @@ from image_files import write_images
 from mindspore import Tensor, nn, ops
 from mindspore.train import LossMonitor, TimeMonitor
 
-from mindcv.config import parse_args, save_args
+from mindcv.config import ConfigError, parse_args, save_args
 from mindcv.data import create_dataset, create_loader, create_transforms
 from mindcv.loss import create_loss
 from mindcv.models import create_model
 from mindcv.optim import create_optimizer
 from mindcv.scheduler import create_scheduler
+from mindcv.train import train
 from mindcv.utils.callbacks import StateMonitor, ValCallback
 from mindcv.utils.logger import set_logger
 from mindcv.utils.random import set_seed
 from mindcv.utils.trainer_factory import create_trainer, get_metrics, require_customized_train_step
+from mindcv.validate import validate
 
 TINY = {"channels": (8, 8, 16, 16), "layers": (1, 1, 1, 1)}
+
+
+@pytest.fixture(autouse=True)
+def _quiet_logger():
+    """What scripts do to the package's logger ends with the test."""
+    yield
+    logger = logging.getLogger("mindcv")
+    for handler in logger.handlers[:]:
+        logger.removeHandler(handler)
+        handler.close()
+    logger.propagate = True
+    logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="module")
@@ -154,144 +168,137 @@ def test_the_training_script(canidae, tmp_path, ema):
     args.ema, args.val_while_train, args.dataset_sink_mode = ema, True, False
     device_num = rank_id = None
     set_seed(args.seed)
-    logger = set_logger(name="mindcv", output_dir=args.ckpt_save_dir, rank=rank_id or 0, color=False)
-    try:
-        dataset_train = create_dataset(
-            name=args.dataset,
-            root=args.data_dir,
-            split=args.train_split,
-            shuffle=args.shuffle,
-            num_samples=args.num_samples,
-            num_shards=device_num,
-            shard_id=rank_id,
-            num_parallel_workers=args.num_parallel_workers,
-            download=args.dataset_download,
-            num_aug_repeats=args.aug_repeats,
-        )
-        num_classes = dataset_train.num_classes() if args.num_classes is None else args.num_classes
-        transforms = create_transforms(
-            dataset_name=args.dataset,
-            is_training=True,
-            image_resize=args.image_resize,
-            scale=args.scale,
-            ratio=args.ratio,
-            hflip=args.hflip,
-            vflip=args.vflip,
-            color_jitter=args.color_jitter,
-            interpolation=args.interpolation,
-            auto_augment=args.auto_augment,
-            mean=args.mean,
-            std=args.std,
-            re_prob=args.re_prob,
-            re_scale=args.re_scale,
-            re_ratio=args.re_ratio,
-            re_value=args.re_value,
-            re_max_attempts=args.re_max_attempts,
-            separate=args.aug_splits > 0,
-        )
-        loader_train = create_loader(
-            dataset=dataset_train,
-            batch_size=args.batch_size,
-            drop_remainder=args.drop_remainder,
-            is_training=True,
-            mixup=args.mixup,
-            cutmix=args.cutmix,
-            cutmix_prob=args.cutmix_prob,
-            num_classes=num_classes,
-            transform=transforms,
-            num_parallel_workers=args.num_parallel_workers,
-            separate=args.aug_splits > 0,
-        )
-        _, loader_eval = loaders(canidae)
-        num_batches = loader_train.get_dataset_size()
-        network = create_model(
-            model_name=args.model,
-            num_classes=num_classes,
-            in_channels=args.in_channels,
-            drop_rate=args.drop_rate,
-            drop_path_rate=args.drop_path_rate,
-            pretrained=args.pretrained,
-            checkpoint_path=args.ckpt_path,
-            ema=args.ema,
-            **TINY,
-        )
-        loss = create_loss(
-            name=args.loss,
-            reduction=args.reduction,
-            label_smoothing=args.label_smoothing,
-            aux_factor=args.aux_factor,
-        )
-        rates = create_scheduler(
-            num_batches,
-            scheduler=args.scheduler,
-            lr=args.lr,
-            min_lr=args.min_lr,
-            warmup_epochs=args.warmup_epochs,
-            warmup_factor=args.warmup_factor,
-            decay_epochs=args.decay_epochs,
-            decay_rate=args.decay_rate,
-            milestones=args.multi_step_decay_milestones,
-            num_epochs=args.epoch_size,
-            num_cycles=args.num_cycles,
-            cycle_decay=args.cycle_decay,
-            lr_epoch_stair=args.lr_epoch_stair,
-        )
-        customized = require_customized_train_step(
-            args.ema, args.clip_grad, args.gradient_accumulation_steps, args.amp_cast_list
-        )
-        assert customized == ema
-        optimizer = create_optimizer(
-            network.trainable_params(),
-            opt=args.opt,
-            lr=rates,
-            weight_decay=args.weight_decay,
-            momentum=args.momentum,
-            nesterov=args.use_nesterov,
-            weight_decay_filter=args.weight_decay_filter,
-            loss_scale=1.0 if customized else args.loss_scale,
-            checkpoint_path="",
-            eps=args.eps,
-        )
-        metrics = get_metrics(num_classes)
-        trainer = create_trainer(
-            *(network, loss, optimizer, metrics),
-            amp_level=args.amp_level,
-            amp_cast_list=args.amp_cast_list,
-            loss_scale_type=args.loss_scale_type,
-            loss_scale=args.loss_scale,
-            drop_overflow_update=args.drop_overflow_update,
-            ema=args.ema,
-            ema_decay=args.ema_decay,
-            clip_grad=args.clip_grad,
-            clip_value=args.clip_value,
-            gradient_accumulation_steps=args.gradient_accumulation_steps,
-        )
-        monitor = StateMonitor(
-            trainer,
-            model_name=args.model,
-            model_ema=args.ema,
-            last_epoch=0,
-            dataset_sink_mode=args.dataset_sink_mode,
-            dataset_val=loader_eval,
-            metric_name=list(metrics.keys()),
-            val_interval=args.val_interval,
-            ckpt_save_dir=args.ckpt_save_dir,
-            ckpt_save_interval=args.ckpt_save_interval,
-            ckpt_save_policy=args.ckpt_save_policy,
-            ckpt_keep_max=args.keep_checkpoint_max,
-            summary_dir=f"{args.ckpt_save_dir}/summary",
-            log_interval=args.log_interval,
-            rank_id=rank_id,
-            device_num=device_num,
-        )
-        save_args(args, f"{args.ckpt_save_dir}/{args.model}.yaml", rank_id)
-        trainer.train(args.epoch_size, loader_train, callbacks=[monitor], dataset_sink_mode=args.dataset_sink_mode)
-    finally:
-        for handler in logger.handlers[:]:
-            logger.removeHandler(handler)
-            handler.close()
-        logger.propagate = True
-        logger.setLevel(logging.NOTSET)
+    set_logger(name="mindcv", output_dir=args.ckpt_save_dir, rank=rank_id or 0, color=False)
+    dataset_train = create_dataset(
+        name=args.dataset,
+        root=args.data_dir,
+        split=args.train_split,
+        shuffle=args.shuffle,
+        num_samples=args.num_samples,
+        num_shards=device_num,
+        shard_id=rank_id,
+        num_parallel_workers=args.num_parallel_workers,
+        download=args.dataset_download,
+        num_aug_repeats=args.aug_repeats,
+    )
+    num_classes = dataset_train.num_classes() if args.num_classes is None else args.num_classes
+    transforms = create_transforms(
+        dataset_name=args.dataset,
+        is_training=True,
+        image_resize=args.image_resize,
+        scale=args.scale,
+        ratio=args.ratio,
+        hflip=args.hflip,
+        vflip=args.vflip,
+        color_jitter=args.color_jitter,
+        interpolation=args.interpolation,
+        auto_augment=args.auto_augment,
+        mean=args.mean,
+        std=args.std,
+        re_prob=args.re_prob,
+        re_scale=args.re_scale,
+        re_ratio=args.re_ratio,
+        re_value=args.re_value,
+        re_max_attempts=args.re_max_attempts,
+        separate=args.aug_splits > 0,
+    )
+    loader_train = create_loader(
+        dataset=dataset_train,
+        batch_size=args.batch_size,
+        drop_remainder=args.drop_remainder,
+        is_training=True,
+        mixup=args.mixup,
+        cutmix=args.cutmix,
+        cutmix_prob=args.cutmix_prob,
+        num_classes=num_classes,
+        transform=transforms,
+        num_parallel_workers=args.num_parallel_workers,
+        separate=args.aug_splits > 0,
+    )
+    _, loader_eval = loaders(canidae)
+    num_batches = loader_train.get_dataset_size()
+    network = create_model(
+        model_name=args.model,
+        num_classes=num_classes,
+        in_channels=args.in_channels,
+        drop_rate=args.drop_rate,
+        drop_path_rate=args.drop_path_rate,
+        pretrained=args.pretrained,
+        checkpoint_path=args.ckpt_path,
+        ema=args.ema,
+        **TINY,
+    )
+    loss = create_loss(
+        name=args.loss,
+        reduction=args.reduction,
+        label_smoothing=args.label_smoothing,
+        aux_factor=args.aux_factor,
+    )
+    rates = create_scheduler(
+        num_batches,
+        scheduler=args.scheduler,
+        lr=args.lr,
+        min_lr=args.min_lr,
+        warmup_epochs=args.warmup_epochs,
+        warmup_factor=args.warmup_factor,
+        decay_epochs=args.decay_epochs,
+        decay_rate=args.decay_rate,
+        milestones=args.multi_step_decay_milestones,
+        num_epochs=args.epoch_size,
+        num_cycles=args.num_cycles,
+        cycle_decay=args.cycle_decay,
+        lr_epoch_stair=args.lr_epoch_stair,
+    )
+    customized = require_customized_train_step(
+        args.ema, args.clip_grad, args.gradient_accumulation_steps, args.amp_cast_list
+    )
+    assert customized == ema
+    optimizer = create_optimizer(
+        network.trainable_params(),
+        opt=args.opt,
+        lr=rates,
+        weight_decay=args.weight_decay,
+        momentum=args.momentum,
+        nesterov=args.use_nesterov,
+        weight_decay_filter=args.weight_decay_filter,
+        loss_scale=1.0 if customized else args.loss_scale,
+        checkpoint_path="",
+        eps=args.eps,
+    )
+    metrics = get_metrics(num_classes)
+    trainer = create_trainer(
+        *(network, loss, optimizer, metrics),
+        amp_level=args.amp_level,
+        amp_cast_list=args.amp_cast_list,
+        loss_scale_type=args.loss_scale_type,
+        loss_scale=args.loss_scale,
+        drop_overflow_update=args.drop_overflow_update,
+        ema=args.ema,
+        ema_decay=args.ema_decay,
+        clip_grad=args.clip_grad,
+        clip_value=args.clip_value,
+        gradient_accumulation_steps=args.gradient_accumulation_steps,
+    )
+    monitor = StateMonitor(
+        trainer,
+        model_name=args.model,
+        model_ema=args.ema,
+        last_epoch=0,
+        dataset_sink_mode=args.dataset_sink_mode,
+        dataset_val=loader_eval,
+        metric_name=list(metrics.keys()),
+        val_interval=args.val_interval,
+        ckpt_save_dir=args.ckpt_save_dir,
+        ckpt_save_interval=args.ckpt_save_interval,
+        ckpt_save_policy=args.ckpt_save_policy,
+        ckpt_keep_max=args.keep_checkpoint_max,
+        summary_dir=f"{args.ckpt_save_dir}/summary",
+        log_interval=args.log_interval,
+        rank_id=rank_id,
+        device_num=device_num,
+    )
+    save_args(args, f"{args.ckpt_save_dir}/{args.model}.yaml", rank_id)
+    trainer.train(args.epoch_size, loader_train, callbacks=[monitor], dataset_sink_mode=args.dataset_sink_mode)
     assert num_batches == 3
     rows = [line.split() for line in (tmp_path / "result.log").read_text().splitlines()]
     assert [row[0] for row in rows[1:]] == ["1", "2"]
@@ -305,6 +312,21 @@ def test_the_training_script(canidae, tmp_path, ema):
     state = {parameter.name: parameter for parameter in trainer.train_network.get_parameters()}
     np.testing.assert_array_equal(again.classifier.weight.asnumpy(), state[wanted].asnumpy())
     assert parse_args(["-c", str(tmp_path / "resnet18.yaml")]).lr == 0.05
+
+
+def test_what_a_script_sets_counts(tmp_path):
+    """`args` goes to `train` and `validate` as the script left it, and its keys are checked together."""
+    args = parse_args(["--device_target", "CPU"])
+    args.lr, args.min_lr, args.ckpt_save_dir = 0.01, 0.1, str(tmp_path)
+    with pytest.raises(ConfigError, match=r"min_lr 0\.1 is above lr 0\.01"):
+        train(args)
+    args.min_lr = 0.0
+    args.data_dir = str(tmp_path / "no_folder")
+    with pytest.raises(FileNotFoundError, match="no_folder"):
+        train(args)
+    args.random_weights = True
+    with pytest.raises(FileNotFoundError, match="no_folder"):
+        validate(args)
 
 
 def test_the_validation_script(canidae):
