@@ -368,6 +368,10 @@ class Arguments(Config):
             )
         super().__setattr__(name, value)
 
+    def __contains__(self, name: object) -> bool:
+        """Whether there is such a key or attribute, as argparse's namespace answers it."""
+        return isinstance(name, str) and hasattr(self, name)
+
     def checked(self) -> Config:
         """Returns a frozen config of the keys, checked together.
 

@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import os
 import subprocess
 import sys
 
@@ -236,6 +237,38 @@ def test_checkpoint_manager(tmp_path, policy, kept):
         )
     assert len(files) == 2
     assert sorted(path.name for path in tmp_path.glob("*.ckpt")) == kept
+
+
+def test_checkpoint_manager_by_its_parts(tmp_path):
+    """The methods that scripts call themselves."""
+    for number in range(1, 6):
+        path = tmp_path / f"net-{number}_10.ckpt"
+        path.write_bytes(b"x")
+        os.utime(path, (1000 + 60 * number, 1000 + 60 * number))
+    (tmp_path / "net-best.ckpt").write_bytes(b"x")
+    (tmp_path / "other-1_10.ckpt").write_bytes(b"x")
+
+    def left():
+        return sorted(path.stem for path in tmp_path.glob("net-*_*.ckpt"))
+
+    manager = mindcv.utils.checkpoint_manager.CheckpointManager()
+    manager.update_ckpoint_filelist(str(tmp_path), "net")
+    assert manager.ckpoint_num == 5
+    assert [os.path.basename(path) for path in manager.ckpoint_filelist] == [f"net-{n}_10.ckpt" for n in range(1, 6)]
+    manager.remove_oldest_ckpoint_file()
+    assert left() == ["net-2_10", "net-3_10", "net-4_10", "net-5_10"]
+    manager.keep_one_ckpoint_per_minutes(3, cur_time=1310)  # written at 1180, 1240 and 1300
+    assert left() == ["net-2_10", "net-3_10"]
+    assert manager.ckpoint_num == 2
+    manager.latest_K_checkpoint(_Small(), K=2, save_path=str(tmp_path / "net-6_10.ckpt"))
+    assert left() == ["net-3_10", "net-6_10"]
+    manager.remove_ckpoint_file(str(tmp_path / "net-6_10.ckpt"))
+    assert left() == ["net-3_10"]
+    best = mindcv.utils.checkpoint_manager.CheckpointManager("top_k")
+    for number, metric in enumerate((0.1, 0.3, 0.2), 7):
+        best.top_K_checkpoint(_Small(), K=2, metric=metric, save_path=str(tmp_path / f"net-{number}_10.ckpt"))
+    assert left() == ["net-3_10", "net-8_10", "net-9_10"]
+    assert [metric for _, metric in best.ckpoint_filelist] == [0.3, 0.2]
 
 
 def test_val_callback(caplog):

@@ -60,6 +60,8 @@ def test_keys_can_be_set(config):
     args.epoch_size += 5
     assert (args.lr, args.data_dir, args.epoch_size) == (0.1, "/cache/data", 95)
     assert vars(args)["lr"] == 0.1
+    assert "lr" in args
+    assert "learning_rate_of_the_head" not in args
     assert isinstance(args, Config)
 
 
