@@ -37,6 +37,7 @@ FAMILIES = (
     "bit",
     "cait",
     "cmt",
+    "coat",
     "convit",
     "convnext",
     "crossvit",

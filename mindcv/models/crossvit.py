@@ -254,7 +254,7 @@ class CrossViT(ImageClassifier):
         )
         self.norm = nn.CellList([layer_norm(dim) for dim in embed_dims])
         self.add_head(sum(embed_dims), num_classes, drop_rate, name="head", pool="none", make=self._fine_head)
-        self.head = nn.CellList([self.head, _head(embed_dims[1], num_classes)])
+        self.head = nn.CellList([self._cell("head"), _head(embed_dims[1], num_classes)])
         self.describe(
             list(self.blocks),
             [(f"blocks.{index}", embed_dims[0], PATCH_SIZES[0]) for index in range(len(depths))],

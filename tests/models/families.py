@@ -78,6 +78,15 @@ FAMILIES = {
         },
         kinds=("cmt_tiny",),
     ),
+    "coat": Row(
+        small={"embed_dims": (16, 24, 24, 24), "serial_depths": (1, 1, 1, 2), "mlp_ratios": (2, 2, 2, 2)},
+        kinds=("coat_lite_tiny", "coat_tiny"),
+        more={"coat_tiny": {"parallel_depth": 1}},
+        timm={
+            "coat_lite_tiny": ("coat_lite_tiny", {"cpe_shortcut": True}),
+            "coat_tiny": ("coat_tiny", {"cpe_shortcut": True, "align_corners": False}),
+        },
+    ),
     "convit": Row(
         small={"image_size": 64, "embed_dim": 48, "depth": 3, "num_heads": 4, "local_up_to_layer": 2},
         kinds=("convit_tiny",),

@@ -146,7 +146,8 @@ def test_features(family: str, name: str):
         parameter.set_data(ours[parameter.name].value())
     for got, index in zip(some(image(family)), (last, 0, last), strict=True):
         np.testing.assert_allclose(got.asnumpy(), maps[index].asnumpy(), rtol=1e-5, atol=1e-5)
-    assert {p.name for p in some.get_parameters()} < set(ours)
+    if whole.net.map_cells[-1] != whole.net.map_cells[-2]:  # the last maps are not of the same cells
+        assert {p.name for p in some.get_parameters()} < set(ours)
 
 
 @all_kinds
