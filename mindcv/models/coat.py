@@ -9,7 +9,7 @@ its parallel blocks resize maps with their corners in place, see `cpe_shortcut` 
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from mindspore import Tensor, nn, ops
@@ -306,9 +306,9 @@ class CoaT(ImageClassifier):
 
     reads_image, gives_logits = ("patch_embed1.proj",), ("head",)
     torch_names = NameTable()
-    torch_arguments: Mapping[str, Any] = {"cpe_shortcut": True, "align_corners": False}
+    torch_arguments: ClassVar[Mapping[str, Any]] = {"cpe_shortcut": True, "align_corners": False}
     mindcv_names = NameTable(*_CPE, *_PARALLEL_CRPE, *_SERIAL_CRPE)
-    file_arguments: tuple[str, ...] = ("cpe_shortcut", "align_corners")
+    file_arguments: ClassVar[tuple[str, ...]] = ("cpe_shortcut", "align_corners")
     not_decayed = ("cls_token*",)
 
     def __init__(
@@ -501,9 +501,9 @@ class CoaTLite(CoaT):
         ValueError: An argument that cannot be.
     """
 
-    torch_arguments: Mapping[str, Any] = {"cpe_shortcut": True}
+    torch_arguments: ClassVar[Mapping[str, Any]] = {"cpe_shortcut": True}
     mindcv_names = NameTable(*_CPE, *_SERIAL_CRPE)
-    file_arguments: tuple[str, ...] = ("cpe_shortcut",)
+    file_arguments: ClassVar[tuple[str, ...]] = ("cpe_shortcut",)
 
     def __init__(
         self,
