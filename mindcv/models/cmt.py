@@ -26,7 +26,6 @@ from .layers import (
     drop_path_rates,
     dropout,
     layer_norm,
-    merge_heads,
     split_heads,
 )
 from .published.cmt import WEIGHTS
@@ -67,14 +66,17 @@ class LightAttention(SplitAttention):
         pixels = shape[1] * shape[2]
         return 2 * shape[0] * pixels * (pixels // self.reduction**2) * shape[3]
 
-    def construct(self, x: Tensor) -> Tensor:
+    def heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns queries of all pixels, keys and values of the smaller map's."""
         _, height, width, dim = x.shape
+        query = split_heads(self.q(x).reshape((-1, height * width, dim)), self.num_heads)
         small = ops.transpose(self.sr(ops.transpose(x, (0, 3, 1, 2))), (0, 2, 3, 1))
         small = small.reshape((-1, small.shape[1] * small.shape[2], dim))
-        query = split_heads(self.q(x).reshape((-1, height * width, dim)), self.num_heads)
-        key, value = split_heads(self.k(small), self.num_heads), split_heads(self.v(small), self.num_heads)
-        out = merge_heads(ops.matmul(self.attn_drop(self.scores(query, key)), value))
-        return self.proj_drop(self.proj(out.reshape((-1, height, width, dim))))
+        return query, split_heads(self.k(small), self.num_heads), split_heads(self.v(small), self.num_heads)
+
+    def construct(self, x: Tensor) -> Tensor:
+        _, height, width, dim = x.shape
+        return super().construct(x).reshape((-1, height, width, dim))
 
 
 class ResidualMlp(nn.Cell):

@@ -12,7 +12,7 @@ from functools import partial
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
-from mindspore.common.initializer import Identity, initializer
+from mindspore.common.initializer import Identity, Initializer, initializer
 
 from mindcv.weights.naming import NameTable, join_rows, split_rows
 from mindcv.weights.resize import Tokens
@@ -21,9 +21,9 @@ from ._family import Family
 from ._network import ImageClassifier
 from .layers import (
     TRUNC_NORMAL,
-    DropPath,
     Mlp,
     PatchEmbed,
+    PreNormBlock,
     SplitAttention,
     classifier_head,
     dense,
@@ -69,11 +69,17 @@ class GatedAttention(SplitAttention):
         grid_size: tuple[int, int],
         locality_strength: float,
     ) -> None:
-        super().__init__(dim, num_heads, False, attn_drop_rate, drop_rate, value_init=Identity())
+        super().__init__(dim, num_heads, False, attn_drop_rate, drop_rate)
         self.gating_param = Parameter(initializer("ones", (num_heads,)))
         start = Tensor(locality_strength * neighbours(num_heads), ms.float32)
         self.pos_proj = dense(3, num_heads, weight_init=start)
         self.distances = Tensor(distances(*grid_size), ms.float32)
+
+    def add_layers(self, dim: int, bias: bool, weight_init: str | Initializer) -> None:
+        """Adds what makes queries, keys and values; the values start as the tokens."""
+        self.q = dense(dim, dim, bias, weight_init=weight_init)
+        self.k = dense(dim, dim, bias, weight_init=weight_init)
+        self.v = dense(dim, dim, bias, weight_init=Identity())
 
     def scores(self, query: Tensor, key: Tensor) -> Tensor:
         """Returns what each token takes of each other one, (N, heads, L, L)."""
@@ -98,42 +104,6 @@ def neighbours(num_heads: int) -> np.ndarray:
         for row in range(side):
             weight[row + side * column] = 2 * (column - centre), 2 * (row - centre), -1
     return weight
-
-
-class Block(nn.Cell):
-    """Attention, then an MLP, each behind a norm and beside a shortcut: (N, L, D) to the same.
-
-    Args:
-        dim: Size of a token.
-        attn: The attention.
-        mlp_ratio: Size of the MLP's hidden layer over `dim`.
-        proj_drop_rate: Dropout in the MLP.
-        drop_path_rate: Probability of dropping each of the two branches for a sample while training.
-        act: Activation of the MLP.
-        norm_eps: Added to the variance in the norms.
-    """
-
-    def __init__(
-        self,
-        dim: int,
-        attn: nn.Cell,
-        mlp_ratio: float,
-        proj_drop_rate: float,
-        drop_path_rate: float,
-        act: str,
-        norm_eps: float,
-    ) -> None:
-        super().__init__()
-        self.norm1 = layer_norm(dim, norm_eps)
-        self.attn = attn
-        self.drop_path1 = DropPath(drop_path_rate)
-        self.norm2 = layer_norm(dim, norm_eps)
-        self.mlp = Mlp(dim, int(dim * mlp_ratio), act=act, drop_rate=proj_drop_rate)
-        self.drop_path2 = DropPath(drop_path_rate)
-
-    def construct(self, x: Tensor) -> Tensor:
-        x = x + self.drop_path1(self.attn(self.norm1(x)))
-        return x + self.drop_path2(self.mlp(self.norm2(x)))
 
 
 class ConViT(ImageClassifier):
@@ -214,13 +184,11 @@ class ConViT(ImageClassifier):
         (rates,) = drop_path_rates(drop_path_rate, [depth])
         self.blocks = nn.CellList(
             [
-                Block(
+                PreNormBlock(
                     embed_dim,
                     gated() if index < local_up_to_layer else plain(),
-                    mlp_ratio,
-                    proj_drop_rate,
+                    Mlp(embed_dim, int(embed_dim * mlp_ratio), act=act, drop_rate=proj_drop_rate),
                     rate,
-                    act,
                     norm_eps,
                 )
                 for index, rate in enumerate(rates)

@@ -6,8 +6,8 @@ Reference implementations: MindCV (parameter names; GELU by tanh, see `act`) and
 """
 
 import math
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import numpy as np
 from mindspore import Tensor, nn, ops
@@ -19,8 +19,8 @@ from mindcv.weights.resize import Planes
 from ._family import Family
 from ._network import ImageClassifier
 from .layers import (
-    DropPath,
     Mlp,
+    PreNormBlock,
     SplitAttention,
     as_pair,
     classifier_head,
@@ -45,42 +45,6 @@ __all__ = [
 ]
 
 QKV = ("q", "k", "v")
-
-
-class Block(nn.Cell):
-    """Attention, then an MLP, each behind a norm and beside a shortcut: (N, L, D) to the same.
-
-    Args:
-        dim: Size of a token.
-        num_heads: Heads of the attention.
-        mlp_ratio: Size of the MLP's hidden layer over `dim`.
-        proj_drop_rate: Dropout behind the projection and in the MLP.
-        attn_drop_rate: Dropout of the attention's weights.
-        drop_path_rate: Probability of dropping each of the two branches for a sample while training.
-        act: Activation of the MLP.
-    """
-
-    def __init__(
-        self,
-        dim: int,
-        num_heads: int,
-        mlp_ratio: float,
-        proj_drop_rate: float,
-        attn_drop_rate: float,
-        drop_path_rate: float,
-        act: str,
-    ) -> None:
-        super().__init__()
-        self.norm1 = layer_norm(dim)
-        self.attn = SplitAttention(dim, num_heads, True, attn_drop_rate, proj_drop_rate)
-        self.drop_path1 = DropPath(drop_path_rate)
-        self.norm2 = layer_norm(dim)
-        self.mlp = Mlp(dim, int(dim * mlp_ratio), act=act, drop_rate=proj_drop_rate)
-        self.drop_path2 = DropPath(drop_path_rate)
-
-    def construct(self, x: Tensor) -> Tensor:
-        x = x + self.drop_path1(self.attn(self.norm1(x)))
-        return x + self.drop_path2(self.mlp(self.norm2(x)))
 
 
 class Transformer(nn.Cell):
@@ -125,25 +89,6 @@ class Pool(nn.Cell):
         places = pooled.shape[2] * pooled.shape[3]
         patches = ops.transpose(pooled.reshape((-1, self.out_dim, places)), (0, 2, 1))
         return ops.concat((self.fc(x[:, :1]), patches), 1)
-
-
-class PatchConv(nn.Cell):
-    """Overlapping patches as a map: (N, C, H, W) to (N, D, rows, columns).
-
-    Args:
-        in_channels: Channels of the image.
-        dim: Size of a token.
-        patch_size: Side of a patch.
-        stride: Distance of the patches.
-    """
-
-    def __init__(self, in_channels: int, dim: int, patch_size: int, stride: int) -> None:
-        super().__init__()
-        bound = Uniform(1 / math.sqrt(patch_size**2 * in_channels))
-        self.conv = conv2d(in_channels, dim, patch_size, stride, bias=True, weight_init=bound, bias_init=bound)
-
-    def construct(self, x: Tensor) -> Tensor:
-        return self.conv(x)
 
 
 class PoolingTransformer(ImageClassifier):
@@ -222,14 +167,23 @@ class PoolingTransformer(ImageClassifier):
         self.grid_sizes = [(-(-rows // 2**stage), -(-columns // 2**stage)) for stage in range(3)]
         self.pos_embed = planes(dims[0], (rows, columns))
         self.cls_token = tokens(1, dims[0])
-        self.patch_embed = PatchConv(in_channels, dims[0], patch_size, stride)
+        bound = Uniform(1 / math.sqrt(patch_size**2 * in_channels))
+        conv = conv2d(in_channels, dims[0], patch_size, stride, bias=True, weight_init=bound, bias_init=bound)
+        self.patch_embed = nn.SequentialCell(OrderedDict(conv=conv))
         self.pos_drop = dropout("pos_drop_rate", pos_drop_rate)
-        make = partial(
-            Block, mlp_ratio=mlp_ratio, proj_drop_rate=proj_drop_rate, attn_drop_rate=attn_drop_rate, act=act
-        )
         self.transformers = nn.CellList(
             [
-                Transformer([make(dim, heads, drop_path_rate=rate) for rate in rates])
+                Transformer(
+                    [
+                        PreNormBlock(
+                            dim,
+                            SplitAttention(dim, heads, True, attn_drop_rate, proj_drop_rate),
+                            Mlp(dim, int(dim * mlp_ratio), act=act, drop_rate=proj_drop_rate),
+                            rate,
+                        )
+                        for rate in rates
+                    ]
+                )
                 for dim, heads, rates in zip(dims, num_heads, drop_path_rates(drop_path_rate, depths), strict=True)
             ]
         )

@@ -5,6 +5,7 @@ MetaFormer Is Actually What You Need for Vision, arXiv:2111.11418
 Reference implementations: MindCV (parameter names, the last norm before the mean, see `head_norm`) and timm.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
 
@@ -37,25 +38,6 @@ __all__ = [
 ]
 
 _conv2d = partial(conv2d, bias=True, weight_init=TRUNC_NORMAL)
-
-
-class PatchConv(nn.Cell):
-    """Overlapping patches as a map: (N, C, H, W) to (N, D, smaller H, W).
-
-    Args:
-        in_channels: Channels of the input.
-        dim: Channels of the output.
-        patch_size: Side of a patch.
-        stride: Distance of the patches.
-        padding: Zeros on all four sides.
-    """
-
-    def __init__(self, in_channels: int, dim: int, patch_size: int, stride: int, padding: int) -> None:
-        super().__init__()
-        self.proj = _conv2d(in_channels, dim, patch_size, stride, padding)
-
-    def construct(self, x: Tensor) -> Tensor:
-        return self.proj(x)
 
 
 class PoolFormerBlock(nn.Cell):
@@ -161,11 +143,11 @@ class PoolFormer(ImageClassifier):
         if head_norm not in ("map", "mean"):
             raise ValueError(f"head_norm is {head_norm!r}; give 'map' (MindCV's weights) or 'mean' (timm's weights)")
         self.head_norm = head_norm
-        self.patch_embed = PatchConv(in_channels, dims[0], 7, 4, 2)
+        self.patch_embed = nn.SequentialCell(OrderedDict(proj=_conv2d(in_channels, dims[0], 7, 4, 2)))
         cells: list[nn.Cell] = []
         for index, (dim, rates) in enumerate(zip(dims, drop_path_rates(drop_path_rate, depths), strict=True)):
             if index:
-                cells.append(PatchConv(dims[index - 1], dim, 3, 2, 1))
+                cells.append(nn.SequentialCell(OrderedDict(proj=_conv2d(dims[index - 1], dim, 3, 2, 1))))
             cells.append(
                 nn.SequentialCell(
                     [

@@ -16,9 +16,9 @@ from ._family import Family
 from ._network import ImageClassifier
 from .layers import (
     TRUNC_NORMAL,
-    DropPath,
     Mlp,
     PatchConv,
+    PreNormBlock,
     ReducedAttention,
     as_pair,
     classifier_head,
@@ -40,44 +40,6 @@ __all__ = [
 ]
 
 _head = partial(classifier_head, weight_init=TRUNC_NORMAL)
-
-
-class Block(nn.Cell):
-    """Attention, then an MLP, each behind a norm and beside a shortcut: (N, H, W, C) to the same.
-
-    Args:
-        dim: Channels.
-        num_heads: Heads of the attention.
-        mlp_ratio: Channels of the MLP's hidden layer over `dim`.
-        reduction: Side of the map over that which keys and values are of.
-        proj_drop_rate: Dropout behind the attention's projection and in the MLP.
-        attn_drop_rate: Dropout of the attention's weights.
-        drop_path_rate: Probability of dropping each of the two branches for a sample while training.
-    """
-
-    def __init__(
-        self,
-        dim: int,
-        num_heads: int,
-        mlp_ratio: float,
-        reduction: int,
-        proj_drop_rate: float,
-        attn_drop_rate: float,
-        drop_path_rate: float,
-    ) -> None:
-        super().__init__()
-        self.norm1 = layer_norm(dim, 1e-5)
-        self.attn = ReducedAttention(
-            dim, num_heads, reduction, 1e-7, attn_drop_rate=attn_drop_rate, drop_rate=proj_drop_rate
-        )
-        self.drop_path1 = DropPath(drop_path_rate)
-        self.norm2 = layer_norm(dim)
-        self.mlp = Mlp(dim, int(dim * mlp_ratio), act="gelu_tanh", drop_rate=proj_drop_rate)
-        self.drop_path2 = DropPath(drop_path_rate)
-
-    def construct(self, x: Tensor) -> Tensor:
-        x = x + self.drop_path1(self.attn(self.norm1(x)))
-        return x + self.drop_path2(self.mlp(self.norm2(x)))
 
 
 class Place(nn.Cell):
@@ -178,8 +140,27 @@ class PyramidVisionTransformer(ImageClassifier):
                 PatchConv(embed_dims[index - 1] if index else in_channels, dim, 2 if index else 4, 1e-5),
             )
             setattr(self, f"place{index + 1}", ClassPlace(pos_drop_rate) if is_last else Place(pos_drop_rate))
-            make = partial(Block, dim, num_heads[index], mlp_ratios[index], reductions[index])
-            stages.append(nn.SequentialCell([make(proj_drop_rate, attn_drop_rate, rate) for rate in rates]))
+            stages.append(
+                nn.SequentialCell(
+                    [
+                        PreNormBlock(
+                            dim,
+                            ReducedAttention(
+                                dim,
+                                num_heads[index],
+                                reductions[index],
+                                1e-7,
+                                attn_drop_rate=attn_drop_rate,
+                                drop_rate=proj_drop_rate,
+                            ),
+                            Mlp(dim, int(dim * mlp_ratios[index]), act="gelu_tanh", drop_rate=proj_drop_rate),
+                            rate,
+                            attn_norm_eps=1e-5,
+                        )
+                        for rate in rates
+                    ]
+                )
+            )
         self.cls_token = tokens(1, embed_dims[-1])
         self.Blocks = nn.CellList(stages)
         self.norm = layer_norm(embed_dims[-1])

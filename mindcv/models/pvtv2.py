@@ -18,7 +18,7 @@ from ._family import Family
 from ._network import ImageClassifier
 from .layers import (
     TRUNC_NORMAL,
-    DropPath,
+    PreNormBlock,
     ReducedAttention,
     activation,
     classifier_head,
@@ -76,30 +76,6 @@ class SpatialMlp(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         return self.drop2(self.fc2(self.drop1(self.act(self.dwconv(self.fc1(x))))))
-
-
-class Block(nn.Cell):
-    """Attention, then an MLP, each behind a norm and beside a shortcut: (N, H, W, C) to the same.
-
-    Args:
-        dim: Channels.
-        attn: The attention.
-        mlp: The MLP.
-        drop_path_rate: Probability of dropping each of the two branches for a sample while training.
-    """
-
-    def __init__(self, dim: int, attn: nn.Cell, mlp: nn.Cell, drop_path_rate: float) -> None:
-        super().__init__()
-        self.norm1 = layer_norm(dim)
-        self.attn = attn
-        self.drop_path1 = DropPath(drop_path_rate)
-        self.norm2 = layer_norm(dim)
-        self.mlp = mlp
-        self.drop_path2 = DropPath(drop_path_rate)
-
-    def construct(self, x: Tensor) -> Tensor:
-        x = x + self.drop_path1(self.attn(self.norm1(x)))
-        return x + self.drop_path2(self.mlp(self.norm2(x)))
 
 
 class OverlapPatchEmbed(nn.Cell):
@@ -196,7 +172,7 @@ class PyramidVisionTransformerV2(ImageClassifier):
             stages.append(
                 nn.SequentialCell(
                     [
-                        Block(
+                        PreNormBlock(
                             dim,
                             ReducedAttention(
                                 dim,

@@ -5,6 +5,7 @@ Visformer: The Vision-friendly Transformer, arXiv:2104.12533
 Reference implementations: MindCV (parameter names, which are timm's too) and timm.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
 
@@ -145,24 +146,6 @@ class Block(nn.Cell):
         return x + self.drop_path2(self.mlp(self.norm2(x)))
 
 
-class PatchConv(nn.Cell):
-    """Patches as a map, behind a norm: (N, C, H, W) to (N, D, smaller H, W).
-
-    Args:
-        in_channels: Channels of the input.
-        dim: Channels of the output.
-        patch_size: Side of a patch.
-    """
-
-    def __init__(self, in_channels: int, dim: int, patch_size: int) -> None:
-        super().__init__()
-        self.proj = _conv2d(in_channels, dim, patch_size, patch_size, bias=True)
-        self.norm = batch_norm2d(dim)
-
-    def construct(self, x: Tensor) -> Tensor:
-        return self.norm(self.proj(x))
-
-
 class Place(nn.Cell):
     """Adds a table of positions: (N, C, H, W) and (1, C, H, W) to (N, C, H, W).
 
@@ -257,7 +240,8 @@ class Visformer(ImageClassifier):
             ratio = min(2**stage / 4, 1.0)
             patch_size = 2 ** (stage + 2) // reduction
             reduction *= patch_size
-            embed = PatchConv(channels, dim, patch_size)
+            proj = _conv2d(channels, dim, patch_size, patch_size, bias=True)
+            embed = nn.SequentialCell(OrderedDict(proj=proj, norm=batch_norm2d(dim)))
             cells = [
                 Block(
                     dim,

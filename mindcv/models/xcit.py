@@ -146,14 +146,10 @@ class ClassAttention(Attention):
         """Multiply-adds of the two products of the class token with all tokens."""
         return 2 * shape[0] * shape[1] * shape[2]
 
-    def construct(self, x: Tensor) -> Tensor:
-        _, length, dim = x.shape
-        qkv = self.qkv(x).reshape((-1, length, 3, self.num_heads, self.head_dim))
-        qkv = ops.transpose(qkv, (2, 0, 3, 1, 4))
-        query, key, value = qkv[0][:, :, :1], qkv[1], qkv[2]
-        weights = self.softmax(ops.matmul(query * self.scale, ops.transpose(key, (0, 1, 3, 2))))
-        token = ops.transpose(ops.matmul(self.attn_drop(weights), value), (0, 2, 1, 3))
-        return self.proj_drop(self.proj(token.reshape((-1, 1, dim))))
+    def heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the class token's query, and keys and values of all tokens."""
+        query, key, value = super().heads(x)
+        return query[:, :, :1], key, value
 
 
 class ClassBlock(nn.Cell):

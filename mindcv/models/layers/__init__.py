@@ -35,7 +35,7 @@ from .selective_kernel import SelectiveKernel, SelectiveKernelAttn
 from .shuffle import channel_shuffle
 from .stages import MakeBlock, MapSequence, residual_stages
 from .tokens import PatchConv, PatchEmbed, as_pair, planes, prepend_token, repeat_token, require_image_size, tokens
-from .transformer_block import TransformerBlock
+from .transformer_block import PreNormBlock, TransformerBlock
 from .width import make_divisible
 from .windows import ShiftedWindows, WindowAttention, relative_index
 
@@ -67,6 +67,7 @@ __all__ = [
     "Mlp",
     "PatchConv",
     "PatchEmbed",
+    "PreNormBlock",
     "ReducedAttention",
     "SelectiveKernel",
     "SelectiveKernelAttn",

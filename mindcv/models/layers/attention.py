@@ -47,58 +47,10 @@ class Attention(nn.Cell):
     Args:
         dim: Size of a token.
         num_heads: Number of heads; divides `dim`.
-        qkv_bias: Whether the layer of queries, keys and values has a bias.
-        attn_drop_rate: Dropout of the attention's weights.
-        drop_rate: Dropout behind the projection.
-        weight_init: Initialiser of both weights.
-
-    Raises:
-        ValueError: `num_heads` does not divide `dim`.
-    """
-
-    def __init__(
-        self,
-        dim: int,
-        num_heads: int,
-        qkv_bias: bool = True,
-        attn_drop_rate: float = 0.0,
-        drop_rate: float = 0.0,
-        weight_init: str | Initializer = TRUNC_NORMAL,
-    ) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.head_dim = head_size(dim, num_heads)
-        self.scale = self.head_dim**-0.5
-        self.qkv = dense(dim, 3 * dim, qkv_bias, weight_init=weight_init)
-        self.softmax = nn.Softmax(axis=-1)
-        self.attn_drop = dropout("attn_drop_rate", attn_drop_rate)
-        self.proj = dense(dim, dim, weight_init=weight_init)
-        self.proj_drop = dropout("drop_rate", drop_rate)
-
-    def macs(self, shape: tuple[int, ...]) -> int:
-        """Multiply-adds of the two products of tokens with tokens; those of the layers are their own."""
-        return 2 * shape[0] * shape[1] * shape[1] * shape[2]
-
-    def construct(self, x: Tensor) -> Tensor:
-        length = x.shape[1]
-        qkv = self.qkv(x).reshape((-1, length, 3, self.num_heads, self.head_dim))
-        qkv = ops.transpose(qkv, (2, 0, 3, 1, 4))
-        query, key, value = qkv[0], qkv[1], qkv[2]
-        weights = self.softmax(ops.matmul(query * self.scale, ops.transpose(key, (0, 1, 3, 2))))
-        return self.proj_drop(self.proj(merge_heads(ops.matmul(self.attn_drop(weights), value))))
-
-
-class SplitAttention(nn.Cell):
-    """`Attention` with a layer each for queries, keys and values: (N, L, D) to the same.
-
-    Args:
-        dim: Size of a token.
-        num_heads: Number of heads; divides `dim`.
-        qkv_bias: Whether the layers of queries, keys and values have a bias.
+        qkv_bias: Whether queries, keys and values have a bias.
         attn_drop_rate: Dropout of the attention's weights.
         drop_rate: Dropout behind the projection.
         weight_init: Initialiser of the weights.
-        value_init: Initialiser of the values' weight; None: `weight_init`.
 
     Raises:
         ValueError: `num_heads` does not divide `dim`.
@@ -112,23 +64,30 @@ class SplitAttention(nn.Cell):
         attn_drop_rate: float = 0.0,
         drop_rate: float = 0.0,
         weight_init: str | Initializer = TRUNC_NORMAL,
-        value_init: Initializer | None = None,
     ) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.head_dim = head_size(dim, num_heads)
         self.scale = self.head_dim**-0.5
-        self.q = dense(dim, dim, qkv_bias, weight_init=weight_init)
-        self.k = dense(dim, dim, qkv_bias, weight_init=weight_init)
-        self.v = dense(dim, dim, qkv_bias, weight_init=value_init or weight_init)
+        self.add_layers(dim, qkv_bias, weight_init)
         self.softmax = nn.Softmax(axis=-1)
         self.attn_drop = dropout("attn_drop_rate", attn_drop_rate)
         self.proj = dense(dim, dim, weight_init=weight_init)
         self.proj_drop = dropout("drop_rate", drop_rate)
 
+    def add_layers(self, dim: int, bias: bool, weight_init: str | Initializer) -> None:
+        """Adds what makes queries, keys and values."""
+        self.qkv = dense(dim, 3 * dim, bias, weight_init=weight_init)
+
     def macs(self, shape: tuple[int, ...]) -> int:
         """Multiply-adds of the two products of tokens with tokens; those of the layers are their own."""
         return 2 * shape[0] * shape[1] * shape[1] * shape[2]
+
+    def heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns queries, keys and values, (N, heads, L, D / heads) each."""
+        qkv = self.qkv(x).reshape((-1, x.shape[1], 3, self.num_heads, self.head_dim))
+        qkv = ops.transpose(qkv, (2, 0, 3, 1, 4))
+        return qkv[0], qkv[1], qkv[2]
 
     def similarity(self, query: Tensor, key: Tensor) -> Tensor:
         """Returns the softmax of the products of queries and keys, (N, heads, L, L)."""
@@ -139,51 +98,39 @@ class SplitAttention(nn.Cell):
         return self.similarity(query, key)
 
     def construct(self, x: Tensor) -> Tensor:
-        query, key = split_heads(self.q(x), self.num_heads), split_heads(self.k(x), self.num_heads)
-        value = split_heads(self.v(x), self.num_heads)
+        query, key, value = self.heads(x)
         return self.proj_drop(self.proj(merge_heads(ops.matmul(self.attn_drop(self.scores(query, key)), value))))
 
 
-class ClassAttention(nn.Cell):
-    """Attention of the class token to all tokens (arXiv:2103.17239, section 3.2): (N, 1 + L, D) to (N, 1, D).
+class SplitAttention(Attention):
+    """`Attention` with a layer each for queries, keys and values: (N, L, D) to the same."""
 
-    Args:
-        dim: Size of a token.
-        num_heads: Number of heads; divides `dim`.
-        qkv_bias: Whether the layers of queries, keys and values have biases.
-        attn_drop_rate: Dropout of the attention's weights.
-        drop_rate: Dropout behind the projection.
+    def add_layers(self, dim: int, bias: bool, weight_init: str | Initializer) -> None:
+        """Adds what makes queries, keys and values."""
+        self.q = dense(dim, dim, bias, weight_init=weight_init)
+        self.k = dense(dim, dim, bias, weight_init=weight_init)
+        self.v = dense(dim, dim, bias, weight_init=weight_init)
 
-    Raises:
-        ValueError: `num_heads` does not divide `dim`.
-    """
+    def heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns queries, keys and values, (N, heads, L, D / heads) each."""
+        query, key = split_heads(self.q(x), self.num_heads), split_heads(self.k(x), self.num_heads)
+        return query, key, split_heads(self.v(x), self.num_heads)
 
-    def __init__(
-        self, dim: int, num_heads: int, qkv_bias: bool, attn_drop_rate: float = 0.0, drop_rate: float = 0.0
-    ) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.scale = head_size(dim, num_heads) ** -0.5
-        self.q = dense(dim, dim, qkv_bias, weight_init=TRUNC_NORMAL)
-        self.k = dense(dim, dim, qkv_bias, weight_init=TRUNC_NORMAL)
-        self.v = dense(dim, dim, qkv_bias, weight_init=TRUNC_NORMAL)
-        self.softmax = nn.Softmax(axis=-1)
-        self.attn_drop = dropout("attn_drop_rate", attn_drop_rate)
-        self.proj = dense(dim, dim, weight_init=TRUNC_NORMAL)
-        self.proj_drop = dropout("drop_rate", drop_rate)
+
+class ClassAttention(SplitAttention):
+    """Attention of the class token to all tokens (arXiv:2103.17239, section 3.2): (N, 1 + L, D) to (N, 1, D)."""
 
     def macs(self, shape: tuple[int, ...]) -> int:
         """Multiply-adds of the two products of the class token with all tokens."""
         return 2 * shape[0] * shape[1] * shape[2]
 
-    def construct(self, x: Tensor) -> Tensor:
+    def heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the class token's query, and keys and values of all tokens."""
         query, key = split_heads(self.q(x[:, :1]), self.num_heads), split_heads(self.k(x), self.num_heads)
-        weights = self.softmax(ops.matmul(query * self.scale, ops.transpose(key, (0, 1, 3, 2))))
-        value = split_heads(self.v(x), self.num_heads)
-        return self.proj_drop(self.proj(merge_heads(ops.matmul(self.attn_drop(weights), value))))
+        return query, key, split_heads(self.v(x), self.num_heads)
 
 
-class ReducedAttention(nn.Cell):
+class ReducedAttention(Attention):
     """Self-attention over a map whose keys and values are of a smaller map (arXiv:2102.12122).
 
     (N, H, W, C) to the same.
@@ -211,38 +158,35 @@ class ReducedAttention(nn.Cell):
         attn_drop_rate: float = 0.0,
         drop_rate: float = 0.0,
     ) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.head_dim = head_size(dim, num_heads)
-        self.scale = self.head_dim**-0.5
+        super().__init__(dim, num_heads, attn_drop_rate=attn_drop_rate, drop_rate=drop_rate)
         self.reduction = reduction
-        self.q = dense(dim, dim, weight_init=TRUNC_NORMAL)
-        self.kv = dense(dim, 2 * dim, weight_init=TRUNC_NORMAL)
-        self.softmax = nn.Softmax(axis=-1)
-        self.attn_drop = dropout("attn_drop_rate", attn_drop_rate)
-        self.proj = dense(dim, dim, weight_init=TRUNC_NORMAL)
-        self.proj_drop = dropout("drop_rate", drop_rate)
         if reduction > 1:
             self.sr = conv2d(dim, dim, reduction, reduction, "same" if pad == "same" else 0, bias=True)
             self.norm = layer_norm(dim, norm_eps)
+
+    def add_layers(self, dim: int, bias: bool, weight_init: str | Initializer) -> None:
+        """Adds what makes queries, and keys and values."""
+        self.q = dense(dim, dim, bias, weight_init=weight_init)
+        self.kv = dense(dim, 2 * dim, bias, weight_init=weight_init)
 
     def macs(self, shape: tuple[int, ...]) -> int:
         """Multiply-adds of the two products of pixels with pixels; those of the layers are their own."""
         pixels = shape[1] * shape[2]
         return 2 * shape[0] * pixels * (pixels // self.reduction**2) * shape[3]
 
+    def heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns queries of all pixels, keys and values of the smaller map's."""
+        _, height, width, dim = x.shape
+        query = split_heads(self.q(x).reshape((-1, height * width, dim)), self.num_heads)
+        if self.reduction > 1:
+            x = self.norm(ops.transpose(self.sr(ops.transpose(x, (0, 3, 1, 2))), (0, 2, 3, 1)))
+        kv = self.kv(x).reshape((-1, x.shape[1] * x.shape[2], 2, self.num_heads, self.head_dim))
+        kv = ops.transpose(kv, (2, 0, 3, 1, 4))
+        return query, kv[0], kv[1]
+
     def construct(self, x: Tensor) -> Tensor:
         _, height, width, dim = x.shape
-        query = ops.transpose(self.q(x).reshape((-1, height * width, self.num_heads, self.head_dim)), (0, 2, 1, 3))
-        small = x
-        if self.reduction > 1:
-            small = self.norm(ops.transpose(self.sr(ops.transpose(x, (0, 3, 1, 2))), (0, 2, 3, 1)))
-        length = small.shape[1] * small.shape[2]
-        kv = ops.transpose(self.kv(small).reshape((-1, length, 2, self.num_heads, self.head_dim)), (2, 0, 3, 1, 4))
-        key, value = kv[0], kv[1]
-        weights = self.softmax(ops.matmul(query * self.scale, ops.transpose(key, (0, 1, 3, 2))))
-        x = ops.transpose(ops.matmul(self.attn_drop(weights), value), (0, 2, 1, 3))
-        return self.proj_drop(self.proj(x.reshape((-1, height, width, dim))))
+        return super().construct(x).reshape((-1, height, width, dim))
 
 
 class CrossCovarianceAttention(nn.Cell):
