@@ -107,6 +107,16 @@ class StateMonitor(Callback):
     def __exit__(self, *exc_info: Any) -> None:
         self._at_exit.close()
 
+    @property
+    def best_res(self) -> float:
+        """The best value of the first metric until now; 0 before the first evaluation."""
+        return self.state.best_metric or 0.0
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch of `best_res`; -1 before the first evaluation."""
+        return -1 if self.state.best_epoch is None else self.state.best_epoch
+
     def on_train_begin(self, run_context: RunContext) -> None:
         params = run_context.original_args()
         images_per_step = params.train_dataset.get_batch_size() * self.device_num

@@ -45,8 +45,26 @@ class DownLoad:
         """
         return os.fspath(extract_archive(from_path, to_path or Path(from_path).parent))
 
-    def download_file(self, url: str, file_path: str | os.PathLike[str]) -> None:
-        """Downloads `url` to `file_path`, which is there whole or not at all.
+    @staticmethod
+    def extract_tar(
+        from_path: str | os.PathLike[str],
+        to_path: str | os.PathLike[str] | None = None,
+        compression: str | None = None,
+    ) -> None:
+        """Unpacks a tar archive into a folder, None: the current one; its name says how it is compressed."""
+        extract_archive(from_path, to_path or os.curdir)
+
+    @staticmethod
+    def extract_zip(
+        from_path: str | os.PathLike[str],
+        to_path: str | os.PathLike[str] | None = None,
+        compression: str | None = None,
+    ) -> None:
+        """Unpacks a zip archive into a folder, None: the current one."""
+        extract_archive(from_path, to_path or os.curdir)
+
+    def download_file(self, url: str, file_path: str | os.PathLike[str], chunk_size: int = 1024) -> None:
+        """Downloads `url` to `file_path`, which is there whole or not at all; `chunk_size` has no effect.
 
         Raises:
             DownloadError: No network, no such file, a full disk.

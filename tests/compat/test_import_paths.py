@@ -3,6 +3,7 @@
 import importlib
 import logging
 import os
+import shutil
 import subprocess
 import sys
 
@@ -150,6 +151,20 @@ def test_path():
     assert path.ARCHIVE_TYPE_SUFFIX == [".tar", ".zip"]
     assert sorted(path.COMPRESS_TYPE_SUFFIX) == [".bz2", ".gz"]
     assert path.detect_file_type("a.tar.gz") == (".tar.gz", ".tar", ".gz")
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_download_unpacks(tmp_path, kind, monkeypatch):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("seven")
+    archive = shutil.make_archive(str(tmp_path / "pack"), kind, tmp_path / "in")
+    unpack = getattr(mindcv.utils.download.DownLoad(), f"extract_{kind}")
+    unpack(archive, str(tmp_path / "out"))
+    assert (tmp_path / "out" / "a.txt").read_text() == "seven"
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    unpack(archive)
+    assert (tmp_path / "here" / "a.txt").read_text() == "seven"
 
 
 def test_random():

@@ -297,10 +297,14 @@ def test_the_training_script(canidae, tmp_path, ema):
         rank_id=rank_id,
         device_num=device_num,
     )
+    assert (monitor.best_res, monitor.best_epoch) == (0.0, -1)
     save_args(args, f"{args.ckpt_save_dir}/{args.model}.yaml", rank_id)
     trainer.train(args.epoch_size, loader_train, callbacks=[monitor], dataset_sink_mode=args.dataset_sink_mode)
     assert num_batches == 3
     rows = [line.split() for line in (tmp_path / "result.log").read_text().splitlines()]
+    accuracies = [float(row[2]) for row in rows[1:]]
+    assert monitor.best_res == pytest.approx(max(accuracies), abs=1e-4)
+    assert monitor.best_epoch == 1 + accuracies.index(max(accuracies))
     assert [row[0] for row in rows[1:]] == ["1", "2"]
     names = {path.name for path in tmp_path.iterdir()}
     assert names >= {"resnet18-1_3.ckpt", "resnet18-2_3.ckpt", "resnet18_best.ckpt", "optim_resnet18.ckpt",
