@@ -220,6 +220,7 @@ FAMILIES = {
         },
         side=96,
     ),
+    "nasnet": Row(small={"penultimate_filters": 192, "num_cells": 1}, kinds=("nasnet_a_4x1056",), lost_pixels=1),
     "pit": Row(
         small={
             "image_size": 64,
@@ -230,6 +231,7 @@ FAMILIES = {
         kinds=("pit_ti",),
         timm={"pit_ti_224": ("pit_ti", {"act": "gelu"})},
     ),
+    "pnasnet": Row(small={"filters": 8, "num_cells": 1}, kinds=("pnasnet",), lost_pixels=1),
     "poolformer": Row(
         small={"depths": (1, 2, 1, 1), "dims": (16, 24, 32, 48)},
         kinds=("poolformer_s12",),
