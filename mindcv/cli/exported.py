@@ -76,8 +76,8 @@ def _check_preprocess(cfg: Config, preprocess: "EvalPreprocess") -> None:
             f"in_channels: got {cfg.in_channels}, but {cfg.model} was exported for {channels}; leave it out"
         )
     wanted = EvalPreprocess.from_config(cfg.model_copy(update={"in_channels": channels}))
-    fields = {"image_resize": "image_size", "crop_pct": "crop_pct", "interpolation": "interpolation"}
-    for key, field in {**fields, "mean": "mean", "std": "std"}.items():
+    same = ("crop_pct", "interpolation", "mean", "std", "resize_rounding")
+    for key, field in {"image_resize": "image_size", **dict(zip(same, same, strict=True))}.items():
         if key in cfg.model_fields_set and getattr(wanted, field) != getattr(preprocess, field):
             raise ValueError(
                 f"{key}: got {getattr(cfg, key)}, but {cfg.model} was exported for {getattr(preprocess, field)}; "

@@ -38,7 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-c", "--config", default="", metavar="RECIPE", help="a checkpoint's recipe (default: config.yaml beside it)"
     )
     parser.add_argument(
-        "--pretrained", default="", metavar="FILE", help="a checkpoint, path or address, for MODEL that is a name"
+        "--pretrained",
+        nargs="?",
+        const="",
+        default="",
+        metavar="FILE",
+        help="for MODEL that is a name: its published weights (the default), or those of a checkpoint, path or address",
     )
     parser.add_argument("--top_k", "--top-k", type=int, default=5, metavar="K", help="classes an image (default: 5)")
     parser.add_argument("--batch_size", type=int, default=16, metavar="N", help="images that run at once (default: 16)")

@@ -385,6 +385,10 @@ class AugmentationKeys(Section):
         gt=0,
         le=2,
     )
+    resize_rounding: Literal["floor", "round"] = key(
+        "floor",
+        "How the evaluation rounds the longer side of a resized image: down, as torchvision does, or to the nearest.",
+    )
 
 
 class MixingKeys(Section):

@@ -8,7 +8,7 @@ from .auto_augment import (
 )
 from .batch_names import batch_names
 from .class_weights import class_weights
-from .classes import known_outputs, other_classes, read_class_names
+from .classes import imagenet_class_names, known_outputs, other_classes, read_class_names
 from .dataset_download import Cifar10Download, Cifar100Download, MnistDownload, get_dataset_download_root
 from .dataset_factory import (
     check_num_classes,
@@ -52,6 +52,7 @@ __all__ = [
     "get_dataset_download_root",
     "get_num_classes",
     "get_samples",
+    "imagenet_class_names",
     "is_multi_label",
     "known_outputs",
     "other_classes",

@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from .samples import ArraySamples, Samples, Subset
 __all__ = [
     "UNKNOWN_CLASSES",
     "ClassMap",
+    "imagenet_class_names",
     "known_outputs",
     "map_classes",
     "other_classes",
@@ -183,6 +185,15 @@ def read_class_names(path: str | os.PathLike[str]) -> list[str]:
     if twice:
         raise ValueError(f"{path}: has the class name {twice[0]!r} more than once; each class needs one of its own")
     return names
+
+
+def imagenet_class_names() -> list[str]:
+    """Returns the names of the 1000 classes of ImageNet-1K by index, from a file of the package.
+
+    The classes are the synsets of ILSVRC 2012 (arXiv:1409.0575) in the order of their WordNet numbers, as a folder of
+    the dataset is sorted. A name is WordNet 3.0's first word of the synset; two cranes and two maillots are told apart.
+    """
+    return read_class_names(Path(__file__).parent / "assets" / "imagenet_classes.txt")
 
 
 def known_outputs(cfg: Config, source: str = "", outputs: ModelOutputs | None = None) -> ModelOutputs | None:

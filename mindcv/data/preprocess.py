@@ -36,6 +36,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+_ROUNDINGS: dict[str, Callable[[float], int]] = {"floor": int, "round": round}
 # Of the resized image, in pixels: 3 GB of float32 with three channels.
 LARGEST_SIDE = 16384
 # Above 1 the resized image is smaller than the network's, and has a black border (timm's volo at 448 pixels: 1.15).
@@ -66,7 +67,8 @@ def with_preprocess_of(config: Config, weights: Mapping[str, Any]) -> Config:
 
     Args:
         config: The run's config.
-        weights: The entries of a `PretrainedCfg`: url, input_size, crop_pct, interpolation, mean and std.
+        weights: The entries of a `PretrainedCfg`: url, input_size, crop_pct, interpolation, mean, std and
+            resize_rounding.
     """
     if not weights["url"]:
         return config  # nothing is published, which is told when the network is built
@@ -78,6 +80,8 @@ def with_preprocess_of(config: Config, weights: Mapping[str, Any]) -> Config:
         "mean": tuple(weights["mean"]),
         "std": tuple(weights["std"]),
     }
+    if weights.get("resize_rounding", "floor") != "floor":
+        own["resize_rounding"] = weights["resize_rounding"]
     if config.in_channels != len(own["mean"]):
         del own["mean"], own["std"]
     own = {name: value for name, value in own.items() if name not in preset_of(config.dataset)}
@@ -195,19 +199,27 @@ class ResizeAndCrop:
             more than its own proportions need.
         crop: (height, width) of what is cut out.
         interpolation: Pillow's constant.
+        rounding: "floor" rounds the longer side down, "round" to the nearest pixel.
     """
 
-    def __init__(self, resize: int | tuple[int, int], crop: tuple[int, int], interpolation: Image.Resampling) -> None:
+    def __init__(
+        self,
+        resize: int | tuple[int, int],
+        crop: tuple[int, int],
+        interpolation: Image.Resampling,
+        rounding: str = "floor",
+    ) -> None:
         self.resize = resize
         self.crop = crop
         self.interpolation = interpolation
+        self.rounding: Callable[[float], int] = _ROUNDINGS[rounding]
 
     def __call__(self, image: np.ndarray | Image.Image) -> np.ndarray:
         image = _pixels_of(image)
         height, width, channels = image.shape
         if isinstance(self.resize, int):
             short = min(height, width)
-            new_height, new_width = int(self.resize * height / short), int(self.resize * width / short)
+            new_height, new_width = (self.rounding(self.resize * side / short) for side in (height, width))
         else:
             shrinks_by = min(height / self.resize[0], width / self.resize[1])
             new_height, new_width = round(height / shrinks_by), round(width / shrinks_by)
@@ -239,6 +251,8 @@ class EvalPreprocess:
         antialias: True: resize by Pillow, whose filters cover all pixels that are shrunk into one; weights from timm
             and torchvision are meant for this. False: MindSpore's own resize, which upstream's published accuracies
             were measured with; it stretches images to the proportions of a size that is not square.
+        resize_rounding: The longer side of the resized image, for square sizes: "floor" rounds it down, as torchvision
+            does, "round" to the nearest pixel.
     """
 
     image_size: tuple[int, int] = (224, 224)
@@ -247,6 +261,7 @@ class EvalPreprocess:
     mean: tuple[float, ...] = tuple(IMAGENET_DEFAULT_MEAN)
     std: tuple[float, ...] = tuple(IMAGENET_DEFAULT_STD)
     antialias: bool = True
+    resize_rounding: str = "floor"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "image_size", as_size(self.image_size))
@@ -269,6 +284,10 @@ class EvalPreprocess:
                 f"image_resize {self.image_size} with crop_pct {self.crop_pct} resizes images to {resized} pixels; "
                 f"allowed are {LARGEST_SIDE}"
             )
+        if self.resize_rounding not in _ROUNDINGS:
+            raise ValueError(f"resize_rounding is {self.resize_rounding!r}; give {' or '.join(map(repr, _ROUNDINGS))}")
+        if self.resize_rounding != "floor" and not self.antialias:
+            raise ValueError(f"resize_rounding {self.resize_rounding!r} is Pillow's; set antialias to True")
         if self.antialias:
             pillow_interpolation(self.interpolation)
         else:
@@ -302,6 +321,7 @@ class EvalPreprocess:
             interpolation=config.interpolation,
             mean=config.mean,
             std=config.std,
+            resize_rounding=getattr(config, "resize_rounding", "floor"),
         )
 
     @property
@@ -335,6 +355,7 @@ class EvalPreprocess:
 
     def _resize_and_crop(self) -> list[Callable]:
         if self.antialias:
-            return [ResizeAndCrop(self.resize_size, self.image_size, pillow_interpolation(self.interpolation))]
+            interpolation = pillow_interpolation(self.interpolation)
+            return [ResizeAndCrop(self.resize_size, self.image_size, interpolation, self.resize_rounding)]
         resize = vision.Resize(self.resize_size, mindspore_interpolation(self.interpolation))
         return [resize, vision.CenterCrop(self.image_size)]

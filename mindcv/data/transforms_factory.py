@@ -43,6 +43,7 @@ _EVAL_OPTIONS: dict[str, Any] = {
     "mean": IMAGENET_DEFAULT_MEAN,
     "std": IMAGENET_DEFAULT_STD,
     "antialias": True,
+    "resize_rounding": "floor",
     "normalize_on_device": False,
     "in_channels": None,
 }
@@ -242,11 +243,11 @@ def create_transforms(
         separate: In training, the three parts that augmentation splits need (crop and flips; colours and policy; the
             rest).
         **kwargs: scale, ratio, hflip, vflip, color_jitter, re_prob, re_scale, re_ratio, re_value, re_max_attempts
-            (training); crop_pct, antialias (evaluation); interpolation, mean, std, normalize_on_device, in_channels
-            (both). Each may be given to either, so that one recipe serves both. mean and std are on the 0 to 255 scale,
-            one number for all channels or one for each; with `in_channels` 1 images become grey behind all else, None
-            is the dataset's own channels. `normalize_on_device` leaves out normalisation and
-            HWC2CHW, so that images stay uint8 (H, W, C), for a network that does these itself
+            (training); crop_pct, antialias, resize_rounding (evaluation); interpolation, mean, std,
+            normalize_on_device, in_channels (both). Each may be given to either, so that one recipe serves both. mean
+            and std are on the 0 to 255 scale, one number for all channels or one for each; with `in_channels` 1 images
+            become grey behind all else, None is the dataset's own channels. `normalize_on_device` leaves out
+            normalisation and HWC2CHW, so that images stay uint8 (H, W, C), for a network that does these itself
             (`mindcv.engine.NormalizedNetwork`).
 
     Returns:

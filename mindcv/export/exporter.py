@@ -202,7 +202,10 @@ def preprocess_of(network: nn.Cell) -> EvalPreprocess:
     first = network.parameters_dict().get(f"{cfg.get('first_conv')}.weight")
     channels = cfg["input_size"][0] if first is None else first.shape[1]
     mean, std = channel_figures("", cfg["mean"], cfg["std"], channels)
-    return EvalPreprocess(cfg["input_size"][1:], cfg["crop_pct"], cfg["interpolation"], mean, std)
+    rounding = cfg.get("resize_rounding", "floor")
+    return EvalPreprocess(
+        cfg["input_size"][1:], cfg["crop_pct"], cfg["interpolation"], mean, std, resize_rounding=rounding
+    )
 
 
 def _name_of(network: nn.Cell) -> str:

@@ -84,7 +84,10 @@ class ExportInfo:
     def entries(self) -> dict[str, Any]:
         """What stands in the JSON."""
         entries = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {**entries, "preprocess": dataclasses.asdict(self.preprocess)}
+        preprocess = dataclasses.asdict(self.preprocess)
+        if preprocess["resize_rounding"] == "floor":
+            del preprocess["resize_rounding"]  # as in files of earlier versions
+        return {**entries, "preprocess": preprocess}
 
     @property
     def outputs(self) -> ModelOutputs:
@@ -112,6 +115,7 @@ class _Preprocess(BaseModel):
     mean: Annotated[list[float], Field(min_length=1, max_length=_MOST_CHANNELS)]
     std: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1, max_length=_MOST_CHANNELS)]
     antialias: bool
+    resize_rounding: Literal["floor", "round"] = "floor"
 
 
 class _Entries(BaseModel):

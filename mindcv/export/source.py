@@ -9,8 +9,17 @@ from pathlib import Path
 from mindspore import nn
 
 from ..config import Config, read_config
-from ..data import EvalPreprocess, create_dataset, get_class_names, known_outputs, with_image_size, with_preprocess_of
+from ..data import (
+    EvalPreprocess,
+    create_dataset,
+    get_class_names,
+    imagenet_class_names,
+    known_outputs,
+    with_image_size,
+    with_preprocess_of,
+)
 from ..models import (
+    PretrainedCfg,
     as_evaluated,
     build_network,
     built_for,
@@ -71,11 +80,13 @@ def source_from_config(cfg: Config) -> Source:
     outputs = known_outputs(cfg, cfg.ckpt_path, read_outputs(cfg.ckpt_path) if cfg.ckpt_path else None)
     num_classes = cfg.num_classes if outputs is None else outputs.num_classes
     if num_classes is None:
-        num_classes = _classes_of(cfg) if cfg.ckpt_path else get_pretrained_cfg(cfg.model).num_classes
+        num_classes = _classes_of(cfg) if cfg.ckpt_path else get_pretrained_cfg(cfg.model).data_classes
     require_published_head(cfg, num_classes)
     network = build_network(cfg, num_classes, ema=cfg.ema and bool(cfg.ckpt_path))
     if outputs is None or outputs.class_names is None:
-        outputs = ModelOutputs.of(num_classes, _class_names(cfg, num_classes), outputs.head if outputs else SINGLE)
+        weights = None if cfg.ckpt_path else published_weights(cfg)
+        names = _class_names(cfg, num_classes) if weights is None else _published_names(weights, num_classes)
+        outputs = ModelOutputs.of(num_classes, names, outputs.head if outputs else SINGLE)
     preprocess = EvalPreprocess.from_config(cfg)
     return Source(network.set_train(False), cfg.model, preprocess, outputs.class_names, cfg.dataset, outputs.head)
 
@@ -118,8 +129,15 @@ def source_from_name(name: str, pretrained: str = "", recipe: str = "") -> Sourc
         words = [*(["-c", recipe] if recipe else []), f"--model={name}", f"--pretrained={pretrained}"]
         cfg = read_config(words)
         return source_from_config(cfg if recipe else with_preprocess_of(cfg, get_pretrained_cfg(cfg.model)))
-    network = create_model(name, num_classes=get_pretrained_cfg(name).num_classes, pretrained=True)
-    return Source(network.set_train(False), name, preprocess_of(network), None, "imagenet")
+    weights = get_pretrained_cfg(name)
+    network = create_model(name, num_classes=weights.data_classes, pretrained=True)
+    names = _published_names(weights, weights.data_classes)
+    return Source(network.set_train(False), name, preprocess_of(network), names, "imagenet")
+
+
+def _published_names(weights: PretrainedCfg, num_classes: int) -> list[str] | None:
+    """Names of the classes of published weights: those with 1000 were all trained on ImageNet-1K."""
+    return imagenet_class_names() if num_classes == weights.data_classes == len(imagenet_class_names()) else None
 
 
 def _recipe_beside(file: str | os.PathLike[str]) -> str:

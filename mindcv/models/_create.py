@@ -5,7 +5,7 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from ._hub import HUB_SOURCE, find_on_hub
 from ._loading import load_pretrained, set_weights, to_model_names
 from ._network import ImageClassifier, require_classifier
 from ._pretrained import PretrainedCfg, as_pretrained_cfg
-from ._registry import get_pretrained_cfg, is_model_pretrained, model_entrypoint, split_tag
+from ._registry import get_pretrained_cfg, is_model_pretrained, list_models, model_entrypoint, split_tag
 from .layers import as_pair
 
 if TYPE_CHECKING:
@@ -303,8 +303,7 @@ def require_published_head(cfg: "Config", num_classes: int) -> None:
     published = None if cfg.ckpt_path else published_weights(cfg)
     if published is None:
         return
-    of_data = published.num_classes - published.label_offset - published.unused_classes
-    if num_classes not in (published.num_classes, of_data):
+    if num_classes not in (published.num_classes, published.data_classes):
         raise ValueError(
             f"{cfg.model}: the published weights have {published.num_classes} classes, not {num_classes}: their "
             "classifier would be random; fine-tune first (mindcv train --pretrained) and give its checkpoint"
@@ -419,8 +418,24 @@ def _read(source: str, registered: PretrainedCfg | None, is_fetched: bool, ema: 
     if not source:
         return {}
     if registered is not None:
-        return read_weights(fetch(registered.url, registered.sha256 or None))
+        return read_weights(_fetch_registered(registered))
     return read_weights(fetch(source) if is_fetched else source, ema=ema)
+
+
+def _fetch_registered(cfg: PretrainedCfg) -> Path:
+    """Returns the file of published weights.
+
+    Raises:
+        FileNotFoundError: It is of a Python package that is not installed; the message names the model's other weights.
+    """
+    try:
+        return fetch(cfg.url, cfg.sha256 or None)
+    except FileNotFoundError as error:
+        name = f"{cfg.architecture}.{cfg.tag}"
+        others = [other for other in list_models(f"{cfg.architecture}.*", pretrained=True) if other != name]
+        if not is_package_file(cfg.url) or not others:
+            raise
+        raise FileNotFoundError(f"{error}, or take other weights: {', '.join(others)}") from None
 
 
 def _told_arguments(

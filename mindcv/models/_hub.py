@@ -8,7 +8,7 @@ from typing import Any
 from mindcv.weights.hub import HubModel, read_hub_model
 
 from ._pretrained import PretrainedCfg
-from ._registry import get_pretrained_cfg, name_of_timm
+from ._registry import arguments_of_timm, get_pretrained_cfg, name_of_timm
 
 HUB_SOURCE = "Hugging Face hub"
 
@@ -62,8 +62,11 @@ def _describe(name: str, hub_model: HubModel) -> PretrainedCfg:
         get_pretrained_cfg(name),
         **(nothing | facts),
         source=HUB_SOURCE,
-        # All others are told by the names in the file.
-        model_args={key: value for key, value in hub_model.model_args.items() if key in ("img_size", "image_size")},
+        # All others are told by the names in the file, or follow from timm's name of the network.
+        model_args={
+            **arguments_of_timm(hub_model.architecture),
+            **{key: value for key, value in hub_model.model_args.items() if key in ("img_size", "image_size")},
+        },
         extra={"label_names": hub_model.label_names, "title": hub_model.title},
     )
 

@@ -34,6 +34,7 @@ class PretrainedCfg(Mapping[str, Any]):
         input_size: Channels, height and width that the weights were evaluated with.
         crop_pct: Share of the resized image that the centre crop keeps in evaluation.
         interpolation: Interpolation of the resize in evaluation.
+        resize_rounding: How the resized image's longer side is rounded in evaluation, "floor" or "round".
         mean: Mean per channel, for pixels from 0 to 255.
         std: Standard deviation per channel, for pixels from 0 to 255.
         first_conv: Name of the cell that reads the image.
@@ -57,6 +58,7 @@ class PretrainedCfg(Mapping[str, Any]):
     input_size: tuple[int, int, int] = (3, 224, 224)
     crop_pct: float = 0.875
     interpolation: str = "bilinear"
+    resize_rounding: str = "floor"
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     first_conv: str = ""
@@ -70,6 +72,11 @@ class PretrainedCfg(Mapping[str, Any]):
     source: str = ""
     model_args: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
+
+    @property
+    def data_classes(self) -> int:
+        """Classes of the data that the weights were trained with."""
+        return self.num_classes - self.label_offset - self.unused_classes
 
     def _entries(self) -> dict[str, Any]:
         fields = {name: getattr(self, name) for name in _FIELDS if name != "extra"}

@@ -7,7 +7,7 @@ import dataclasses
 import fnmatch
 import re
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from mindcv.utils.registry import Registry, closest, suggest, unknown_name_message
@@ -64,10 +64,17 @@ def name_of_timm(architecture: str) -> str | None:
         return architecture
     if architecture in _renamed:
         return _renamed[architecture]
-    for name, cfgs in _weights.items():
-        if any(re.search(rf"/timm/{re.escape(architecture)}[./]", cfg.url) for cfg in cfgs.values()):
-            return name
-    return None
+    return next((cfg.architecture for cfg in _published_by_timm(architecture)), None)
+
+
+def arguments_of_timm(architecture: str) -> Mapping[str, Any]:
+    """Returns the arguments that weights of a network of timm's give ours, as far as some of them are registered."""
+    return next((cfg.model_args for cfg in _published_by_timm(architecture)), {})
+
+
+def _published_by_timm(architecture: str) -> Iterator[PretrainedCfg]:
+    pattern = re.compile(rf"/timm/{re.escape(architecture)}[./]")
+    return (cfg for cfgs in _weights.values() for cfg in cfgs.values() if pattern.search(cfg.url))
 
 
 def split_tag(model_name: str) -> tuple[str, str]:

