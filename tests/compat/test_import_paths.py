@@ -99,10 +99,7 @@ def test_names(path):
 
 @pytest.mark.no_mindspore
 def test_the_package_is_imported_without_mindspore():
-    code = (
-        "import sys, mindcv; mindcv.version.__version__, mindcv.utils.path, mindcv.utils.download, mindcv.config; "
-        "early = 'mindspore' in sys.modules; mindcv.models.registry; sys.exit(early or 'mindspore' not in sys.modules)"
-    )
+    code = "import sys, mindcv; mindcv.version, mindcv.utils.path, mindcv.config; sys.exit('mindspore' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

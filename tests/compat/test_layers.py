@@ -393,7 +393,7 @@ def test_relative_position_bias_with_cls(mode):
 
 
 def test_gradients_reach_what_learns():
-    """One step of a network that is written of these cells, in graph mode."""
+    """One step of a network that is written of these cells."""
 
     class Network(nn.Cell):
         def __init__(self):
@@ -408,7 +408,6 @@ def test_gradients_reach_what_learns():
             x = self.drop(self.embed(self.sv(self.se(self.sk(self.stem(x))))))
             return self.fc((x + self.path(self.mlp(x))).mean(1))
 
-    ms.set_context(mode=ms.GRAPH_MODE)
     network = Network()
     before = {parameter.name: parameter.asnumpy().copy() for parameter in network.trainable_params()}
     optimizer = create_optimizer(network.trainable_params(), "sgd", lr=0.1, momentum=0.0)
