@@ -14,7 +14,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
-from ..optim.gradients import as_type_of, clip_by_global_norm, descend, scale, sums_are_finite
+from ..optim.gradients import are_finite, as_type_of, clip_to_norm, descend, global_norm, scale
 from ..utils.registry import unknown_name_message
 from .distributed import STATISTICS, world_size
 from .dropout import follow_steps
@@ -52,10 +52,6 @@ def _clear(buffer: Tensor) -> Tensor:
 
 def _set(target: Tensor, value: Tensor) -> Tensor:
     return ops.assign(target, value)
-
-
-def _set_if(condition: Tensor, target: Tensor, value: Tensor) -> Tensor:
-    return ops.assign(target, ops.select(ops.broadcast_to(condition, value.shape), value, target))
 
 
 def _after(done: Tensor, value: Tensor) -> Tensor:
@@ -255,8 +251,8 @@ class TrainStep(nn.Cell):
             self.good_updates = _state(0, ms.int32, "good_updates")
         if self.checks_overflow:
             self.skipped_updates = _state(0, ms.int32, "skipped_updates")
-            # MindSpore's knows how Ascend and GPU tell an overflow; on the CPU it is six operators for each tensor.
-            self.all_finite = sums_are_finite if ms.get_context("device_target") == "CPU" else ms.amp.all_finite
+            # MindSpore's check knows how Ascend and GPU tell an overflow. On the CPU it takes longer than a norm.
+            self.checks_norm = ms.get_context("device_target") == "CPU"
         self.accumulation_steps = gradient_accumulation_steps
         if self.accumulation_steps > 1:
             self.accumulated = self.weights.clone("grad_accum", init="zeros")
@@ -281,6 +277,7 @@ class TrainStep(nn.Cell):
 
         self.clip_grad = clip_grad
         self.largest_norm = Tensor(float(clip_value), ms.float32)
+        self.no_norm = Tensor(0.0, ms.float32)  # where none is asked for
         self.optimizer_scale = float(optimizer.loss_scale)
         self.optimizer_scale_tensor = Tensor(self.optimizer_scale, ms.float32)
 
@@ -317,12 +314,16 @@ class TrainStep(nn.Cell):
             gradients = self.hyper_map(ops.partial(scale, 1.0 / self.loss_scale), gradients)
         return ops.depend(loss, self._update(gradients))
 
-    def _keep_statistics(self) -> tuple[Tensor, ...]:
+    def _set_all(self, targets: tuple[Tensor, ...], values: tuple[Tensor, ...]) -> Tensor:
+        return ops.depend(Tensor(True), self.hyper_map(_set, targets, values))
+
+    def _keep_statistics(self) -> Tensor:
         """Copies the statistics before the first batch of an update."""
         if self.accumulation_steps == 1:
-            return self.hyper_map(_set, self.kept_statistics, self.statistics)
-        is_first = ops.equal(self.accumulated_batches, 0)
-        return self.hyper_map(ops.partial(_set_if, is_first), self.kept_statistics, self.statistics)
+            return self._set_all(self.kept_statistics, self.statistics)
+        if self.accumulated_batches == 0:
+            return self._set_all(self.kept_statistics, self.statistics)
+        return Tensor(True)
 
     def _accumulate(self, loss: Tensor, gradients: tuple[Tensor, ...]) -> Tensor:
         factor = self.inverse_accumulation_steps
@@ -343,28 +344,30 @@ class TrainStep(nn.Cell):
 
         The update will be dropped: the gradients that wait for it get a NaN.
         """
-        finite = self.all_finite(self._moved_statistics(gradients))
+        finite = are_finite(self._moved_statistics(gradients))
         mark = ops.select(finite, Tensor(0.0, ms.float32), Tensor(float("nan"), ms.float32))
         first = self.accumulated[0]
         done = ops.assign_add(first, ops.zeros_like(first) + ops.cast(mark, first.dtype))
-        taken_back = self.hyper_map(
-            ops.partial(_set_if, ops.logical_not(finite)), self.statistics, self.kept_statistics
-        )
-        return ops.depend(done, taken_back)
+        if finite:
+            return done
+        return ops.depend(done, self._set_all(self.statistics, self.kept_statistics))
 
     def _update(self, gradients: tuple[Tensor, ...]) -> Tensor:
         if self.is_parallel:
             gradients = self.reduce(gradients)
         if not self.checks_overflow:
-            return self._apply(gradients)
-        # A ReLU hides what is not finite from the gradients, but not from the statistics.
-        finite = self.all_finite(gradients + self._moved_statistics(gradients))
+            return self._apply(gradients, global_norm(gradients) if self.clip_grad else self.no_norm)
+        norm = global_norm(gradients) if self.clip_grad or self.checks_norm else self.no_norm
+        finite = ops.isfinite(norm) if self.checks_norm else ms.amp.all_finite(gradients)
+        if self.keeps_statistics and self.accumulation_steps == 1:
+            # A ReLU hides what is not finite from the gradients, but not from the statistics.
+            finite = ops.logical_and(finite, are_finite(self._moved_statistics(gradients)))
         if self.is_parallel:
             # Saturating arithmetic can hide one rank's overflow in the reduced gradients: all ranks must agree.
             overflows = self.sum_over_ranks(1.0 - ops.cast(finite, ms.float32))
             finite = overflows < 0.5
         if finite:  # noqa: SIM108 (a branch of the graph, not a value)
-            done = self._apply(gradients)
+            done = self._apply(gradients, norm)
         else:
             done = self._drop()
         if self.is_dynamic:
@@ -373,22 +376,20 @@ class TrainStep(nn.Cell):
 
     def _moved_statistics(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The statistics after the forward pass that gave the gradients."""
-        if not self.keeps_statistics:
-            return ()
         return self.hyper_map(ops.partial(_after, ops.depend(Tensor(True), gradients)), self.statistics)
 
     def _drop(self) -> Tensor:
         """Takes back what the batches of an update have moved, and counts it."""
         done = ops.assign_add(self.skipped_updates, Tensor(1, ms.int32)) > 0
         if self.keeps_statistics:
-            done = ops.depend(done, self.hyper_map(_set, self.statistics, self.kept_statistics))
+            done = ops.depend(done, self._set_all(self.statistics, self.kept_statistics))
         if self.has_dropout:
             done = ops.depend(done, ops.assign_sub(self.dropout_step, Tensor(self.accumulation_steps, ms.int32)))
         return done
 
-    def _apply(self, gradients: tuple[Tensor, ...]) -> Tensor:
+    def _apply(self, gradients: tuple[Tensor, ...], norm: Tensor) -> Tensor:
         if self.clip_grad:
-            gradients = clip_by_global_norm(gradients, self.largest_norm)
+            gradients = clip_to_norm(gradients, norm, self.largest_norm)
         if self.optimizer_scale != 1.0:
             gradients = self.hyper_map(ops.partial(scale, self.optimizer_scale_tensor), gradients)
         done = ops.depend(Tensor(True), self.optimizer(gradients))

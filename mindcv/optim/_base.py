@@ -13,7 +13,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
-from .gradients import as_type_of, clip_by_global_norm, scale
+from .gradients import as_type_of, clip_to_norm, global_norm, scale
 
 # Upstream's `clip=True` of AdamW and Lion: the norm that all gradients together may have.
 _CLIP_NORM = 5.0
@@ -140,7 +140,7 @@ class OptimizerBase(nn.Optimizer):
         if self.need_scale:
             gradients = self.hyper_map(ops.partial(scale, self.reciprocal_scale), gradients)
         if self.clip:
-            gradients = clip_by_global_norm(gradients, self.clip_norm)
+            gradients = clip_to_norm(gradients, global_norm(gradients), self.clip_norm)
         if self.centralizes:
             gradients = self.hyper_map(_centralize, self.grad_centralization_flags, gradients)
         return gradients

@@ -4,7 +4,7 @@ from mindspore import Tensor, ops
 from mindspore import dtype as mstype
 
 from ._base import AdamBase
-from .gradients import descend, squared_norm
+from .gradients import descend, squared_norms
 
 
 def _direct(
@@ -84,8 +84,8 @@ class Lamb(AdamBase):
 
     def _trusts(self):
         """Returns `|p| / |r|` of every parameter, `(number of parameters,)`; 1 where either norm is 0."""
-        param_norms = ops.stack(self.hyper_map(squared_norm, self.parameters))
-        direction_norms = ops.stack(self.hyper_map(squared_norm, self.directions))
+        param_norms = squared_norms(self.parameters)
+        direction_norms = squared_norms(self.directions)
         is_trusted = ops.logical_and(param_norms > 0, direction_norms > 0)
         ones = ops.ones_like(direction_norms)
         ratios = ops.sqrt(param_norms / ops.select(is_trusted, direction_norms, ones))
