@@ -132,6 +132,10 @@ FAMILIES = {
             "efficientnetv2_s": ("efficientnet_v2_s", {"conv_pad": "both", "norm_eps": 1e-5}),
             "tf_efficientnet_lite0": ("efficientnet_lite0", {"conv_pad": "same", "norm_eps": 1e-3}),
         },
+        torchvision={
+            "efficientnet_b0": ("efficientnet_b0", {"conv_pad": "both", "norm_eps": 1e-5}),
+            "efficientnet_v2_s": ("efficientnet_v2_s", {"conv_pad": "both", "norm_eps": 1e-3}),
+        },
     ),
     "ghostnet": Row(
         small={
@@ -192,6 +196,7 @@ FAMILIES = {
         small={"alpha": 0.25},
         kinds=("mnasnet_050",),
         timm={"mnasnet_100": ("mnasnet_100", {"norm_eps": 1e-5})},
+        torchvision={"mnasnet0_5": ("mnasnet_050", {"norm_eps": 1e-5})},
     ),
     "mobilenetv1": Row(
         small={},
@@ -202,6 +207,7 @@ FAMILIES = {
         small={"alpha": 0.25},
         kinds=("mobilenet_v2_035_96",),
         timm={"mobilenetv2_100": ("mobilenet_v2_100", {})},
+        torchvision={"mobilenet_v2": ("mobilenet_v2_100", {})},
     ),
     "mobilenetv3": Row(
         small={"alpha": 0.25},
