@@ -162,8 +162,9 @@ class InceptionV4(ImageClassifier):
         super().__init__()
         blocks = Blocks(width)
         kind_a, kind_b, kind_c = depths
+        reading = blocks.reading(in_channels)
         cells = [
-            blocks.reading(in_channels),
+            reading,
             *(blocks.a() for _ in range(kind_a)),
             blocks.reduction_a(),
             *(blocks.b() for _ in range(kind_b)),
@@ -173,7 +174,7 @@ class InceptionV4(ImageClassifier):
         self.features = nn.SequentialCell(cells)
         self.ends = (kind_a, kind_a + 1 + kind_b, len(cells) - 1)
         self.add_head(blocks.channels(1536), num_classes, drop_rate)
-        stem = [f"features.0.{name}" for name in cells[0].name_cells()]
+        stem = [f"features.0.{name}" for name in reading.name_cells()]
         names = [f"features.{index}" for index in range(len(cells))]
         first, second, last = (end + 1 for end in self.ends)
         self.describe(

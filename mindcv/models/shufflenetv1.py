@@ -12,7 +12,16 @@ from mindspore.common.initializer import Normal
 
 from ._family import Family
 from ._network import ImageClassifier, Map
-from .layers import StemMaxPool, batch_norm2d, channel_shuffle, classifier_head, conv2d, mean_pool3x3
+from .layers import (
+    DropPath,
+    StemMaxPool,
+    batch_norm2d,
+    channel_shuffle,
+    classifier_head,
+    conv2d,
+    drop_path_rates,
+    mean_pool3x3,
+)
 from .published.shufflenetv1 import WEIGHTS
 
 __all__ = [
@@ -70,9 +79,12 @@ class ShuffleV1Block(nn.Cell):
         stride: Stride of the depthwise convolution.
         groups: Groups of the last convolution, in which channels are shuffled.
         first_groups: Groups of the first convolution.
+        drop_path_rate: Probability of dropping the block for a sample while training, where it is added to the input.
     """
 
-    def __init__(self, in_channels: int, channels: int, stride: int, groups: int, first_groups: int) -> None:
+    def __init__(
+        self, in_channels: int, channels: int, stride: int, groups: int, first_groups: int, drop_path_rate: float
+    ) -> None:
         super().__init__()
         self.stride = stride
         width = channels // 4
@@ -88,13 +100,14 @@ class ShuffleV1Block(nn.Cell):
             batch_norm2d(outputs),
         )
         self.branch_proj = mean_pool3x3(2, "same") if stride == 2 else nn.Identity()
+        self.drop_path = DropPath(drop_path_rate)
         self.relu = nn.ReLU()
 
     def construct(self, x: Tensor) -> Tensor:
         out = self.branch_main_2(channel_shuffle(self.branch_main_1(x), self.group_width))
         if self.stride == 2:
             return self.relu(ops.concat((self.branch_proj(x), out), axis=1))
-        return self.relu(x + out)
+        return self.relu(x + self.drop_path(out))
 
 
 class ShuffleNetV1(ImageClassifier):
@@ -107,6 +120,7 @@ class ShuffleNetV1(ImageClassifier):
         group: Groups of the 1x1 convolutions, 3 or 8.
         depths: Blocks of each of the three stages.
         drop_rate: Dropout before the classifier.
+        drop_path_rate: Stochastic depth of the last block; the first has 0.
 
     Raises:
         ValueError: Another `model_size` or `group`, or a rate or a number of classes that cannot be.
@@ -123,11 +137,12 @@ class ShuffleNetV1(ImageClassifier):
         *,
         depths: Sequence[int] = (4, 8, 4),
         drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
     ) -> None:
         super().__init__()
         if group not in _WIDTHS or model_size not in _WIDTHS[group]:
             raise ValueError(
-                f"group is {group!r} and model_size {model_size!r}; give 3 or 8 and 0.5x, 1.0x, 1.5x or 2.0x"
+                f"group {group!r} and model_size {model_size!r}; give 3 or 8, and 0.5x, 1.0x, 1.5x or 2.0x"
             )
         stem, width = _WIDTHS[group][model_size]
         self.first_conv = nn.SequentialCell(
@@ -138,11 +153,11 @@ class ShuffleNetV1(ImageClassifier):
         channels = stem
         maps: list[Map] = [("first_conv", stem, 2)]
         self.ends = []
-        for stage, depth in enumerate(depths):
+        for stage, rates in enumerate(drop_path_rates(drop_path_rate, depths)):
             start = len(blocks)
-            for index in range(depth):
-                first_groups = group if blocks else 1
-                blocks.append(ShuffleV1Block(channels, width * 2**stage, 1 if index else 2, group, first_groups))
+            for index, rate in enumerate(rates):
+                groups = group, group if blocks else 1
+                blocks.append(ShuffleV1Block(channels, width * 2**stage, 1 if index else 2, *groups, rate))
                 channels = width * 2**stage
             maps.append((tuple(f"features.{place}" for place in range(start, len(blocks))), channels, 8 * 2**stage))
             self.ends.append(len(blocks) - 1)

@@ -3,6 +3,9 @@
 Reference implementations: MindCV and torchvision, whose names are the same (see `pad`).
 """
 
+from collections.abc import Mapping
+
+import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore.common.initializer import HeUniform, Normal
 
@@ -132,6 +135,16 @@ class SqueezeNet(ImageClassifier):
     def forward_head(self, x: Tensor) -> Tensor:
         """Returns the logits: (N, num_features, h, w) to (N, num_classes)."""
         return self.pool(self.relu(self.classifier(self.dropout(x))))
+
+    def to_torch(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """Returns arrays under torchvision's names, which are ours.
+
+        Raises:
+            ValueError: torchvision has no such network.
+        """
+        if self.pad != "torchvision":
+            raise ValueError("torchvision's SqueezeNet has other borders; convert with --to mindcv")
+        return dict(arrays)
 
 
 variant = Family(SqueezeNet, WEIGHTS).variant

@@ -307,7 +307,7 @@ FAMILIES = {
             "legacy_seresnext50_32x4d": ("seresnext50_32x4d", _SAME),
         },
     ),
-    "shufflenetv1": Row(small={"depths": (1, 2, 1)}, kinds=("shufflenet_v1_g3_05",)),
+    "shufflenetv1": Row(small={"depths": (1, 2, 2)}, kinds=("shufflenet_v1_g3_05",)),
     "shufflenetv2": Row(
         small={"depths": (1, 3, 1)},
         kinds=("shufflenet_v2_x0_5",),
