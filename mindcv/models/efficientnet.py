@@ -20,6 +20,7 @@ from mindcv.weights.naming import NameTable
 
 from ._family import Family
 from ._mobile import TIMM_STEM, TORCHVISION_STEM, MobileNetwork, Pair
+from ._registry import register_renamed
 from .layers import (
     FusedInvertedResidual,
     InvertedResidual,
@@ -303,6 +304,9 @@ def _torchvision_eps(arrays: Mapping[str, np.ndarray]) -> float:
     is_v2 = first is not None and first.ndim == 4 and first.shape[1] > 1
     return 1e-3 if is_v2 or (head is not None and head.ndim == 2 and head.shape[1] >= 2048) else 1e-5
 
+
+# timm's networks that it has no weights for; others are found by timm's weights.
+register_renamed({f"efficientnetv2_{size}": f"efficientnet_v2_{size}" for size in ("s", "m", "l", "xl")})
 
 variant = Family(EfficientNet, WEIGHTS).variant
 _large = partial(variant, norm_eps=1e-3, norm_momentum=0.99)

@@ -14,6 +14,7 @@ from mindcv.weights.naming import NameTable
 
 from ._family import Family
 from ._mobile import TIMM_STEM, TORCHVISION_STEM, MobileNetwork, Pair
+from ._registry import register_renamed
 from .layers import (
     InvertedResidual,
     activation,
@@ -126,6 +127,10 @@ class MobileNetV2(MobileNetwork):
             yield f"{theirs}.{len(wide) + 1}.*", f"{ours}.layers.{narrow + 1}.*"
         yield from self.torchvision_last_names()
 
+
+# timm's networks that it has no weights for, and torchvision's; others are found by timm's weights.
+register_renamed({"mobilenetv2_035": "mobilenet_v2_035_224", "mobilenetv2_075": "mobilenet_v2_075"})
+register_renamed({"mobilenet_v2": "mobilenet_v2_100"})
 
 variant = Family(MobileNetV2, WEIGHTS).variant  # tables 2 and 4; width and size are in the name
 mobilenet_v2_140 = variant("mobilenet_v2_140", alpha=1.4)
