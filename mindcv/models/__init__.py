@@ -47,6 +47,7 @@ FAMILIES = (
     "efficientnet",
     "ghostnet",
     "googlenet",
+    "halonet",
     "hrnet",
     "inceptionv3",
     "inceptionv4",
@@ -82,6 +83,7 @@ FAMILIES = (
     "vgg",
     "visformer",
     "vit",
+    "volo",
     "xception",
     "xcit",
 )

@@ -62,14 +62,25 @@ class Tokens:
 
 @dataclasses.dataclass(frozen=True)
 class Planes:
-    """A position a pixel of a map: (1, D, rows, columns)."""
+    """A position a pixel of a map: (1, D, rows, columns).
+
+    Args:
+        is_channels_last: Whether it is (1, rows, columns, D).
+    """
+
+    is_channels_last: bool = False
 
     def __call__(
         self, array: np.ndarray, shape: tuple[int, ...], grid: Grid | None, old_grid: Grid | None = None
     ) -> np.ndarray:
-        if array.ndim != 4 or len(shape) != 4 or array.shape[:2] != tuple(shape[:2]):
+        axis = 3 if self.is_channels_last else 1
+        if array.ndim != 4 or len(shape) != 4 or array.shape[axis] != shape[axis]:
             raise ValueError(f"{array.shape} and {shape} are not position embeddings of one size of token")
-        return resize_planes(array[0], (shape[2], shape[3]))[None].astype(array.dtype)
+        if self.is_channels_last:
+            planes = resize_planes(array[0].transpose(2, 0, 1), (shape[1], shape[2])).transpose(1, 2, 0)
+        else:
+            planes = resize_planes(array[0], (shape[2], shape[3]))
+        return planes[None].astype(array.dtype)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,6 +19,7 @@ class Row:
         zeros: Entries that MindCV's golden was computed with zeros for: it makes them in float16, and only entries of
             float32 were filled (`test_models_pvt.py` proves what they do).
         side: Side of the images for a small network.
+        idle: Parameters that MindCV's network has and does not use.
         fuses: Whether blocks have a `fused` form.
         lost_pixels: What a map may lack of the image's side over its reduction, rounded up (unpadded convolutions).
         folded: Trainable values of timm's network that others take in here (biases in front of a BatchNorm).
@@ -31,6 +32,7 @@ class Row:
     torchvision: dict[str, tuple[str, dict[str, Any]]] = dataclasses.field(default_factory=dict)
     zeros: tuple[str, ...] = ()
     side: int = 64
+    idle: tuple[str, ...] = ()
     fuses: bool = False
     lost_pixels: int = 0
     folded: int = 0
@@ -150,6 +152,17 @@ FAMILIES = {
         timm={"ghostnet_100": ("ghostnet_100", {})},
     ),
     "googlenet": Row(small={}, kinds=("googlenet",)),
+    "halonet": Row(
+        small={
+            "block_types": ("b", "ba", "ba", "ba"),
+            "channels": (32, 32, 64, 64),
+            "num_heads": (0, 2, 2, 2),
+            "block_size": 2,
+            "halo_size": 1,
+        },
+        kinds=("halonet_50t",),
+        timm={"halonet50ts": ("halonet_50t", {})},
+    ),
     "hrnet": Row(
         small={"stage_cfg": _HRNET},
         kinds=("hrnet_w32",),
@@ -375,6 +388,18 @@ FAMILIES = {
         kinds=("vit_b_32_224",),
         timm={"vit_base_patch16_224": ("vit_b_16_224", _GELU)},
         torchvision={"vit_b_32": ("vit_b_32_224", _GELU)},
+    ),
+    "volo": Row(
+        small={
+            "image_size": 64,
+            "embed_dims": (12, 24),
+            "layers": (1, 2, 1, 1),
+            "num_heads": (2, 3),
+            "stem_hidden_dim": 8,
+        },
+        kinds=("volo_d1",),
+        timm={"volo_d1_224": ("volo_d1", {"act": "gelu", "norm_eps": 1e-5, "aux_weight": 0.5})},
+        idle=("aux_head.*",),
     ),
     "xception": Row(
         small={},

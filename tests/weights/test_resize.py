@@ -27,6 +27,9 @@ def test_planes_equal_timms(case):
     expected = planes(case.expected, case.new)
     resized = Planes()(planes(case.entry, case.old), expected.shape, None)
     np.testing.assert_allclose(resized, expected, rtol=0, atol=1e-4)
+    last = np.moveaxis(planes(case.entry, case.old), 1, 3)
+    resized_last = Planes(is_channels_last=True)(last, np.moveaxis(expected, 1, 3).shape, None)
+    np.testing.assert_array_equal(resized_last, np.moveaxis(resized, 1, 3))
 
 
 def test_half_precision_stays():
