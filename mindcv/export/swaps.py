@@ -104,6 +104,36 @@ class _PaddedAvgPool(nn.Cell):
         return self.pool(self.pad(x))
 
 
+class _PaddedConv(nn.Cell):
+    """The converter takes the borders of a convolution in another order than MindSpore gives them."""
+
+    def __init__(self, cell: nn.Conv2d) -> None:
+        super().__init__()
+        top, bottom, left, right = cell.padding
+        self.pad = ops.Pad(((0, 0), (0, 0), (top, bottom), (left, right)))
+        self.conv = nn.Conv2d(
+            *(cell.in_channels, cell.out_channels, cell.kernel_size, cell.stride),
+            pad_mode="pad",
+            padding=0,
+            dilation=cell.dilation,
+            group=cell.group,
+            has_bias=cell.has_bias,
+            weight_init="zeros",
+            bias_init="zeros",
+        )
+        self.conv.weight = Parameter(cell.weight.value(), name=cell.weight.name)
+        if cell.has_bias:
+            self.conv.bias = Parameter(cell.bias.value(), name=cell.bias.name)
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.conv(self.pad(x))
+
+
+def _swap_conv(cell: nn.Conv2d) -> nn.Cell | None:
+    has_borders = cell.pad_mode == "pad" and isinstance(cell.padding, tuple)
+    return _PaddedConv(cell) if has_borders and len(set(cell.padding)) > 1 else None
+
+
 def _swap_gelu(cell: nn.GELU) -> nn.Cell | None:
     return _ErfGelu() if cell.approximate == "none" else None
 
@@ -134,6 +164,7 @@ def _swap_avg_pool(cell: nn.AvgPool2d) -> nn.Cell | None:
 SWAPS: dict[type[nn.Cell], Callable[[nn.Cell], nn.Cell | None]] = {
     nn.AdaptiveAvgPool2d: _swap_adaptive_pool,
     nn.AvgPool2d: _swap_avg_pool,
+    nn.Conv2d: _swap_conv,
     nn.ELU: _swap_elu,
     nn.GELU: _swap_gelu,
     nn.GroupNorm: _GroupNorm,

@@ -27,16 +27,14 @@ class SeparableConv2d(nn.Cell):
 
     def __init__(self, in_channels: int, channels: int, kernel_size: int, stride: int, is_shifted: bool) -> None:
         super().__init__()
-        padding = kernel_size // 2
-        borders = (padding - 1, padding)
-        # A convolution with other borders on one side than on the other would be written wrongly to ONNX.
-        self.pad_zeros = ops.Pad(((0, 0), (0, 0), borders, borders)) if is_shifted else nn.Identity()
-        padding = 0 if is_shifted else padding
+        after = kernel_size // 2
+        before = after - 1 if is_shifted else after
+        padding = (before, after, before, after)
         self.depthwise_conv2d = conv2d(in_channels, in_channels, kernel_size, stride, padding, in_channels)
         self.pointwise_conv2d = conv2d(in_channels, channels, 1)
 
     def construct(self, x: Tensor) -> Tensor:
-        return self.pointwise_conv2d(self.depthwise_conv2d(self.pad_zeros(x)))
+        return self.pointwise_conv2d(self.depthwise_conv2d(x))
 
 
 class BranchSeparables(nn.Cell):

@@ -11,6 +11,9 @@ from mindcv.export.writers import write_onnx
 LAYERS = {
     "adaptive_avg_pool": lambda: nn.AdaptiveAvgPool2d(1),
     "avg_pool": lambda: nn.AvgPool2d(3, 2, pad_mode="pad", padding=1),
+    "conv": lambda: nn.Conv2d(
+        *(6, 4, (3, 5), 2), pad_mode="pad", padding=(0, 1, 2, 3), group=2, has_bias=True, bias_init="normal"
+    ),
     "elu": lambda: nn.ELU(),
     "gelu": lambda: nn.GELU(approximate=False),
     "group_norm": lambda: nn.GroupNorm(2, 6, gamma_init="normal", beta_init="normal"),
@@ -48,6 +51,9 @@ def test_every_line_of_the_table_is_tested():
     [
         nn.AdaptiveAvgPool2d(2),
         nn.AvgPool2d(3, 2),
+        nn.Conv2d(6, 4, 3, 2, pad_mode="pad", padding=1),
+        nn.Conv2d(6, 4, 3, 2, pad_mode="pad", padding=(1, 1, 1, 1)),
+        nn.Conv2d(6, 4, 3, 2, pad_mode="same"),
         nn.GELU(),
         nn.MaxPool2d(3, 2),
         nn.MaxPool2d(3, 2, pad_mode="pad", padding=1, ceil_mode=True),
