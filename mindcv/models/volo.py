@@ -64,7 +64,7 @@ def rows_of_three(before: Tensor, own: Tensor, behind: Tensor) -> Tensor:
     """Adds up what `three_of_rows` took apart: three (N, H, W, C) to (N, 2 H, W, C)."""
     _, height, width, dim = own.shape
     between = behind + ops.concat((before[:, 1:], before[:, -1:] * 0), 1)
-    return ops.stack((own, between), 2).reshape((-1, 2 * height, width, dim))
+    return ops.concat((own, between), 2).reshape((-1, 2 * height, width, dim))
 
 
 def _turn(x: Tensor) -> Tensor:
@@ -101,20 +101,18 @@ class OutlookAttention(nn.Cell):
     def construct(self, x: Tensor) -> Tensor:
         _, height, width, dim = x.shape
         rows, columns, heads = height // 2, width // 2, self.num_heads
-        parts = []
-        for band in three_of_rows(self.v(x)):
-            for part in three_of_rows(_turn(band)):
-                parts.append(part)
-        value = ops.stack(parts, 3).reshape((-1, columns, rows, 9, heads, self.head_dim))
+        above, own, below = three_of_rows(self.v(x))
+        above, own, below = three_of_rows(_turn(above)), three_of_rows(_turn(own)), three_of_rows(_turn(below))
+        value = ops.concat((*above, *own, *below), 3).reshape((-1, columns, rows, 9, heads, self.head_dim))
         value = ops.transpose(value, (0, 2, 1, 4, 3, 5)).reshape((-1, 9, self.head_dim))
         mean = x.reshape((-1, rows, 2, columns, 2, dim)).mean((2, 4))
         weights = self.attn_drop(self.softmax(self.attn(mean).reshape((-1, 9, 9)) * self.scale))
         out = ops.matmul(weights, value).reshape((-1, rows, columns, heads, 9, self.head_dim))
         out = ops.transpose(out, (4, 0, 2, 1, 3, 5)).reshape((9, -1, columns, rows, dim))
-        bands = []
-        for start in (0, 3, 6):
-            bands.append(_turn(rows_of_three(out[start], out[start + 1], out[start + 2])))
-        return self.proj(rows_of_three(bands[0], bands[1], bands[2]))
+        above = _turn(rows_of_three(out[0], out[1], out[2]))
+        own = _turn(rows_of_three(out[3], out[4], out[5]))
+        below = _turn(rows_of_three(out[6], out[7], out[8]))
+        return self.proj(rows_of_three(above, own, below))
 
 
 class Outlooker(nn.Cell):
@@ -312,7 +310,7 @@ class VOLO(ImageClassifier):
             for index in (0, 2, 3, 4)
             for place, block in enumerate(self.network[index])
         ]
-        maps = [
+        maps: list[tuple[str | tuple[str, ...], int, int]] = [
             ("network.0", embed_dims[0], 8),
             (("network.1", "network.2"), dim, 16),
             ("network.3", dim, 16),
