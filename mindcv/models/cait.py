@@ -30,6 +30,7 @@ from .layers import (
     layer_norm,
     repeat_token,
     tokens,
+    tokens_as_map,
 )
 from .published.cait import WEIGHTS
 
@@ -256,8 +257,7 @@ class CaiT(ImageClassifier):
 
     def as_map(self, x: Tensor, index: int) -> Tensor:
         """Returns the tokens as a map, (N, embed_dim, rows, columns)."""
-        rows, columns = self.patch_embed.grid_size
-        return ops.transpose(x, (0, 2, 1)).reshape((-1, self.embed_dim, rows, columns))
+        return tokens_as_map(x, self.patch_embed.grid_size)
 
 
 variant = Family(CaiT, WEIGHTS).variant

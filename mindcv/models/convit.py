@@ -32,6 +32,7 @@ from .layers import (
     layer_norm,
     prepend_token,
     tokens,
+    tokens_as_map,
 )
 from .published.convit import WEIGHTS
 
@@ -219,9 +220,7 @@ class ConViT(ImageClassifier):
 
     def as_map(self, x: Tensor, index: int) -> Tensor:
         """Returns the patches' tokens as a map, (N, embed_dim, rows, columns)."""
-        rows, columns = self.patch_embed.grid_size
-        patches = x if index < self.local_up_to_layer else x[:, 1:]
-        return ops.transpose(patches, (0, 2, 1)).reshape((-1, self.embed_dim, rows, columns))
+        return tokens_as_map(x, self.patch_embed.grid_size, prefix=int(index >= self.local_up_to_layer))
 
     def from_torch(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """Returns arrays of timm's names by ours; its queries and keys (and values, behind the gated) are one layer."""

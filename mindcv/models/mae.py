@@ -24,6 +24,7 @@ from .layers import (
     prepend_token,
     sincos_positions,
     tokens,
+    tokens_as_map,
 )
 from .published.mae import WEIGHTS
 from .vit import XAVIER, VisionTransformer, patch_weight_init
@@ -220,8 +221,7 @@ class MaskedAutoencoder(ImageClassifier):
 
     def as_map(self, x: Tensor, index: int) -> Tensor:
         """Returns the patches' tokens as a map, (N, embed_dim, rows, columns)."""
-        rows, columns = self.patch_embed.grid_size
-        return ops.transpose(x[:, 1:], (0, 2, 1)).reshape((-1, self.embed_dim, rows, columns))
+        return tokens_as_map(x, self.patch_embed.grid_size, prefix=1)
 
 
 variant = partial(Family(VisionTransformer, WEIGHTS, __name__).variant, global_pool="avg", norm_eps=1e-6)

@@ -15,7 +15,7 @@ from mindcv.weights.naming import NameTable
 
 from ._family import Family
 from ._network import ImageClassifier
-from .layers import DropPath, Mlp, PatchEmbed, classifier_head, drop_path_rates, layer_norm
+from .layers import DropPath, Mlp, PatchEmbed, classifier_head, drop_path_rates, layer_norm, tokens_as_map
 from .published.mlpmixer import WEIGHTS
 
 __all__ = [
@@ -177,8 +177,7 @@ class MLPMixer(ImageClassifier):
 
     def as_map(self, x: Tensor, index: int) -> Tensor:
         """Returns the tokens as a map, (N, embed_dim, rows, columns)."""
-        rows, columns = self.stem.grid_size
-        return ops.transpose(x, (0, 2, 1)).reshape((-1, self.embed_dim, rows, columns))
+        return tokens_as_map(x, self.stem.grid_size)
 
 
 variant = Family(MLPMixer, WEIGHTS).variant

@@ -33,6 +33,7 @@ from .layers import (
     prepend_token,
     require_image_size,
     tokens,
+    tokens_as_map,
 )
 from .published.pit import WEIGHTS
 
@@ -77,15 +78,14 @@ class Pool(nn.Cell):
 
     def __init__(self, dim: int, out_dim: int, grid_size: tuple[int, int]) -> None:
         super().__init__()
-        self.dim, self.out_dim = dim, out_dim
+        self.out_dim = out_dim
         self.grid_size = grid_size
         bound = Uniform(1 / 3)  # one over the root of the kernel's nine places
         self.conv = conv2d(dim, out_dim, 3, 2, 1, dim, bias=True, weight_init=bound, bias_init=bound)
         self.fc = dense(dim, out_dim, weight_init=Uniform(dim**-0.5))
 
     def construct(self, x: Tensor) -> Tensor:
-        image = ops.transpose(x[:, 1:], (0, 2, 1)).reshape((-1, self.dim, *self.grid_size))
-        pooled = self.conv(image)
+        pooled = self.conv(tokens_as_map(x, self.grid_size, prefix=1))
         places = pooled.shape[2] * pooled.shape[3]
         patches = ops.transpose(pooled.reshape((-1, self.out_dim, places)), (0, 2, 1))
         return ops.concat((self.fc(x[:, :1]), patches), 1)
@@ -221,8 +221,7 @@ class PoolingTransformer(ImageClassifier):
 
     def as_map(self, x: Tensor, index: int) -> Tensor:
         """Returns the patches' tokens of a stage as a map, (N, size of a token, rows, columns)."""
-        rows, columns = self.grid_sizes[index]
-        return ops.transpose(x[:, 1:], (0, 2, 1)).reshape((-1, self.dims[index], rows, columns))
+        return tokens_as_map(x, self.grid_sizes[index], prefix=1)
 
     def from_torch(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """Returns arrays of timm's names by ours; its queries, keys and values are one layer."""

@@ -9,7 +9,7 @@ and `norm_eps`), timm and torchvision.
 import math
 from functools import partial
 
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, nn
 from mindspore.common.initializer import Uniform, XavierUniform
 
 from mindcv.weights.naming import NameTable
@@ -26,6 +26,7 @@ from .layers import (
     layer_norm,
     prepend_token,
     tokens,
+    tokens_as_map,
 )
 from .published.vit import WEIGHTS
 
@@ -184,8 +185,7 @@ class VisionTransformer(ImageClassifier):
 
     def as_map(self, x: Tensor, index: int) -> Tensor:
         """Returns the patches' tokens as a map, (N, embed_dim, rows, columns)."""
-        rows, columns = self.patch_embed.grid_size
-        return ops.transpose(x[:, 1:], (0, 2, 1)).reshape((-1, self.embed_dim, rows, columns))
+        return tokens_as_map(x, self.patch_embed.grid_size, prefix=1)
 
 
 def patch_weight_init(patch_size: int, in_channels: int, embed_dim: int) -> Uniform:

@@ -34,7 +34,17 @@ from .scale import GlobalResponseNorm, LayerScale
 from .selective_kernel import SelectiveKernel, SelectiveKernelAttn
 from .shuffle import channel_shuffle
 from .stages import MakeBlock, MapSequence, residual_stages
-from .tokens import PatchConv, PatchEmbed, as_pair, planes, prepend_token, repeat_token, require_image_size, tokens
+from .tokens import (
+    PatchConv,
+    PatchEmbed,
+    as_pair,
+    planes,
+    prepend_token,
+    repeat_token,
+    require_image_size,
+    tokens,
+    tokens_as_map,
+)
 from .transformer_block import PreNormBlock, TransformerBlock
 from .width import make_divisible
 from .windows import ShiftedWindows, WindowAttention, relative_index
@@ -116,6 +126,7 @@ __all__ = [
     "sincos_positions",
     "split_heads",
     "tokens",
+    "tokens_as_map",
     "unit_length",
 ]
 

@@ -36,6 +36,17 @@ def prepend_token(token: Tensor, x: Tensor) -> Tensor:
     return ops.concat((repeat_token(token, x), x), 1)
 
 
+def tokens_as_map(x: Tensor, size: tuple[int, int], prefix: int = 0) -> Tensor:
+    """Puts tokens of patches, row by row, into a map: (N, prefix + rows * columns, D) to (N, D, rows, columns).
+
+    Args:
+        x: The tokens.
+        size: Rows and columns.
+        prefix: Tokens in front that are of no patch.
+    """
+    return ops.transpose(x[:, prefix:] if prefix else x, (0, 2, 1)).reshape((-1, x.shape[2], *size))
+
+
 def require_image_size(x: Tensor, image_size: tuple[int, int]) -> None:
     """Holds images, (N, C, H, W), against the size that a network is made for.
 
