@@ -4,10 +4,17 @@
     python benchmarks/models.py create --models resnet50 vit_b_32_224
     MINDCV_UPSTREAM=/path/to/mindcv python benchmarks/models.py create     beside MindCV, from a checkout
     python benchmarks/models.py start                        imports and commands, against `import mindspore`
-    python benchmarks/models.py compile --models resnet50    first step in graph mode, against a bare cell
+    python benchmarks/models.py compile                      first step in graph mode, and those after it
+    python benchmarks/models.py compile --models resnet18 --opt momentum lamb --rounds 1     the same, in a minute
+
+`compile` compares our training step, with each optimizer of --opt and with everything that it can do (EMA, clipping,
+accumulation and dynamic loss scale together, with the first of them), with MindSpore's bare one: the same network in
+`nn.TrainOneStepCell` with `nn.Momentum`. Where there are several networks, it compares too how the time of the first
+step rises with the number of parameters.
 
 What is compared takes turns in one run, each measurement in a process of its own; medians and their ratios are printed,
-as JSON too. Nothing is loaded: `create` makes networks with drawn weights.
+as JSON too. `cpu` is the time of the processors, which other programs on the machine lengthen less than the clock's.
+Nothing is loaded: `create` makes networks with drawn weights.
 """
 
 import argparse
@@ -40,31 +47,42 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 from mindcv import create_loss, create_model, create_optimizer
-from mindcv.engine import LossWithNetwork, TrainStep, setup_run
+from mindcv.engine import LossScale, LossWithNetwork, TrainStep, setup_run
 
-name, which, opt, side = json.loads(sys.argv[1])
+name, which, side, steps = json.loads(sys.argv[1])
 setup_run("CPU", 0, None, False, 1)
 loss = LossWithNetwork(create_model(name, num_classes=1000), create_loss("CE"))
 weights = loss.network.trainable_params()
 if which == "bare":
-    bare = {"momentum": lambda: nn.Momentum(weights, 0.1, 0.9), "adamw": lambda: nn.AdamWeightDecay(weights, 0.001)}
-    step = nn.TrainOneStepCell(loss, bare.get(opt, bare["momentum"])())
+    step = nn.TrainOneStepCell(loss, nn.Momentum(weights, 0.1, 0.9))
 else:
-    step = TrainStep(loss, create_optimizer(loss.network, opt=opt, lr=0.1))
+    opt, _, together = which.partition("+")
+    everything = dict(
+        scale_sense=LossScale(1024.0, dynamic=True), ema=True, clip_grad=True, gradient_accumulation_steps=2
+    )
+    step = TrainStep(loss, create_optimizer(loss.network, opt=opt, lr=0.001), **(everything if together else {}))
 step.set_train(True)
 random = np.random.RandomState(0)
 image = ms.Tensor(random.standard_normal((2, 3, side, side)).astype(np.float32))
 label = ms.Tensor(random.randint(0, 1000, 2).astype(np.int32))
-begin = time.perf_counter()
-step(image, label).asnumpy()
-first = time.perf_counter() - begin
-later = []
-for _ in range(20):
-    begin = time.perf_counter()
+
+
+def measure():
+    begin, begin_cpu = time.perf_counter(), time.process_time()
     step(image, label).asnumpy()
-    later.append(time.perf_counter() - begin)
-print(json.dumps({"first": first, "later": sorted(later)[10], "parameters": len(weights)}))
+    return time.perf_counter() - begin, time.process_time() - begin_cpu
+
+
+first, first_cpu = measure()
+later, later_cpu = (sorted(times)[steps // 2] for times in zip(*(measure() for _ in range(steps))))
+found = {"first": first, "first_cpu": first_cpu, "later": later, "later_cpu": later_cpu, "parameters": len(weights)}
+print(json.dumps(found))
 """
+
+
+# How many times as long as the bare cell our step may take: the first, the first with everything, and later ones.
+FIRST, FIRST_ALL, LATER = 1.1, 1.25, 1.03
+MEASURED = ("first", "first_cpu", "later", "later_cpu")
 
 
 def run(code: str, *arguments: str) -> dict:
@@ -123,24 +141,39 @@ def start(rounds: int) -> dict:
     return result
 
 
-def compile_step(names: Sequence[str], optimizers: Sequence[str], side: int, rounds: int) -> dict:
+def compile_step(names: Sequence[str], optimizers: Sequence[str], side: int, steps: int, rounds: int) -> dict:
     """Measures the first step and those after it, against a bare cell on the same network."""
+    variants = ["bare", *optimizers, f"{optimizers[0]}+all"]
     result: dict = {}
     for name in names:
-        for opt in optimizers:
-            found: dict[str, list[dict]] = {"ours": [], "bare": []}
-            for _ in range(rounds):
-                for which, runs in found.items():
-                    runs.append(run(_COMPILE, json.dumps([name, which, opt, side])))
-            row = {
-                f"{key}_{which}": round(statistics.median(one[key] for one in runs), 4)
-                for which, runs in found.items()
-                for key in ("first", "later")
-            }
-            row["first_ratio"] = round(row["first_ours"] / row["first_bare"], 3)
-            row["later_ratio"] = round(row["later_ours"] / row["later_bare"], 3)
-            result[f"{name} {opt}"] = row
-            print(f"{name} {opt}: {row}")
+        found: dict[str, list[dict[str, float]]] = {variant: [] for variant in variants}
+        for _ in range(rounds):
+            for variant, runs in found.items():
+                runs.append(run(_COMPILE, json.dumps([name, variant, side, steps])))
+        medians = {
+            variant: {key: statistics.median(one[key] for one in runs) for key in runs[0]}
+            for variant, runs in found.items()
+        }
+        result[name] = medians
+        print(f"{name}, {medians['bare']['parameters']:.0f} parameters")
+        for variant, row in medians.items():
+            ratios = {key: row[key] / medians["bare"][key] for key in MEASURED}
+            row.update({f"{key}_ratio": round(ratio, 3) for key, ratio in ratios.items()})
+            line = f"  {variant:<14}"
+            for key, limit in (("first", FIRST_ALL if variant.endswith("+all") else FIRST), ("later", LATER)):
+                times = f"{ratios[key]:.2f} times, cpu {ratios[f'{key}_cpu']:.2f}, wanted {limit}"
+                line += f"  {key} {row[key]:7.3f} s ({times})"
+            print(line)
+    if len(names) > 1:
+        result["seconds_per_parameter"] = slopes = {
+            variant: statistics.linear_regression(
+                [result[name][variant]["parameters"] for name in names],
+                [result[name][variant]["first_cpu"] for name in names],
+            ).slope
+            for variant in variants
+        }
+        for variant, slope in slopes.items():
+            print(f"  {variant:<14} {1000 * slope:7.2f} ms a parameter (cpu; {slope / slopes['bare']:5.2f}; wanted 1)")
     return result
 
 
@@ -148,9 +181,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", nargs="?", choices=["create", "start", "compile"], help="default: all of them")
     parser.add_argument("--models", nargs="+", help="default: all for create; resnet18 50 152 hrnet_w32 for compile")
-    parser.add_argument("--opt", nargs="+", default=["momentum"], help="optimizers of compile")
+    parser.add_argument("--opt", nargs="+", default=["momentum", "adamw", "lamb"], help="optimizers of compile")
     parser.add_argument("--image_size", type=int, default=64, help="side of the images of compile")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=20, help="timed steps of compile after the first")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of which the median is taken")
     options = parser.parse_args()
 
     from mindcv.models import list_models
@@ -162,7 +196,7 @@ def main() -> None:
         result["start"] = start(options.rounds)
     if options.part in (None, "compile"):
         names = options.models or ["resnet18", "resnet50", "resnet152", "hrnet_w32"]
-        result["compile"] = compile_step(names, options.opt, options.image_size, options.rounds)
+        result["compile"] = compile_step(names, options.opt, options.image_size, options.steps, options.rounds)
     print(json.dumps(result))
 
 
