@@ -10,6 +10,7 @@ from ._create import build_model_with_cfg
 from ._features import FeatureExtractWrapper
 from ._loading import auto_map, load_model_checkpoint, load_pretrained
 from .layers import make_divisible
+from .layers.helpers import to_ntuple
 
 __all__ = [
     "ConfigDict",
@@ -22,6 +23,9 @@ __all__ = [
     "load_pretrained",
     "make_divisible",
 ]
+
+
+_ntuple = to_ntuple  # private in MindCV too, but its families import it, and so do users' networks after them
 
 
 class ConfigDict(dict[str, Any]):

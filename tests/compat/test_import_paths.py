@@ -44,16 +44,17 @@ PATHS = {
     "features model_factory resnet ResNet resnet50",
     "mindcv.models.features": "FeatureExtractWrapper",
     "mindcv.models.helpers": "ConfigDict build_model_with_cfg load_pretrained load_model_checkpoint auto_map "
-    "make_divisible get_checkpoint_download_root DownLoad FeatureExtractWrapper",
+    "make_divisible get_checkpoint_download_root DownLoad FeatureExtractWrapper _ntuple",
     "mindcv.models.layers": "Conv2dNormActivation DropPath GlobalAvgPooling SelectiveKernel SelectiveKernelAttn Swish "
     "activation compatibility conv_norm_act drop_path format helpers identity mlp patch_dropout patch_embed pooling "
-    "pos_embed selective_kernel squeeze_excite",
+    "pos_embed selective_kernel squeeze_excite Identity PatchDropout Format FormatT nchw_to nhwc_to Split Dropout "
+    "resample_abs_pos_embed RelativePositionBiasWithCLS SqueezeExciteV2 Interpolate",
     "mindcv.models.layers.activation": "Swish",
     "mindcv.models.layers.compatibility": "Dropout Interpolate ResizeBilinear Split",
     "mindcv.models.layers.conv_norm_act": "Conv2dNormActivation",
     "mindcv.models.layers.drop_path": "DropPath",
     "mindcv.models.layers.format": "Format FormatT nchw_to nhwc_to",
-    "mindcv.models.layers.helpers": "to_1tuple to_2tuple to_3tuple to_4tuple to_ntuple",
+    "mindcv.models.layers.helpers": "to_1tuple to_2tuple to_3tuple to_4tuple to_ntuple _ntuple",
     "mindcv.models.layers.identity": "Identity",
     "mindcv.models.layers.mlp": "Mlp",
     "mindcv.models.layers.patch_dropout": "PatchDropout",

@@ -1,6 +1,6 @@
 """Cells that the model families share, one noun per file."""
 
-from types import ModuleType
+from typing import Any
 
 from mindcv.utils.imports import submodule
 
@@ -131,5 +131,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> ModuleType:
-    return submodule(__name__, name)  # MindCV's import paths, which nothing here imports
+# MindCV's modules whose names its `layers` has too; nothing here imports them.
+_MINDCVS = ("identity", "patch_dropout", "format", "pos_embed", "squeeze_excite", "compatibility")
+
+
+def __getattr__(name: str) -> Any:
+    if name[:1].isupper() or name.endswith("_to") or name == "resample_abs_pos_embed":
+        for module in (submodule(__name__, path) for path in _MINDCVS):
+            if name in module.__all__:
+                return getattr(module, name)
+    return submodule(__name__, name)
