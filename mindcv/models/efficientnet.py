@@ -198,7 +198,7 @@ class EfficientNet(MobileNetwork):
                 if kind == "fused":
                     stages[-1].append(FusedInvertedResidual(*shape, act, norm, conv_pad, rate))
                 else:
-                    gate = None if self.is_lite else partial(SqueezeExcite, reduced_channels=channels // 4, act=act)
+                    gate = None if self.is_lite else partial(SqueezeExcite, rd_channels=channels // 4, act_layer=act)
                     stages[-1].append(InvertedResidual(*shape, act, norm, gate, conv_pad, rate))
                 channels = out_channels
         last_channels = 4 * channels if arch == "b" and not self.is_lite else 1280

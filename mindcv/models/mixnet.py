@@ -213,7 +213,7 @@ def _make_block(
     in_channels: int, block: _Block, width: float, norm: Any, pad: str, se_act: str, drop_path_rate: float
 ) -> InvertedResidual:
     kernel_sizes, expand_groups, project_groups, stride, expansion, channels, act, se_ratio = block
-    gate = partial(SqueezeExcite, reduced_channels=int(in_channels * se_ratio), act=se_act) if se_ratio else None
+    gate = partial(SqueezeExcite, rd_channels=int(in_channels * se_ratio), act_layer=se_act) if se_ratio else None
     return InvertedResidual(
         in_channels,
         in_channels * expansion,

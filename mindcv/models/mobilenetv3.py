@@ -78,7 +78,7 @@ _SMALL_NORMAL = Normal(sigma=0.01)
 
 
 def _squeeze_excite(channels: int) -> SqueezeExcite:
-    return SqueezeExcite(channels, make_divisible(channels / 4, 8), gate="hard_sigmoid")
+    return SqueezeExcite(channels, rd_channels=make_divisible(channels / 4, 8), gate_layer="hard_sigmoid")
 
 
 class MobileNetV3(MobileNetwork):

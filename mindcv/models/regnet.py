@@ -142,7 +142,7 @@ class Bottleneck(nn.Cell):
         groups = channels // min(group_w, channels)
         self.a, self.a_bn = conv2d(in_channels, channels, 1), batch_norm2d(channels)
         self.b, self.b_bn = conv2d(channels, channels, 3, stride, 1, groups), batch_norm2d(channels)
-        self.se = SqueezeExcite(channels, round(in_channels * se_r)) if se_r else nn.Identity()
+        self.se = SqueezeExcite(channels, rd_channels=round(in_channels * se_r)) if se_r else nn.Identity()
         self.c, self.c_bn = conv2d(channels, channels, 1), batch_norm2d(channels)
         self.relu = nn.ReLU()
 

@@ -49,7 +49,7 @@ class RepVGGBlock(nn.Cell):
         super().__init__()
         self.stride, self.groups = stride, groups
         self.nonlinearity = nn.ReLU()
-        self.se = SqueezeExcite(out_channels, out_channels // 16) if use_se else nn.Identity()
+        self.se = SqueezeExcite(out_channels, rd_channels=out_channels // 16) if use_se else nn.Identity()
         self.has_identity = stride == 1 and in_channels == out_channels
         self.rbr_identity = batch_norm2d(in_channels) if self.has_identity else nn.Identity()
         self.rbr_dense = conv_norm(in_channels, out_channels, 3, stride, 1, groups)

@@ -54,7 +54,7 @@ class LinearBottleneck(nn.Cell):
         self.conv_dw = conv_norm(width, width, 3, stride, 1, width)
         self.se = nn.Identity()
         if se_ratio:
-            self.se = SqueezeExcite(width, int(width * se_ratio), norm=batch_norm2d)
+            self.se = SqueezeExcite(width, rd_channels=int(width * se_ratio), norm=batch_norm2d)
         self.act_dw = activation("relu6")
         self.conv_pwl = conv_norm(width, channels, 1)
         self.drop_path = DropPath(drop_path_rate)

@@ -17,7 +17,7 @@ from mindcv.weights.naming import NameTable, from_torch, to_torch
 from ._family import Family
 from ._registry import register_renamed
 from ._residual import ResidualNetwork
-from .layers import DropPath, SqueezeExciteDense, StemMaxPool, batch_norm2d, conv2d, conv_norm, make_divisible
+from .layers import DropPath, SqueezeExciteV2, StemMaxPool, batch_norm2d, conv2d, conv_norm, make_divisible
 from .published.senet import WEIGHTS
 
 __all__ = [
@@ -50,9 +50,9 @@ _LEGACY = (
 )
 
 
-def _squeeze_excite(channels: int, reduction: int) -> SqueezeExciteDense:
+def _squeeze_excite(channels: int, reduction: int) -> SqueezeExciteV2:
     """The gate's hidden layer is a multiple of 8 wide, at least 8 (MindCV and timm; the paper divides only)."""
-    return SqueezeExciteDense(channels, make_divisible(channels / reduction, 8))
+    return SqueezeExciteV2(channels, rd_channels=make_divisible(channels / reduction, 8))
 
 
 class SEResNetBlock(nn.Cell):

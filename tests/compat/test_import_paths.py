@@ -48,7 +48,7 @@ PATHS = {
     "mindcv.models.layers": "Conv2dNormActivation DropPath GlobalAvgPooling SelectiveKernel SelectiveKernelAttn Swish "
     "activation compatibility conv_norm_act drop_path format helpers identity mlp patch_dropout patch_embed pooling "
     "pos_embed selective_kernel squeeze_excite Identity PatchDropout Format FormatT nchw_to nhwc_to Split Dropout "
-    "resample_abs_pos_embed RelativePositionBiasWithCLS SqueezeExciteV2 Interpolate",
+    "resample_abs_pos_embed RelativePositionBiasWithCLS SqueezeExcite SqueezeExciteV2 Interpolate",
     "mindcv.models.layers.activation": "Swish",
     "mindcv.models.layers.compatibility": "Dropout Interpolate ResizeBilinear Split",
     "mindcv.models.layers.conv_norm_act": "Conv2dNormActivation",

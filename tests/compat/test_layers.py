@@ -53,7 +53,7 @@ def test_package_has_mindcvs_names():
     for name in names:
         assert getattr(layers, name) is not None
     assert importlib.import_module("mindcv.models.layers.activation").Swish is layers.Swish
-    assert DropPath is layers.DropPath
+    assert (DropPath, SqueezeExcite) == (layers.DropPath, layers.SqueezeExcite)
 
 
 def test_identity_and_pooling():

@@ -11,7 +11,7 @@ from mindcv.models.layers import (
     DropPath,
     GlobalAvgPooling,
     GlobalResponseNorm,
-    SqueezeExciteDense,
+    SqueezeExciteV2,
     StemMaxPool,
     Swish,
     batch_norm2d,
@@ -106,7 +106,7 @@ def test_swish(mode: int):
 @MODES
 def test_squeeze_excite(mode: int):
     ms.set_context(mode=mode)
-    cell = SqueezeExciteDense(6, 4)
+    cell = SqueezeExciteV2(6, rd_channels=4)
     x = np.random.randn(2, 6, 3, 3).astype(np.float32)
     hidden = np.maximum(x.mean((2, 3)) @ cell.conv_reduce.weight.asnumpy().T, 0)
     gate = sigmoid(hidden @ cell.conv_expand.weight.asnumpy().T)

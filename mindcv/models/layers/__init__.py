@@ -16,7 +16,6 @@ from .attention import (
     split_heads,
     unit_length,
 )
-from .channel_gate import SqueezeExcite, SqueezeExciteDense
 from .conv import HE_NORMAL, conv2d, conv_norm, deep_stem
 from .conv_norm_act import Conv2dNormActivation
 from .convnext_block import ConvNeXtBlock
@@ -33,6 +32,7 @@ from .resize import resize_bicubic, resize_bilinear, resize_nearest
 from .scale import GlobalResponseNorm, LayerScale
 from .selective_kernel import SelectiveKernel, SelectiveKernelAttn
 from .shuffle import channel_shuffle
+from .squeeze_excite import SqueezeExcite, SqueezeExciteV2
 from .stages import MakeBlock, MapSequence, residual_stages
 from .tokens import (
     PatchConv,
@@ -84,7 +84,7 @@ __all__ = [
     "ShiftedWindows",
     "SplitAttention",
     "SqueezeExcite",
-    "SqueezeExciteDense",
+    "SqueezeExciteV2",
     "StemMaxPool",
     "Swish",
     "TokenPooling",
@@ -132,7 +132,7 @@ __all__ = [
 
 
 # MindCV's modules whose names its `layers` has too; nothing here imports them.
-_MINDCVS = ("identity", "patch_dropout", "format", "pos_embed", "squeeze_excite", "compatibility")
+_MINDCVS = ("identity", "patch_dropout", "format", "pos_embed", "compatibility")
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,9 @@ from mindspore import Tensor, nn, ops
 
 from mindcv.utils.registry import unknown_name_message
 
+# An activation's name, or what makes it.
+MakeActivation = str | Callable[[], nn.Cell]
+
 
 class Swish(nn.Cell):
     """`x * sigmoid(x)`, also known as SiLU (arXiv:1710.05941). Any shape in, the same shape out."""
@@ -41,12 +44,17 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Cell]] = {
 }
 
 
-def activation(name: str) -> nn.Cell:
+def activation(name: MakeActivation) -> nn.Cell:
     """Makes an activation: gelu (by erf), gelu_tanh, hard_sigmoid, hard_swish, relu, relu6, sigmoid, silu ...
+
+    Args:
+        name: Its name, or what makes it (`nn.ReLU`).
 
     Raises:
         ValueError: There is none of that name.
     """
+    if not isinstance(name, str):
+        return name()
     if name not in _ACTIVATIONS:
         raise ValueError(unknown_name_message("activation", name, _ACTIVATIONS))
     return _ACTIVATIONS[name]()

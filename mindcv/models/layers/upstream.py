@@ -14,18 +14,11 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.ops.primitive import constexpr
 
-from .activation import activation
+from .activation import MakeActivation, activation
 from .conv import conv2d
 from .dense import TRUNC_NORMAL, dense
 from .drop import check_rate, dropout
 from .tokens import as_pair
-from .width import make_divisible
-
-MakeCell = Callable[[], nn.Cell]
-
-
-def _gelu() -> nn.Cell:
-    return activation("gelu_tanh")  # what MindSpore's `nn.GELU()` is, MindCV's default
 
 
 class Mlp(nn.Cell):
@@ -35,7 +28,7 @@ class Mlp(nn.Cell):
         in_features: Size of the last axis.
         hidden_features: Size between the two layers. None: `in_features`.
         out_features: Size of the output's last axis. None: `in_features`.
-        act_layer: Makes the activation.
+        act_layer: Activation, by name or what makes it; default: what MindSpore's `nn.GELU()` is, MindCV's.
         drop: Dropout behind each layer.
     """
 
@@ -44,13 +37,13 @@ class Mlp(nn.Cell):
         in_features: int,
         hidden_features: int | None = None,
         out_features: int | None = None,
-        act_layer: MakeCell = _gelu,
+        act_layer: MakeActivation = "gelu_tanh",
         drop: float = 0.0,
     ) -> None:
         super().__init__()
         hidden_features = hidden_features or in_features
         self.fc1 = dense(in_features, hidden_features)
-        self.act = act_layer()
+        self.act = activation(act_layer)
         self.fc2 = dense(hidden_features, out_features or in_features)
         self.drop = dropout("drop", drop)
 
@@ -141,66 +134,6 @@ class PatchEmbed(nn.Cell):
             raise ValueError(f"images are {height}x{width}; give multiples of the patch, {self.patch_size}")
         x = nchw_to(self.proj(x), self.output_fmt)
         return x if self.norm is None else self.norm(x)
-
-
-class SqueezeExcite(nn.Cell):
-    """Scales each channel by a gate computed from all channels' means (arXiv:1709.01507), by 1x1 convolutions.
-
-    (N, in_channels, H, W) to the same.
-
-    Args:
-        in_channels: Channels of the input.
-        rd_ratio: Width of the hidden layer over `in_channels`, at most 1.
-        rd_channels: That width itself, which goes before `rd_ratio`.
-        rd_divisor: What it is a multiple of.
-        norm: Makes a norm of the hidden layer for a number of channels; None: no norm.
-        act_layer: Makes the activation of the hidden layer.
-        gate_layer: Makes the activation that gives the gate.
-
-    Raises:
-        ValueError: `rd_ratio` is above 1.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        rd_ratio: float = 1.0 / 16,
-        rd_channels: int | None = None,
-        rd_divisor: int = 8,
-        norm: Callable[[int], nn.Cell] | None = None,
-        act_layer: MakeCell = nn.ReLU,
-        gate_layer: MakeCell = nn.Sigmoid,
-    ) -> None:
-        super().__init__()
-        if rd_ratio > 1:
-            raise ValueError(f"rd_ratio is {rd_ratio}, the hidden width over the channels; a width is rd_channels")
-        width = rd_channels or make_divisible(in_channels * rd_ratio, rd_divisor)
-        self.conv_reduce = self._layer(in_channels, width)
-        self.bn = norm(width) if norm else None
-        self.conv_expand = self._layer(width, in_channels)
-        self.act, self.gate = act_layer(), gate_layer()
-
-    def _layer(self, in_channels: int, out_channels: int) -> nn.Cell:
-        return conv2d(in_channels, out_channels, 1, bias=True)
-
-    def construct(self, x: Tensor) -> Tensor:
-        return x * self._gate(x.mean((2, 3), keep_dims=True))
-
-    def _gate(self, means: Tensor) -> Tensor:
-        hidden = self.conv_reduce(means)
-        if self.bn is not None:
-            hidden = self.bn(hidden)
-        return self.gate(self.conv_expand(self.act(hidden)))
-
-
-class SqueezeExciteV2(SqueezeExcite):
-    """`SqueezeExcite` by dense layers; a norm of its is one of (N, C)."""
-
-    def _layer(self, in_channels: int, out_channels: int) -> nn.Cell:
-        return dense(in_channels, out_channels)
-
-    def construct(self, x: Tensor) -> Tensor:
-        return x * self._gate(x.mean((2, 3))).expand_dims(-1).expand_dims(-1)
 
 
 class PatchDropout(nn.Cell):
