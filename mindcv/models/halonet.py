@@ -161,11 +161,14 @@ class HaloAttention(nn.Cell):
 
     def haloed(self, x: Tensor) -> Tensor:
         """Puts the rows of its neighbours around each block of rows: (N, C, H, W) to (N, C, blocks * window, W)."""
+        if self.halo == 0:
+            return x
         _, channels, height, width = x.shape
         x = x.reshape((-1, channels, height // self.block, self.block, width))
         above, below = x[:, :, :, self.block - self.halo :], x[:, :, :, : self.halo]
-        above = ops.concat((above[:, :, :1] * 0, above[:, :, :-1]), 2)
-        below = ops.concat((below[:, :, 1:], below[:, :, -1:] * 0), 2)
+        # Cut off behind: in front, nothing would be left of a single row, whose gradient MindSpore cannot take.
+        above = ops.concat((above[:, :, :1] * 0, above), 2)[:, :, :-1]
+        below = ops.concat((below, below[:, :, -1:] * 0), 2)[:, :, 1:]
         return ops.concat((above, x, below), 3).reshape((-1, channels, height // self.block * self.window, width))
 
     def construct(self, x: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Halo attention against numpy: each pixel looks at its block and the halo around it, by what they are and where."""
 
+import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor
@@ -47,6 +48,19 @@ def test_attention_equals_loops(block, halo, size):
     places = [attention.pos_embed.rel_height.asnumpy(), attention.pos_embed.rel_width.asnumpy()]
     expected = by_loops(x, *weights, *places, 2, block, halo)
     np.testing.assert_allclose(attention(Tensor(x)).asnumpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("halo", "side"), [(1, 4), (0, 4), (1, 8)])
+def test_gradient_where_there_is_one_block(halo, side):
+    """The slope along a direction, by the gradient and by two values beside it."""
+    generator = np.random.RandomState(0)
+    attention = HaloAttention(16, 2, 4, halo)
+    x, direction = generator.standard_normal((2, 1, 16, side, side)).astype(np.float32)
+    loss = lambda array: (attention(array) ** 2).sum()  # noqa: E731
+    slope = float((ms.grad(loss)(Tensor(x)).asnumpy() * direction).sum())
+    ahead, behind = (float(loss(Tensor(x + step * direction))) for step in (0.01, -0.01))
+    assert abs(slope) > 0.1
+    assert slope == pytest.approx((ahead - behind) / 0.02, rel=0.02)
 
 
 def test_what_cannot_be():
