@@ -154,7 +154,11 @@ class ImageClassifier(nn.Cell):
         setattr(self, self.head_name, _Holder(inner, last) if inner else last)
 
     def describe(
-        self, blocks: Sequence[nn.Cell | Sequence[nn.Cell]], maps: Sequence[Map], tail: Sequence[str] = ()
+        self,
+        blocks: Sequence[nn.Cell | Sequence[nn.Cell]],
+        maps: Sequence[Map],
+        tail: Sequence[str] = (),
+        further_heads: Mapping[str, int] | None = None,
     ) -> None:
         """Says what the network is made of; to be called when all cells are there.
 
@@ -163,6 +167,7 @@ class ImageClassifier(nn.Cell):
                 a tuple. What is neither here nor in `tail` nor in the head is the stem.
             maps: The maps that `forward_stages` returns, each with the cells that run between the one before and it.
             tail: Cells between the last block and the head (a last norm); they belong to the last block's depth.
+            further_heads: Size of what further heads get that `num_classes` 0 leaves out.
 
         Raises:
             ValueError: A cell that is named here or on the class is not in the network.
@@ -191,6 +196,7 @@ class ImageClassifier(nn.Cell):
                 )
         heads = {name: self._cell(name) for name in self.gives_logits[1:]}
         self._further_heads = {name: cell.in_channels for name, cell in heads.items() if isinstance(cell, nn.Dense)}
+        self._further_heads.update(further_heads or {})
         self._name_parameters()
 
     def _name_parameters(self) -> None:

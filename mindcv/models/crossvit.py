@@ -259,8 +259,8 @@ class CrossViT(ImageClassifier):
             list(self.blocks),
             [(f"blocks.{index}", embed_dims[0], PATCH_SIZES[0]) for index in range(len(depths))],
             tail=("norm",),
+            further_heads={"head.1": embed_dims[1]},
         )
-        self._further_heads = {"head.1": embed_dims[1]}
 
     def _fine_head(self, num_features: int, num_classes: int) -> nn.Cell:
         return _head(self.embed_dims[0], num_classes)

@@ -316,8 +316,9 @@ class VOLO(ImageClassifier):
             ("network.3", dim, 16),
             ("network.4", dim, 16),
         ]
-        self.describe([*blocks, *self.post_network], maps, tail=("post_network", "norm"))
-        self._further_heads = {"aux_head": dim}
+        self.describe(
+            [*blocks, *self.post_network], maps, tail=("post_network", "norm"), further_heads={"aux_head": dim}
+        )
 
     def forward_stages(self, x: Tensor) -> tuple[Tensor, ...]:
         """Returns the outlookers' map, (N, H / 8, W / 8, C), and three stages' tokens, (N, H / 16 * W / 16, D)."""
