@@ -265,6 +265,16 @@ def test_lamb_moves_parameters_that_are_zero():
     _assert_equal(results, _expected(_Lamb, decays=(0, 0), first=zeros))
 
 
+@pytest.mark.parametrize("mode", [ms.GRAPH_MODE, ms.PYNATIVE_MODE], ids=["graph", "pynative"])
+def test_lamb_of_devices_without_the_operator(mode):
+    """Ascend and GPU have no operator that gives Adam's step; the CPU has one as long as MindSpore does."""
+    ms.set_context(mode=mode)
+    optimizer = create_optimizer(_params(), "lamb", lr=LRS, weight_decay=DECAY, eps=EPS)
+    assert optimizer.adam_direction is not None
+    optimizer.adam_direction = None
+    _assert_equal(_run(optimizer), _expected(_Lamb, decays=(DECAY, DECAY)))
+
+
 def test_zero_gradients_leave_parameters_alone():
     for name in list_optimizers():
         params = _params()
