@@ -242,10 +242,22 @@ def built_for(model_name: str) -> tuple[int, int] | None:
         ValueError: There is no such model.
     """
     create_fn = model_entrypoint(model_name)
-    if not (isinstance(create_fn, Variant) and create_fn.takes_image_size) or create_fn.network.resizes_images:
+    if not (isinstance(create_fn, Variant) and create_fn.takes_image_size):
         return None
     _, height, width = get_pretrained_cfg(model_name).input_size
     return height, width
+
+
+def _image_size_of(cfg: "Config", name: str) -> int | tuple[int, int] | None:
+    """Returns the size of images that a config's network is to be built for; None: the model's own.
+
+    A network that resizes images may be fed with others than its own size (MindCV's crossvit_15 with 224, for 240).
+    """
+    built = built_for(name)
+    if built is None:
+        return None
+    resizes_images = getattr(model_entrypoint(name), "network", ImageClassifier).resizes_images
+    return None if resizes_images and as_pair(cfg.image_resize) == built else cfg.image_resize
 
 
 def build_network(
@@ -274,7 +286,7 @@ def build_network(
         class_names=class_names,
         drop_rate=cfg.drop_rate,
         drop_path_rate=cfg.drop_path_rate,
-        image_size=cfg.image_resize if built_for(name) else None,
+        image_size=_image_size_of(cfg, name),
     )
 
 

@@ -63,8 +63,7 @@ class ImageClassifier(nn.Cell):
         resized: Entries that depend on the image's size, by pattern, and how they are fitted to another.
         file_arguments: Arguments that no name or shape tells; they are written into files and read from them.
         not_decayed: Patterns of parameters that do not decay, beyond norms and biases.
-        resizes_images: Whether it brings images of any size to the size that it is made for, so that a run's size of
-            images need not be the network's.
+        resizes_images: Whether it brings images of any size to the size that it is made for.
         default_maps: How many maps, from the first, `features_only` gives when none are named; None: all.
         num_classes: Classes of the head; 0 without one.
         num_features: Channels of what goes into the head.

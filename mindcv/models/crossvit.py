@@ -155,11 +155,11 @@ _QKV = ("q", "k", "v")
 class CrossViT(ImageClassifier):
     """CrossViT: (N, in_channels, H, W) to (N, num_classes), for images of any size, which it resizes.
 
-    The fine branch sees the image with `image_size`, in patches of 12x12; the coarse one sees it with 14/15 of that,
-    rounded to whole patches of 16x16. The logits are the mean of both branches'. The maps are the fine branch's.
+    The fine branch sees the image with `image_size`, in patches of 12x12; the coarse one with 14/15 of that, in patches
+    of 16x16; both sizes are rounded to whole patches. The logits are the mean of both branches', the maps the fine one's.
 
     Args:
-        image_size: Side of the image that the fine branch sees, or (height, width): multiples of 12.
+        image_size: Side of the image that the fine branch sees, or (height, width).
         embed_dims: Size of a token in each branch.
         depths: For each of the multi-scale blocks the number of blocks in each branch.
         num_heads: Heads of the attention in each branch.
@@ -176,7 +176,7 @@ class CrossViT(ImageClassifier):
         resample: How the weights' images were resized, "bilinear_corners" (MindCV) or "bicubic" (timm).
 
     Raises:
-        ValueError: An image that is not made of whole patches, or another argument that cannot be.
+        ValueError: An argument that cannot be.
     """
 
     reads_image, gives_logits = ("patch_embed.0.proj", "patch_embed.1.proj"), ("head.0", "head.1")
@@ -231,7 +231,12 @@ class CrossViT(ImageClassifier):
         self.act, self.norm_eps, self.resample = act, norm_eps, resample
         self.embed_dims = tuple(embed_dims)
         height, width = as_pair(image_size)
-        self.branch_sizes = ((height, width), (_coarse(height), _coarse(width)))
+        if min(height, width) < 1:
+            raise ValueError(f"image_size is {height}x{width}; give 1 or more pixels")
+        self.branch_sizes = (
+            (_whole(height, PATCH_SIZES[0]), _whole(width, PATCH_SIZES[0])),
+            (_whole(height * COARSE_SCALE, PATCH_SIZES[1]), _whole(width * COARSE_SCALE, PATCH_SIZES[1])),
+        )
         embeds = [
             PatchEmbed(size, patch_size, in_channels, dim)
             for size, patch_size, dim in zip(self.branch_sizes, PATCH_SIZES, embed_dims, strict=True)
@@ -311,9 +316,9 @@ class CrossViT(ImageClassifier):
         return ops.transpose(x[:, 1:], (0, 2, 1)).reshape((-1, self.embed_dims[0], rows, columns))
 
 
-def _coarse(side: int) -> int:
-    """Side of the coarse branch's image: whole patches next to 14/15 of the fine one's."""
-    return max(round(side * COARSE_SCALE / PATCH_SIZES[1]), 1) * PATCH_SIZES[1]
+def _whole(side: float, patch_size: int) -> int:
+    """Returns the side of whole patches next to a side."""
+    return max(round(side / patch_size), 1) * patch_size
 
 
 variant = Family(CrossViT, WEIGHTS).variant

@@ -35,10 +35,13 @@ def test_images_of_any_size_are_brought_to_the_networks():
     np.testing.assert_allclose(model(larger).asnumpy(), model(image).asnumpy(), rtol=1e-3, atol=1e-3)
 
 
-def test_the_runs_size_of_images_is_not_the_networks():
-    """MindCV trains crossvit_15 with 224 pixels, and its network works with 240 and 224."""
-    network = build_network(Config(model="crossvit_15", image_resize=224), 2)
-    assert network.branch_sizes == ((240, 240), (224, 224))
+@pytest.mark.parametrize(
+    ("side", "sizes"),
+    [(224, ((240, 240), (224, 224))), (384, ((384, 384), (352, 352))), (256, ((252, 252), (240, 240)))],
+)
+def test_a_runs_size_of_images(side, sizes):
+    """MindCV trains crossvit_15 with 224 pixels, and its network works with 240 and 224; others are the network's."""
+    assert build_network(Config(model="crossvit_15", image_resize=side), 2).branch_sizes == sizes
 
 
 def test_tables_of_both_branches_are_fitted(tmp_path):
