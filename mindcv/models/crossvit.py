@@ -156,7 +156,7 @@ class CrossViT(ImageClassifier):
     """CrossViT: (N, in_channels, H, W) to (N, num_classes), for images of any size, which it resizes.
 
     The fine branch sees the image with `image_size`, in patches of 12x12; the coarse one with 14/15 of that, in patches
-    of 16x16; both sizes are rounded to whole patches. The logits are the mean of both branches', the maps the fine one's.
+    of 16x16; both sizes are rounded to whole patches. Logits are the mean of both branches', maps are the fine one's.
 
     Args:
         image_size: Side of the image that the fine branch sees, or (height, width).
