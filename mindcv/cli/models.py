@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         if _is_small(row["params"], args.max_params) and _is_small(row["macs"], args.max_macs):
             rows.append(row)
     if not rows:
-        raise ValueError(f"no model matches {_selection(args)}{suggest(args.filter, list_models())}")
+        raise ValueError(f"no model matches {_selection(args)}{_meant(args.filter)}")
     if args.sort != "name":
         sign = -1 if args.sort == "top1" else 1
         rows.sort(key=lambda row: (row[args.sort] is None, sign * (row[args.sort] or 0)))
@@ -82,6 +82,15 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print_table(rows, _WEIGHT_COLUMNS if args.pretrained else MODEL_COLUMNS)
     return 0
+
+
+def _meant(wanted: str) -> str:
+    """What a name that is no model's may have meant: a family's models, or the closest name."""
+    from mindcv.models import list_models
+
+    if not wanted or list_models(wanted):
+        return ""
+    return f"; did you mean '{wanted}*'?" if list_models(f"{wanted}*") else suggest(wanted, list_models())
 
 
 def _is_small(value: float | None, limit: float | None) -> bool:

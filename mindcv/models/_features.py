@@ -1,5 +1,6 @@
 """Feature maps of a classifier, for detection and segmentation."""
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,12 +37,16 @@ class FeatureExtractWrapper(nn.Cell):
         if out_indices is None:
             most = net.default_maps if isinstance(net, ImageClassifier) else _MINDCVS_MAPS
             out_indices = range(len(infos))[:most]
-        if not out_indices or not all(-len(infos) <= index < len(infos) for index in out_indices):
+        try:
+            indices = [operator.index(index) for index in out_indices]
+        except TypeError:
+            raise ValueError(f"out_indices is {out_indices!r}; give whole numbers, such as (0, -1)") from None
+        if not indices or not all(-len(infos) <= index < len(infos) for index in indices):
             raise ValueError(
-                f"out_indices are {list(out_indices)}; {type(net).__name__} has {len(infos)} feature maps, choose from "
+                f"out_indices are {indices}; {type(net).__name__} has {len(infos)} feature maps, choose from "
                 f"0 to {len(infos) - 1} (or {-len(infos)} to -1), at least one"
             )
-        self.indices = tuple(index % len(infos) for index in out_indices)
+        self.indices = tuple(index % len(infos) for index in indices)
         self.feature_info: list[dict[str, Any]] = [dict(infos[index]) for index in self.indices]
         self.default_cfg = getattr(net, "default_cfg", None)
         self.has_stages = isinstance(net, ImageClassifier)

@@ -104,9 +104,18 @@ def model_entrypoint(model_name: str) -> Callable[..., Any]:
 
 def _unknown_model(name: str) -> str:
     """Three names that may be meant, and how to see all; there are too many for one message."""
-    near = [repr(other) for other in closest(name, _entrypoints, count=3)]
+    near = [repr(other) for other in _closest_models(name)]
     meant = f"; did you mean {' or '.join(filter(None, [', '.join(near[:-1]), near[-1]]))}?" if near else "."
     return f"unknown model {name!r}{meant} `mindcv models` and list_models() list all {len(_entrypoints)}"
+
+
+def _closest_models(name: str) -> list[str]:
+    """What timm calls by the name, names that it begins, names like it, and names that begin with what is like it."""
+    known = sorted(_entrypoints, key=_natural_key)
+    begun = [other for other in known if name and other.lower().startswith(name.lower())]
+    beginnings = {other[: len(name) + 1]: other for other in reversed(known)}
+    like = [*closest(name, known, 3), *(beginnings[word] for word in closest(name, beginnings, 3))]
+    return list(dict.fromkeys([*filter(None, [name_of_timm(name)]), *begun, *like]))[:3]
 
 
 def list_models(

@@ -22,11 +22,12 @@ class SeparableConv2d(nn.Cell):
         channels: Channels of the output.
         kernel_size: Side of the kernel.
         stride: Stride.
-        is_shifted: Whether windows lie one pixel further to the bottom and to the right.
+        is_shifted: Whether windows lie one pixel further to the bottom and to the right; of an even H and W only.
     """
 
     def __init__(self, in_channels: int, channels: int, kernel_size: int, stride: int, is_shifted: bool) -> None:
         super().__init__()
+        self.is_shifted = is_shifted
         after = kernel_size // 2
         before = after - 1 if is_shifted else after
         padding = (before, after, before, after)
@@ -34,6 +35,10 @@ class SeparableConv2d(nn.Cell):
         self.pointwise_conv2d = conv2d(in_channels, channels, 1)
 
     def construct(self, x: Tensor) -> Tensor:
+        if self.is_shifted and (x.shape[2] % 2 or x.shape[3] % 2):
+            raise ValueError(
+                f"a map of {x.shape[2]}x{x.shape[3]} is not halved; give images with sides that are multiples of 16"
+            )
         return self.pointwise_conv2d(self.depthwise_conv2d(x))
 
 

@@ -27,6 +27,7 @@ from .layers import (
     drop_path_rates,
     fold,
     merge_branches,
+    require_image_size,
 )
 from .published.repmlp import WEIGHTS
 
@@ -268,10 +269,7 @@ class RepMLPNet(ImageClassifier):
 
     def forward_stages(self, x: Tensor) -> tuple[Tensor, ...]:
         """Returns the maps of the stages: sides of 1/4, 1/8, 1/16 and 1/32."""
-        if x.shape[2:] != self.image_size:
-            raise ValueError(
-                f"images of {x.shape[2:]}, but the network is for {self.image_size}; give it as image_size"
-            )
+        require_image_size(x, self.image_size)
         x0 = self.stages[0](self.conv_embedding(x))
         x1 = self.stages[1](self.embeds[0](x0))
         x2 = self.stages[2](self.embeds[1](x1))

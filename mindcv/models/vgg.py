@@ -17,7 +17,7 @@ from mindcv.weights.naming import NameTable
 
 from ._family import Family
 from ._network import ImageClassifier, Map
-from .layers import MapSequence, as_pair, classifier_head, conv2d, dense, dropout
+from .layers import MapSequence, as_pair, classifier_head, conv2d, dense, dropout, require_image_size
 from .published.vgg import WEIGHTS
 
 __all__ = ["VGG", "vgg11", "vgg13", "vgg16", "vgg19"]
@@ -118,10 +118,7 @@ class VGG(ImageClassifier):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Returns what the head gets: (N, in_channels, H, W) to (N, hidden_channels)."""
-        if x.shape[2:] != self.image_size:
-            raise ValueError(
-                f"images of {x.shape[2:]}, but the network is for {self.image_size}; give it as image_size"
-            )
+        require_image_size(x, self.image_size)
         return self.pre_logits(self.features(x)[-1])
 
     @classmethod

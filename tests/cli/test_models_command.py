@@ -92,13 +92,15 @@ def test_pretrained_table(capsys):
     ("args", "message"),
     [
         (["resnet5O"], "no model matches 'resnet5O'; did you mean 'resnet50'?"),
+        (["resnext"], "no model matches 'resnext'; did you mean 'resnext*'?"),
+        (["resnet50", "--max-params", "1K"], "no model matches 'resnet50' --max-params 1000$"),
         (["--module", "vgg99"], "unknown model module 'vgg99'"),
         (["--max-params", "1K"], "no model matches --max-params 1000"),
         (["resnet50", "--module", "senet"], "no model matches 'resnet50' --module senet"),
     ],
 )
 def test_nothing_found(args, message):
-    with pytest.raises(ValueError, match="^" + message.replace("?", r"\?")):
+    with pytest.raises(ValueError, match="^" + message.replace("?", r"\?").replace("*", r"\*")):
         run(*args)
 
 

@@ -1,5 +1,7 @@
 """From images to tokens."""
 
+import operator
+
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import Initializer, initializer
 
@@ -9,11 +11,17 @@ from .norm import layer_norm
 
 
 def as_pair(size: int | tuple[int, int] | list[int]) -> tuple[int, int]:
-    """Returns (height, width) of a side or of a pair."""
-    if isinstance(size, (tuple, list)):
-        height, width = size
-        return int(height), int(width)
-    return int(size), int(size)
+    """Returns (height, width) of a side or of a pair.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    pair = size if isinstance(size, (tuple, list)) else (size, size)
+    try:
+        height, width = map(operator.index, pair)
+    except (TypeError, ValueError):
+        raise ValueError(f"{size!r} is no size; give a whole number of pixels, or two: (height, width)") from None
+    return height, width
 
 
 def tokens(count: int, dim: int, weight_init: str | Initializer = TRUNC_NORMAL) -> Parameter:
