@@ -13,6 +13,7 @@ from mindcv.weights.naming import NameTable
 
 from ._family import Family
 from ._network import ImageClassifier, Map
+from ._registry import register_renamed
 from .layers import (
     DropPath,
     SqueezeExcite,
@@ -204,6 +205,8 @@ class GhostNet(ImageClassifier):
         x = self.pool(x).expand_dims(-1).expand_dims(-1)
         return self.classifier(self.dropout(self.flatten(self.relu(self.conv_head(x)))))
 
+
+register_renamed({"ghostnet_1x": "ghostnet_100"})
 
 variant = Family(GhostNet, WEIGHTS).variant  # table 1, by width
 ghostnet_050 = variant("ghostnet_050", width=0.5)

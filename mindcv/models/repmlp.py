@@ -15,6 +15,7 @@ from mindcv.weights.naming import NameTable
 
 from ._family import Family
 from ._network import ImageClassifier, Map
+from ._registry import register_renamed
 from .layers import (
     FAN_IN_UNIFORM,
     DropPath,
@@ -293,6 +294,9 @@ _T = {"channels": (64, 128, 256, 512), "num_blocks": (2, 2, 6, 2), "sharesets_nu
 _B = {"channels": (96, 192, 384, 768), "num_blocks": (2, 2, 12, 2), "sharesets_nums": (1, 4, 32, 128)}
 _D = {"channels": (80, 160, 320, 640), "num_blocks": (2, 2, 18, 2), "sharesets_nums": (1, 4, 16, 128)}
 _L = {"channels": (96, 192, 384, 768), "num_blocks": (2, 2, 18, 2), "sharesets_nums": (1, 4, 32, 256)}
+
+_SIZES = ("T224", "T256", "B224", "B256", "D256", "L256")
+register_renamed({f"RepMLPNet_{size}": f"repmlp_{size.lower()}" for size in _SIZES})
 
 variant = Family(RepMLPNet, WEIGHTS).variant  # table 1
 repmlp_t224 = variant("repmlp_t224", reparam_conv_k=_SIDES, image_size=224, **_T)

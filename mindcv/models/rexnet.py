@@ -12,6 +12,7 @@ from mindcv.weights.naming import NameTable
 
 from ._family import Family
 from ._network import ImageClassifier, Map
+from ._registry import register_renamed
 from .layers import DropPath, SqueezeExcite, activation, batch_norm2d, conv_norm, drop_path_rates
 from .published.rexnet import WEIGHTS
 
@@ -166,6 +167,8 @@ class ReXNetV1(ImageClassifier):
         """Returns what the head gets: (N, in_channels, H, W) to (N, num_features, H / 32, W / 32)."""
         return self.features[-1](self.forward_stages(x)[-1])
 
+
+register_renamed({f"rexnet_x{width}": f"rexnet_{width}" for width in ("09", "10", "13", "15", "20")})
 
 variant = Family(ReXNetV1, WEIGHTS).variant  # table 4, by width
 rexnet_09 = variant("rexnet_09", width_mult=0.9)
