@@ -40,7 +40,7 @@ _SERES = (
     ("fc.*", "classifier.*"),
 )
 _PLAIN = (("conv1.*", "layer0.0.*"), ("bn1.*", "layer0.1.*"), *_SERES)
-_DEEP = (("conv1.*.*", "layer0.*.*"), ("bn1.*", "layer0.7.*"), *_SERES)
+_DEEP = (("bn1.*", "layer0.7.*"), ("conv1.*.*", "layer0.*.*"), *_SERES)
 _LEGACY = (
     *((f"layer0.conv{i + 1}.*", f"layer0.{3 * i}.*") for i in range(3)),
     *((f"layer0.bn{i + 1}.*", f"layer0.{3 * i + 1}.*") for i in range(3)),
@@ -147,7 +147,7 @@ class SENet(ResidualNetwork):
     """
 
     reads_image = ("layer0.0",)
-    torch_names = NameTable(*_LEGACY, *_DEEP[:1], *_PLAIN[:1], *_SERES)  # bn1 is told by the depth of the stem
+    torch_names = NameTable(*_LEGACY, *_DEEP[1:2], *_PLAIN[:1], *_SERES)  # bn1 is told by the depth of the stem
     torch_arguments = {"stem_pool_pad": "both"}
     file_arguments = ("stem_pool_pad",)
 

@@ -11,7 +11,7 @@ from golden_weights import golden_arrays, golden_input
 from mindspore import Tensor
 from torch_writer import write_torch_file
 
-from mindcv.models import create_model, is_model, is_model_in_modules
+from mindcv.models import create_model, is_model, is_model_in_modules, to_timm_names
 from mindcv.weights import write_weights
 
 pytestmark = pytest.mark.usefixtures("undrawn_weights")
@@ -145,6 +145,18 @@ def test_wrong_stem_padding_is_refused(name: str, pad: str, wrong: str, tmp_path
     write_weights(path, {name: np.zeros(1, np.float32) for name, _ in _read("timm", name)["params"]})
     with pytest.raises(ValueError, match=rf"w\.safetensors: .*create the model with stem_pool_pad='{pad}'"):
         create_model(TIMM[name][0], checkpoint_path=path, stem_pool_pad=wrong)
+
+
+@pytest.mark.parametrize("name", _params(TIMM, _smallest("timm", TIMM)))
+def test_what_is_written_for_timm_has_its_names(name: str):
+    """Names and shapes are those of timm's own state dict; auxiliary heads are in some of its networks only."""
+    golden = _read("timm", name)
+    ours, arguments = TIMM[name]
+    model = create_model(ours, **arguments)
+    arrays = to_timm_names(model, {p.name: p.asnumpy() for p in model.get_parameters()})
+    written = {entry: list(array.shape) for entry, array in arrays.items()}
+    wanted = {entry: shape for entry, shape in golden["params"] if entry not in golden.get("constants", ())}
+    assert {entry: shape for entry, shape in written.items() if not entry.startswith("AuxLogits.")} == wanted
 
 
 @pytest.mark.parametrize("name", ["seresnet18", "seresnet50"])
