@@ -17,7 +17,7 @@ def _draw(*shape: int) -> np.ndarray:
 
 @pytest.mark.parametrize("side", [3, 5, 7])
 def test_shifted_convolution_is_that_of_a_larger_image_without_its_first_pixels(side):
-    """A row and a column of zeros in front, convolved with stride 2, and the first row and column of the map cut off."""
+    """Zeros in front, a convolution with stride 2, and the first row and column of the map cut off."""
     shifted = SeparableConv2d(2, 2, side, 2, is_shifted=True)
     plain = conv2d(2, 2, side, 2, side // 2, 2)
     for conv in (shifted.depthwise_conv2d, plain):
@@ -58,5 +58,5 @@ def test_what_cannot_be_is_refused(name, argument, message):
 @pytest.mark.parametrize("name", ["nasnet_a_4x1056", "pnasnet"])
 def test_there_are_no_names_of_timms(name):
     small = {"penultimate_filters": 96, "num_cells": 1} if name != "pnasnet" else {"filters": 4, "num_cells": 1}
-    with pytest.raises(ValueError, match="timm has the large P?NASNet only; convert with --to mindcv"):
+    with pytest.raises(ValueError, match=r"timm has the large P?NASNet only; convert with --to mindcv"):
         create_model(name, **small).to_torch({})
