@@ -1,14 +1,36 @@
-"""Each family's `_cpu` recipe builds its network, reads the digits and makes a step of training."""
+"""What a recipe says of its network holds: all of them build, and the `_cpu` ones make a step of training."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mindspore import nn
 
 from mindcv import build, engine
 from mindcv.config import load_recipe
+from mindcv.models.layers import DropPath
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+@pytest.mark.zoo
+@pytest.mark.usefixtures("undrawn_weights")
+@pytest.mark.parametrize(
+    "folder", sorted({path.parent for path in CONFIGS.glob("*/*_*.yaml")}), ids=lambda path: path.name
+)
+def test_networks_build(folder):
+    """With the classes, dropout, drop path and image size of the recipe."""
+    for path in sorted(folder.glob("*_ascend.yaml")):
+        cfg = load_recipe(str(path))
+        network = build.build_network(cfg, cfg.num_classes)
+        assert network.num_classes == cfg.num_classes, path
+        paths = [cell for _, cell in network.cells_and_names() if isinstance(cell, DropPath)]
+        inside = {id(cell.dropout) for cell in paths}
+        drops = [
+            cell.p for _, cell in network.cells_and_names() if isinstance(cell, nn.Dropout) and id(cell) not in inside
+        ]
+        for rate, rates in ((cfg.drop_rate, drops), (cfg.drop_path_rate, [cell.drop_prob for cell in paths])):
+            assert not rate or max(rates) == pytest.approx(rate), (path, rate, rates)
 
 
 @pytest.mark.zoo
