@@ -4,7 +4,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 from reference import Settings, batches
-from stepping import arrays, run, step_of
+from stepping import Net, arrays, run, step_of
 
 from mindcv.engine import averaged_weights
 
@@ -31,6 +31,23 @@ def test_the_average_is_in_place_and_then_the_weights_again(mode):
     np.testing.assert_array_equal(network(x).asnumpy(), before)
     network.set_train(True)
     assert run(step, data[3:]) == run(other, data)[3:]
+
+
+class Indexed(Net):
+    """With indices, as Swin V2 has them."""
+
+    def __init__(self):
+        super().__init__()
+        self.index = ms.Parameter(ms.Tensor([1, 5, 24], ms.int32), name="index", requires_grad=False)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_indices_are_kept_and_not_averaged(mode):
+    ms.set_context(mode=mode)
+    settings = Settings(ema=True)
+    step = step_of(settings, network=Indexed())
+    run(step, batches(3, settings))
+    np.testing.assert_array_equal(step.parameters_dict()["ema.index"].asnumpy(), [1, 5, 24])
 
 
 def test_an_error_inside_gives_the_weights_back():
