@@ -132,12 +132,15 @@ __all__ = [
 
 
 # MindCV's modules whose names its `layers` has too; nothing here imports them.
-_MINDCVS = ("identity", "patch_dropout", "format", "pos_embed", "compatibility")
+_MINDCVS = ("compatibility", "format", "identity", "patch_dropout", "pos_embed")
 
 
 def __getattr__(name: str) -> Any:
-    if name[:1].isupper() or name.endswith("_to") or name == "resample_abs_pos_embed":
-        for module in (submodule(__name__, path) for path in _MINDCVS):
-            if name in module.__all__:
-                return getattr(module, name)
-    return submodule(__name__, name)
+    try:
+        return submodule(__name__, name)
+    except AttributeError:
+        modules = [] if name.startswith("_") else [submodule(__name__, path) for path in _MINDCVS]
+        owner = next((module for module in modules if name in module.__all__), None)
+        if owner is None:
+            raise
+        return getattr(owner, name)

@@ -7,21 +7,22 @@ from mindspore.ops.primitive import constexpr
 
 
 @constexpr
-def _weights(old: int, new: int, kind: str) -> Tensor:
+def _weights(old: int, new: int, is_cubic: bool, align_corners: bool) -> Tensor:
     """Returns what each of `new` values takes of each of `old` ones: (new, old).
 
     Args:
         old: Number of values.
         new: Wanted number.
-        kind: "edges" and "corners" for linear interpolation, see `resize_bilinear`; "cubic" for cubic, between edges.
+        is_cubic: Whether the interpolation is cubic; otherwise it is linear.
+        align_corners: See `resize_bilinear`.
     """
     index = np.arange(new)
-    places = index * ((old - 1) / max(new - 1, 1)) if kind == "corners" else (index + 0.5) * (old / new) - 0.5
-    if kind != "cubic":
+    places = index * ((old - 1) / max(new - 1, 1)) if align_corners else (index + 0.5) * (old / new) - 0.5
+    if not is_cubic:
         places = np.clip(places, 0, old - 1)
     low = np.floor(places).astype(int)
     part = places - low
-    shares = _cubic_shares(part) if kind == "cubic" else [(0, 1 - part), (1, part)]
+    shares = _cubic_shares(part) if is_cubic else [(0, 1 - part), (1, part)]
     weights = np.zeros((new, old), np.float32)
     for offset, share in shares:
         np.add.at(weights, (index, np.clip(low + offset, 0, old - 1)), share)
@@ -41,11 +42,11 @@ def _cubic_shares(part: np.ndarray) -> list[tuple[int, np.ndarray]]:
     return [(-1, far(1 + part)), (0, near(part)), (1, near(1 - part)), (2, far(2 - part))]
 
 
-def _resize(x: Tensor, size: tuple[int, int], kind: str) -> Tensor:
+def _resize(x: Tensor, size: tuple[int, int], is_cubic: bool, align_corners: bool) -> Tensor:
     if x.shape[2:] == size:
         return x
-    rows = ops.cast(_weights(x.shape[2], size[0], kind), x.dtype)
-    columns = ops.cast(_weights(x.shape[3], size[1], kind), x.dtype)
+    rows = ops.cast(_weights(x.shape[2], size[0], is_cubic, align_corners), x.dtype)
+    columns = ops.cast(_weights(x.shape[3], size[1], is_cubic, align_corners), x.dtype)
     return ops.matmul(ops.matmul(rows, x), ops.transpose(columns, (1, 0)))
 
 
@@ -57,17 +58,18 @@ def resize_bilinear(x: Tensor, size: tuple[int, int], align_corners: bool) -> Te
         size: Height and width of the result.
         align_corners: Whether the middles of the corners' pixels stay where they are; otherwise their outer edges do.
     """
-    return _resize(x, size, "corners" if align_corners else "edges")
+    return _resize(x, size, False, align_corners)
 
 
-def resize_bicubic(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resizes maps, (N, C, H, W) to (N, C, *size), as PyTorch does by the same name, with the edges in their places.
+def resize_bicubic(x: Tensor, size: tuple[int, int], align_corners: bool = False) -> Tensor:
+    """Resizes maps, (N, C, H, W) to (N, C, *size), as PyTorch does by the same name.
 
     Args:
         x: The maps.
         size: Height and width of the result.
+        align_corners: See `resize_bilinear`.
     """
-    return _resize(x, size, "cubic")
+    return _resize(x, size, True, align_corners)
 
 
 @constexpr

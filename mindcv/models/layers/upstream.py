@@ -12,13 +12,14 @@ from typing import Any
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
-from mindspore.ops.primitive import constexpr
 
 from .activation import MakeActivation, activation
 from .conv import conv2d
 from .dense import TRUNC_NORMAL, dense
 from .drop import check_rate, dropout
+from .resize import resize_bicubic
 from .tokens import as_pair
+from .windows import relative_index
 
 
 class Mlp(nn.Cell):
@@ -217,20 +218,6 @@ class ResizeBilinear(nn.Cell):
         return self.resize_bilinear(x, self.size)
 
 
-@constexpr
-def _bicubic_weights(old: int, new: int, align_corners: bool) -> Tensor:
-    """Shares of `old` pixels in `new` ones, (new, old): the cubic kernel of a = -0.75, the border repeated."""
-    pixels = np.arange(new)
-    places = pixels * ((old - 1) / max(new - 1, 1)) if align_corners else (pixels + 0.5) * (old / new) - 0.5
-    first = np.floor(places).astype(int)
-    weights = np.zeros((new, old))
-    for offset in range(-1, 3):
-        d = np.abs(places - first - offset)
-        near, far = (1.25 * d - 2.25) * d * d + 1, -0.75 * (((d - 5) * d + 8) * d - 4)
-        np.add.at(weights, (pixels, np.clip(first + offset, 0, old - 1)), np.where(d <= 1, near, far))
-    return Tensor(weights, ms.float32)
-
-
 class Interpolate(nn.Cell):
     """Resizes maps, (N, C, H, W), to the size of the call or by a factor, as `mindspore.ops.interpolate` does.
 
@@ -264,14 +251,10 @@ class Interpolate(nn.Cell):
                 align_corners=self.align_corners,
                 recompute_scale_factor=self.recompute_scale_factor,
             )
-        height, width = x.shape[2:]
         if size is None:
             factors = self.scale_factor if isinstance(self.scale_factor, tuple) else (self.scale_factor,) * 2
-            size = (int(height * factors[0]), int(width * factors[1]))
-        is_aligned = bool(self.align_corners)
-        rows = ops.cast(_bicubic_weights(height, size[0], is_aligned), x.dtype)
-        columns = ops.cast(_bicubic_weights(width, size[1], is_aligned), x.dtype)
-        return ops.matmul(ops.matmul(rows, x), ops.transpose(columns, (1, 0)))
+            size = (int(x.shape[2] * factors[0]), int(x.shape[3] * factors[1]))
+        return resize_bicubic(x, (size[0], size[1]), bool(self.align_corners))
 
 
 def resample_abs_pos_embed(
@@ -317,10 +300,8 @@ class RelativePositionBiasWithCLS(nn.Cell):
         rows, columns = window_size
         self.window_size, self.num_tokens = window_size, rows * columns
         count = (2 * rows - 1) * (2 * columns - 1) + 3  # and: to the class token, from it, from it to itself
-        grid = np.stack(np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")).reshape(2, -1)
-        distance = grid[:, :, None] - grid[:, None, :] + np.array([rows - 1, columns - 1]).reshape(2, 1, 1)
         index = np.zeros((self.num_tokens + 1,) * 2, int)
-        index[1:, 1:] = distance[0] * (2 * columns - 1) + distance[1]
+        index[1:, 1:] = relative_index(window_size)
         index[0, :], index[:, 0], index[0, 0] = count - 3, count - 2, count - 1
         self.relative_position_bias_table = Parameter(Tensor(np.zeros((count, num_heads)), ms.float32))
         one_hot = np.eye(count, dtype=np.float32)[index.reshape(-1)]
