@@ -9,6 +9,7 @@ from .auto_augment import (
 from .batch_names import batch_names
 from .class_weights import class_weights
 from .classes import imagenet_class_names, known_outputs, other_classes, read_class_names
+from .constants import DEFAULT_CROP_PCT, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from .dataset_download import Cifar10Download, Cifar100Download, MnistDownload, get_dataset_download_root
 from .dataset_factory import (
     check_num_classes,
@@ -29,6 +30,9 @@ from .splits import Part, divide
 from .transforms_factory import create_transforms
 
 __all__ = [
+    "DEFAULT_CROP_PCT",
+    "IMAGENET_DEFAULT_MEAN",
+    "IMAGENET_DEFAULT_STD",
     "Cifar10Download",
     "Cifar100Download",
     "DataFingerprint",

@@ -24,7 +24,8 @@ PATHS = {
     "ValCallback CheckpointManager DownLoad set_logger set_seed AllReduceSum TrainStep GradientAccumulation "
     "get_metrics create_trainer auto_mixed_precision data loss models optim scheduler utils version",
     "mindcv.version": "__version__",
-    "mindcv.data": "create_dataset create_loader create_transforms get_dataset_download_root",
+    "mindcv.data": "create_dataset create_loader create_transforms get_dataset_download_root DEFAULT_CROP_PCT "
+    "IMAGENET_DEFAULT_MEAN IMAGENET_DEFAULT_STD auto_augment distributed_sampler mixup transforms_factory",
     "mindcv.data.auto_augment": "rand_augment_transform auto_augment_transform trivial_augment_wide_transform "
     "aug_mix_transform",
     "mindcv.data.constants": "DEFAULT_CROP_PCT IMAGENET_DEFAULT_MEAN IMAGENET_DEFAULT_STD",
