@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _convert_names(args: argparse.Namespace, arrays: "Mapping[str, np.ndarray]") -> "Mapping[str, np.ndarray]":
     """Returns the arrays by the names of `args.to`, having checked that they are the model's, all of them."""
-    from mindcv.models import checkpoint_marks, network_of_file, to_timm_names
+    from mindcv.models import checkpoint_marks, network_of_file, to_timm_names, with_tables
 
     from .weights import compare, tell_network
 
@@ -67,7 +67,7 @@ def _convert_names(args: argparse.Namespace, arrays: "Mapping[str, np.ndarray]")
         if args.to == "timm":
             _warn_of_other_network(args.model, model, theirs)
             return theirs
-    return {**ours, **checkpoint_marks(model)}
+    return {**with_tables(model, ours), **checkpoint_marks(model)}
 
 
 def _warn_of_other_network(model_name: str, model: "nn.Cell", theirs: "Mapping[str, np.ndarray]") -> None:

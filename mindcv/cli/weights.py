@@ -64,10 +64,12 @@ def tell_network(path: str, name: str, model: "nn.Cell") -> None:
 
 
 def compare(model: "nn.Cell", arrays: "Mapping[str, np.ndarray]") -> "LoadReport":
-    """Compares a model's parameters with arrays of its names."""
+    """Compares a model's parameters with arrays of its names; what a file may lack counts where it is there."""
+    from mindcv.models import optional_parameters
     from mindcv.weights import LoadReport
 
+    left_out = optional_parameters(model) - set(arrays)
     return LoadReport.compare(
-        {parameter.name: tuple(parameter.shape) for parameter in model.get_parameters()},
+        {p.name: tuple(p.shape) for p in model.get_parameters() if p.name not in left_out},
         {name: tuple(array.shape) for name, array in arrays.items()},
     )

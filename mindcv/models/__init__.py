@@ -18,7 +18,14 @@ from ._create import (
 )
 from ._family import Family, Variant
 from ._features import FeatureExtractWrapper
-from ._loading import checkpoint_marks, load_model_checkpoint, load_pretrained, to_timm_names
+from ._loading import (
+    checkpoint_marks,
+    load_model_checkpoint,
+    load_pretrained,
+    optional_parameters,
+    to_timm_names,
+    with_tables,
+)
 from ._network import ImageClassifier, require_classifier
 from ._pretrained import PretrainedCfg
 from ._registry import (
@@ -114,11 +121,13 @@ __all__ = [
     "load_pretrained",
     "model_entrypoint",
     "network_of_file",
+    "optional_parameters",
     "published_weights",
     "register_model",
     "require_classifier",
     "require_published_head",
     "to_timm_names",
+    "with_tables",
 ]
 
 for _family in FAMILIES:

@@ -220,9 +220,7 @@ def load_arrays(
         ValueError: A name or a shape does not fit; nothing was loaded.
     """
     parameters = {parameter.name: parameter for parameter in model.get_parameters()}
-    if isinstance(model, ImageClassifier):
-        patterns = (*model.constants, *model.auxiliary)
-        may_miss = {*may_miss, *(name for name in parameters if _matches(name, patterns))}
+    may_miss = {*may_miss, *optional_parameters(model)}
     report = LoadReport.compare(
         {name: tuple(parameter.shape) for name, parameter in parameters.items()},
         {name: tuple(array.shape) for name, array in arrays.items()},
@@ -237,6 +235,24 @@ def load_arrays(
         parameters[name].set_data(_as_tensor(arrays[name], parameters[name].dtype))
     _logger.info("loaded %d parameters from %s", len(report.loaded), source)
     return report
+
+
+def optional_parameters(model: nn.Cell) -> set[str]:
+    """Returns names of parameters that a file may lack: tables that follow from arguments, what only training uses."""
+    if not isinstance(model, ImageClassifier):
+        return set()
+    patterns = (*model.constants, *model.auxiliary)
+    return {parameter.name for parameter in model.get_parameters() if _matches(parameter.name, patterns)}
+
+
+def with_tables(model: nn.Cell, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    """Adds the tables that follow from a model's arguments to arrays of its names; MindCV's files have them."""
+    if not isinstance(model, ImageClassifier) or not model.constants:
+        return arrays
+    parameters = list(model.get_parameters())
+    tables = {p.name: p.asnumpy() for p in parameters if _matches(p.name, model.constants)}
+    known = {**arrays, **tables}
+    return {**{p.name: known[p.name] for p in parameters if p.name in known}, **known}
 
 
 def to_model_names(

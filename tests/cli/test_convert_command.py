@@ -2,16 +2,23 @@
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mindcv.cli import convert, weights
-from mindcv.models import create_model
+from mindcv.models import create_model, measure
 from mindcv.weights import read_weights, write_weights
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
+
+
+@pytest.fixture
+def undrawn_weights() -> Iterator[None]:
+    with measure.undrawn_weights():
+        yield
 
 
 def run(command, *args: object) -> int:
@@ -60,6 +67,32 @@ def test_to_mindcv_and_back_to_timm(tmp_path: Path, capsys, model: str, timm_nam
     counters = {name: np.zeros_like(array) for name, array in theirs.items() if name.endswith("num_batches_tracked")}
     assert_equal(read_weights(timm_file), {**theirs, **counters})
     assert "warning" not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("undrawn_weights")
+@pytest.mark.parametrize("source", ["timm", "mindcv"])
+def test_tables_that_follow_from_arguments_may_be_missing(tmp_path: Path, capsys, source: str) -> None:
+    """timm's Swin has no index tables and no masks; MindCV's checkpoint has them, and so has what is written for it."""
+    name = {"timm": "swin_tiny_patch4_window7_224", "mindcv": "swin_tiny"}[source]
+    arrays = {name: array.astype(np.float16) for name, array in arrays_of(source, name).items()}
+    write_weights(tmp_path / "a.safetensors", arrays)
+    assert run(weights, "check", tmp_path / "a.safetensors", "--model", "swin_tiny") == 0
+    assert run(convert, tmp_path / "a.safetensors", tmp_path / "ours.ckpt", "--model", "swin_tiny") == 0
+    ours = {name: array for name, array in read_weights(tmp_path / "ours.ckpt").items() if "model_args." not in name}
+    golden = json.loads((GOLDEN / "mindcv" / "swin_tiny.json").read_text())
+    assert [[name, list(array.shape)] for name, array in ours.items()] == golden["params"]
+    tables = {p.name: p.asnumpy() for p in create_model("swin_tiny").get_parameters() if p.name in golden["constants"]}
+    assert len(tables) == len(golden["constants"])
+    assert_equal({name: ours[name] for name in tables}, tables)
+    assert "missing" not in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("undrawn_weights")
+def test_auxiliary_heads_may_be_missing(tmp_path: Path) -> None:
+    arrays = {name: array.astype(np.float16) for name, array in arrays_of("timm", "inception_v3").items()}
+    assert not any("Aux" in name for name in arrays)
+    write_weights(tmp_path / "a.safetensors", arrays)
+    assert run(weights, "check", tmp_path / "a.safetensors", "--model", "inception_v3") == 0
 
 
 def test_our_checkpoint_survives_the_way_there_and_back(tmp_path: Path, capsys) -> None:
