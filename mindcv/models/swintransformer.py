@@ -6,8 +6,10 @@ Reference implementations: MindCV (parameter names; GELU by tanh and 1e-7 in the
 `merge_norm_eps`), timm and torchvision.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import mindspore as ms
 import numpy as np
@@ -233,6 +235,18 @@ def torchvision_names(attention: Sequence[tuple[str, str]]) -> list[tuple[str, s
     ]
 
 
+def _with_timms_mergings(arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    """Gives Microsoft's files timm's names: their mergings belong to the stage in front."""
+    if "layers.0.downsample.reduction.weight" not in arrays:
+        return arrays
+    return {
+        _MERGING.sub(lambda match: f"layers.{int(match[1]) + 1}.downsample.", name): arrays[name] for name in arrays
+    }
+
+
+_MERGING = re.compile(r"^layers\.(\d+)\.downsample\.")
+
+
 class WindowTransformer(ImageClassifier):
     """What both versions of Swin have in common: (N, in_channels, *image_size) to (N, num_classes)."""
 
@@ -319,9 +333,14 @@ class WindowTransformer(ImageClassifier):
         """Returns a stage's map as (N, C, H, W)."""
         return ops.transpose(x, (0, 3, 1, 2))
 
+    @classmethod
+    def file_tells(cls, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """Returns the arguments of the network that a file belongs to, see `ImageClassifier`."""
+        return super().file_tells(_with_timms_mergings(arrays))
+
     def from_torch(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """Returns arrays of timm's or torchvision's names by ours; their queries, keys and values are one layer."""
-        return super().from_torch(split_rows(arrays, "qkv", QKV))
+        return super().from_torch(split_rows(_with_timms_mergings(arrays), "qkv", QKV))
 
     def to_torch(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """Returns arrays under timm's names; inverts `from_torch`."""

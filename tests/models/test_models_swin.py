@@ -1,5 +1,7 @@
 """Windows, what is left of a map beside them, and files of another image size: equal to timm's networks."""
 
+import re
+
 import numpy as np
 import pytest
 from golden_weights import golden_array
@@ -33,6 +35,26 @@ def test_a_file_is_fitted_to_the_image_as_timm_does(name, size, tmp_path):
     model = create_model(name, image_size=size, **SMALL, checkpoint_path=path).set_train(False)
     image = np.random.RandomState(0).standard_normal((2, 3, *size)).astype(np.float32)
     np.testing.assert_allclose(model(Tensor(image)).asnumpy()[0], CASES[name, size], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["swin_tiny", "swinv2_tiny_window8"])
+def test_microsofts_files_are_timms_with_the_mergings_a_stage_earlier(name, tmp_path):
+    small = create_model(name, image_size=64, **SMALL)
+    learnt = {path: p.asnumpy() for path, p in small.parameters_and_names() if p.requires_grad}
+    theirs = {
+        re.sub(r"(?<=layers\.)\d(?=\.downsample)", lambda match: str(int(match[0]) - 1), name).replace(
+            "head.fc", "head"
+        ): array
+        for name, array in small.to_torch(learnt).items()
+    }
+    assert "layers.0.downsample.reduction.weight" in theirs
+    theirs["layers.0.blocks.0.attn.relative_position_index"] = np.zeros((36, 36), np.int64)
+    path = str(tmp_path / "w.safetensors")
+    write_weights(path, theirs)
+    model = create_model(name, image_size=64, **SMALL, checkpoint_path=path)
+    for path, parameter in model.parameters_and_names():
+        if parameter.requires_grad:
+            np.testing.assert_array_equal(parameter.asnumpy(), learnt[path])
 
 
 @pytest.mark.parametrize(
