@@ -190,12 +190,16 @@ def _keys(recipe: Path) -> dict[str, Any]:
 
 def render_commands(data: Mapping[str, Any], folder: Path) -> str:
     """Returns the commands: the family's CPU recipe, and the first one with a result on 8 and on one card."""
+    from mindcv.models import get_pretrained_cfg
+
     parts = []
     where = f"configs/{folder.name}"
     for recipe in sorted(folder.glob("*_cpu.yaml")):
         keys = _keys(recipe)
         best = f"{keys['ckpt_save_dir']}/{keys['model']}_best.ckpt"
-        others = " (`--model` takes the other networks of the family)" if len(_models_of(data)) > 1 else ""
+        models = _models_of(data)
+        kind = "networks" if all(get_pretrained_cfg(name).classifier for name in models) else "classifiers"
+        others = f" (`--model` takes the other {kind} of the family)" if len(models) > 1 else ""
         parts.append(
             f"On any machine, with the handwritten digits that come with the package{others}:\n\n"
             f"```shell\npython train.py -c {where}/{recipe.name}\n"
