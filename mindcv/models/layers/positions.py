@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 from mindspore import Tensor, nn, ops
-from mindspore.ops.primitive import constexpr
 
 from .conv import conv2d
 from .dense import TRUNC_NORMAL
@@ -42,7 +41,7 @@ def _waves(positions: np.ndarray, count: int) -> np.ndarray:
     return np.where(channels % 2, np.cos(angles), np.sin(angles))
 
 
-@constexpr
+@ops.constexpr
 def _fourier_planes(count: int, height: int, width: int) -> Tensor:
     """Returns the waves of each pixel's row, then those of its column: (1, 2 * count, height, width)."""
     rows, columns = (_waves(2 * math.pi * np.arange(1, side + 1) / (side + 1e-6), count) for side in (height, width))

@@ -3,10 +3,9 @@
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, ops
-from mindspore.ops.primitive import constexpr
 
 
-@constexpr
+@ops.constexpr
 def _weights(old: int, new: int, is_cubic: bool, align_corners: bool) -> Tensor:
     """Returns what each of `new` values takes of each of `old` ones: (new, old).
 
@@ -72,7 +71,7 @@ def resize_bicubic(x: Tensor, size: tuple[int, int], align_corners: bool = False
     return _resize(x, size, True, align_corners)
 
 
-@constexpr
+@ops.constexpr
 def _nearest(old: int, new: int) -> Tensor:
     return Tensor(np.arange(new) * old // new, ms.int32)
 
