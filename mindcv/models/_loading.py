@@ -18,7 +18,7 @@ from mindcv.weights.locations import fetch
 from mindcv.weights.marks import grid_mark, grids_of, mark, mark_arrays, without_marks
 from mindcv.weights.resize import Grid, has_same_grid
 
-from ._network import ImageClassifier
+from ._network import ImageClassifier, as_text
 from ._pretrained import PretrainedCfg, as_pretrained_cfg
 
 _logger = logging.getLogger(__name__)
@@ -312,7 +312,9 @@ def checkpoint_marks(model: nn.Cell) -> dict[str, np.ndarray]:
     signature = inspect.signature(type(model).__init__).parameters
     defaults = {name: signature[name].default for name in model.file_arguments} | model.variant_arguments
     marks = [
-        mark(name, str(getattr(model, name))) for name in model.file_arguments if getattr(model, name) != defaults[name]
+        mark(name, as_text(getattr(model, name)))
+        for name in model.file_arguments
+        if getattr(model, name) != defaults[name]
     ]
     marks += [grid_mark(path, *grid) for path, grid in model.grids.items() if grid[0] != grid[1]]
     return mark_arrays(marks)

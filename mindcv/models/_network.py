@@ -404,8 +404,15 @@ def require_classifier(network: nn.Cell | type[nn.Cell], name: str = "") -> None
         )
 
 
+def as_text(value: Any) -> str:
+    """Writes an argument for a file; numbers of a tuple are parted by x."""
+    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 def _as_type_of(default: Any, text: str) -> Any:
-    """Reads a value that was written into a file by `str`."""
+    """Reads a value that was written into a file by `as_text`."""
+    if isinstance(default, tuple):
+        return tuple(type(default[0])(part) for part in text.split("x"))
     return text == "True" if isinstance(default, bool) else type(default)(text)
 
 

@@ -152,7 +152,7 @@ class SwinTransformerV2(WindowTransformer):
         *torchvision_names(_ATTENTION),
     )
     torch_arguments = {"act": "gelu", "norm_eps": 1e-5}
-    file_arguments = ("act", "norm_eps")
+    file_arguments = ("act", "norm_eps", "pretrained_window_sizes")
     constants = ("*.attn_mask", "*.relative_coords_table", "*.relative_position_index")
     not_decayed = ("*.logit_scale", "*.relative_position_bias.cpb_mlp*")
 
@@ -181,6 +181,7 @@ class SwinTransformerV2(WindowTransformer):
         if len(pretrained_window_sizes) != 4:
             raise ValueError(f"pretrained_window_sizes are {list(pretrained_window_sizes)}; give one for each stage, 4")
         self.act, self.norm_eps = act, norm_eps
+        self.pretrained_window_sizes = tuple(pretrained_window_sizes)
         self.patch_embed = PatchEmbed(image_size, patch_size, in_channels, embed_dim, norm_eps=norm_eps)
         self.pos_drop = dropout("pos_drop_rate", pos_drop_rate)
 

@@ -7,7 +7,7 @@ import pytest
 from golden_weights import golden_array
 from mindspore import Tensor
 
-from mindcv.models import create_model
+from mindcv.models import checkpoint_marks, create_model
 from mindcv.models.layers import ShiftedWindows, relative_index
 from mindcv.weights import write_weights
 
@@ -35,6 +35,20 @@ def test_a_file_is_fitted_to_the_image_as_timm_does(name, size, tmp_path):
     model = create_model(name, image_size=size, **SMALL, checkpoint_path=path).set_train(False)
     image = np.random.RandomState(0).standard_normal((2, 3, *size)).astype(np.float32)
     np.testing.assert_allclose(model(Tensor(image)).asnumpy()[0], CASES[name, size], rtol=0, atol=1e-4)
+
+
+def test_a_file_tells_the_window_of_its_first_training(tmp_path):
+    name, sizes = "swinv2_tiny_window8", (12, 12, 12, 6)
+    model = create_model(name, image_size=64, **SMALL, pretrained_window_sizes=sizes).set_train(False)
+    arrays = {parameter.name: parameter.asnumpy() for parameter in model.get_parameters()}
+    write_weights(tmp_path / "w.ckpt", {**arrays, **checkpoint_marks(model)})
+    other = create_model(name, image_size=64, **SMALL, checkpoint_path=str(tmp_path / "w.ckpt")).set_train(False)
+    assert other.pretrained_window_sizes == sizes
+    image = Tensor(np.random.RandomState(0).standard_normal((1, 3, 64, 64)).astype(np.float32))
+    np.testing.assert_array_equal(other(image).asnumpy(), model(image).asnumpy())
+    plain = create_model(name, image_size=64, **SMALL)
+    assert "model_args.pretrained_window_sizes.12x12x12x6" in checkpoint_marks(model)
+    assert not checkpoint_marks(plain)
 
 
 @pytest.mark.parametrize("name", ["swin_tiny", "swinv2_tiny_window8"])
