@@ -414,5 +414,19 @@ FAMILIES = {
         timm={"xcit_tiny_12_p16_224": ("xcit_tiny_12_p16_224", {"act": "gelu", "qk_norm": True})},
     ),
 }
-# Families whose graphs are compiled in the fast set too; those of all others in the set `zoo`.
+# Families of which all that needs no graph is in the fast set; of the others what a family says of itself, and all of it
+# in the set `zoo`.
+EAGER = (
+    "convnext",
+    "efficientnet",
+    "mae",
+    "mobilenetv3",
+    "pvtv2",
+    "repvgg",
+    "resnet",
+    "senet",
+    "swintransformer",
+    "vit",
+)
+# Families whose graphs are compiled in the fast set too.
 COMPILED = ("resnet", "senet", "vit", "mobilenetv3")

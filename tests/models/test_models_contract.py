@@ -5,12 +5,14 @@ import inspect
 import json
 import re
 from collections import Counter
+from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 
 import mindspore as ms
 import numpy as np
 import pytest
-from families import COMPILED, FAMILIES
+from families import COMPILED, EAGER, FAMILIES
 from mindspore import Parameter, Tensor, nn
 from mindspore.common import initializer
 
@@ -32,26 +34,26 @@ def _is_classifier(name: str) -> bool:
     return bool(model_entrypoint(name).network.gives_logits)
 
 
-def _by_kind(compiled: bool = False, others: bool = False) -> list:
-    """The first kind of each family is in the fast set; compiled graphs are, of some families, the others in `zoo`.
+def _by_kind(families: Collection[str] = FAMILIES, others: bool = False) -> list:
+    """The first kind of each of some families is in the fast set, the others in `zoo`.
 
     With `others` those that are no classifiers are among them.
     """
     return [
-        pytest.param(family, name, marks=() if _is_fast(family, name, compiled) else pytest.mark.zoo, id=name)
+        pytest.param(family, name, marks=() if _is_fast(family, name, families) else pytest.mark.zoo, id=name)
         for family, name in KINDS
         if others or _is_classifier(name)
     ]
 
 
-def _is_fast(family: str, name: str, compiled: bool) -> bool:
-    return name == FAMILIES[family].kinds[0] and (not compiled or family in COMPILED)
+def _is_fast(family: str, name: str, families: Collection[str]) -> bool:
+    return name == FAMILIES[family].kinds[0] and family in families
 
 
-kinds = pytest.mark.parametrize(("family", "name"), _by_kind())
-compiled_kinds = pytest.mark.parametrize(("family", "name"), _by_kind(compiled=True))
-all_kinds = pytest.mark.parametrize(("family", "name"), _by_kind(others=True))
-all_compiled_kinds = pytest.mark.parametrize(("family", "name"), _by_kind(compiled=True, others=True))
+_kinds = partial(pytest.mark.parametrize, ("family", "name"))
+kinds, all_kinds = _kinds(_by_kind()), _kinds(_by_kind(others=True))
+eager_kinds, all_eager_kinds = _kinds(_by_kind(EAGER)), _kinds(_by_kind(EAGER, others=True))
+compiled_kinds, all_compiled_kinds = _kinds(_by_kind(COMPILED)), _kinds(_by_kind(COMPILED, others=True))
 
 
 def make(family: str, name: str, **kwargs) -> nn.Cell:
@@ -113,7 +115,7 @@ def test_shapes(family: str, name: str):
     assert make(family, name, num_classes=0)(image(family)).shape == (2, model.head_hidden_size)
 
 
-@kinds
+@eager_kinds
 def test_in_channels(family: str, name: str):
     for channels in (1, 4):
         model = make(family, name, num_classes=3, in_channels=channels)
@@ -150,7 +152,7 @@ def test_features(family: str, name: str):
         assert {p.name for p in some.get_parameters()} < set(ours)
 
 
-@all_kinds
+@all_eager_kinds
 def test_maps_that_are_not_there(family: str, name: str):
     count = len(make(family, name).feature_info)
     with pytest.raises(
@@ -159,7 +161,7 @@ def test_maps_that_are_not_there(family: str, name: str):
         make(family, name, features_only=True, out_indices=(count,))
 
 
-@kinds
+@eager_kinds
 def test_reset_classifier(family: str, name: str):
     model = make(family, name, num_classes=4)
     names = [p.name for p in model.get_parameters()]
@@ -207,7 +209,7 @@ def test_freeze(family: str, name: str):
 
 
 @pytest.mark.parametrize("suffix", [".ckpt", ".safetensors", ".npz"])
-@all_kinds
+@all_eager_kinds
 def test_round_trip(family: str, name: str, suffix: str, tmp_path):
     model = make(family, name, num_classes=5)
     write_weights(tmp_path / f"w{suffix}", {p.name: p.asnumpy() for p in model.get_parameters()})
@@ -315,7 +317,7 @@ class _Loss(nn.Cell):
         return (logits * self.weight).sum()
 
 
-@kinds
+@eager_kinds
 def test_drop_rates_act_in_training_only(family: str, name: str):
     rates = {"drop_rate": 0.5}
     if "drop_path_rate" in inspect.signature(model_entrypoint(name).network.__init__).parameters:
@@ -339,7 +341,7 @@ def _main(logits):
     return logits[0] if isinstance(logits, tuple) else logits
 
 
-@all_kinds
+@all_eager_kinds
 def test_each_weight_is_initialised_once(family: str, name: str, monkeypatch):
     drawn, replaced = [], []
     for kind in [kind for kind in vars(initializer).values() if _draws(kind)]:
@@ -366,7 +368,7 @@ def _draws(kind: object) -> bool:
     return kind not in (initializer.Initializer, initializer.Zero, initializer.One, initializer.Constant)
 
 
-@all_kinds
+@all_eager_kinds
 def test_initial_weights_follow_the_seed(family: str, name: str):
     ms.set_seed(3)
     first = {p.name: p.asnumpy() for p in make(family, name).get_parameters()}
@@ -379,7 +381,7 @@ def test_initial_weights_follow_the_seed(family: str, name: str):
     assert all(np.isfinite(array).all() for array in first.values())
 
 
-@kinds
+@eager_kinds
 def test_fused_blocks(family: str, name: str):
     model = excite(make(family, name, num_classes=10))
     expected = model(image(family)).asnumpy()
