@@ -60,10 +60,10 @@ def clip_to_norm(gradients: tuple[Tensor, ...], norm: Tensor, largest: Tensor) -
     return _map(ops.partial(scale, factor), gradients)
 
 
-def _total(x):
-    return _sum(_as_float(x), ())
+def _as_row(x):
+    return _as_float(x if x.ndim == 1 else ops.reshape(x, (-1,)))
 
 
 def are_finite(statistics: tuple[Tensor, ...]) -> Tensor:
-    """Returns whether the sum of every tensor is finite, which takes that all its values are."""
-    return _all(ops.isfinite(ops.stack(_map(_total, statistics))), ())
+    """Returns whether all values are finite; for small tensors, as they are put together first."""
+    return _all(ops.isfinite(ops.concat(_map(_as_row, statistics))), ())

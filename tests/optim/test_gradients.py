@@ -52,13 +52,13 @@ def test_a_norm_below_the_largest_changes_nothing(mode):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_one_bad_value_shows_in_norm_and_sum(bad):
+def test_one_bad_value_is_enough(bad):
     values = np.ones((3, 5), np.float32)
     values[1, 2] = bad
     norm, _ = _Clip(1.0)(Tensor(values), Tensor([1.0], ms.float32))
     assert not np.isfinite(norm.asnumpy())
-    assert not _AreFinite()(Tensor([1.0], ms.float32), Tensor(values.ravel())).asnumpy()
-    assert _AreFinite()(Tensor([1.0], ms.float32), Tensor([-2.0, 2.0], ms.float32)).asnumpy()
+    assert not _AreFinite()(Tensor([1.0], ms.float32), Tensor(values)).asnumpy()
+    assert _AreFinite()(Tensor([1.0], ms.float32), Tensor([3e38, 3e38], ms.float32)).asnumpy()
 
 
 def test_parameters_of_one_rate_and_decay_are_one_group():
