@@ -3,6 +3,8 @@
 import argparse
 from collections.abc import Sequence
 
+from mindcv.utils.log import show_notes
+
 from ._imports import add_import_option
 from ._renamed import Renamed
 
@@ -102,6 +104,7 @@ def run(args: argparse.Namespace) -> int:
     batch_size = DYNAMIC if args.batch_size == DYNAMIC else _as_count(args.batch_size)
     class_names = read_class_names(args.class_names) if args.class_names else None
     setup_run(args.device_target, 0, None, False, cfg.seed)
+    show_notes("mindcv.data.preprocess")
     source = source_from_config(cfg)
     info = export_model(
         source.network,

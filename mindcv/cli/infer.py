@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mindcv.utils.fs import atomic_write, is_remote, local_path
+from mindcv.utils.log import show_notes
 from mindcv.utils.text import escaped, harmless, json_text, lines_of, names_in
 
 from ._imports import add_import_option
@@ -35,7 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "inputs", nargs="+", metavar="INPUT", help="image, folder, glob, .txt file with one path a line, or - for stdin"
     )
     parser.add_argument(
-        "-c", "--config", default="", metavar="RECIPE", help="a checkpoint's recipe (default: config.yaml beside it)"
+        "-c",
+        "--config",
+        default="",
+        metavar="RECIPE",
+        help="a checkpoint's recipe (default: config.yaml beside it), or one that prepares a model's images",
     )
     parser.add_argument(
         "--pretrained",
@@ -84,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
     from mindcv.export.runtime import read_key
 
     setup_run(args.device_target, 0, None, False, 0)
+    show_notes("mindcv.data.preprocess")
     classifier = Classifier(
         args.model,
         args.config,

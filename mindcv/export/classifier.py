@@ -58,7 +58,8 @@ class Classifier:
     Args:
         model: A `.mindir` or `.onnx` file of `mindcv export`; a checkpoint; a registered name (`resnet50`, or with a
             tag) for published weights; or a network.
-        recipe: The recipe of a checkpoint. Empty: the `config.yaml` beside it.
+        recipe: The recipe of a checkpoint, or one that says how images are prepared for a model's name. Empty: the
+            `config.yaml` beside the checkpoint.
         preprocess: How images are prepared. None: as the file, recipe or weights say.
         class_names: Names by index, other words for the model's own. None: as the file or the checkpoint says, or for a
             checkpoint of an earlier version the recipe's dataset; else the numbers.
@@ -211,10 +212,11 @@ def _find_source(
     if isinstance(model, nn.Cell):
         return Source(model, type(model).__name__, preprocess or preprocess_of(model), None, "")
     name = os.fspath(model)
-    if recipe or is_remote(name) or local_path(name).is_file():
+    is_file = is_remote(name) or local_path(name).is_file()
+    if is_model(name) and not is_file:
+        return source_from_name(name, recipe=recipe)
+    if recipe or is_file:
         return source_from_checkpoint(name, recipe)
-    if is_model(name):
-        return source_from_name(name)
     raise ValueError(
         f"{name!r} is neither a file nor the name of a model{suggest(name, list_models())}; give a .mindir or .onnx "
         "file, a checkpoint with its recipe, or a name of `mindcv models --pretrained`"

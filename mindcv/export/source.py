@@ -23,7 +23,6 @@ from ..models import (
     as_evaluated,
     build_network,
     built_for,
-    create_model,
     file_tells,
     get_pretrained_cfg,
     published_weights,
@@ -34,7 +33,6 @@ from ..utils.imports import import_modules
 from ..utils.registry import suggest
 from ..weights import ModelOutputs, read_outputs, read_weights
 from ..weights.outputs import SINGLE
-from .exporter import preprocess_of
 
 __all__ = ["Source", "source_from_checkpoint", "source_from_config", "source_from_name", "with_preprocess"]
 
@@ -116,23 +114,19 @@ def source_from_name(name: str, pretrained: str = "", recipe: str = "") -> Sourc
     Args:
         name: The model.
         pretrained: Path or address of the file.
-        recipe: The recipe that it was trained with. Empty: `config.yaml` beside it, which a training leaves there;
-            without one, images are prepared as for the model's published weights.
+        recipe: A recipe that says how images are prepared. Empty: `config.yaml` beside the file, which a training
+            leaves there. What it does not set, or all without one, is that of the published weights.
 
     Raises:
         FileNotFoundError: There is no such file.
         OSError: The weights cannot be fetched.
         ValueError: There is no such model, no weights are published for it, or the file does not fit it.
     """
-    if pretrained:
-        recipe = recipe or _recipe_beside(pretrained)
-        words = [*(["-c", recipe] if recipe else []), f"--model={name}", f"--pretrained={pretrained}"]
-        cfg = read_config(words)
-        return source_from_config(cfg if recipe else with_preprocess_of(cfg, get_pretrained_cfg(cfg.model)))
-    weights = get_pretrained_cfg(name)
-    network = create_model(name, num_classes=weights.data_classes, pretrained=True)
-    names = _published_names(weights, weights.data_classes)
-    return Source(network.set_train(False), name, preprocess_of(network), names, "imagenet")
+    recipe = recipe or (_recipe_beside(pretrained) if pretrained else "")
+    words = [f"--model={name}", f"--pretrained={pretrained or True}", "--ckpt_path="]
+    cfg = read_config([*(["-c", recipe] if recipe else []), *words])
+    from_file = bool(pretrained) and not recipe
+    return source_from_config(with_preprocess_of(cfg, get_pretrained_cfg(cfg.model)) if from_file else cfg)
 
 
 def _published_names(weights: PretrainedCfg, num_classes: int) -> list[str] | None:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from .text import harmless
 from .writing import WriteRule
 
-__all__ = ["EventLog", "set_logger"]
+__all__ = ["EventLog", "set_logger", "show_notes"]
 
 _FORMAT = "%(asctime)s %(name)s %(levelname)s - %(message)s"
 _DATE_FORMAT = "[%Y-%m-%d %H:%M:%S]"
@@ -59,6 +59,16 @@ class _ConsoleHandler(logging.StreamHandler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             tqdm.write(self.format(record), file=sys.stdout)
+        except (OSError, ValueError):
+            self.handleError(record)
+
+
+class _NoteHandler(logging.StreamHandler):
+    """Writes messages alone, to what `sys.stderr` is at the time."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            tqdm.write(harmless(self.format(record)), file=sys.stderr)
         except (OSError, ValueError):
             self.handleError(record)
 
@@ -125,6 +135,20 @@ def set_logger(
         handler.of_mindcv = True  # type: ignore[attr-defined]
         logger.addHandler(handler)
     return logger
+
+
+def show_notes(name: str) -> None:
+    """Writes what a logger says, from INFO on, to stderr: for a command whose stdout is its result.
+
+    It can be called again.
+
+    Args:
+        name: The logger's name.
+    """
+    logger = logging.getLogger(name)
+    logger.setLevel(logging.INFO)
+    if not any(isinstance(handler, _NoteHandler) for handler in logger.handlers):
+        logger.addHandler(_NoteHandler())
 
 
 class EventLog:

@@ -90,6 +90,23 @@ def test_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch):
         create_model("efficientnet_lite0", pretrained=True)
 
 
+def test_infer_and_export_say_what_they_take_from_the_weights(tmp_path: Path, capsys):
+    """In one line on stderr, and in another what a recipe sets against them; stdout has the result alone."""
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text("image_resize: [64, 96]\nnum_classes: 1000\n")
+    weights = "the weights efficientnet_lite0.package_in1k"
+    said = f"preprocessing of {weights}: crop_pct 0.875, interpolation bicubic, mean 127.5,127.5,127.5, "
+    warned = f"image_resize 64,96 is used as it is set, though {weights} are meant for image_resize 224"
+    assert main(["infer", "efficientnet_lite0", str(PHOTOS / "flower.jpg"), "-c", str(recipe), "--top_k", "1"]) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 1
+    assert [line.startswith(said) for line in err.splitlines()].count(True) == err.splitlines().count(warned) == 1
+    words = ["--model", "efficientnet_lite0", "--pretrained", "--out", str(tmp_path / "w.safetensors")]
+    assert main(["export", "-c", str(recipe), *words]) == 0
+    err = capsys.readouterr().err
+    assert [line.startswith(said) for line in err.splitlines()].count(True) == err.splitlines().count(warned) == 1
+
+
 @pytest.fixture(scope="module", params=["live", "onnx", "mindir"])
 def lite0(request, tmp_path_factory) -> Classifier:
     """`efficientnet_lite0` with the weights of the Python package, which are its default."""
