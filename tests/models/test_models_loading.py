@@ -1,5 +1,6 @@
 """Weights into networks."""
 
+import dataclasses
 import logging
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from mindcv.models import _create, _loading, _registry, create_model, to_timm_names
+from mindcv.models import _create, _loading, _registry, create_model, get_pretrained_cfg, to_timm_names
 from mindcv.models._loading import load_arrays
 from mindcv.models.helpers import auto_map, load_model_checkpoint, load_pretrained
 from mindcv.weights import write_ckpt, write_weights
@@ -226,3 +227,26 @@ def test_own_filter(published):
         model, CFG, num_classes=10, filter_fn=lambda arrays: {name: array * 2 for name, array in arrays.items()}
     )
     np.testing.assert_array_equal(arrays_of(model)["conv1.weight"], 2 * published["conv1.weight"])
+
+
+@pytest.mark.parametrize(
+    ("facts", "kept"),
+    [
+        ({"label_offset": 1, "unused_classes": 0}, slice(1, None)),
+        ({"label_offset": 0, "unused_classes": 1}, slice(1000)),
+    ],
+)
+def test_a_file_of_1001_classes_for_1000(facts, kept, tmp_path, monkeypatch):
+    """A class in front of the data's (TensorFlow's "background"), or one behind them, is cut off the head."""
+    name, path = "mobilenet_v1_025", str(tmp_path / "w.ckpt")
+    tag = next(iter(_registry._weights[name]))
+    cfg = dataclasses.replace(get_pretrained_cfg(name), num_classes=1001, **facts)
+    monkeypatch.setitem(_registry._weights[name], tag, cfg)
+    model = create_model(name, num_classes=1001)
+    write_weights(path, {parameter.name: parameter.asnumpy() for parameter in model.get_parameters()})
+    assert cfg.data_classes == 1000
+    for classes, rows in ((1000, kept), (1001, slice(None))):
+        other = create_model(name, num_classes=classes, pretrained=path)
+        expected = model.classifier.weight.asnumpy()[rows]
+        np.testing.assert_array_equal(other.classifier.weight.asnumpy(), expected)
+        np.testing.assert_array_equal(other.classifier.bias.asnumpy(), model.classifier.bias.asnumpy()[rows])
