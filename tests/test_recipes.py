@@ -77,6 +77,30 @@ def test_all_recipes_of_mindcv_name_a_model_that_exists(upstream):
     assert sorted({cfg.model for cfg in upstream.values()} - known) == []
 
 
+def rounded(figures: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(round(figure, 4) for figure in figures)
+
+
+def test_mindcvs_weights_are_evaluated_as_its_recipes_do(upstream):
+    """MindCV's top-1 is of its recipe's size, crop, interpolation and normalisation, so its weights say those."""
+    from mindcv.models import get_pretrained_cfg, list_models
+
+    recipes: dict[str, list[tuple]] = {}
+    for cfg in upstream.values():
+        evaluation = ((cfg.image_resize,) * 2, cfg.crop_pct, cfg.interpolation, rounded(cfg.mean), rounded(cfg.std))
+        recipes.setdefault(cfg.model, []).append(evaluation)
+    weights = [name for model in recipes for name in list_models(f"{model}.mindcv*", pretrained=True)]
+    assert len(weights) > 150
+    odd = []
+    for name in weights:
+        cfg = get_pretrained_cfg(name)
+        got = (cfg.input_size[1:], cfg.crop_pct, cfg.interpolation, rounded(cfg.mean), rounded(cfg.std))
+        allowed = recipes[name.partition(".")[0]]
+        if got not in allowed:
+            odd.append(f"{name}: {got}, its recipes have {allowed}")
+    assert odd == []
+
+
 def test_ours_have_mindcvs_names():
     ours = {name_of(path) for path in RECIPES if device_of(path) != "cpu"}
     assert sorted(set(UPSTREAM) - ours) == []

@@ -18,6 +18,6 @@ WEIGHTS = {
     "pit_xs.in1k": _timm("pit_xs_224.in1k", top1=78.18, top5=94.164),
     "pit_s.mindcv_in1k": _mindcv(f"{MINDCV}/pit/pit_s-3c1ba36f.ckpt", 80.56),
     "pit_s.in1k": _timm("pit_s_224.in1k", top1=81.092, top5=95.332),
-    "pit_b.mindcv_in1k": _mindcv(f"{MINDCV}/pit/pit_b-2411c9b6.ckpt", 81.87),
+    "pit_b.mindcv_in1k": _mindcv(f"{MINDCV}/pit/pit_b-2411c9b6.ckpt", 81.87, crop_pct=0.9),
     "pit_b.in1k": _timm("pit_b_224.in1k", top1=82.438, top5=95.716),
 }
