@@ -120,12 +120,15 @@ def _read_config(path: Path, name: str) -> dict[str, Any]:
         raise ValueError(f"{name}: config.json is no JSON ({error})") from None
     if not isinstance(config, dict) or not isinstance(config.get("architecture"), str):
         raise ValueError(f"{name}: config.json names no architecture, as timm's do; it is of another library")
-    cfg = config.get("pretrained_cfg", {})
-    classes = config.get("num_classes", cfg.get("num_classes") if isinstance(cfg, dict) else None)
-    labels = config.get("label_names", cfg.get("label_names", ()) if isinstance(cfg, dict) else ())
+    # Older files of timm have all entries side by side.
+    cfg = config.get("pretrained_cfg", config)
+    # Of an entry that is in both places timm takes the outer.
+    both = {**cfg, **config} if isinstance(cfg, dict) else config
+    classes = both.get("num_classes")
+    labels = both.get("label_names", both.get("labels")) or ()
     arguments = config.get("model_args", {})
     is_count = classes is None or (type(classes) is int and 0 <= classes < 1 << 24)
-    are_labels = isinstance(labels or (), (list, tuple)) and all(isinstance(label, str) for label in labels or ())
+    are_labels = isinstance(labels, list | tuple) and all(isinstance(label, str) for label in labels)
     if not (isinstance(cfg, dict) and isinstance(arguments, dict) and is_count and are_labels):
         raise ValueError(f"{name}: config.json has entries of another form than timm's")
     return {
@@ -133,7 +136,7 @@ def _read_config(path: Path, name: str) -> dict[str, Any]:
         "num_classes": classes,
         "pretrained_cfg": cfg,
         "model_args": arguments,
-        "label_names": tuple(labels or ()),
+        "label_names": tuple(labels),
     }
 
 

@@ -210,6 +210,16 @@ def test_from_a_folder(folder, model):
     assert_same(create_model(f"local-dir:{folder}", pretrained=True), model)
 
 
+def test_from_a_folder_of_the_old_form(folder, model, tmp_path):
+    """Older files have the entries of `pretrained_cfg` beside the others, and `labels`."""
+    config = {**CONFIG, **CONFIG["pretrained_cfg"], "labels": CONFIG["label_names"]}
+    for key in ("pretrained_cfg", "label_names"):
+        del config[key]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    shutil.copy(folder / "model.safetensors", tmp_path)
+    assert_same(create_model(f"local-dir:{tmp_path}", pretrained=True), model)
+
+
 def _without(key: str) -> dict:
     return {name: value for name, value in CONFIG.items() if name != key}
 
