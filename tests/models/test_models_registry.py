@@ -258,7 +258,7 @@ def test_own_model(own_module):
     entry = add_model(own_module, "tinynet")
     assert model_entrypoint("tinynet") is model_entrypoint("tinynet.one") is entry
     assert list_models(module="tiny_family") == ["tinynet"]
-    assert list_models("tiny*", pretrained=True) == ["tinynet.one"]
+    assert list_models("tinynet.*", pretrained=True) == ["tinynet.one"]
     assert get_pretrained_cfg("tinynet").num_classes == 10
     assert get_pretrained_cfg_value("tinynet", "pool_size") == 7
     assert not is_model_pretrained("tinynet.two")
