@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
     add_import_option(parser)
     parser.add_argument(
-        "model", metavar="MODEL", help=".mindir or .onnx file of `mindcv export`, a checkpoint, or a model's name"
+        "model",
+        metavar="MODEL",
+        help=".mindir or .onnx file of `mindcv export`, a checkpoint, a model's name, or hf-hub:... or local-dir:...",
     )
     parser.add_argument(
         "inputs", nargs="+", metavar="INPUT", help="image, folder, glob, .txt file with one path a line, or - for stdin"

@@ -13,10 +13,12 @@ import numpy as np
 from mindspore import nn
 from PIL import Image
 
+from ..data import imagenet_class_names
 from ..data.preprocess import EvalPreprocess
-from ..models import is_model, list_models
+from ..models import create_model, is_model, list_models
 from ..utils.fs import is_remote, local_path
 from ..utils.registry import suggest, unknown_name_message
+from ..weights.hub import is_hub_model
 from ..weights.outputs import HEADS, probabilities, renamed_classes
 from .exporter import preprocess_of
 from .images import ImageReader, name_of
@@ -57,7 +59,7 @@ class Classifier:
 
     Args:
         model: A `.mindir` or `.onnx` file of `mindcv export`; a checkpoint; a registered name (`resnet50`, or with a
-            tag) for published weights; or a network.
+            tag) for published weights; a model of timm's form (`hf-hub:OWNER/NAME`, `local-dir:FOLDER`); or a network.
         recipe: The recipe of a checkpoint, or one that says how images are prepared for a model's name. Empty: the
             `config.yaml` beside the checkpoint.
         preprocess: How images are prepared. None: as the file, recipe or weights say.
@@ -212,6 +214,8 @@ def _find_source(
     if isinstance(model, nn.Cell):
         return Source(model, type(model).__name__, preprocess or preprocess_of(model), None, "")
     name = os.fspath(model)
+    if is_hub_model(name):
+        return _source_from_hub(name, recipe, preprocess)
     is_file = is_remote(name) or local_path(name).is_file()
     if is_model(name) and not is_file:
         return source_from_name(name, recipe=recipe)
@@ -221,6 +225,19 @@ def _find_source(
         f"{name!r} is neither a file nor the name of a model{suggest(name, list_models())}; give a .mindir or .onnx "
         "file, a checkpoint with its recipe, or a name of `mindcv models --pretrained`"
     )
+
+
+def _source_from_hub(name: str, recipe: str, preprocess: EvalPreprocess | None) -> Source:
+    """A model of timm's form. It names its classes itself, but timm's own of ImageNet-1K, which do without."""
+    if recipe:
+        raise ValueError(f"{name} says itself how images are prepared; leave out the recipe")
+    network = create_model(name, pretrained=True).set_train(False)
+    if network.num_classes == 0:
+        raise ValueError(f"{name}: its weights have no classifier")
+    names = network.default_cfg["label_names"] or None
+    if names is None and name.partition(":")[2].startswith("timm/") and network.num_classes == 1000:
+        names = imagenet_class_names()
+    return Source(network, name, preprocess or preprocess_of(network), names, "")
 
 
 def _is_single(images: Any) -> bool:

@@ -1,6 +1,7 @@
 """`Classifier`: every kind of image and of model, the same pixels as validation, and errors that stop nothing."""
 
 import io
+import json
 import os
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from mindcv.config import read_config, save_args
 from mindcv.data import EvalPreprocess, create_dataset, create_loader
 from mindcv.export import Classifier, export_model
 from mindcv.export.images import ImageReader
-from mindcv.models import create_model
+from mindcv.models import create_model, to_timm_names
 from mindcv.weights import write_weights
 
 PHOTOS = Path(__file__).parents[1] / "data" / "photos"
@@ -216,6 +217,29 @@ def test_a_registered_name(tmp_path, monkeypatch):
     assert classifier.class_names[:2] == ("tench", "goldfish")
     scores = network.set_train(False)(Tensor(ImageReader(EvalPreprocess(224))(CHINA)[None])).asnumpy()
     assert classifier.predict(CHINA)[0].labels[0].index == int(scores.argmax())
+
+
+def test_a_folder_of_timms_form(tmp_path):
+    """It names its classes, and says how images are prepared."""
+    network = create_model("resnet18", num_classes=3, stem_pool_pad="both").set_train(False)
+    arrays = to_timm_names(network, {p.name: p.asnumpy() for p in network.get_parameters()})
+    write_weights(tmp_path / "model.safetensors", dict(arrays))
+    shape = {"input_size": [3, 64, 64], "crop_pct": 0.9, "mean": [0.5] * 3, "std": [0.25] * 3}
+    config = {"architecture": "resnet18", "num_classes": 3, "pretrained_cfg": shape, "label_names": ["a", "b", "c"]}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    name = f"local-dir:{tmp_path}"
+    preprocess = EvalPreprocess(64, crop_pct=0.9, mean=(127.5,) * 3, std=(63.75,) * 3)
+    scores = network(Tensor(ImageReader(preprocess)(CHINA)[None])).asnumpy()[0]
+    got = Classifier(name).predict(CHINA)[0].labels
+    assert [label.name for label in got] == ["abc"[index] for index in np.argsort(-scores)]
+    np.testing.assert_allclose(got[0].probability, np.exp(scores).max() / np.exp(scores).sum(), atol=1e-5)
+    with pytest.raises(ValueError, match="says itself how images are prepared; leave out the recipe"):
+        Classifier(name, RECIPE)
+    arrays = {key: array for key, array in arrays.items() if not key.startswith("fc.")}
+    write_weights(tmp_path / "model.safetensors", arrays)
+    (tmp_path / "config.json").write_text(json.dumps({**config, "num_classes": 0}))
+    with pytest.raises(ValueError, match="its weights have no classifier"):
+        Classifier(name)
 
 
 def test_an_image_whose_output_is_not_finite_has_an_error_and_no_classes(preprocess):
