@@ -192,6 +192,9 @@ def test_depth(family: str, name: str):
     stems = [f"{cell}.weight" for cell in model.reads_image]
     assert all(depths[name] == 0 for name in names if paths[name] in stems or paths[name] in model.not_decayed)
     assert set(Counter(depths.values())) == set(range(blocks + 1 + bool(cells)))
+    # A pattern that matches nothing would decay tokens, or leave a table unfitted, in silence.
+    for pattern in (*model.not_decayed, *model.resized):
+        assert any(re.fullmatch(_glob(pattern), path) for path in paths.values()), pattern
     coarse = layer_depths(names, model.group_matcher(coarse=True))
     assert max(coarse.values()) <= len(model.feature_info) + 1
     assert model.no_weight_decay() <= set(names)
