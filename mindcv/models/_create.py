@@ -98,6 +98,8 @@ class Variant:
         """
         kwargs = dict(kwargs)
         if "img_size" in kwargs:
+            if "image_size" in kwargs:
+                raise ValueError("image_size and img_size are one argument; give image_size alone")
             kwargs["image_size"] = kwargs.pop("img_size")
         if "image_size" in kwargs:
             if not self.takes_image_size:

@@ -46,6 +46,7 @@ TINY = {"channels": (8, 8, 16, 16), "layers": (1, 1, 1, 1)}
         ("resnet18", {"features_only": True, "out_indices": 2}, "out_indices is 2; give whole numbers, such as"),
         ("resnet18", {"features_only": True, "out_indices": ("1",)}, "out_indices is \\('1',\\); give whole numbers"),
         ("vit_b_32_224", {"image_size": 230}, "image_size is 230x230; give multiples of the patch's side, 32"),
+        ("vit_b_32_224", {"image_size": 64, "img_size": 96}, "image_size and img_size are one argument; give image_"),
         ("vit_b_32_224", {"image_size": (224,)}, "\\(224,\\) is no size; give a whole number of pixels, or two"),
         ("vit_b_32_224", {"image_size": 224.5}, "224.5 is no size; give a whole number of pixels, or two"),
         ("seresnet152", {"pretrained": True}, "no weights are published for 'seresnet152'"),
