@@ -46,10 +46,10 @@ _logger = logging.getLogger(__name__)
 
 
 class _Default(int):
-    """A default that is told from the same number given: a model of the hub brings its own number of classes."""
+    """A default that is told from the same number given: a model of the hub brings its own classes and channels."""
 
 
-_CLASSES = _Default(1000)
+_CLASSES, _CHANNELS = _Default(1000), _Default(3)
 
 
 class Variant:
@@ -123,7 +123,7 @@ def create_model(
     model_name: str,
     num_classes: int | None = _CLASSES,
     pretrained: bool | str = False,
-    in_channels: int | None = 3,
+    in_channels: int | None = _CHANNELS,
     checkpoint_path: str = "",
     ema: bool = False,
     auto_mapping: bool = False,
@@ -148,7 +148,7 @@ def create_model(
         pretrained: Whether to load published weights: those of the name's tag, or the model's default ones. Or which:
             a tag, an address (`https://`, `s3://` ..., downloaded once), a file, or `package:NAME/path/inside` for one
             that an installed Python package brings.
-        in_channels: Channels of the input image.
+        in_channels: Channels of the input image; by default 3, or those of a model of the hub.
         checkpoint_path: File to load in place of published weights, or its address, which is read each time.
         ema: Whether to take the averaged weights of a file.
         auto_mapping: Whether to map differing names in `checkpoint_path` to the closest ones of the same shape.
@@ -172,6 +172,7 @@ def create_model(
     if is_hub_model(model_name):
         model_name, pretrained, cfg = find_on_hub(model_name, pretrained)
         num_classes = cfg.num_classes if num_classes is None or num_classes is _CLASSES else num_classes
+        in_channels = cfg.input_size[0] if in_channels is None or in_channels is _CHANNELS else in_channels
     create_fn = model_entrypoint(model_name)
     model_name, location = _find_weights(model_name, pretrained)
     cfg = cfg or get_pretrained_cfg(model_name)

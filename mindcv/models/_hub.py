@@ -8,7 +8,8 @@ from typing import Any
 from mindcv.weights.hub import HubModel, read_hub_model
 
 from ._pretrained import PretrainedCfg
-from ._registry import arguments_of_timm, get_pretrained_cfg, name_of_timm
+from ._registry import arguments_of_timm, get_pretrained_cfg, model_entrypoint, name_of_timm
+from .layers import as_pair
 
 HUB_SOURCE = "Hugging Face hub"
 
@@ -44,10 +45,12 @@ def find_on_hub(name: str, pretrained: bool | str) -> tuple[str, bool | str, Pre
 def _describe(name: str, hub_model: HubModel) -> PretrainedCfg:
     """What is said of the weights, in our units; what is not said is as for the model's own."""
     given = hub_model.pretrained_cfg
+    is_fixed = given.get("fixed_input_size") is True
+    test_size = None if is_fixed else given.get("test_input_size")
     facts: dict[str, Any] = {
         "mean": _pixels(given, "mean", 0.0),
         "std": _pixels(given, "std", 1e-6),
-        "input_size": _size(given.get("test_input_size") or given.get("input_size")),
+        "input_size": _size(test_size or given.get("input_size")),
         "num_classes": hub_model.num_classes,
         "licence": str(given.get("license") or ""),
         "interpolation": given.get("interpolation"),
@@ -55,6 +58,16 @@ def _describe(name: str, hub_model: HubModel) -> PretrainedCfg:
     crop = given.get("test_crop_pct") or given.get("crop_pct")
     if crop is not None:
         facts["crop_pct"] = _within("crop_pct", crop, 0.01, 2.0)
+    arguments = dict(arguments_of_timm(hub_model.architecture))
+    # What the network is built for is said outright, or it is the size of a fixed input.
+    said = hub_model.model_args
+    channels, *sides = facts["input_size"] or get_pretrained_cfg(name).input_size
+    size = said.get("img_size", said.get("image_size"))
+    if size is None and is_fixed and getattr(model_entrypoint(name), "takes_image_size", False):
+        size = tuple(sides)
+    if size is not None:
+        arguments["image_size"], sides = size, list(as_pair(size))
+    facts["input_size"] = _size([said.get("in_chans", channels), *sides])
     facts = {key: value for key, value in facts.items() if value is not None}
     nothing: dict[str, Any] = {"top1": None, "top5": None, "url": "", "sha256": "", "tag": ""}
     nothing |= {"label_offset": 0, "unused_classes": 0}
@@ -63,10 +76,7 @@ def _describe(name: str, hub_model: HubModel) -> PretrainedCfg:
         **(nothing | facts),
         source=HUB_SOURCE,
         # All others are told by the names in the file, or follow from timm's name of the network.
-        model_args={
-            **arguments_of_timm(hub_model.architecture),
-            **{key: value for key, value in hub_model.model_args.items() if key in ("img_size", "image_size")},
-        },
+        model_args=arguments,
         extra={"label_names": hub_model.label_names, "title": hub_model.title},
     )
 

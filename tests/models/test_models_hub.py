@@ -220,6 +220,31 @@ def test_from_a_folder_of_the_old_form(folder, model, tmp_path):
     assert_same(create_model(f"local-dir:{tmp_path}", pretrained=True), model)
 
 
+FIXED = {"fixed_input_size": True, "input_size": [1, 64, 64], "test_input_size": [1, 96, 96]}
+
+
+@pytest.mark.parametrize(
+    ("model_args", "pretrained_cfg", "given", "expected"),
+    [
+        ({}, FIXED, {}, (1, 64, 64)),
+        ({}, FIXED, {"in_channels": 3, "image_size": 48}, (3, 48, 48)),
+        ({"img_size": [64, 48], "in_chans": 2}, {"input_size": [3, 224, 224]}, {}, (2, 64, 48)),
+        ({"img_size": 64}, {}, {"image_size": 48}, (3, 48, 48)),
+        ({"img_size": 64}, {}, {"img_size": 48}, (3, 48, 48)),
+    ],
+)
+def test_the_networks_input_is_the_descriptions(model_args, pretrained_cfg, given, expected, tmp_path):
+    """As timm builds it: of what is said, or of a fixed input, unless the caller wants another."""
+    config = {"architecture": "pit_ti_224", "model_args": model_args, "pretrained_cfg": pretrained_cfg}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    model = create_model(f"local-dir:{tmp_path}", num_classes=2, **given)
+    channels, height, width = expected
+    shapes = {name: parameter.shape for name, parameter in model.parameters_and_names()}
+    assert shapes["patch_embed.conv.weight"][1] == channels
+    assert shapes["pos_embed"][2:] == ((height - 16) // 8 + 1, (width - 16) // 8 + 1)
+    assert model.default_cfg.input_size[1:] == (height, width)
+
+
 def _without(key: str) -> dict:
     return {name: value for name, value in CONFIG.items() if name != key}
 
