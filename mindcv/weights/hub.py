@@ -33,6 +33,7 @@ _REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
 _REVISION = re.compile(r"[\w][\w./-]{0,127}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_MOST_LABELS = 1 << 16
 _LARGEST_CONFIG = 16 << 20
 _MOST_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -128,6 +129,8 @@ def _read_config(path: Path, name: str) -> dict[str, Any]:
     labels = both.get("label_names", both.get("labels")) or ()
     arguments = config.get("model_args", {})
     is_count = classes is None or (type(classes) is int and 0 <= classes < 1 << 24)
+    if isinstance(labels, dict) and type(classes) is int:  # by number, where timm leaves some out
+        labels = [labels.get(str(index), str(index)) for index in range(min(max(classes, 0), _MOST_LABELS))]
     are_labels = isinstance(labels, list | tuple) and all(isinstance(label, str) for label in labels)
     if not (isinstance(cfg, dict) and isinstance(arguments, dict) and is_count and are_labels):
         raise ValueError(f"{name}: config.json has entries of another form than timm's")

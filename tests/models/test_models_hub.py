@@ -245,6 +245,12 @@ def test_the_networks_input_is_the_descriptions(model_args, pretrained_cfg, give
     assert model.default_cfg.input_size[1:] == (height, width)
 
 
+def test_labels_by_number(tmp_path):
+    config = {"architecture": "pit_ti_224", "num_classes": 3, "label_names": {"0": "cat", "2": "fish"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert create_model(f"local-dir:{tmp_path}").default_cfg["label_names"] == ("cat", "1", "fish")
+
+
 def _without(key: str) -> dict:
     return {name: value for name, value in CONFIG.items() if name != key}
 
