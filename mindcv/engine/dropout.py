@@ -89,7 +89,7 @@ def follow_steps(network: nn.Cell, seed: int, step: Parameter) -> int:
     """
     numbers = itertools.count()
 
-    def replace(cell: nn.Cell) -> nn.Cell | None:
+    def that_follows(cell: nn.Cell) -> nn.Cell | None:
         if not isinstance(cell, nn.Dropout) or type(cell).construct is not nn.Dropout.construct:
             return None
         rate = cell.p if cell.p is not None else 1.0 - cell.keep_prob
@@ -98,4 +98,4 @@ def follow_steps(network: nn.Cell, seed: int, step: Parameter) -> int:
         new = StepDropout(rate, (seed, next(numbers)), step)
         return new.set_train(cell.training)
 
-    return replace_cells(network, replace)
+    return replace_cells(network, that_follows)
