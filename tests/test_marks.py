@@ -1,5 +1,6 @@
-"""The rule of conftest.py for tests marked `zoo`."""
+"""The rule of conftest.py for tests marked `zoo`, and names of test files."""
 
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -31,3 +32,9 @@ def test_zoo_runs_only_when_it_is_named_and_slow_comes_first(request, expression
     )
     assert [numbers[id(item)] for item in items] == expected
     assert [numbers[id(item)] for item in left_out] == [number for number in range(4) if number not in expected]
+
+
+def test_each_test_file_has_a_name_of_its_own():
+    """pytest imports them by name, and does not run the second one of a name."""
+    names = Counter(path.name for path in Path(__file__).parent.rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
