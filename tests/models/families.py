@@ -414,8 +414,8 @@ FAMILIES = {
         timm={"xcit_tiny_12_p16_224": ("xcit_tiny_12_p16_224", {"act": "gelu", "qk_norm": True})},
     ),
 }
-# Families of which all that needs no graph is in the fast set; of the others what a family says of itself, and the rest
-# in the set `zoo`.
+# Families of which all that needs no graph is in the fast set; of the others shapes and depth, and the rest in the set
+# `zoo`.
 EAGER = (
     "convnext",
     "efficientnet",

@@ -125,7 +125,7 @@ def test_in_channels(family: str, name: str):
             assert weight.shape[1] == channels
 
 
-@all_kinds
+@all_eager_kinds
 def test_features(family: str, name: str):
     """Any maps in any order; what lies behind the last is gone, and the maps stay what they are."""
     side = FAMILIES[family].side
@@ -200,7 +200,7 @@ def test_depth(family: str, name: str):
     assert model.no_weight_decay() <= set(names)
 
 
-@all_kinds
+@all_eager_kinds
 def test_freeze(family: str, name: str):
     model = make(family, name, num_classes=3)
     before = len(model.trainable_params())
@@ -222,7 +222,7 @@ def test_round_trip(family: str, name: str, suffix: str, tmp_path):
         np.testing.assert_array_equal(mine.asnumpy(), theirs.asnumpy())
 
 
-@kinds
+@eager_kinds
 def test_fine_tuning(family: str, name: str, tmp_path):
     """Another number of classes and of channels: all else is loaded, heads start fresh."""
     model = make(family, name, num_classes=5)
@@ -240,7 +240,7 @@ def test_fine_tuning(family: str, name: str, tmp_path):
             np.testing.assert_array_equal(parameter.asnumpy(), ours[parameter.name])
 
 
-@kinds
+@eager_kinds
 def test_timm_names_and_back(family: str, name: str):
     """What is written under timm's names is read as what it was."""
     model = make(family, name)
@@ -393,7 +393,7 @@ def test_fused_blocks(family: str, name: str):
     np.testing.assert_allclose(model.set_train(False)(image(family)).asnumpy(), expected, rtol=1e-4, atol=1e-5)
 
 
-@kinds
+@eager_kinds
 def test_image_size(family: str, name: str, tmp_path):
     """A network of one size takes another by argument, and a file of the one is fitted to the other."""
     if not model_entrypoint(name).takes_image_size:
