@@ -131,7 +131,8 @@ def source_from_name(name: str, pretrained: str = "", recipe: str = "") -> Sourc
 
 def _published_names(weights: PretrainedCfg, num_classes: int) -> list[str] | None:
     """Names of the classes of published weights: those with 1000 were all trained on ImageNet-1K."""
-    return imagenet_class_names() if num_classes == weights.data_classes == len(imagenet_class_names()) else None
+    names = imagenet_class_names()
+    return names if num_classes == weights.data_classes == len(names) else None
 
 
 def _recipe_beside(file: str | os.PathLike[str]) -> str:

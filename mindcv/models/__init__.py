@@ -35,6 +35,7 @@ from ._registry import (
     is_model_pretrained,
     list_models,
     list_modules,
+    list_weights,
     model_entrypoint,
     register_model,
 )
@@ -117,6 +118,7 @@ __all__ = [
     "list_models",
     "list_modules",
     "list_sizes",
+    "list_weights",
     "load_model_checkpoint",
     "load_pretrained",
     "model_entrypoint",

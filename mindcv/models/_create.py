@@ -24,7 +24,7 @@ from ._hub import HUB_SOURCE, find_on_hub
 from ._loading import load_pretrained, set_weights, to_model_names
 from ._network import ImageClassifier, require_classifier
 from ._pretrained import PretrainedCfg, as_pretrained_cfg
-from ._registry import get_pretrained_cfg, is_model_pretrained, list_models, model_entrypoint, split_tag
+from ._registry import get_pretrained_cfg, is_model_pretrained, list_weights, model_entrypoint, split_tag
 from .layers import as_pair
 
 if TYPE_CHECKING:
@@ -447,7 +447,7 @@ def _fetch_registered(cfg: PretrainedCfg) -> Path:
         return fetch(cfg.url, cfg.sha256 or None)
     except FileNotFoundError as error:
         name = f"{cfg.architecture}.{cfg.tag}"
-        others = [other for other in list_models(f"{cfg.architecture}.*", pretrained=True) if other != name]
+        others = [other for other in list_weights(cfg.architecture) if other != name]
         if not is_package_file(cfg.url) or not others:
             raise
         raise FileNotFoundError(f"{error}, or take other weights: {', '.join(others)}") from None
@@ -459,11 +459,7 @@ def _told_arguments(
     """Returns the arguments that only the file knows, and logs those that are news."""
     if not source:
         return {}
-    told = {
-        name: value
-        for name, value in variant.network.file_tells(arrays).items()
-        if name in variant.network.file_arguments
-    }
+    told = variant.network.told_arguments(arrays)
     defaults = {**_defaults(variant.network), **variant.arguments}
     for name, value in told.items():
         if name not in given and value != defaults.get(name):

@@ -265,7 +265,7 @@ def to_model_names(
     """
     if not isinstance(model, ImageClassifier):
         return without_marks(arrays)
-    told = {name: value for name, value in model.file_tells(arrays).items() if name in model.file_arguments}
+    told = model.told_arguments(arrays)
     may_be = any(_has(model, {**told, **other}) for other in model.file_may_tell(arrays))
     for name, value in told.items():
         if not may_be and getattr(model, name) != value:

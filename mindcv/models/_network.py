@@ -358,6 +358,11 @@ class ImageClassifier(nn.Cell):
         return told
 
     @classmethod
+    def told_arguments(cls, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """Returns those of `file_tells` that a network has to be built with for the file: its `file_arguments`."""
+        return {name: value for name, value in cls.file_tells(arrays).items() if name in cls.file_arguments}
+
+    @classmethod
     def file_may_tell(cls, arrays: Mapping[str, np.ndarray]) -> Sequence[Mapping[str, Any]]:
         """Returns arguments of other networks that a file may belong to just as well, since nothing in it tells.
 

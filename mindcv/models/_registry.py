@@ -140,8 +140,23 @@ def list_models(
         raise ValueError(unknown_name_message("model module", module, list_modules()))
     names = [name for name in _entrypoints if not module or _module_of[name] == module]
     if pretrained:
-        names = [f"{name}.{tag}".rstrip(".") for name in names for tag, cfg in _weights[name].items() if cfg.url]
+        names = [weights for name in names for weights in _published_names(name)]
     return _select(names, filter, exclude_filters)
+
+
+def list_weights(model_name: str) -> list[str]:
+    """Lists the published weights of a model, as `name.tag`, in natural order; what a tag in the name says is left out.
+
+    Raises:
+        ValueError: There is no such model.
+    """
+    model_entrypoint(model_name)
+    name = split_tag(model_name)[0]
+    return sorted(_published_names(name), key=_natural_key)
+
+
+def _published_names(name: str) -> Iterator[str]:
+    return (f"{name}.{tag}".rstrip(".") for tag, cfg in _weights[name].items() if cfg.url)
 
 
 def list_modules() -> list[str]:

@@ -19,10 +19,11 @@ def size_facts(name: str) -> dict[str, Any]:
 
 def model_row(name: str) -> dict[str, Any]:
     """Returns a model's line: size, the best top-1 of its published weights, and their tags."""
-    from mindcv.models import get_pretrained_cfg, list_models
+    from mindcv.models import get_pretrained_cfg, list_weights
 
-    tags = [tag.partition(".")[2] for tag in list_models(f"{name}.*", pretrained=True)]
-    best = max((get_pretrained_cfg(f"{name}.{tag}").top1 or 0.0 for tag in tags), default=None)
+    published = list_weights(name)
+    best = max((get_pretrained_cfg(weights).top1 or 0.0 for weights in published), default=None)
+    tags = [weights.partition(".")[2] for weights in published]
     return {"name": name, **size_facts(name), "top1": best or None, "weights": tags}
 
 

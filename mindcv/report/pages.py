@@ -160,7 +160,7 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def render_models(data: Mapping[str, Any], folder: Path) -> str:
     """Returns the table of a family's models; input and accuracy are those of a model's default weights."""
-    from mindcv.models import get_pretrained_cfg, list_models
+    from mindcv.models import get_pretrained_cfg, list_weights
 
     recipes_of: dict[str, list[str]] = {}
     for recipe in _recipes(folder):
@@ -174,7 +174,7 @@ def render_models(data: Mapping[str, Any], folder: Path) -> str:
         links = ", ".join(
             f"[{recipe.removesuffix('.yaml').rpartition('_')[2]}]({recipe})" for recipe in recipes_of.get(name, ())
         )
-        count = len(list_models(f"{name}.*", pretrained=True))
+        count = len(list_weights(name))
         rows.append([f"`{name}`", params, _resolution(cfg), top1, tag, str(count), links or "-"])
     titles = ["model", "params(M)", "input", "acc@top1", "default weights", "sets of weights", "recipes"]
     return _table(titles, rows)
@@ -259,14 +259,14 @@ def render_all_models(families: Mapping[Path, Mapping[str, Any]]) -> str:
 
 def render_sources(families: Mapping[Path, Mapping[str, Any]]) -> str:
     """Returns docs/weights.md's table: how many sets of weights of a family each publisher has, and their licences."""
-    from mindcv.models import get_pretrained_cfg, list_models
+    from mindcv.models import get_pretrained_cfg, list_weights
 
     counts: dict[str, dict[str, int]] = {}
     licences: dict[str, set[str]] = {}
     for data in families.values():
         of_family = counts.setdefault(data["title"], {})
         for name in _models_of(data):
-            for weights in list_models(f"{name}.*", pretrained=True):
+            for weights in list_weights(name):
                 cfg = get_pretrained_cfg(weights)
                 publisher = cfg.source.partition(",")[0]  # "timm, from GluonCV"
                 of_family[publisher] = of_family.get(publisher, 0) + 1

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, TextIO, cast
 
 from tqdm import tqdm
 
@@ -58,19 +58,21 @@ class _ConsoleHandler(logging.StreamHandler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            tqdm.write(self.format(record), file=sys.stdout)
+            tqdm.write(self.format(record), file=self.stream_now())
         except (OSError, ValueError):
             self.handleError(record)
 
+    def stream_now(self) -> TextIO:
+        """Returns the stream, which a program may have replaced."""
+        return sys.stdout
 
-class _NoteHandler(logging.StreamHandler):
-    """Writes messages alone, to what `sys.stderr` is at the time."""
 
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            tqdm.write(harmless(self.format(record)), file=sys.stderr)
-        except (OSError, ValueError):
-            self.handleError(record)
+class _NoteHandler(_ConsoleHandler):
+    """The same, to what `sys.stderr` is at the time."""
+
+    def stream_now(self) -> TextIO:
+        """Returns the stream, which a program may have replaced."""
+        return sys.stderr
 
 
 class _FileHandler(logging.FileHandler):
@@ -148,7 +150,9 @@ def show_notes(name: str) -> None:
     logger = logging.getLogger(name)
     logger.setLevel(logging.INFO)
     if not any(isinstance(handler, _NoteHandler) for handler in logger.handlers):
-        logger.addHandler(_NoteHandler())
+        handler = _NoteHandler()
+        handler.setFormatter(_Formatter())  # the message alone
+        logger.addHandler(handler)
 
 
 class EventLog:

@@ -49,15 +49,17 @@ class Tokens:
     ) -> np.ndarray:
         if array.ndim != 3 or len(shape) != 3 or array.shape[2] != shape[2]:
             raise ValueError(f"{array.shape} and {shape} are not position embeddings of one size of token")
-        old = old_grid or _square(array.shape[1] - self.prefix)
-        new = grid or _square(shape[1] - self.prefix)
-        if old[0] * old[1] + self.prefix != array.shape[1]:
-            raise ValueError(f"{array.shape[1]} positions are not {self.prefix} and a grid of {old[0]}x{old[1]}")
-        if new[0] * new[1] + self.prefix != shape[1]:
-            raise ValueError(f"{shape[1]} positions are not {self.prefix} and a grid of {new[0]}x{new[1]}")
+        old = self._grid(array.shape[1], old_grid)
+        new = self._grid(shape[1], grid)
         planes = array[0, self.prefix :].T.reshape(-1, *old)
         resized = resize_planes(planes, new).reshape(len(planes), -1).T
         return np.concatenate([array[:, : self.prefix], resized[None].astype(array.dtype)], axis=1)
+
+    def _grid(self, count: int, grid: Grid | None) -> Grid:
+        rows, columns = grid or _square(count - self.prefix)
+        if rows * columns + self.prefix != count:
+            raise ValueError(f"{count} positions are not {self.prefix} and a grid of {rows}x{columns}")
+        return rows, columns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,18 +98,19 @@ class Distances:
     ) -> np.ndarray:
         if array.ndim != 2 or len(shape) != 2 or array.shape[1] != shape[1]:
             raise ValueError(f"{array.shape} and {shape} are not biases of distances of one number of heads")
-        old = old_grid or _square(array.shape[0])
-        new = grid or _square(shape[0])
-        if old[0] * old[1] != array.shape[0]:
-            raise ValueError(f"{array.shape[0]} distances are not those of a grid of {old[0]}x{old[1]}")
-        if new[0] * new[1] != shape[0]:
-            raise ValueError(f"{shape[0]} distances are not those of a grid of {new[0]}x{new[1]}")
+        old, new = self._grid(array.shape[0], old_grid), self._grid(shape[0], grid)
         table = array.astype(np.float32).reshape(*old, -1)
         for axis in range(2):
             places = _stretched(old[axis], new[axis])
             wanted = np.arange(new[axis]) - new[axis] // 2
             table = np.apply_along_axis(partial(_between, wanted, places), axis, table)
         return table.reshape(shape).astype(array.dtype)
+
+    def _grid(self, count: int, grid: Grid | None) -> Grid:
+        rows, columns = grid or _square(count)
+        if rows * columns != count:
+            raise ValueError(f"{count} distances are not those of a grid of {rows}x{columns}")
+        return rows, columns
 
 
 def _stretched(old: int, new: int) -> np.ndarray:

@@ -278,3 +278,14 @@ def test_upstream_import_path_has_upstreams_names():
         "list_modules",
         "is_model_in_modules",
     }
+
+
+@pytest.mark.parametrize("name", ["resnet50", "resnet50.mindcv_in1k", "vit_b_16_224", "shufflenet_v1_g8_05"])
+def test_weights_of_a_model(name):
+    """The same that a glob finds among all, in the same order."""
+    assert models.list_weights(name) == list_models(f"{name.partition('.')[0]}.*", pretrained=True)
+
+
+def test_weights_of_no_model():
+    with pytest.raises(ValueError, match="unknown model 'resnet5'; did you mean"):
+        models.list_weights("resnet5")
