@@ -34,6 +34,7 @@ from .layers import (
     resize_bilinear,
     split_heads,
     tokens,
+    tokens_as_map,
 )
 from .published.coat import WEIGHTS
 
@@ -55,11 +56,6 @@ Size = tuple[int, int]
 _head = partial(classifier_head, weight_init=TRUNC_NORMAL)
 
 
-def _as_map(x: Tensor, size: Size) -> Tensor:
-    """The pixels of tokens as a map: (N, 1 + H * W, D) to (N, D, H, W)."""
-    return ops.transpose(x[:, 1:], (0, 2, 1)).reshape((-1, x.shape[2], *size))
-
-
 def _behind_token(x: Tensor, pixels: Tensor) -> Tensor:
     """Puts a map, (N, D, H, W), behind the class token of (N, 1 + L, D): to (N, 1 + H * W, D)."""
     _, dim, height, width = pixels.shape
@@ -78,7 +74,7 @@ class ConvPosEnc(nn.Cell):
         self.proj = conv2d(dim, dim, 3, 1, 1, dim, bias=True)
 
     def construct(self, x: Tensor, size: Size) -> Tensor:
-        pixels = _as_map(x, size)
+        pixels = tokens_as_map(x, size, 1)
         return _behind_token(x, self.proj(pixels) + pixels)
 
 
@@ -242,7 +238,7 @@ class ParallelBlock(nn.Cell):
 
     def resize(self, x: Tensor, size: Size, new_size: Size) -> Tensor:
         """Brings tokens of one scale to another: (N, 1 + H * W, D) to (N, 1 + new H * W, D)."""
-        return _behind_token(x, resize_bilinear(_as_map(x, size), new_size, self.align_corners))
+        return _behind_token(x, resize_bilinear(tokens_as_map(x, size, 1), new_size, self.align_corners))
 
     def construct(self, xs: tuple[Tensor, Tensor, Tensor], sizes: tuple[Size, Size, Size]) -> tuple[Tensor, ...]:
         size2, size3, size4 = sizes
@@ -398,15 +394,15 @@ class CoaT(ImageClassifier):
         x, size = self._scale(self.patch_embed1(x), self.cls_token1)
         outputs, sizes = [self.serial_blocks1(x, size)], [size]
         if self.last_map > 0:
-            x, size = self._scale(self.patch_embed2(_as_map(outputs[0], sizes[0])), self.cls_token2)
+            x, size = self._scale(self.patch_embed2(tokens_as_map(outputs[0], sizes[0], 1)), self.cls_token2)
             outputs.append(self.serial_blocks2(x, size))
             sizes.append(size)
         if self.last_map > 1 or (self.parallel_depth and self.last_map > 0):
-            x, size = self._scale(self.patch_embed3(_as_map(outputs[1], sizes[1])), self.cls_token3)
+            x, size = self._scale(self.patch_embed3(tokens_as_map(outputs[1], sizes[1], 1)), self.cls_token3)
             outputs.append(self.serial_blocks3(x, size))
             sizes.append(size)
         if self.last_map > 2 or (self.parallel_depth and self.last_map > 0):
-            x, size = self._scale(self.patch_embed4(_as_map(outputs[2], sizes[2])), self.cls_token4)
+            x, size = self._scale(self.patch_embed4(tokens_as_map(outputs[2], sizes[2], 1)), self.cls_token4)
             outputs.append(self.serial_blocks4(x, size))
             sizes.append(size)
         if self.parallel_depth and self.last_map > 0:
@@ -424,7 +420,7 @@ class CoaT(ImageClassifier):
         outputs, sizes = self._scales(x)
         maps = []
         for index in range(len(outputs)):
-            maps.append(_as_map(outputs[index], sizes[index]))
+            maps.append(tokens_as_map(outputs[index], sizes[index], 1))
         return tuple(maps)
 
     def forward_features(self, x: Tensor) -> Tensor:

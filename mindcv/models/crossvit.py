@@ -33,6 +33,7 @@ from .layers import (
     resize_bicubic,
     resize_bilinear,
     tokens,
+    tokens_as_map,
 )
 from .published.crossvit import WEIGHTS
 
@@ -312,8 +313,7 @@ class CrossViT(ImageClassifier):
 
     def as_map(self, x: Tensor, index: int) -> Tensor:
         """Returns the fine branch's patches as a map, (N, embed_dims[0], rows, columns)."""
-        rows, columns = self.grids["pos_embed_0"]
-        return ops.transpose(x[:, 1:], (0, 2, 1)).reshape((-1, self.embed_dims[0], rows, columns))
+        return tokens_as_map(x, self.grids["pos_embed_0"], 1)
 
 
 def _whole(side: float, patch_size: int) -> int:

@@ -34,6 +34,7 @@ from .layers import (
     require_image_size,
     split_heads,
     tokens,
+    tokens_as_map,
 )
 from .published.volo import WEIGHTS
 
@@ -347,7 +348,7 @@ class VOLO(ImageClassifier):
         """Returns a stage's pixels as a map, (N, C, h, w)."""
         if index == 0:
             return ops.transpose(x, (0, 3, 1, 2))
-        return ops.transpose(x, (0, 2, 1)).reshape((-1, self.dim, *self.grid_size))
+        return tokens_as_map(x, self.grid_size)
 
 
 variant = Family(VOLO, WEIGHTS).variant
