@@ -29,7 +29,7 @@ from ..utils.fs import require_directory
 from ..utils.writing import WriteRule
 from ..weights import read_ckpt, write_ckpt
 from ..weights.loading import class_counts
-from .checkpoint_list import STATE_ENTRY, CheckpointEntry, list_checkpoints, write_manifest
+from .checkpoint_list import STATE_ENTRY, CheckpointEntry, list_checkpoints, run_id_of, write_manifest
 from .train_step import KEPT_STATISTICS
 
 _logger = logging.getLogger(__name__)
@@ -93,7 +93,8 @@ class TrainState:
     @classmethod
     def of(cls, saved: dict[str, Any]) -> "TrainState":
         """Reads the state from what `read_checkpoint` returned."""
-        return cls(**{field.name: saved[field.name] for field in dataclasses.fields(cls) if field.name in saved})
+        values = {**saved, "run_id": run_id_of(saved)}
+        return cls(**{field.name: values[field.name] for field in dataclasses.fields(cls) if field.name in values})
 
 
 def cell_arrays(cell: nn.Cell) -> dict[str, np.ndarray]:

@@ -12,6 +12,7 @@ import logging
 import math
 import re
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,11 @@ class CheckpointEntry:
 def new_run_id() -> str:
     """Returns an id for a new run, the same on all ranks, which all call this. It takes no seeded random numbers."""
     return f"{int(gather_over_ranks([secrets.randbits(_ID_BITS)])[0, 0]):012x}"
+
+
+def run_id_of(saved: Mapping[str, Any]) -> str:
+    """Returns the id of the run in a checkpoint's state, empty where there is none; it was called `run` at first."""
+    return saved.get("run_id", saved.get("run", ""))
 
 
 def list_checkpoints(folder: Path, run_id: str | None = None) -> list[CheckpointEntry]:
@@ -183,7 +189,7 @@ def _look_into(path: Path) -> _Seen | None:
         saved = json.loads(blob.tobytes()[:-4])
         numbers = {key: int(saved[key]) for key in ("epoch", "step", "global_step")}
         metric = _number(saved.get("metric"))
-        run_id = saved.get("run_id", "")
+        run_id = run_id_of(saved)
         return _Seen(
             CheckpointEntry(path.name, **numbers, metric=metric), run_id, float(saved.get("saved_at", changed_at))
         )

@@ -222,6 +222,24 @@ def test_a_list_of_an_earlier_version_counts_as_it_is(tmp_path, cell):
     assert names(tmp_path) == epochs(2, 3)
 
 
+def test_a_run_whose_id_has_its_first_name_goes_on(tmp_path, cell):
+    """The id stood under `run` in a checkpoint at first; retention counts over what such a process has written."""
+    process = Process(tmp_path, cell, keep=3).save(None, None)
+    for name in epochs(1, 2):
+        arrays, saved = read_checkpoint(tmp_path / name)
+        saved["run"] = saved.pop("run_id")
+        text = json.dumps(saved).encode()
+        blob = text + zlib.crc32(text).to_bytes(4, "little")
+        write_ckpt(tmp_path / name, {**arrays, checkpoint_list.STATE_ENTRY: np.frombuffer(blob, np.uint8)})
+    after = process.next(keep=2)
+    assert after.state.run_id == "aaa"
+    assert [entry.file for entry in after.saver.entries] == epochs(1, 2)
+    after.save(None)
+    assert names(tmp_path) == epochs(2, 3)
+    (tmp_path / "checkpoints.json").unlink()
+    assert [entry.file for entry in list_checkpoints(tmp_path, "aaa")] == epochs(2, 3)
+
+
 def test_when_all_were_put_aside_a_run_does_not_start_anew_by_itself(tmp_path, cell):
     Process(tmp_path, cell).save(None, None)
     for name in epochs(1, 2):
