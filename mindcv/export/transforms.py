@@ -1,8 +1,7 @@
 """What an export may change in a copy of a network: BatchNorm folded, weights in fp16, pixels in, probabilities out."""
 
-import contextlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from ..utils.cells import replace_cells
+from ..utils.runtime import eager_mode
 from ..weights.outputs import MULTIPLE, SINGLE
 
 __all__ = ["Deployed", "fold_batch_norm", "fuse_branches", "half_weight_names", "halve_weights"]
@@ -126,7 +126,7 @@ def fold_batch_norm(network: nn.Cell, images: Tensor) -> int:
 
     watched = [cell for _, cell in network.cells_and_names() if type(cell) in (nn.Conv2d, nn.BatchNorm2d)]
     hooks = [cell.register_forward_hook(watch) for cell in watched]
-    with _eager():
+    with eager_mode():
         network.set_train(False)
         network(images)
     for hook in hooks:
@@ -165,14 +165,3 @@ def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     cell.weight = Parameter(Tensor(weight * factor[:, None, None, None], ms.float32), name=conv.weight.name)
     cell.bias = Parameter(Tensor(beta + (bias - mean) * factor, ms.float32), name=norm.beta.name)
     return cell.set_train(False)
-
-
-@contextlib.contextmanager
-def _eager() -> Iterator[None]:
-    """PyNative mode for a while: hooks are not called in graph mode."""
-    mode = ms.get_context("mode")
-    ms.set_context(mode=ms.PYNATIVE_MODE)
-    try:
-        yield
-    finally:
-        ms.set_context(mode=mode)

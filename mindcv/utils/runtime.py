@@ -3,10 +3,12 @@
 `MINDCV_CPU_RUNTIME=0` leaves everything as MindSpore has it. A variable that the user has set is never changed.
 """
 
+import contextlib
 import logging
 import os
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from .switches import is_on
@@ -60,6 +62,19 @@ def prepare_cpu_runtime() -> None:
     if _done and not _state["logged"]:
         _state["logged"] = True
         _logger.info("CPU runtime: set %s (MINDCV_CPU_RUNTIME=0 leaves it alone)", ", ".join(_done))
+
+
+@contextlib.contextmanager
+def eager_mode() -> Iterator[None]:
+    """PyNative mode for a while: hooks are not called in graph mode. The mode is one for all threads."""
+    import mindspore as ms
+
+    mode = ms.get_context("mode")
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    try:
+        yield
+    finally:
+        ms.set_context(mode=mode)
 
 
 def cpu_runtime_state() -> dict[str, object]:
