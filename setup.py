@@ -1,9 +1,9 @@
-"""Builds the JPEG extension; all metadata is in pyproject.toml."""
+"""Builds the extensions in C; all metadata is in pyproject.toml."""
 
 from setuptools import Extension, setup
 
-# Optional: without a C compiler the package installs all the same, and images are decoded by MindSpore, more slowly;
-# `mindcv doctor` says which it is.
+# Optional: without a C compiler the package installs all the same. Images are then decoded by MindSpore, and parameters
+# updated one by one, both more slowly; `mindcv doctor` says which it is.
 setup(
     ext_modules=[
         Extension(
@@ -13,6 +13,18 @@ setup(
             # -fwrapv: damaged files may make sums overflow; -ffp-contract=off: the same pixels on all processors.
             extra_compile_args=["-O3", "-Wall", "-Wextra", "-Wno-psabi", "-fwrapv", "-ffp-contract=off"],
             optional=True,
-        )
+        ),
+        # Libraries that MindSpore opens by their paths (mindcv/kernels): no modules, but built and installed as such.
+        Extension(
+            "mindcv.kernels._multi_tensor",
+            ["mindcv/kernels/_multi_tensor.c"],
+            extra_compile_args=[
+                *("-O3", "-Wall", "-Wextra", "-pthread", "-fvisibility=hidden"),
+                # -ffp-contract=off: the same numbers on all processors; -fno-math-errno: roots in vectors.
+                *("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),
+            ],
+            extra_link_args=["-pthread"],
+            optional=True,
+        ),
     ]
 )

@@ -16,14 +16,15 @@ ALLOWED = {
     "utils": set(),
     "config": set(),
     "weights": set(),
-    "models.layers": set(),
+    "kernels": set(),
+    "models.layers": {"kernels"},
     "loss": set(),
-    "optim": {"weights", "optim.gradients"},  # files of the optimizer state
+    "optim": {"kernels", "weights", "optim.gradients"},  # files of the optimizer state
     "optim.gradients": set(),  # of the optimizers and of the training step
     "scheduler": set(),
     "data": {"weights"},  # downloads are one thing, for weights and for data
     "models": {"models.layers", "weights"},
-    "engine": {"weights", "optim.gradients"},
+    "engine": {"kernels", "weights", "optim.gradients"},
     "export": {"models", "models.layers", "data", "weights"},
     "report": {"models"},
 }

@@ -53,7 +53,7 @@ def test_metadata():
     assert (ROOT / project["readme"]).is_file()
 
 
-def test_setup_py_only_names_the_extension():
+def test_setup_py_only_names_the_extensions():
     _, imports, call = ast.parse((ROOT / "setup.py").read_text(encoding="utf-8")).body
     assert ast.unparse(imports) == "from setuptools import Extension, setup"
     assert [keyword.arg for keyword in call.value.keywords] == ["ext_modules"]
@@ -68,6 +68,14 @@ def test_the_jpeg_extension_is_built_where_it_can_be():
     from mindcv.data.decoding import is_jpeg_extension_built
 
     assert is_jpeg_extension_built(), "install the package again, or run: python setup.py build_ext --inplace"
+
+
+@pytest.mark.skipif(not has_c_compiler() or sys.platform != "linux", reason="there is no C compiler")
+def test_the_kernels_are_built_where_they_can_be():
+    from mindcv.kernels import KERNELS, built_library
+
+    missing = [name for name in KERNELS if built_library(name) is None]
+    assert missing == [], "install the package again, or run: python setup.py build_ext --inplace"
 
 
 def test_changelog_has_the_version():
@@ -116,5 +124,6 @@ def test_wheel(tmp_path):
     names = set(zipfile.ZipFile(wheel).namelist())
     assert "mindcv/configs/resnext/resnext50_32x4d_cpu.yaml" in names
     assert {"mindcv/py.typed", "mindcv/config/config.schema.json", "mindcv/data/assets/digits.npz"} <= names
-    is_built = any(name.startswith("mindcv/data/_jpeg.") and name.endswith(".so") for name in names)
-    assert is_built == has_c_compiler()
+    for extension in ("data/_jpeg", "kernels/_multi_tensor"):
+        is_built = any(name.startswith(f"mindcv/{extension}.") and name.endswith(".so") for name in names)
+        assert is_built == has_c_compiler()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mindcv
+from mindcv.kernels import describe_kernels
 from mindcv.utils.runtime import ONEDNN_ISA_VARIABLE, cpu_runtime_state, prepare_cpu_runtime
 
 HELP = "print versions, device and speed of this machine, and what is wrong with it"
@@ -84,7 +85,11 @@ def describe_runtime() -> list[tuple[str, str]]:
     done = ", ".join(state["set_by_mindcv"]) or "nothing"
     enabled = "on" if state["enabled"] else "off (MINDCV_CPU_RUNTIME)"
     runtime = f"{enabled}; set by mindcv: {done}; {ONEDNN_ISA_VARIABLE}={state[ONEDNN_ISA_VARIABLE]}; AVX-512: "
-    return [("device", _device()), ("cpu runtime", runtime + ("yes" if state["avx512"] else "no"))]
+    return [
+        ("device", _device()),
+        ("cpu runtime", runtime + ("yes" if state["avx512"] else "no")),
+        ("cpu kernels", describe_kernels()),
+    ]
 
 
 def import_error() -> str | None:

@@ -118,6 +118,7 @@ def test_healthy_machine(healthy, capsys):
         "memory",
         "device",
         "cpu",
+        "cpu",
     ]
 
 
