@@ -12,7 +12,8 @@ from mindspore import nn
 from . import engine, models
 from ._version import __version__
 from .config import Config
-from .config.render import format_value
+from .config.common import format_value
+from .config.effects import without_effect
 from .config.schema import KEYS, OptimizerKeys, ScheduleKeys
 from .data import (
     DataFingerprint,
@@ -34,7 +35,7 @@ from .data import (
     other_classes,
     single_labels,
 )
-from .loss import create_loss
+from .loss import DistillationLoss, create_loss
 from .models import checkpoint_marks
 from .optim import create_optimizer, optimizer_arguments
 from .scheduler import create_scheduler, scheduler_arguments
@@ -82,14 +83,8 @@ def warn_of_ignored_keys(cfg: Config) -> None:
         ]
         if ignored:
             _logger.warning("%s does not use %s", choice, ", ".join(ignored))
-    for name, is_used, needed in (
-        ("warmup_factor", cfg.warmup_epochs > 0, "warmup_epochs"),
-        ("cycle_decay", cfg.num_cycles > 1, "num_cycles above 1"),
-        ("clip_value", cfg.clip_grad, "clip_grad"),
-        ("ema_decay", cfg.ema, "ema"),
-    ):
-        if not is_used and getattr(cfg, name) != KEYS[name].default:
-            _logger.warning("%s: %s has no effect without %s", name, format_value(getattr(cfg, name)), needed)
+    for _, line in without_effect(cfg, is_upstreams=True):
+        _logger.warning("%s", line)
 
 
 def find_outputs(cfg: Config, resumed: engine.Resumed | None = None) -> ModelOutputs | None:
@@ -386,8 +381,12 @@ def build_step(
     num_classes: int,
     learning_rates: list[float],
     class_weights: np.ndarray | None = None,
+    teacher: nn.Cell | None = None,
 ) -> engine.TrainStep:
-    """Returns the training step with its optimizer; `class_weights` (num_classes,) are those of its loss."""
+    """Returns the training step with its optimizer; `class_weights` (num_classes,) are those of its loss.
+
+    The network learns from the `teacher` of `build_teacher` too, where there is one.
+    """
     if cfg.freeze:
         engine.freeze(network, cfg.freeze)
     if cfg.sync_bn:
@@ -397,6 +396,10 @@ def build_step(
     optimizer = create_optimizer(network, **{**cfg.arguments("create_optimizer"), "lr": learning_rates})
     model = network
     network, loss = prepare_network(cfg, model, cfg.amp_level), build_loss(cfg, weight=class_weights)
+    if teacher is not None:
+        network = engine.WithTeacher(network, teacher)
+        has_own_head = getattr(model, "has_distillation_head", False)
+        loss = DistillationLoss(loss, str(cfg.distill), cfg.distill_alpha, cfg.distill_temperature, has_own_head)
     if cfg.recompute:
         engine.recompute_blocks(model)
     mixes = cfg.normalize_on_device and mixes_batches(cfg)

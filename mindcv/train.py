@@ -35,6 +35,7 @@ from .data import (
     save_class_names,
 )
 from .export.source import with_preprocess
+from .teacher import build_teacher
 from .utils.fs import local_path, require_directory
 from .utils.imports import import_modules
 from .utils.log import set_logger
@@ -76,7 +77,7 @@ def _train(
     warn_of_ignored_keys(cfg)
     resumed = None
     if cfg.resume != "none":
-        resumed = engine.find_run(folder if cfg.resume == "auto" else cfg.resume)
+        resumed = engine.find_run(folder if cfg.resume == "auto" else cfg.resume, Config().model_dump())
         if resumed and resumed.saved["epoch"] >= cfg.epoch_size:
             return _tell_finished(cfg, folder, resumed.path, engine.TrainState.of(resumed.saved))
     known = find_outputs(cfg, resumed)
@@ -95,7 +96,9 @@ def _train(
     else:
         engine.require_same_parameters(network.get_parameters())
     learning_rates = build_learning_rates(cfg, steps_per_epoch)
-    step = build_step(cfg, network, num_classes, learning_rates, build_class_weights(cfg, loader, num_classes))
+    class_weights = build_class_weights(cfg, loader, num_classes)
+    teacher = build_teacher(cfg, num_classes, outputs.class_names) if cfg.teacher else None
+    step = build_step(cfg, network, num_classes, learning_rates, class_weights, teacher)
 
     state = None
     if resumed:

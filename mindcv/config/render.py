@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from ..utils.fs import atomic_write, local_path, require_directory
+from .common import format_value
 from .schema import KEYS, SECTIONS, Config
 
 _logger = logging.getLogger(__name__)
@@ -42,15 +43,6 @@ class _Dumper(yaml.SafeDumper):
 
 _LIST_TAG = "tag:yaml.org,2002:seq"
 _Dumper.add_representer(tuple, lambda dumper, value: dumper.represent_sequence(_LIST_TAG, value, flow_style=True))
-
-
-def format_value(value: Any) -> str:
-    """Returns a value as one would write it on the command line, numbers in their short form."""
-    if isinstance(value, float):
-        return f"{value:.10g}"
-    if isinstance(value, (list, tuple)):
-        return ",".join(format_value(item) for item in value) or "[]"
-    return str(value) if value != "" else "''"
 
 
 def to_yaml(config: Config, keys: Collection[str] | None = None) -> str:

@@ -30,6 +30,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from ..utils.pixel_scale import unit_scale_problem
+from .effects import without_effect
 
 _NONE_WORDS = ("", "none", "null", "~")
 _BRACKETS = "[]() \t"
@@ -659,6 +660,20 @@ class LossKeys(Section):
     reduction: Literal["mean", "sum", "none"] = key("mean", "How the samples' losses are combined.")
 
 
+class DistillationKeys(Section):
+    title = "Distillation"
+
+    teacher: str = key(
+        "", "Model whose logits the network learns from too: a name with published weights, or with teacher_ckpt_path."
+    )
+    teacher_ckpt_path: str = key("", "Checkpoint of the teacher.")
+    distill: Literal["soft", "hard"] | None = key(
+        None, "How it learns from the teacher: from its probabilities, or from its most probable class."
+    )
+    distill_alpha: Probability = key(0.5, "Share of the teacher's part in the loss; the rest is that of the labels.")
+    distill_temperature: Positive = key(3.0, "What logits are divided by for the probabilities of distill: soft.")
+
+
 class PrecisionKeys(Section):
     title = "Precision"
 
@@ -712,6 +727,7 @@ SECTIONS: tuple[type[Section], ...] = (
     OptimizerKeys,
     ScheduleKeys,
     LossKeys,
+    DistillationKeys,
     PrecisionKeys,
     ModelArtsKeys,
 )
@@ -721,6 +737,7 @@ SECTIONS: tuple[type[Section], ...] = (
 class Config(
     ModelArtsKeys,
     PrecisionKeys,
+    DistillationKeys,
     LossKeys,
     ScheduleKeys,
     OptimizerKeys,
@@ -894,9 +911,17 @@ def contradictions(config: Config) -> list[tuple[str, str]]:
             "std",
             f"mean has {len(config.mean)} channels and std has {len(config.std)}; give both the same number",
         ),
+        (
+            bool(config.teacher) and config.distill is None,
+            "teacher",
+            "teacher needs distill, which says what is learned from it; set distill: soft or hard",
+        ),
         (bool(off_scale), "mean", f"{off_scale}"),
     )
-    return [(name, text) for wrong, name, text in rules if wrong]
+    in_vain = [
+        (name, f"{text}; set it, or leave out {name}") for name, text in without_effect(config, is_upstreams=False)
+    ]
+    return [*((name, text) for wrong, name, text in rules if wrong), *in_vain]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from .amp import auto_mixed_precision
 from .batch_norm import keep_variance_of_one_value
 from .checkpoint import CheckpointManager, CheckpointSaver, TrainState, load_state, read_checkpoint
 from .device_input import LossWithMixing, NormalizedNetwork
+from .distillation import RenormalizedNetwork, WithTeacher
 from .distributed import (
     AllReduceSum,
     average_batch_norm,
@@ -47,6 +48,7 @@ __all__ = [
     "LossWithMixing",
     "LossWithNetwork",
     "NormalizedNetwork",
+    "RenormalizedNetwork",
     "Resumed",
     "RunReporter",
     "Schedule",
@@ -56,6 +58,7 @@ __all__ = [
     "TrainState",
     "TrainStep",
     "Trainer",
+    "WithTeacher",
     "auto_mixed_precision",
     "average_batch_norm",
     "averaged_weights",

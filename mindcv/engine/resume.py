@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 import os
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -66,13 +66,19 @@ class Resumed:
         return self.saved["global_step"]
 
 
-def find_run(where: str | os.PathLike[str]) -> Resumed | None:
-    """Returns the checkpoint to go on from, see `find_checkpoint`; None when the run is new."""
+def find_run(where: str | os.PathLike[str], defaults: Mapping[str, Any] | None = None) -> Resumed | None:
+    """Returns the checkpoint to go on from, see `find_checkpoint`; None when the run is new.
+
+    Args:
+        where: A run's folder or a checkpoint.
+        defaults: A config of defaults, which fills in the keys that the version that saved the file did not have.
+    """
     found = find_checkpoint(local_path(where), rank() == 0)
     if found is None:
         _logger.info("resume: there is no checkpoint in %s yet, the run starts from the beginning", where)
         return None
-    return Resumed(*found)
+    path, arrays, saved = found
+    return Resumed(path, arrays, {**saved, "config": {**(defaults or {}), **saved["config"]}})
 
 
 def find_checkpoint(where: Path, is_master: bool) -> tuple[Path, dict[str, np.ndarray], dict[str, Any]] | None:

@@ -3,6 +3,7 @@
 from .asymmetric import AsymmetricLossMultilabel, AsymmetricLossSingleLabel
 from .binary_cross_entropy_smooth import BinaryCrossEntropySmooth
 from .cross_entropy_smooth import CrossEntropySmooth
+from .distillation import DistillationLoss
 from .jsd import JSDCrossEntropy
 from .loss_factory import create_loss, list_losses
 
@@ -11,6 +12,7 @@ __all__ = [
     "AsymmetricLossSingleLabel",
     "BinaryCrossEntropySmooth",
     "CrossEntropySmooth",
+    "DistillationLoss",
     "JSDCrossEntropy",
     "create_loss",
     "list_losses",

@@ -11,7 +11,7 @@ from time_limits import LIMIT_S
 
 from mindcv.config import Config
 from mindcv.engine import CheckpointSaver, TrainState, checkpoint, read_checkpoint
-from mindcv.engine.resume import check_same_run, find_checkpoint, resume_run
+from mindcv.engine.resume import check_same_run, find_checkpoint, find_run, resume_run
 from mindcv.utils.errors import RunError
 from mindcv.utils.writing import WriteRule
 
@@ -245,6 +245,19 @@ def test_what_may_change(old, new, worlds, refused, caplog):
             check_same_run(saved, current, Config.free_keys(), *worlds)
         check_same_run(saved, current, Config.free_keys(), *worlds, force=True)
         assert "resume with other settings" in caplog.text
+
+
+def test_a_key_that_the_saving_version_did_not_have_was_at_its_default(tmp_path, cell, caplog):
+    caplog.set_level("INFO")
+    config = as_saved()
+    earlier = {name: value for name, value in config.items() if name != "teacher"}
+    saver = CheckpointSaver(tmp_path, "net", "none", 5, {"config": earlier, "world_size": 1, "steps_per_epoch": 5})
+    save(saver, cell, [1])
+    found = find_run(tmp_path, Config().model_dump())
+    assert resume_run(cell, found, config, Config.free_keys(), 5).epoch == 1
+    assert "other settings" not in caplog.text
+    with pytest.raises(ValueError, match=r"started with other settings: teacher  -> resnet50; take them back"):
+        resume_run(cell, found, {**config, "teacher": "resnet50"}, Config.free_keys(), 5)
 
 
 def test_a_run_whose_epochs_have_other_lengths_is_not_gone_on_with(tmp_path, cell):
