@@ -12,9 +12,9 @@ from mindspore import nn
 from . import engine, models
 from ._version import __version__
 from .config import Config
-from .config.common import format_value
 from .config.effects import without_effect
 from .config.schema import KEYS, OptimizerKeys, ScheduleKeys
+from .config.values import format_value
 from .data import (
     DataFingerprint,
     EvalPreprocess,

@@ -11,8 +11,9 @@ from .parse import (
     recipe_folders,
     recipes_of_models,
 )
-from .render import format_value, save_args, summary, to_yaml
+from .render import save_args, summary, to_yaml
 from .schema import Config
+from .values import format_value
 
 __all__ = [
     "Arguments",

@@ -34,12 +34,3 @@ COMMON_KEYS: dict[str, tuple[str, ...]] = {
         *("val_amp_level", "amp_dtype"),
     ),
 }
-
-
-def format_value(value: Any) -> str:
-    """Returns a value as one would write it on the command line, numbers in their short form."""
-    if isinstance(value, float):
-        return f"{value:.10g}"
-    if isinstance(value, (list, tuple)):
-        return ",".join(format_value(item) for item in value) or "[]"
-    return str(value) if value != "" else "''"

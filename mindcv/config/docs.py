@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from ..utils.fs import atomic_write
 from .compat import NEW_KEYS, UNUSED
-from .render import format_value
 from .schema import KEYS, SECTIONS, Config, Key, limits
+from .values import format_value
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 REFERENCE_PATH = _PACKAGE.parent / "docs" / "reference" / "configuration.md"

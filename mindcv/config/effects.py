@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .common import format_value
+from .values import format_value
 
 if TYPE_CHECKING:
     from .schema import Config

@@ -19,8 +19,9 @@ from ..utils.registry import closest, suggest
 from .common import COMMON_KEYS, DESCRIPTIONS
 from .compat import NEW_KEYS, SWITCHES, Setting, shown, translate
 from .recipe_file import ConfigError, read_settings
-from .render import format_value, to_yaml
+from .render import to_yaml
 from .schema import KEYS, SECTIONS, Config, Key
+from .values import format_value
 
 _logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from ..utils.fs import atomic_write, local_path, require_directory
-from .common import format_value
 from .schema import KEYS, SECTIONS, Config
+from .values import format_value
 
 _logger = logging.getLogger(__name__)
 
