@@ -414,6 +414,8 @@ def build_step(
         clip_grad=cfg.clip_grad,
         clip_value=cfg.clip_value,
         gradient_accumulation_steps=cfg.gradient_accumulation_steps,
+        ema_warmup=cfg.ema_warmup,
+        ema_interval=cfg.ema_interval,
     )
 
 

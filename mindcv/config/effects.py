@@ -34,6 +34,7 @@ NEEDS = (
     Need(("cycle_decay",), lambda cfg: cfg.num_cycles > 1, "num_cycles above 1", is_upstreams=True),
     Need(("clip_value",), lambda cfg: cfg.clip_grad, "clip_grad", is_upstreams=True),
     Need(("ema_decay",), lambda cfg: cfg.ema, "ema", is_upstreams=True),
+    Need(("ema_warmup", "ema_interval"), lambda cfg: cfg.ema, "ema"),
     Need(("teacher_ckpt_path", "distill", "distill_alpha"), lambda cfg: cfg.teacher, "teacher"),
     Need(("distill_temperature",), lambda cfg: cfg.distill == "soft", "distill: soft"),
 )

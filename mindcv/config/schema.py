@@ -537,6 +537,12 @@ class TrainingKeys(Section):
     clip_value: float = key(15.0, "Largest global norm of the gradient, with clip_grad.", gt=0, le=1e9)
     ema: bool = key(False, "Keep a moving average of the weights, and evaluate it.", old=("use_ema",))
     ema_decay: Rate = key(0.9999, "Decay of the moving average in one update, with ema.")
+    ema_warmup: Literal["mindcv", "timm", "none"] = key(
+        "mindcv",
+        "How ema_decay is reached, by the number n of the average's moves: ema_decay (1 - exp(-n / 2000)) (mindcv), "
+        "the smaller of ema_decay and 1 - n^(-2/3) (timm), or at once, when a first move has copied the weights (none).",
+    )
+    ema_interval: Step = key(1, "Move the average at every n-th update only, by ema_decay, with ema.")
 
 
 class OptimizerKeys(Section):

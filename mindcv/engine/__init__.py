@@ -21,7 +21,7 @@ from .distributed import (
     wait_for_ranks,
     world_size,
 )
-from .ema import averaged_weights
+from .ema import averaged_weights, ema_decays
 from .evaluator import Evaluator, Scores
 from .feed import HostFeed, SinkFeed, can_sink
 from .finite import name_not_finite
@@ -66,6 +66,7 @@ __all__ = [
     "can_sink",
     "check_same_rates",
     "count_correct",
+    "ema_decays",
     "find_run",
     "freeze",
     "get_metrics",

@@ -18,6 +18,7 @@ from ..optim.gradients import are_finite, as_type_of, clip_to_norm, descend, glo
 from ..utils.registry import unknown_name_message
 from .distributed import STATISTICS, world_size
 from .dropout import follow_steps
+from .ema import EMA_WARMUP_MOVES, check_ema
 
 _logger = logging.getLogger(__name__)
 
@@ -26,9 +27,6 @@ __all__ = ["GradientAccumulation", "LossScale", "LossWithNetwork", "TrainStep"]
 LOSS_SCALE_TYPES = ("fixed", "dynamic", "auto")
 
 _AUTO_SCALE = 2.0**24
-
-# Upstream's warm-up of the EMA decay: d * (1 - exp(-updates / 2000)).
-_EMA_WARMUP_UPDATES = 2000.0
 
 # What a dynamic scale grows to at most: the inverse of a larger one is no normal fp32 number.
 _LARGEST_SCALE = 2.0**126
@@ -196,10 +194,12 @@ class TrainStep(nn.Cell):
         optimizer: Updates the weights. When it was made with a `loss_scale`, its own division is allowed for.
         scale_sense: Loss scale: a number, `LossScale`, or one of MindSpore's update cells.
         ema: Keep an exponential moving average of all parameters of the network, in parameters named `ema.*`.
-        ema_decay: Decay of the average, reached gradually over the first thousands of updates as upstream does.
+        ema_decay: Decay of the average.
         clip_grad: Clip the gradients by their global norm.
         clip_value: The largest global norm.
         gradient_accumulation_steps: Batches per update; their gradients are averaged.
+        ema_warmup: How the decay rises, see `ema_decays`.
+        ema_interval: The average moves at each update of this number.
 
     Inputs: those of `network`. Output: the loss of this batch, unscaled.
 
@@ -217,14 +217,16 @@ class TrainStep(nn.Cell):
         clip_grad: bool = False,
         clip_value: float = 15.0,
         gradient_accumulation_steps: int = 1,
+        *,
+        ema_warmup: str = "mindcv",
+        ema_interval: int = 1,
     ) -> None:
         super().__init__(auto_prefix=False)
         if gradient_accumulation_steps < 1:
             raise ValueError(f"gradient_accumulation_steps is {gradient_accumulation_steps}; it must be at least 1")
         if clip_grad and not clip_value > 0:
             raise ValueError(f"clip_value is {clip_value}; it must be greater than 0")
-        if not 0.0 <= ema_decay <= 1.0:
-            raise ValueError(f"ema_decay is {ema_decay}; it must lie between 0 and 1")
+        check_ema(ema_decay, ema_warmup, ema_interval)
         self.network = network
         dropout_step = _state(0, ms.int32, "dropout_step")
         seed = ms.get_seed()
@@ -282,7 +284,7 @@ class TrainStep(nn.Cell):
         self.optimizer_scale_tensor = Tensor(self.optimizer_scale, ms.float32)
 
         self.ema = ema
-        self.ema_decay = ema_decay
+        self.ema_decay, self.ema_warmup, self.ema_interval = ema_decay, ema_warmup, ema_interval
         if ema:
             self.averaged_weights = ParameterTuple(list(network.get_parameters()))
             self.ema_weights = self.averaged_weights.clone("ema", init="same")
@@ -399,11 +401,25 @@ class TrainStep(nn.Cell):
 
     def _update_average(self) -> Tensor:
         updates = self.ema_updates + 1.0
-        decay = self.ema_decay * (1.0 - ops.exp(-updates / _EMA_WARMUP_UPDATES))
         done = ops.assign(self.ema_updates, updates)
-        move = ops.partial(_move_average, 1.0 - decay)
-        averaged = self.hyper_map(move, self.ema_weights, self.averaged_weights)
-        return ops.depend(done, averaged)
+        if self.ema_interval == 1:
+            return ops.depend(done, self._move_averages(updates))
+        moves = updates / self.ema_interval
+        if ops.floor(moves) == moves:
+            done = ops.depend(done, self._move_averages(moves))
+        return done
+
+    def _move_averages(self, moves: Tensor) -> tuple[Tensor, ...]:
+        move = ops.partial(_move_average, self._average_share(moves))
+        return self.hyper_map(move, self.ema_weights, self.averaged_weights)
+
+    def _average_share(self, moves: Tensor) -> Tensor:
+        """Returns 1 - decay of the average's move of a number, counted from 1; `ema_decays` has the same formulas."""
+        if self.ema_warmup == "timm":
+            return ops.maximum(ops.pow(moves, -2.0 / 3.0), Tensor(1.0 - self.ema_decay, ms.float32))
+        if self.ema_warmup == "none":
+            return ops.select(moves < 1.5, ops.ones_like(moves), ops.zeros_like(moves) + (1.0 - self.ema_decay))
+        return 1.0 - self.ema_decay * (1.0 - ops.exp(-moves / EMA_WARMUP_MOVES))
 
     def _adjust_loss_scale(self, finite: Tensor) -> Tensor:
         good_updates = self.good_updates + 1

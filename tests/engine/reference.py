@@ -32,6 +32,8 @@ class Settings:
     overflow_at: tuple[int, ...] = ()
     ema_decay: float = 0.99
     ema_updates_before: int = 1500
+    ema_warmup: str = "mindcv"
+    ema_interval: int = 1
     lrs: tuple[float, ...] = (0.05, 0.02, 0.08, 0.03, 0.06, 0.04, 0.07, 0.01)
     weight_decay: float = 0.02
     momentum: float = 0.9
@@ -164,7 +166,7 @@ class Reference:
             getattr(self, f"_{settings.opt}")(name, gradients[name], lr)
         if settings.ema:
             self.ema_updates += 1
-            decay = settings.ema_decay * (1 - np.exp(-self.ema_updates / EMA_WARMUP))
+            decay = self._decay(*divmod(self.ema_updates, settings.ema_interval))
             for name, value in self.weights.items():
                 self.ema[name] = decay * self.ema[name] + (1 - decay) * value
         if settings.dynamic:
@@ -172,6 +174,16 @@ class Reference:
             if self.good_updates == settings.window:
                 self.good_updates = 0
                 self.loss_scale *= 2
+
+    def _decay(self, moves, rest):
+        if rest:
+            return 1
+        value = self.settings.ema_decay
+        if self.settings.ema_warmup == "mindcv":
+            return value * (1 - np.exp(-moves / EMA_WARMUP))
+        # timm's, by the steps before this one
+        warm = 1 - (1 + (moves - 1)) ** -(2 / 3) if self.settings.ema_warmup == "timm" else 1
+        return min(warm, value) if moves > 1 else 0
 
     def _momentum(self, name, gradient, lr):
         w, velocity = self.weights[name], self.slots[0][name]

@@ -47,6 +47,8 @@ def step_of(settings, optimizer_scale=1.0, network=None):
         clip_grad=settings.clip_value is not None,
         clip_value=settings.clip_value or 15.0,
         gradient_accumulation_steps=settings.accumulation,
+        ema_warmup=settings.ema_warmup,
+        ema_interval=settings.ema_interval,
     )
     if settings.ema:  # the decay has risen from 0, so that it counts
         step.ema_updates.set_data(ms.Tensor(settings.ema_updates_before, ms.float32))

@@ -11,6 +11,7 @@ from reference import BATCH, BN_EPS, BN_MOMENTUM, Reference, Settings, batches, 
 from stepping import Net, arrays, assert_close, assert_state, run, state_of, step_of
 
 from mindcv.engine import GradientAccumulation, LossScale, LossWithNetwork, TrainStep, auto_mixed_precision
+from mindcv.engine.ema import EMA_WARMUPS, ema_decays
 from mindcv.loss import create_loss
 from mindcv.optim import create_optimizer
 
@@ -66,6 +67,33 @@ def test_a_dropped_update_leaves_the_statistics_and_their_average_as_they_were(s
     """The batch with an infinite pixel, and with accumulation the one beside it, move nothing but the counters."""
     ms.set_context(mode=mode)
     check(Settings(batch_norm=True, ema=True, accumulation=accumulation, overflow_at=(3,), **scale))
+
+
+@pytest.mark.parametrize("mode", [PYNATIVE, GRAPH], ids=["pynative", "graph"])
+@pytest.mark.parametrize(
+    ("warmup", "interval", "before", "extra"),
+    [
+        ("timm", 1, 0, {}),
+        ("none", 1, 0, {}),
+        ("none", 3, 1501, {"dynamic": True, "overflow_at": (2,)}),
+        ("timm", 2, 1, {"accumulation": 2}),
+    ],
+)
+def test_how_the_average_moves(warmup, interval, before, extra, mode):
+    ms.set_context(mode=mode)
+    step = {"ema_warmup": warmup, "ema_interval": interval, "ema_updates_before": before}
+    check(Settings(ema=True, ema_decay=0.6, **step, **extra))
+
+
+def test_decays_of_a_run():
+    """The first moves are timm's: 0 and 1 - 2 ** (-2 / 3); and the step's."""
+    np.testing.assert_allclose(ema_decays(4, 0.5, "timm"), [0, 0.37003947, 0.5, 0.5], rtol=1e-7)
+    np.testing.assert_allclose(ema_decays(5, 0.9, "none", 2), [1, 0, 1, 0.9, 1])
+    np.testing.assert_allclose(ema_decays(2001, 0.9)[[0, 1999]], [0.9 * 0.000499875, 0.9 * 0.63212056], rtol=1e-6)
+    for warmup in EMA_WARMUPS:
+        step = step_of(Settings(ema=True, ema_warmup=warmup))
+        shares = [float(step._average_share(ms.Tensor(n, ms.float32)).asnumpy()) for n in (1, 2, 9, 5000)]
+        np.testing.assert_allclose(1 - np.array(shares), ema_decays(5000, 0.99, warmup)[[0, 1, 8, 4999]], atol=1e-7)
 
 
 class Hidden(nn.Cell):
@@ -309,6 +337,8 @@ def test_scale_by_config_keys(arguments, expected):
         ({"gradient_accumulation_steps": 0}, "gradient_accumulation_steps is 0; it must be at least 1"),
         ({"clip_grad": True, "clip_value": 0.0}, "clip_value is 0.0; it must be greater than 0"),
         ({"ema": True, "ema_decay": 1.5}, "ema_decay is 1.5; it must lie between 0 and 1"),
+        ({"ema": True, "ema_warmup": "tim"}, "unknown ema_warmup 'tim'; did you mean 'timm'"),
+        ({"ema": True, "ema_interval": 0}, "ema_interval is 0; it must be at least 1"),
     ],
 )
 def test_what_is_refused(arguments, message):
