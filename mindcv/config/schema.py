@@ -540,7 +540,7 @@ class TrainingKeys(Section):
     ema_warmup: Literal["mindcv", "timm", "none"] = key(
         "mindcv",
         "How ema_decay is reached, by the number n of the average's moves: ema_decay (1 - exp(-n / 2000)) (mindcv), "
-        "the smaller of ema_decay and 1 - n^(-2/3) (timm), or at once, when a first move has copied the weights (none).",
+        "the smaller of ema_decay and 1 - n^(-2/3) (timm), or at once, but for the first move, a copy (none).",
     )
     ema_interval: Step = key(1, "Move the average at every n-th update only, by ema_decay, with ema.")
 
