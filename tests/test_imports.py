@@ -27,6 +27,7 @@ ALLOWED = {
     "engine": {"kernels", "weights", "optim.gradients"},
     "export": {"models", "models.layers", "data", "weights"},
     "report": {"models"},
+    "serve": {"export", "report", "data"},
 }
 TOP = {"", "__main__", "_version", "build", "cli", "teacher", "train", "validate", "version"}  # may import anything
 WITHOUT_MINDSPORE = {"utils", "config", "weights", "report", "cli", "", "__main__"}

@@ -30,6 +30,7 @@ _COMMANDS = (
     "weights",
     "export",
     "infer",
+    "serve",
     "launch",
     "config",
     "benchmark",

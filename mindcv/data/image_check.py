@@ -9,6 +9,7 @@ import functools
 import io
 import struct
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -16,7 +17,7 @@ from PIL import __version__ as pillow_version
 
 from .image_kinds import kind_of
 
-__all__ = ["MAX_PIXELS", "checked_image", "checked_pixels", "refuse_broken_jpeg", "to_rgb"]
+__all__ = ["MAX_PIXELS", "checked_image", "checked_pixels", "claimed_size", "refuse_broken_jpeg", "to_rgb"]
 
 # Of a picture that claims more, decoding takes over half a gigabyte; Pillow's limit too.
 MAX_PIXELS = 178_956_970
@@ -86,6 +87,18 @@ def checked_pixels(data: bytes) -> np.ndarray:
     with contextlib.suppress(_Unusual):
         _check(data)
     return np.asarray(_decoded(data))
+
+
+def claimed_size(data: bytes) -> tuple[int, int]:
+    """Returns the width and height that an image file says it has. Nothing is decoded.
+
+    Raises:
+        ValueError: As for `checked_image`, as far as it can be seen without decoding.
+    """
+    with contextlib.suppress(_Unusual):
+        _check(data)
+    with _opened(data) as image:
+        return image.size
 
 
 def _check(data: bytes) -> None:
@@ -318,11 +331,18 @@ def _as_floats_of_255(values: np.ndarray) -> np.ndarray:
 
 
 def _decoded(data: bytes) -> Image.Image:
+    with _opened(data) as image:
+        return to_rgb(image)
+
+
+@contextlib.contextmanager
+def _opened(data: bytes) -> Iterator[Image.Image]:
+    """Opens an image file in Pillow; whatever goes wrong with it until it is closed becomes a ValueError."""
     kind = kind_of(data)
     try:
         with Image.open(io.BytesIO(data), formats=(kind.plugin,)) as image:
             _check_size(*image.size)
-            return to_rgb(image)
+            yield image
     except UnidentifiedImageError as error:
         raise ValueError(
             f"the image cannot be decoded as {kind.name}: its header is damaged, or of a sort that Pillow "

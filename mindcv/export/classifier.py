@@ -22,7 +22,7 @@ from ..weights.hub import is_hub_model
 from ..weights.outputs import HEADS, probabilities, renamed_classes
 from .exporter import preprocess_of
 from .images import ImageReader, name_of
-from .runtime import ExportedModel, in_batches, is_exported_file, live_run
+from .runtime import ExportedModel, in_batches, in_sizes, is_exported_file, live_run
 from .source import Source, source_from_checkpoint, source_from_name
 
 __all__ = ["Classifier", "Label", "Prediction"]
@@ -72,6 +72,17 @@ class Classifier:
         pretrained: Weights for a registered name in place of its published ones: path or address of a file.
         head: What probabilities are: `single`, a softmax, or `multiple`, a sigmoid for each of several labels. None: as
             the file or the checkpoint says, else `single`.
+        compiled_sizes: Batch sizes that a network is compiled for in graph mode, 1 among them; a batch is cut into
+            these. None: `batch_size` alone, which each batch is filled up to.
+
+    Attributes:
+        name: The model's name.
+        format: `onnx` or `mindir`; `live` for a network.
+        network: The network; None for an exported file.
+        preprocess: How images are prepared.
+        class_names: Names by index; None: classes are called by their numbers.
+        head: What probabilities are.
+        batch_size: Images that run at once.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -90,6 +101,7 @@ class Classifier:
         key: bytes | None = None,
         pretrained: str = "",
         head: str | None = None,
+        compiled_sizes: Sequence[int] | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; give a number from 1")
@@ -104,22 +116,28 @@ class Classifier:
             exported = ExportedModel(model, key)
             info = exported.info
             self._run: Callable[[np.ndarray], np.ndarray] = exported
-            self.preprocess, names, self._head = info.preprocess, info.class_names, info.head
+            self.preprocess, names, self.head = info.preprocess, info.class_names, info.head
+            self.name, self.format, self.network = info.model, info.format, None
             gives_probabilities, takes_pixels = info.output_name == "probabilities", info.normalisation == "inside"
             batch_size = info.batch_size or batch_size
         else:
             source = _find_source(model, recipe, preprocess, pretrained)
             run = live_run(source.network)
-            fixed = batch_size if ms.get_context("mode") == ms.GRAPH_MODE else None
-            self._run = lambda images: in_batches(run, images, fixed)
+            if ms.get_context("mode") != ms.GRAPH_MODE:
+                self._run = run
+            elif compiled_sizes:
+                self._run = lambda images: in_sizes(run, images, compiled_sizes)
+            else:
+                self._run = lambda images: in_batches(run, images, batch_size)
             self.preprocess, names = preprocess or source.preprocess, source.class_names
-            self._head = source.head
+            self.name, self.format, self.network = source.name, "live", source.network
+            self.head = source.head
         if head is not None:
             if head not in HEADS:
                 raise ValueError(unknown_name_message("head", head, HEADS))
-            if gives_probabilities and head != self._head:
-                raise ValueError(f"{model} gives the probabilities of the head {self._head!r}; leave out head")
-            self._head = head
+            if gives_probabilities and head != self.head:
+                raise ValueError(f"{model} gives the probabilities of the head {self.head!r}; leave out head")
+            self.head = head
         if class_names is not None:
             names = renamed_classes(names, class_names, "class_names")
         self.class_names = None if names is None else tuple(names)
@@ -168,40 +186,59 @@ class Classifier:
         finally:
             pool.shutdown(cancel_futures=True)
 
+    def read(self, image: Any) -> np.ndarray:
+        """Makes an image, of any kind that `predict` takes, the network's input (C, H, W). Threads may do it at once.
+
+        Raises:
+            ValueError: It cannot be read; the reason in one line.
+        """
+        try:
+            return self._reader(image)
+        except FileNotFoundError as error:
+            raise ValueError("there is no such file") from error
+        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            raise ValueError((getattr(error, "strerror", None) or str(error)).splitlines()[0]) from error
+
+    def probabilities(self, inputs: np.ndarray) -> np.ndarray:
+        """Runs inputs (N, C, H, W) of `read` and returns probabilities (N, num_classes)."""
+        scores = self._run(inputs)
+        return scores if self._gives_probabilities else probabilities(scores, self.head)
+
+    def labels(self, row: np.ndarray, top_k: int = 5) -> tuple[Label, ...]:
+        """Returns the most probable classes of a row of `probabilities`, the first one first.
+
+        Raises:
+            ValueError: The row is not finite, or there are not as many class names as classes.
+        """
+        names = self.class_names
+        if names is not None and len(names) != len(row):
+            raise ValueError(f"got {len(names)} class names for a network of {len(row)} classes")
+        if not np.isfinite(row).all():
+            raise ValueError(_NOT_FINITE)
+        order = np.argsort(-row, kind="stable")[:top_k]
+        return tuple(Label(int(index), (names and names[index]) or str(index), float(row[index])) for index in order)
+
     def _read(self, item: tuple[int, Any]) -> tuple[str, np.ndarray | str]:
         """Returns the image's name with its input, or with the reason why there is none."""
         index, image = item
         name = name_of(image, index)
         try:
-            return name, self._reader(image)
-        except FileNotFoundError:
-            return name, "there is no such file"
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
-            return name, (getattr(error, "strerror", None) or str(error)).splitlines()[0]
+            return name, self.read(image)
+        except ValueError as error:
+            return name, str(error)
 
     def _predict_batch(self, batch: Sequence[tuple[str, np.ndarray | str]], top_k: int) -> Iterator[Prediction]:
         inputs = [image for _, image in batch if isinstance(image, np.ndarray)]
-        rows = iter(self._probabilities(np.stack(inputs)) if inputs else ())
+        rows = iter(self.probabilities(np.stack(inputs)) if inputs else ())
         for name, image in batch:
             if isinstance(image, str):
                 yield Prediction(name, error=image)
                 continue
             row = next(rows)
             if np.isfinite(row).all():
-                yield Prediction(name, self._labels(row, top_k))
+                yield Prediction(name, self.labels(row, top_k))
             else:
                 yield Prediction(name, error=_NOT_FINITE)
-
-    def _probabilities(self, images: np.ndarray) -> np.ndarray:
-        scores = self._run(images)
-        return scores if self._gives_probabilities else probabilities(scores, self._head)
-
-    def _labels(self, row: np.ndarray, top_k: int) -> tuple[Label, ...]:
-        names = self.class_names
-        if names is not None and len(names) != len(row):
-            raise ValueError(f"got {len(names)} class names for a network of {len(row)} classes")
-        order = np.argsort(-row, kind="stable")[:top_k]
-        return tuple(Label(int(index), (names and names[index]) or str(index), float(row[index])) for index in order)
 
 
 def _find_source(

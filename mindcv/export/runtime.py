@@ -1,7 +1,7 @@
 """Networks ready to run, whatever they come from: a live one, a MINDIR or an ONNX file. All give scores as numpy."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import mindspore as ms
@@ -65,6 +65,16 @@ def in_batches(run: Run, images: np.ndarray, batch_size: int | None) -> np.ndarr
         part = images[begin : begin + batch_size]
         filling = np.repeat(part[-1:], batch_size - len(part), axis=0)
         scores.append(run(np.concatenate([part, filling]))[: len(part)])
+    return np.concatenate(scores)
+
+
+def in_sizes(run: Run, images: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
+    """Runs images in batches of these sizes, 1 among them, the largest that fits first; none is filled up."""
+    scores, begin = [], 0
+    while begin < len(images):
+        size = max(size for size in sizes if size <= len(images) - begin)
+        scores.append(run(images[begin : begin + size]))
+        begin += size
     return np.concatenate(scores)
 
 

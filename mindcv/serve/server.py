@@ -1,0 +1,118 @@
+"""The process around the application: its port, its signals, its end."""
+
+import contextlib
+import errno
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+__all__ = ["address_of", "is_loopback", "open_port", "run_server"]
+
+_BACKLOG = 1024
+_KEEP_ALIVE_S = 30
+
+
+def open_port(host: str, port: int) -> socket.socket:
+    """Takes a port without listening yet, so that one that is taken is told before a network is loaded.
+
+    Args:
+        host: A name or address of this machine.
+        port: 0 takes any that is free.
+
+    Raises:
+        ValueError: There is no such host here, or the port is taken or not allowed.
+    """
+    if not 0 <= port <= 65535:
+        raise ValueError(f"--port is {port}; give 0 to 65535")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as error:
+        raise ValueError(f"--host: there is no {host!r} ({error.strerror}); give 127.0.0.1 or 0.0.0.0") from error
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)  # two may bind one port; one may listen
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ValueError(f"port {port} of {host} is taken; give --port another one, or 0 for any") from error
+        raise ValueError(f"port {port} of {host} cannot be opened: {error.strerror}; give another one") from error
+    return listener
+
+
+def address_of(listener: socket.socket) -> str:
+    """Returns the address of the page."""
+    host, port = listener.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = socket.gethostname()
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def is_loopback(listener: socket.socket) -> bool:
+    """Whether only this machine can reach a port."""
+    host = listener.getsockname()[0]
+    return host == "::1" or host.startswith("127.")
+
+
+def run_server(app: "FastAPI", listener: socket.socket, on_start: Callable[[], None]) -> None:
+    """Answers requests until Ctrl-C or SIGTERM, then finishes what it has begun; a second signal ends at once.
+
+    Args:
+        app: The application.
+        listener: Of `open_port`.
+        on_start: Called when the first request is taken.
+
+    Raises:
+        KeyboardInterrupt: There was a second signal.
+    """
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            """Takes the signals for as long as it runs. (uvicorn would raise them again when all is done.)"""
+            if threading.current_thread() is not threading.main_thread():
+                yield
+                return
+            numbers = (signal.SIGINT, signal.SIGTERM)
+            before = {number: signal.signal(number, self.handle_exit) for number in numbers}
+            try:
+                yield
+            finally:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            # Any second one: while a graph runs, MindSpore turns Ctrl-C into SIGTERM.
+            self.force_exit = self.should_exit
+            self.should_exit = True
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            on_start()
+
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+    )
+    server = Server(config)
+    server.run(sockets=[listener])
+    if server.force_exit:
+        raise KeyboardInterrupt
