@@ -87,7 +87,7 @@ def create_app(
         lifespan=lifespan,
     )
     bodies = Bodies(max_body_bytes, max_images=service.max_queue)
-    described = {"openapi_extra": {"requestBody": _BODY}}
+    described: dict[str, Any] = {"openapi_extra": {"requestBody": _BODY}}
     described["responses"] = {status: {"description": text} for status, text in _REFUSALS.items()}
 
     @app.post("/predict", **described)
