@@ -29,6 +29,7 @@ _COMMANDS = (
     "convert",
     "weights",
     "export",
+    "push",
     "infer",
     "serve",
     "launch",

@@ -274,7 +274,7 @@ def _source_from_hub(name: str, recipe: str, preprocess: EvalPreprocess | None) 
     names = network.default_cfg["label_names"] or None
     if names is None and name.partition(":")[2].startswith("timm/") and network.num_classes == 1000:
         names = imagenet_class_names()
-    return Source(network, name, preprocess or preprocess_of(network), names, "")
+    return Source(network, name, preprocess or preprocess_of(network), names, "", network.default_cfg["head"])
 
 
 def _is_single(images: Any) -> bool:

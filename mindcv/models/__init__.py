@@ -18,6 +18,7 @@ from ._create import (
 )
 from ._family import Family, Variant
 from ._features import FeatureExtractWrapper
+from ._hub import INTERPOLATIONS_OF_TIMM, name_at_timm
 from ._loading import (
     checkpoint_marks,
     load_model_checkpoint,
@@ -98,6 +99,7 @@ FAMILIES = (
 
 __all__ = [
     "FAMILIES",
+    "INTERPOLATIONS_OF_TIMM",
     "Family",
     "FeatureExtractWrapper",
     "ImageClassifier",
@@ -122,6 +124,7 @@ __all__ = [
     "load_model_checkpoint",
     "load_pretrained",
     "model_entrypoint",
+    "name_at_timm",
     "network_of_file",
     "optional_parameters",
     "published_weights",

@@ -2,18 +2,34 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mindcv.weights.hub import HubModel, read_hub_model
+import numpy as np
+from mindspore import nn
 
+from mindcv.weights.hub import OWN_ENTRY, HubModel, read_hub_model
+from mindcv.weights.outputs import HEADS, SINGLE
+
+from ._network import ImageClassifier
 from ._pretrained import PretrainedCfg
-from ._registry import arguments_of_timm, get_pretrained_cfg, model_entrypoint, name_of_timm
+from ._registry import arguments_of_timm, get_pretrained_cfg, model_entrypoint, name_of_timm, names_of_timm
 from .layers import as_pair
 
 HUB_SOURCE = "Hugging Face hub"
+# Those that have another name there.
+INTERPOLATIONS_OF_TIMM = {"box": "area", "lanczos": "antialias"}
 
 _LARGEST_SIDE = 1 << 14
+# Networks that timm has under the same name, of those whose weights here are not from timm's repositories on the hub.
+_NAMED_AS_AT_TIMM = (
+    *("densenet161", "densenet169", "densenet201", "ghostnet_050", "ghostnet_130"),
+    *("mnasnet_050", "mnasnet_075", "mnasnet_140", "repvgg_a0", "repvgg_a1"),
+    *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
+    *("resnext50_32x4d", "resnext101_32x4d", "resnext101_64x4d", "skresnet50"),
+    *("seresnet18", "seresnet34", "seresnet50", "seresnet101", "seresnet152"),
+    *("seresnext50_32x4d", "seresnext101_32x4d", "senet154", "vgg11", "vgg13", "vgg16", "vgg19"),
+)
 
 
 def find_on_hub(name: str, pretrained: bool | str) -> tuple[str, bool | str, PretrainedCfg]:
@@ -30,7 +46,7 @@ def find_on_hub(name: str, pretrained: bool | str) -> tuple[str, bool | str, Pre
     if isinstance(pretrained, str) and pretrained:
         raise ValueError(f"{name} brings its own weights and pretrained={pretrained!r} names others; give one of them")
     hub_model = read_hub_model(name)
-    ours = name_of_timm(hub_model.architecture)
+    ours = _name_of_own(hub_model) if hub_model.own else name_of_timm(hub_model.architecture)
     if ours is None:
         raise ValueError(
             f"{name}: its network is timm's {hub_model.architecture!r}, which is not here; see `mindcv models`"
@@ -40,6 +56,38 @@ def find_on_hub(name: str, pretrained: bool | str) -> tuple[str, bool | str, Pre
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name}: config.json has a pretrained_cfg of another form than timm's ({error})") from None
     return ours, str(hub_model.weights()) if pretrained else False, cfg
+
+
+def _name_of_own(hub_model: HubModel) -> str:
+    """Our name for a model that `mindcv push` wrote."""
+    name = hub_model.own.get("model")
+    if not isinstance(name, str):
+        raise ValueError(f"{hub_model.title}: config.json has an entry {OWN_ENTRY!r} without a model's name")
+    try:
+        return model_entrypoint(name).__name__
+    except ValueError as error:
+        raise ValueError(f"{hub_model.title}: {error}; a model of your own has to be imported first") from None
+
+
+def name_at_timm(model: nn.Cell, arrays: Mapping[str, np.ndarray]) -> str | None:
+    """Returns timm's name for just this network, None where timm has none that computes the same.
+
+    Args:
+        model: A network that was made by name.
+        arrays: Its weights by timm's names.
+    """
+    if not isinstance(model, ImageClassifier):
+        return None
+    name = model.default_cfg.architecture
+    told = model.told_arguments(arrays)
+    if any(".se_module.fc1." in parameter for parameter in arrays):  # the scheme of timm's `legacy_se*`
+        return f"legacy_{name}"
+    candidates = [*names_of_timm(name), *([(name, {})] if name in _NAMED_AS_AT_TIMM else [])]
+    for candidate, arguments in candidates:
+        wanted = {**told, **{key: value for key, value in arguments.items() if key != "image_size"}}
+        if all(getattr(model, key) == value for key, value in wanted.items()):
+            return candidate
+    return None
 
 
 def _describe(name: str, hub_model: HubModel) -> PretrainedCfg:
@@ -53,7 +101,7 @@ def _describe(name: str, hub_model: HubModel) -> PretrainedCfg:
         "input_size": _size(test_size or given.get("input_size")),
         "num_classes": hub_model.num_classes,
         "licence": str(given.get("license") or ""),
-        "interpolation": given.get("interpolation"),
+        "interpolation": INTERPOLATIONS_OF_TIMM.get(given.get("interpolation"), given.get("interpolation")),
     }
     crop = given.get("test_crop_pct") or given.get("crop_pct")
     if crop is not None:
@@ -68,6 +116,8 @@ def _describe(name: str, hub_model: HubModel) -> PretrainedCfg:
     if size is not None:
         arguments["image_size"], sides = size, list(as_pair(size))
     facts["input_size"] = _size([said.get("in_chans", channels), *sides])
+    facts["resize_rounding"] = _one_of(("floor", "round"), "resize_rounding", hub_model.own)
+    head = _one_of(HEADS, "head", hub_model.own) or SINGLE
     facts = {key: value for key, value in facts.items() if value is not None}
     nothing: dict[str, Any] = {"top1": None, "top5": None, "url": "", "sha256": "", "tag": ""}
     nothing |= {"label_offset": 0, "unused_classes": 0}
@@ -77,8 +127,15 @@ def _describe(name: str, hub_model: HubModel) -> PretrainedCfg:
         source=HUB_SOURCE,
         # All others are told by the names in the file, or follow from timm's name of the network.
         model_args=arguments,
-        extra={"label_names": hub_model.label_names, "title": hub_model.title},
+        extra={"label_names": hub_model.label_names, "title": hub_model.title, "head": head},
     )
+
+
+def _one_of(choices: Sequence[str], key: str, given: Mapping[str, Any]) -> str | None:
+    value = given.get(key)
+    if value is not None and value not in choices:
+        raise ValueError(f"{key} is {value!r}, not {' or '.join(choices)}")
+    return value
 
 
 def _pixels(given: Mapping[str, Any], key: str, lowest: float) -> tuple[float, ...] | None:

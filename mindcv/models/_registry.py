@@ -72,6 +72,12 @@ def arguments_of_timm(architecture: str) -> Mapping[str, Any]:
     return next((cfg.model_args for cfg in _published_by_timm(architecture)), {})
 
 
+def names_of_timm(name: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """Returns timm's names for a model, with the arguments that its weights of that name give the network."""
+    found = ((re.search(r"/timm/([^/.]+)[./]", cfg.url), cfg.model_args) for cfg in _weights[name].values())
+    return list({match[1]: (match[1], arguments) for match, arguments in found if match}.values())
+
+
 def _published_by_timm(architecture: str) -> Iterator[PretrainedCfg]:
     pattern = re.compile(rf"/timm/{re.escape(architecture)}[./]")
     return (cfg for cfgs in _weights.values() for cfg in cfgs.values() if pattern.search(cfg.url))

@@ -23,11 +23,12 @@ from ..utils.fs import local_path
 from ..utils.switches import is_on
 from .sources import DownloadError, fetch, is_offline, open_url
 
-__all__ = ["HUB", "HubModel", "hub_address", "hub_file", "is_hub_model", "read_hub_model"]
+__all__ = ["HUB", "OWN_ENTRY", "HubModel", "hub_address", "hub_file", "is_hub_model", "read_hub_model", "repository_of"]
 
 _logger = logging.getLogger(__name__)
 
 HUB = "https://huggingface.co"
+OWN_ENTRY = "mindcv"
 _PREFIXES = ("hf-hub:", "hf_hub:", "local-dir:")
 _REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}")
 _REVISION = re.compile(r"[\w][\w./-]{0,127}")
@@ -50,6 +51,7 @@ class HubModel:
         pretrained_cfg: timm's description of the weights: mean and std (0 to 1), crop_pct, input_size ...
         model_args: Further arguments of the network.
         label_names: Names of the classes, empty when there are none.
+        own: What `mindcv push` adds for this library, which timm passes over; empty in files of others.
         folder: The local folder; None: on the hub.
         repository: `OWNER/NAME` on the hub.
         revision: Branch, tag or commit.
@@ -61,6 +63,7 @@ class HubModel:
     pretrained_cfg: Mapping[str, Any]
     model_args: Mapping[str, Any]
     label_names: tuple[str, ...]
+    own: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     folder: Path | None = None
     repository: str = ""
     revision: str = "main"
@@ -112,6 +115,17 @@ def read_hub_model(name: str) -> HubModel:
     return HubModel(title=name, repository=repository, revision=revision, **config)
 
 
+def repository_of(text: str) -> str:
+    """Returns OWNER/NAME of the hub as it is given.
+
+    Raises:
+        ValueError: It is not of that form.
+    """
+    if not _REPOSITORY.fullmatch(text) or ".." in text:
+        raise ValueError(f"{text!r} names no model of the hub; write OWNER/NAME")
+    return text
+
+
 def _read_config(path: Path, name: str) -> dict[str, Any]:
     if path.stat().st_size > _LARGEST_CONFIG:
         raise ValueError(f"{name}: config.json has {path.stat().st_size} bytes, more than any such file needs")
@@ -127,12 +141,13 @@ def _read_config(path: Path, name: str) -> dict[str, Any]:
     both = {**cfg, **config} if isinstance(cfg, dict) else config
     classes = both.get("num_classes")
     labels = both.get("label_names", both.get("labels")) or ()
-    arguments = config.get("model_args", {})
+    arguments, own = config.get("model_args", {}), config.get(OWN_ENTRY, {})
     is_count = classes is None or (type(classes) is int and 0 <= classes < 1 << 24)
     if isinstance(labels, dict) and type(classes) is int:  # by number, where timm leaves some out
         labels = [labels.get(str(index), str(index)) for index in range(min(max(classes, 0), _MOST_LABELS))]
     are_labels = isinstance(labels, list | tuple) and all(isinstance(label, str) for label in labels)
-    if not (isinstance(cfg, dict) and isinstance(arguments, dict) and is_count and are_labels):
+    are_objects = all(isinstance(entry, dict) for entry in (cfg, arguments, own))
+    if not (are_objects and is_count and are_labels):
         raise ValueError(f"{name}: config.json has entries of another form than timm's")
     return {
         "architecture": config["architecture"],
@@ -140,6 +155,7 @@ def _read_config(path: Path, name: str) -> dict[str, Any]:
         "pretrained_cfg": cfg,
         "model_args": arguments,
         "label_names": tuple(labels),
+        "own": own,
     }
 
 

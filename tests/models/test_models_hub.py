@@ -1,18 +1,16 @@
 """`hf-hub:`, `local-dir:`, `package:`: models of timm's form from a hub on loopback, a folder, an installed package."""
 
-import hashlib
-import http.server
 import json
 import logging
 import shutil
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import mindspore as ms
 import numpy as np
 import pytest
+from hub_server import COMMIT, Hub
 
 from mindcv.models import create_model, get_pretrained_cfg, to_timm_names
 from mindcv.weights import hub, write_weights
@@ -20,7 +18,6 @@ from mindcv.weights.hub import hub_file, read_hub_model
 from mindcv.weights.locations import fetch
 from mindcv.weights.sources import DownloadError
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CONFIG = {
     "architecture": "seresnet18",
     "num_classes": 3,
@@ -35,61 +32,6 @@ CONFIG = {
     },
     "label_names": ["cat", "dog", "fish"],
 }
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def do_HEAD(self) -> None:
-        self._answer(body=False)
-
-    def do_GET(self) -> None:
-        self._answer(body=True)
-
-    def _answer(self, body: bool) -> None:
-        hub_ = self.server
-        hub_.requests.append((self.command, self.path))
-        if self.path.startswith("/cdn/"):  # where large files are
-            self._send(hub_.files[self.path.removeprefix("/cdn/")], {}, body)
-            return
-        if self.path.startswith("/old/"):
-            self.send_response(307)
-            self.send_header("Location", self.path.replace("/old/", "/new/", 1))
-            self.end_headers()
-            return
-        name = self.path.rpartition("/")[2]
-        if name not in hub_.files:
-            self.send_error(404)
-            return
-        data = hub_.files[name]
-        if name.endswith(".safetensors"):
-            self.send_response(302)
-            self.send_header("X-Repo-Commit", COMMIT)
-            self.send_header("X-Linked-Etag", f'"{hub_.said.get(name) or hashlib.sha256(data).hexdigest()}"')
-            self.send_header("Location", f"/cdn/{name}")
-            self.end_headers()
-        else:
-            digest = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-            self._send(data, {"X-Repo-Commit": COMMIT, "ETag": f'"{hub_.said.get(name) or digest}"'}, body)
-
-    def _send(self, data: bytes, headers: dict[str, str], body: bool) -> None:
-        self.send_response(200)
-        for key, value in {**headers, "Content-Length": str(len(data))}.items():
-            self.send_header(key, value)
-        self.end_headers()
-        if body:
-            self.wfile.write(data)
-
-
-class Hub(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.files: dict[str, bytes] = {}
-        self.said: dict[str, str] = {}
-        self.requests: list[tuple[str, str]] = []
 
 
 @pytest.fixture(scope="module")
@@ -113,14 +55,10 @@ def server(folder, tmp_path, monkeypatch) -> Iterator[Hub]:
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     for variable in ("HF_HUB_CACHE", "HF_HUB_OFFLINE", "MINDCV_OFFLINE", "MINDCV_MIRROR"):
         monkeypatch.delenv(variable, raising=False)
-    with Hub() as running:
+    with Hub().serving() as running:
         running.files = {path.name: path.read_bytes() for path in folder.iterdir()}
-        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{running.server_port}")
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+        monkeypatch.setenv("HF_ENDPOINT", running.url)
         yield running
-        running.shutdown()
-        thread.join()
 
 
 def image() -> ms.Tensor:

@@ -1,0 +1,102 @@
+"""`mindcv push`: a trained model in the form of timm and of the Hugging Face hub, to a folder, a store or the hub."""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+from mindcv.utils.fs import is_remote, local_path
+
+from ._imports import add_import_option
+
+HELP = "share a trained model: a folder, s3://..., or hf://OWNER/NAME on the Hugging Face hub"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's options."""
+    add_import_option(parser)
+    parser.add_argument("source", metavar="RUN|CKPT", help="folder of a training (its best checkpoint), or a file")
+    parser.add_argument("target", metavar="TARGET", help="folder, s3://BUCKET/PATH ..., or hf://OWNER/NAME")
+    parser.add_argument(
+        "-c", "--config", default="", metavar="RECIPE", help="recipe of the training (default: config.yaml beside it)"
+    )
+    parser.add_argument(
+        "--licence", "--license", default="", metavar="NAME", help="licence of the weights, as in apache-2.0"
+    )
+    parser.add_argument(
+        "--figures",
+        metavar="FILE",
+        help="figures for the card: the JSON of `mindcv validate --report`",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the model that is there")
+    parser.add_argument("--private", action="store_true", help="make a new repository on the hub private")
+    parser.add_argument("--device_target", default="auto", help="Ascend, GPU, CPU or auto (default: auto)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Writes the model, checks that it reads back with equal logits, and puts it there.
+
+    Raises:
+        FileNotFoundError: There is no such run or checkpoint.
+        OSError: The target cannot be written.
+        RunError: The hub refuses, or what was written differs.
+        ValueError: Options are wrong.
+    """
+    from mindcv.config import read_config
+    from mindcv.engine import setup_run
+    from mindcv.export.share import ModelCard, model_folder, publish
+    from mindcv.export.source import source_from_checkpoint
+
+    checkpoint = _checkpoint_of(args.source)
+    setup_run(args.device_target, 1, None, False, 0)  # eager: two images are not worth a compilation
+    source = source_from_checkpoint(checkpoint, args.config)
+    beside = args.config or str(local_path(checkpoint).parent / "config.yaml")
+    figures, evaluated_on = _figures(args, checkpoint)
+    card = ModelCard(figures, evaluated_on, args.licence, read_config(["-c", beside]))
+    with model_folder(source, card) as folder:
+        size = sum(path.stat().st_size for path in folder.iterdir())
+        place = publish(folder, args.target, args.overwrite, args.private)
+    print(f"{args.target}: {source.name} of {checkpoint}, {size / 1e6:.1f} MB, reads back with equal logits")
+    print(f"read it with: {_how_to_read(place, source.name)}")
+    return 0
+
+
+def _how_to_read(place: str, name: str) -> str:
+    if is_remote(place):
+        return f'create_model("{name}", pretrained="{place}")'
+    return f'create_model("{place}", pretrained=True)'
+
+
+def _checkpoint_of(source: str) -> str:
+    """The file itself, or the best checkpoint of a run's folder, else its last one.
+
+    Raises:
+        FileNotFoundError: There is no such place, or it has no checkpoint.
+        ValueError: It has several best ones, as when runs share a folder.
+    """
+    if is_remote(source):
+        return source
+    place = local_path(source)
+    if not place.is_dir():
+        if not place.exists():
+            raise FileNotFoundError(f"{source}: there is no such run or checkpoint")
+        return source
+    from mindcv.engine.checkpoint_list import list_checkpoints
+
+    best = sorted(place.glob("*_best.ckpt"))
+    if len(best) > 1:
+        raise ValueError(f"{source} has {len(best)} best checkpoints; name one: {', '.join(map(str, best))}")
+    if best:
+        return str(best[0])
+    listed = list_checkpoints(place)
+    if not listed:
+        raise FileNotFoundError(f"{source}: the folder holds no checkpoint of a training")
+    return str(place / listed[-1].file)
+
+
+def _figures(args: argparse.Namespace, checkpoint: str) -> tuple[Mapping[str, float], str]:
+    """Figures for the card, and what they were measured on."""
+    from mindcv.export.share import read_figures
+
+    if args.figures:
+        return read_figures(args.figures), f"the data of {Path(args.figures).name}"
+    return {}, ""
