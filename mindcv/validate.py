@@ -6,7 +6,7 @@ import sys
 from . import engine
 from .build import build_eval_loader, build_evaluator, build_network, check_head, find_outputs, prepare_network
 from .config import Config
-from .data import pipeline_errors
+from .data import get_class_names, pipeline_errors
 from .export.source import with_preprocess
 from .models import as_evaluated, require_published_head
 from .utils.commands import quoted
@@ -50,6 +50,8 @@ def validate(cfg: Config) -> dict[str, float]:
     _logger.info("Evaluating %s on %s (%s, %s)", cfg.model, cfg.dataset, cfg.val_split, device)
     with pipeline_errors():
         result = evaluator.run(show_progress=sys.stderr.isatty())
+    if evaluator.average_precisions:
+        _logger.info("%s", engine.by_class(evaluator.average_precisions, get_class_names(loader)))
     _logger.info("Evaluated %d images, %.1f img/s", result.pop("num_samples"), result.pop("images_per_s"))
     return result
 

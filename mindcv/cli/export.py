@@ -60,6 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="give probabilities, of several labels independent ones",
     )
+    target.add_argument(
+        "--threshold",
+        type=float,
+        metavar="P",
+        help="for several labels an image: least probability of a label that counts as found, for who runs the file",
+    )
     target.add_argument("--uint8_input", action="store_true", help="take pixels and normalise them inside")
     target.add_argument("--fold_bn", action="store_true", help="fold BatchNorm into convolutions")
     target.add_argument("--fp16_weights", action="store_true", help="store weights in fp16; half as large")
@@ -125,6 +131,7 @@ def run(args: argparse.Namespace) -> int:
         key=key,
         enc_mode=args.enc_mode,
         tolerance=args.tolerance,
+        threshold=args.threshold,
     )
     checked = info.verification
     sizes = ", ".join(map(str, checked["batch_sizes"]))

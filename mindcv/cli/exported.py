@@ -28,7 +28,7 @@ def main(cfg: Config) -> None:
     from mindcv.build import build_eval_loader, check_head
     from mindcv.data import known_outputs, pipeline_errors
     from mindcv.data.dataset_factory import is_encoded
-    from mindcv.engine import Scores, setup_run
+    from mindcv.engine import Scores, by_class, setup_run
     from mindcv.engine.distributed import is_launched
     from mindcv.export import ExportedModel
     from mindcv.weights.outputs import MULTIPLE
@@ -57,6 +57,7 @@ def main(cfg: Config) -> None:
     scores.require_finite(scores.num_not_finite, scores.num_samples)
     values = scores.metric_values(scores.num_samples, scores.hits)
     if scores.is_multi_label:
+        print(by_class(scores.average_precisions, outputs and outputs.class_names), file=sys.stderr)
         figures = f"mAP:{values['mAP']}, subset accuracy:{values['Subset_Accuracy']}"
     else:
         # Of fewer than five classes, each is among the five best.

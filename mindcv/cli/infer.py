@@ -53,6 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for MODEL that is a name: its published weights (the default), or those of a checkpoint, path or address",
     )
     parser.add_argument("--top_k", "--top-k", type=int, default=5, metavar="K", help="classes an image (default: 5)")
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        metavar="P",
+        help="least probability of a label that is told, for several labels an image (default: the exported file's)",
+    )
     parser.add_argument("--batch_size", type=int, default=16, metavar="N", help="images that run at once (default: 16)")
     parser.add_argument("--workers", type=int, metavar="N", help="threads that decode (default: cores, at most 4)")
     parser.add_argument(
@@ -100,6 +106,7 @@ def run(args: argparse.Namespace) -> int:
         workers=args.workers,
         pretrained=args.pretrained,
         key=read_key(args.key_file) if args.key_file else None,
+        threshold=args.threshold,
     )
     check_channels(len(classifier.preprocess.mean))
     num_bad = 0
@@ -222,8 +229,8 @@ def _json_lines(predictions: Iterable["Prediction"], width: int) -> Iterator[str
 def _csv(predictions: Iterable["Prediction"], width: int) -> Iterator[str]:
     yield _csv_line("image", "rank", "index", "class", "probability", "error")
     for prediction in predictions:
-        if prediction.error is not None:
-            yield _csv_line(prediction.image, "", "", "", "", prediction.error)
+        if not prediction.labels:
+            yield _csv_line(prediction.image, "", "", "", "", prediction.error or "")
         for rank, label in enumerate(prediction.labels, 1):
             yield _csv_line(prediction.image, rank, label.index, label.name, label.probability, "")
 

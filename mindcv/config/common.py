@@ -1,7 +1,5 @@
 """Which keys `train --help` and `validate --help` show first; `--help-all` shows all of them."""
 
-from typing import Any
-
 __all__ = ["COMMON_KEYS", "DESCRIPTIONS"]
 
 DESCRIPTIONS = {

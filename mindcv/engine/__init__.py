@@ -26,7 +26,7 @@ from .evaluator import Evaluator, Scores
 from .feed import HostFeed, SinkFeed, can_sink
 from .finite import name_not_finite
 from .freeze import freeze
-from .metrics import count_correct, get_metrics, metric_names
+from .metrics import by_class, count_correct, get_metrics, metric_names
 from .profile import StepProfiler
 from .recompute import recompute_blocks
 from .report import RunReporter, tell_finished
@@ -63,6 +63,7 @@ __all__ = [
     "average_batch_norm",
     "averaged_weights",
     "broadcast_parameters",
+    "by_class",
     "can_sink",
     "check_same_rates",
     "count_correct",

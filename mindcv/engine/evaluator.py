@@ -36,6 +36,10 @@ class Scores:
     Args:
         num_classes: Number of classes.
         is_multi_label: Whether a sample has several labels, as zeros and ones.
+
+    Attributes:
+        average_precisions: Of each class, once `metric_values` was called on several labels; NaN of a class that no
+            sample has. mAP is the mean of the others.
     """
 
     def __init__(self, num_classes: int, is_multi_label: bool = False) -> None:
@@ -45,6 +49,7 @@ class Scores:
         self.num_samples = 0
         self.num_not_finite = 0
         self.hits = [0] * (1 if is_multi_label else len(self.accuracies))
+        self.average_precisions: list[float] = []
         self._scores: list[np.ndarray] = []
         self._labels: list[np.ndarray] = []
 
@@ -107,7 +112,7 @@ class Scores:
         scores = np.concatenate([np.zeros(shape, np.float32), *self._scores])
         labels = np.concatenate([np.zeros(shape, bool), *self._labels])
         most = int(gather_over_ranks([len(scores)]).max()) if is_shared else 0
-        found = []
+        found: list[float] = []
         for column in range(self.num_classes):
             own, positive = scores[:, column].astype(np.float64), labels[:, column]
             if is_shared:
@@ -116,8 +121,9 @@ class Scores:
                 both = gather_over_ranks([*own, *filling, *positive, *(filling - 1)]).reshape(-1, 2, most)
                 is_sample = both[:, 1] >= 0
                 own, positive = both[:, 0][is_sample], both[:, 1][is_sample] > 0
-            if positive.any():
-                found.append(average_precision(own, positive))
+            found.append(average_precision(own, positive) if positive.any() else math.nan)
+        self.average_precisions = found
+        found = [value for value in found if not math.isnan(value)]
         if not found:
             raise ValueError("no image of the evaluation has a label, so there is no mAP; look at val_split")
         return math.fsum(found) / len(found)
@@ -136,6 +142,9 @@ class Evaluator:
         batch_size: Rows in a full batch.
         is_shared: Whether each rank's loader gives its own part of the samples. When not, all give all of them.
         is_multi_label: Whether samples have several labels, as zeros and ones, each with a sigmoid of its own.
+
+    Attributes:
+        average_precisions: Of each class in the last run, where samples have several labels; see `Scores`.
     """
 
     def __init__(
@@ -155,6 +164,7 @@ class Evaluator:
         self.is_shared = is_shared
         self.num_classes = num_classes
         self.is_multi_label = is_multi_label
+        self.average_precisions: list[float] = []
 
     @property
     def accuracies(self) -> list[str]:
@@ -199,6 +209,7 @@ class Evaluator:
             raise ValueError("there are no images to evaluate; look at val_split and data_dir")
         scores.require_finite(wild, count)
         values = scores.metric_values(count, hits, self.is_shared)
+        self.average_precisions = scores.average_precisions
         values["loss"] = math.nan if not_finite else loss / (terms * _UNITS)
         return {**values, "num_samples": count, "images_per_s": count / (time.perf_counter() - begin)}
 

@@ -1,12 +1,17 @@
 """Accuracy as sums of correct and count, so that every sample counts once on any number of ranks; average precision."""
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 from mindspore import train
 
-__all__ = ["average_precision", "count_all_correct", "count_correct", "get_metrics", "metric_names"]
+__all__ = ["average_precision", "by_class", "count_all_correct", "count_correct", "get_metrics", "metric_names"]
 
 MEAN_AVERAGE_PRECISION = "mAP"
 SUBSET_ACCURACY = "Subset_Accuracy"
+
+_MOST_NAMED = 20
 
 
 def metric_names(num_classes: int) -> dict[str, int]:
@@ -60,6 +65,23 @@ def average_precision(scores: np.ndarray, is_positive: np.ndarray) -> float:
     hits = found[ends]
     precision = hits / (ends + 1)
     return float(np.sum(precision * np.diff(hits, prepend=0)) / found[-1])
+
+
+def by_class(average_precisions: Sequence[float], class_names: Sequence[str] | None) -> str:
+    """Returns the average precision of each class in words, of many the lowest ones, and which have no image.
+
+    Args:
+        average_precisions: By index; NaN of a class without an image.
+        class_names: By index; None where classes have no names.
+    """
+    names = [(class_names and class_names[index]) or str(index) for index in range(len(average_precisions))]
+    found = [(value, index) for index, value in enumerate(average_precisions) if not math.isnan(value)]
+    shown = found if len(found) <= _MOST_NAMED else sorted(found)[:_MOST_NAMED]
+    which = f" (lowest {_MOST_NAMED} of {len(found)})" if len(shown) < len(found) else ""
+    text = f"average precision{which}: " + ", ".join(f"{names[index]} {value:.4f}" for value, index in shown)
+    missing = [names[index] for index, value in enumerate(average_precisions) if math.isnan(value)]
+    more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
+    return f"{text}; no image of {', '.join(missing[:_MOST_NAMED])}{more}" if missing else text
 
 
 def get_metrics(num_classes: int) -> dict[str, train.Metric]:

@@ -19,7 +19,7 @@ from ..models import create_model, is_model, list_models
 from ..utils.fs import is_remote, local_path
 from ..utils.registry import suggest, unknown_name_message
 from ..weights.hub import is_hub_model
-from ..weights.outputs import HEADS, probabilities, renamed_classes
+from ..weights.outputs import HEADS, MULTIPLE, check_threshold, probabilities, renamed_classes
 from .exporter import preprocess_of
 from .images import ImageReader, name_of
 from .runtime import ExportedModel, in_batches, in_sizes, is_exported_file, live_run
@@ -72,6 +72,8 @@ class Classifier:
         pretrained: Weights for a registered name in place of its published ones: path or address of a file.
         head: What probabilities are: `single`, a softmax, or `multiple`, a sigmoid for each of several labels. None: as
             the file or the checkpoint says, else `single`.
+        threshold: Least probability of a label that is told, for the head `multiple`; an image may then have none.
+            None: as the file says, else all are told.
         compiled_sizes: Batch sizes that a network is compiled for in graph mode, 1 among them; a batch is cut into
             these. None: `batch_size` alone, which each batch is filled up to.
 
@@ -102,10 +104,12 @@ class Classifier:
         pretrained: str = "",
         head: str | None = None,
         compiled_sizes: Sequence[int] | None = None,
+        threshold: float | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; give a number from 1")
         gives_probabilities = takes_pixels = False
+        own_threshold: float | None = None
         names: Sequence[str] | None
         if not isinstance(model, nn.Cell) and is_exported_file(model):
             if recipe or preprocess or pretrained:
@@ -118,6 +122,7 @@ class Classifier:
             self._run: Callable[[np.ndarray], np.ndarray] = exported
             self.preprocess, names, self.head = info.preprocess, info.class_names, info.head
             self.name, self.format, self.network = info.model, info.format, None
+            own_threshold = info.threshold
             gives_probabilities, takes_pixels = info.output_name == "probabilities", info.normalisation == "inside"
             batch_size = info.batch_size or batch_size
         else:
@@ -138,6 +143,8 @@ class Classifier:
             if gives_probabilities and head != self.head:
                 raise ValueError(f"{model} gives the probabilities of the head {self.head!r}; leave out head")
             self.head = head
+        check_threshold(threshold, self.head)
+        self.threshold = own_threshold if threshold is None and self.head == MULTIPLE else threshold
         if class_names is not None:
             names = renamed_classes(names, class_names, "class_names")
         self.class_names = None if names is None else tuple(names)
@@ -216,6 +223,8 @@ class Classifier:
         if not np.isfinite(row).all():
             raise ValueError(_NOT_FINITE)
         order = np.argsort(-row, kind="stable")[:top_k]
+        if self.threshold is not None:
+            order = order[row[order] >= self.threshold]
         return tuple(Label(int(index), (names and names[index]) or str(index), float(row[index])) for index in order)
 
     def _read(self, item: tuple[int, Any]) -> tuple[str, np.ndarray | str]:

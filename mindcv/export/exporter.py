@@ -25,7 +25,7 @@ from ..utils.errors import RunError
 from ..utils.fs import atomic_write, local_path, require_directory
 from ..utils.registry import unknown_name_message
 from ..weights import ModelOutputs, write_weights
-from ..weights.outputs import HEADS, SINGLE
+from ..weights.outputs import HEADS, SINGLE, check_threshold
 from ._mark import write_mark
 from .info import MARKED_FORMATS, ExportInfo, file_sha256, info_path, json_digest, weights_sha256
 from .runtime import Run, live_run, load_run
@@ -81,6 +81,7 @@ def export_model(
     key: bytes | None = None,
     enc_mode: str = "AES-GCM",
     tolerance: float | None = None,
+    threshold: float | None = None,
 ) -> ExportInfo:
     """Exports a network, runs the file on three batches, and compares it with the network.
 
@@ -104,6 +105,8 @@ def export_model(
         enc_mode: AES-GCM, AES-CBC or SM4-CBC.
         tolerance: Largest difference allowed, as a share of the largest score. None: 1e-4, and 2e-2 with
             `fp16_weights`.
+        threshold: Least probability, from 0 to 1, of a label that counts as found; for the head `multiple`. It is
+            written into the JSON, for `Classifier`, `mindcv infer` and `mindcv serve`. None: all labels are told.
 
     Returns:
         What stands in the JSON.
@@ -119,6 +122,7 @@ def export_model(
     _check_format(file_format, options, key, enc_mode)
     if head not in HEADS:
         raise ValueError(unknown_name_message("head", head, HEADS))
+    check_threshold(threshold, head)
     preprocess = preprocess or preprocess_of(network)
     shape = (_as_batch_size(batch_size), len(preprocess.mean), *preprocess.image_size)
     require_directory(target.parent, f"output {target.name}")
@@ -145,6 +149,7 @@ def export_model(
         verification={},
         versions=_versions(file_format),
         head=head,
+        threshold=threshold,
     )
     with _staging(target.suffix) as staged:
         exported = _write(network, deployed, info, staged, key)

@@ -53,6 +53,7 @@ class ExportInfo:
         verification: Largest difference from the live network, what was allowed, and the batch sizes that were run.
         versions: Of what was used.
         head: What the probabilities are, see `mindcv.weights.ModelOutputs`; files of earlier versions do not say.
+        threshold: Least probability of a label that counts as found, with the head `multiple`; None: all are told.
     """
 
     format: str
@@ -74,6 +75,7 @@ class ExportInfo:
     verification: Mapping[str, Any]
     versions: Mapping[str, str]
     head: str = SINGLE
+    threshold: float | None = None
 
     @property
     def batch_size(self) -> int | None:
@@ -87,6 +89,8 @@ class ExportInfo:
         preprocess = dataclasses.asdict(self.preprocess)
         if preprocess["resize_rounding"] == "floor":
             del preprocess["resize_rounding"]  # as in files of earlier versions
+        if self.threshold is None:
+            del entries["threshold"]  # likewise
         return {**entries, "preprocess": preprocess}
 
     @property
@@ -147,6 +151,7 @@ class _Entries(BaseModel):
     verification: dict[str, Any]
     versions: dict[str, str]
     head: Literal["single", "multiple"] = "single"
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
 
     @model_validator(mode="after")
     def _agree(self) -> "_Entries":
@@ -156,6 +161,8 @@ class _Entries(BaseModel):
             raise ValueError(f"input_shape {self.input_shape} is not what preprocess gives")
         if (self.input_dtype == "uint8") != (self.normalisation == "inside"):
             raise ValueError(f"input_dtype {self.input_dtype} with normalisation {self.normalisation}")
+        if self.threshold is not None and self.head == SINGLE:
+            raise ValueError("a threshold with the head single")
         if self.class_names is not None and len(self.class_names) != self.num_classes:
             raise ValueError(f"{len(self.class_names)} class_names for {self.num_classes} classes")
         return self

@@ -20,6 +20,7 @@ __all__ = [
     "OUTPUTS_ENTRY",
     "SINGLE",
     "ModelOutputs",
+    "check_threshold",
     "probabilities",
     "read_outputs",
     "renamed_classes",
@@ -83,6 +84,23 @@ class ModelOutputs:
         if len(names) != self.num_classes:
             raise ValueError(f"{source} has {len(names)} class names, the model {self.num_classes} classes")
         return ModelOutputs(self.num_classes, renamed_classes(self.class_names, names, source), self.head)
+
+
+def check_threshold(threshold: float | None, head: str) -> None:
+    """Checks the least probability of a label that counts as found.
+
+    Raises:
+        ValueError: It is no probability, or an image has one label only, which is the most probable one.
+    """
+    if threshold is None:
+        return
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"threshold is {threshold}; give a probability, from 0 to 1")
+    if head != MULTIPLE:
+        raise ValueError(
+            "threshold is for models of several labels an image; this one gives the probabilities of one label, of "
+            "which the largest counts: leave threshold out"
+        )
 
 
 def renamed_classes(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mindcv.engine import Scores, count_correct, get_metrics, metric_names
-from mindcv.engine.metrics import average_precision, count_all_correct
+from mindcv.engine.metrics import average_precision, by_class, count_all_correct
 
 SIZES = [(50, 10), (40, 3), (1, 1), (30, 5)]
 
@@ -84,6 +84,33 @@ def test_average_precision_of_small_cases(scores, positive, expected):
     assert average_precision(np.array(scores), np.array(positive, bool)) == pytest.approx(expected, rel=1e-12)
 
 
+def test_average_precisions_are_scikit_learns():
+    sklearn = pytest.importorskip("sklearn.metrics")
+    random = np.random.RandomState(4)
+    logits = random.standard_normal((300, 12)).astype(np.float32)
+    logits[:, 6:] = np.round(logits[:, 6:])
+    labels = (random.random_sample((300, 12)) < np.linspace(0.01, 0.6, 12)).astype(np.float32)
+    scores = Scores(12, is_multi_label=True)
+    for begin in range(0, 300, 77):
+        scores.add(logits[begin : begin + 77], labels[begin : begin + 77])
+    mean = scores.metric_values(300, scores.hits)["mAP"]
+    expected = sklearn.average_precision_score(labels, logits, average=None)
+    assert scores.average_precisions == pytest.approx(expected, abs=1e-9)
+    assert mean == pytest.approx(sklearn.average_precision_score(labels, logits, average="macro"), abs=1e-9)
+
+
+def test_average_precision_by_class_in_words():
+    assert by_class([0.5, float("nan"), 1.0], ("cat", "dog", "")) == (
+        "average precision: cat 0.5000, 2 1.0000; no image of dog"
+    )
+    values = [number / 30 for number in range(30, 0, -1)]
+    text = by_class(values, None)
+    assert text.startswith("average precision (lowest 20 of 30): 29 0.0333, 28 0.0667, ")
+    assert text.endswith(", 10 0.6667")
+    text = by_class([1.0] + [float("nan")] * 25, None)
+    assert text == f"average precision: 0 1.0000; no image of {', '.join(map(str, range(1, 21)))} and 5 more"
+
+
 def test_scores_of_several_labels():
     logits = np.array([[2.0, -1.0, -1.0], [1.0, 3.0, -2.0], [-1.0, 0.5, np.nan], [0.0, -2.0, -1.0]], np.float32)
     labels = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [1, 0, 0]], np.float32)
@@ -93,6 +120,8 @@ def test_scores_of_several_labels():
     scores.add(logits[1:], labels[1:])
     # Of the first class all are found first, the second has 3.0 before 0.5, the third has no sample and does not count.
     assert scores.metric_values(4, scores.hits) == {"mAP": (1 + 1 / 2) / 2, "Subset_Accuracy": 2 / 4}
+    assert scores.average_precisions[:2] == [1.0, 0.5]
+    assert np.isnan(scores.average_precisions[2])
     empty = Scores(3, is_multi_label=True)
     empty.add(logits, np.zeros_like(labels))
     with pytest.raises(ValueError, match="no image of the evaluation has a label, so there is no mAP"):

@@ -12,7 +12,7 @@ from mindspore import Tensor, mindrecord, nn
 from PIL import Image
 
 from mindcv.cli import main
-from mindcv.config import Config
+from mindcv.config import Config, save_args
 from mindcv.data import EvalPreprocess, create_dataset
 from mindcv.data.dataset_factory import find_samples
 from mindcv.data.packing import Packing, pack
@@ -397,10 +397,10 @@ def write_list(root, split, images) -> None:
 
 
 def several(root, **options) -> Config:
-    return run_config(root, root / "run", dataset="csv", loss="BCE", **{"lr": 0.0, **options})
+    return run_config(root, root / "run", dataset="csv", **{"loss": "BCE", "lr": 0.0, **options})
 
 
-def test_several_labels_from_training_to_the_exported_file(tmp_path, capsys):
+def test_several_labels_from_training_to_the_exported_file(tmp_path, capsys, caplog):
     write_list(tmp_path, "train", MIXED)
     # The list for evaluation lacks b, and has one image that the network gets wrong: white, which is a, b and c to it.
     write_list(tmp_path, "test", {"a": MIXED["a"], "c": (255, 255, 255), "ac": (255, 0, 255), "": (0, 0, 0)})
@@ -414,8 +414,11 @@ def test_several_labels_from_training_to_the_exported_file(tmp_path, capsys):
     assert read_outputs(best) == ModelOutputs(3, ("a", "b", "c"), "multiple")
     assert "mAP" in (tmp_path / "run" / "result.log").read_text().splitlines()[0]
 
+    caplog.set_level("INFO")
     result = validate(several(tmp_path, ckpt_path=str(best)))
     assert {name: result[name] for name in expected} == pytest.approx(expected)
+    by_class = "average precision: a 0.6667, c 1.0000; no image of b"
+    assert by_class in caplog.text
     code = main(["infer", str(best), str(tmp_path / "train_ab.png"), "--output_format", "jsonl"])
     assert code == 0
     live = json.loads(capsys.readouterr().out.splitlines()[-1])["predictions"]
@@ -432,8 +435,55 @@ def test_several_labels_from_training_to_the_exported_file(tmp_path, capsys):
         capsys.readouterr()
         where = ["--data_dir", str(tmp_path), "--dataset", "csv", "--val_split", "test"]
         assert main(["validate", "--model", str(tmp_path / name), *where]) == 0
-        figures = re.search(r"Total data:4, mAP:(\S+), subset accuracy:(\S+)", capsys.readouterr().out).groups()
+        out, err = capsys.readouterr()
+        figures = re.search(r"Total data:4, mAP:(\S+), subset accuracy:(\S+)", out).groups()
         assert [float(figure) for figure in figures] == pytest.approx(list(expected.values()))
+        assert by_class in err
+
+
+def written(tmp_path, network, name="several.ckpt"):
+    """A checkpoint of a network of several labels, and the recipe beside it."""
+    save_args(several(tmp_path), tmp_path / "config.yaml")
+    arrays = {name: parameter.asnumpy() for name, parameter in network.parameters_dict().items()}
+    write_ckpt(tmp_path / name, {**arrays, **ModelOutputs(4, NAMES, "multiple").entry()})
+    return tmp_path / name
+
+
+def test_a_threshold_says_which_labels_are_told(tmp_path, capsys):
+    path = str(written(tmp_path, ColourNet()))
+    write_list(tmp_path, "test", {"ab": MIXED["ab"], "": (0, 0, 0)})
+    both, none = str(tmp_path / "test_ab.png"), str(tmp_path / "test_.png")
+    live = Classifier(path).predict(both)[0].labels
+    shares = {label.name: label.probability for label in live}
+    assert sorted(shares, key=shares.get, reverse=True)[:2] in (["a", "b"], ["b", "a"])
+    assert min(shares["a"], shares["b"]) > 0.7 > shares["d"] > 0.5 > shares["c"]
+    for threshold, names in ((0.7, {"a", "b"}), (shares["d"], {"a", "b", "d"}), (0.0, set("abcd")), (1.0, set())):
+        (found,) = Classifier(path, threshold=threshold).predict(both)
+        assert {label.name for label in found.labels} == names
+    assert main(["infer", path, both, none, "--threshold", "0.7", "--output_format", "csv"]) == 0
+    rows = [line.split(",") for line in capsys.readouterr().out.splitlines() if line.startswith(str(tmp_path))]
+    assert [(row[0], row[3]) for row in rows] == [(both, live[0].name), (both, live[1].name), (none, "")]
+
+    words = ["-c", str(tmp_path / "config.yaml"), "--ckpt_path", path, "--threshold", "0.7"]
+    assert main(["export", *words, "--out", str(tmp_path / "n.onnx")]) == 0
+    assert read_info(tmp_path / "n.onnx").threshold == 0.7
+    exported_file = Classifier(tmp_path / "n.onnx")
+    assert [label.name for label in exported_file.predict(both)[0].labels] == [live[0].name, live[1].name]
+    assert exported_file.predict(none)[0].labels == ()
+    assert len(Classifier(tmp_path / "n.onnx", threshold=0.0).predict(none)[0].labels) == 4
+    capsys.readouterr()
+    for value, reason in (("1.5", "threshold is 1.5; give a probability"), ("nan", "threshold is nan")):
+        assert main(["infer", path, both, "--threshold", value]) == 2
+        assert reason in capsys.readouterr().err
+
+
+def test_a_threshold_is_refused_for_one_label(tmp_path):
+    network, preprocess = ColourNet(), EvalPreprocess(SIDE)
+    with pytest.raises(ValueError, match="threshold is for models of several labels an image; this one gives"):
+        Classifier(network, preprocess=preprocess, threshold=0.5)
+    with pytest.raises(ValueError, match="threshold is for models of several labels"):
+        export_model(network, tmp_path / "n.onnx", preprocess=preprocess, threshold=0.5)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_head_of_a_network_of_ones_own():
@@ -449,6 +499,17 @@ def test_the_head_of_a_network_of_ones_own():
             assert shares[3] == pytest.approx(1 / (1 + np.exp(-0.5)), abs=1e-5)
     with pytest.raises(ValueError, match=r"unknown head 'both'\. Allowed: multiple, single"):
         Classifier(ColourNet(), preprocess=EvalPreprocess(SIDE), head="both")
+
+
+def test_the_asymmetric_loss_trains_on_several_labels(tmp_path):
+    write_list(tmp_path, "train", MIXED)
+    state = train(several(tmp_path, loss="asl_multi_label", batch_size=5, color_jitter=0.0))
+    mean, std = np.array([0.485, 0.456, 0.406]) * 255, np.array([0.229, 0.224, 0.225]) * 255
+    labels = np.array([[name in own for name in "abc"] for own in MIXED])
+    p = 1 / (1 + np.exp(-(np.array(list(MIXED.values())) - mean) / std))
+    q = np.minimum(1 - p + 0.05, 1)  # arXiv 2009.14119, equations 4 to 7, gamma 1 and 4
+    losses = -np.where(labels, (1 - p) * np.log(p), (1 - q) ** 4 * np.log(q))
+    assert state.history[0]["loss"] == pytest.approx(losses.sum(1).mean(), rel=1e-4)
 
 
 def test_best_follows_the_average_precision(tmp_path, caplog):
