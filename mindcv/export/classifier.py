@@ -212,7 +212,7 @@ class Classifier:
         return scores if self._gives_probabilities else probabilities(scores, self.head)
 
     def labels(self, row: np.ndarray, top_k: int = 5) -> tuple[Label, ...]:
-        """Returns the most probable classes of a row of `probabilities`, the first one first.
+        """Returns the most probable classes of a row of `probabilities`, the first one first, from `threshold` on.
 
         Raises:
             ValueError: The row is not finite, or there are not as many class names as classes.
