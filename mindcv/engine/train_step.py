@@ -14,6 +14,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
+from ..kernels.multi_tensor import operator
 from ..optim.gradients import are_finite, as_type_of, clip_to_norm, descend, global_norm, scale
 from ..utils.registry import unknown_name_message
 from .distributed import STATISTICS, world_size
@@ -189,6 +190,10 @@ class TrainStep(nn.Cell):
     step that dropout draws for), so that `parameters_dict()` is what a checkpoint has to hold. For that, the network's
     `nn.Dropout` cells are replaced by `StepDropout`, in place.
 
+    On a CPU what is done to all parameters is one operator each (`mindcv/kernels`), where the optimizer is one of ours
+    and all is in fp32; else it is mapped over them, which gives the same and takes longer to compile. `is_at_once` says
+    which.
+
     Args:
         network: Gives the loss for a batch; see `LossWithNetwork`.
         optimizer: Updates the weights. When it was made with a `loss_scale`, its own division is allowed for.
@@ -289,6 +294,43 @@ class TrainStep(nn.Cell):
             self.averaged_weights = ParameterTuple(list(network.get_parameters()))
             self.ema_weights = self.averaged_weights.clone("ema", init="same")
             self.ema_updates = _state(0.0, ms.float32, "ema_updates")
+        self._use_kernels()
+
+    def _use_kernels(self) -> None:
+        """Sets up what is done to all parameters at once, where that is possible."""
+        why_not = getattr(
+            self.optimizer, "why_not_at_once", f"{type(self.optimizer).__name__} is not one of mindcv.optim"
+        )
+        averaged = list(self.averaged_weights) if self.ema else []
+        kept = list(self.statistics) if self.keeps_statistics else []
+        others = {str(p.dtype) for p in averaged if p.dtype not in (ms.float32, *_INTEGERS)}
+        others |= {str(p.dtype) for p in kept if p.dtype != ms.float32}
+        if not why_not and others:
+            why_not = f"the network has parameters of {', '.join(sorted(others))}"
+        self.is_at_once = not why_not
+        if why_not:
+            if ms.get_context("device_target") == "CPU":
+                _logger.info("parameters are updated one by one: %s", why_not)
+            return
+        self.norm, self.accumulate, self.copy = operator("norm"), operator("accumulate"), operator("copy")
+        self.one = Tensor([1.0], ms.float32)
+        trained = {id(weight) for weight in self.weights}
+        average_of = (
+            {id(weight): average for weight, average in zip(averaged, self.ema_weights, strict=True)}
+            if averaged
+            else {}
+        )
+        rest = [weight for weight in averaged if id(weight) not in trained]
+        averages = [average_of[id(weight)] for weight in (*self.weights, *rest)] if averaged else []
+        # Past nn.Cell, which has them already.
+        object.__setattr__(self, "kernel_averages", ParameterTuple([*averages, *rest]) if averaged else ())
+        self.kernel_constants = self.optimizer.kernel_constants(
+            largest_norm=float(self.largest_norm.asnumpy()) if self.clip_grad else 0.0,
+            is_cleared=self.accumulation_steps > 1,
+            is_averaged=bool(averages),
+            others=len(rest),
+            average_decay=self.ema_decay,
+        )
 
     @property
     def dropped_updates(self) -> int:
@@ -312,32 +354,49 @@ class TrainStep(nn.Cell):
             loss = ops.depend(loss, ops.assign_add(self.dropout_step, ops.depend(Tensor(1, ms.int32), gradients)))
         if self.accumulation_steps > 1:
             return self._accumulate(loss, gradients)
+        if self.is_at_once:
+            return ops.depend(loss, self._update_at_once(gradients, self.loss_scale if self.is_scaled else self.one))
         if self.is_scaled:
             gradients = self.hyper_map(ops.partial(scale, 1.0 / self.loss_scale), gradients)
         return ops.depend(loss, self._update(gradients))
 
     def _set_all(self, targets: tuple[Tensor, ...], values: tuple[Tensor, ...]) -> Tensor:
+        if self.is_at_once:
+            return self.copy(self.one, *targets, *values)
         return ops.depend(Tensor(True), self.hyper_map(_set, targets, values))
+
+    def _set_all_if(self, is_wanted: Tensor, targets: tuple[Tensor, ...], values: tuple[Tensor, ...]) -> Tensor:
+        if self.is_at_once:
+            return self.copy(ops.cast(is_wanted, ms.float32), *targets, *values)
+        if is_wanted:
+            return self._set_all(targets, values)
+        return Tensor(True)
 
     def _keep_statistics(self) -> Tensor:
         """Copies the statistics before the first batch of an update."""
         if self.accumulation_steps == 1:
             return self._set_all(self.kept_statistics, self.statistics)
-        if self.accumulated_batches == 0:
-            return self._set_all(self.kept_statistics, self.statistics)
-        return Tensor(True)
+        return self._set_all_if(self.accumulated_batches == 0, self.kept_statistics, self.statistics)
 
     def _accumulate(self, loss: Tensor, gradients: tuple[Tensor, ...]) -> Tensor:
         factor = self.inverse_accumulation_steps
         if self.is_scaled:
             factor = factor / self.loss_scale
-        loss = ops.depend(loss, self.hyper_map(ops.partial(_add_into, -factor), self.accumulated, gradients))
         if self.keeps_statistics:
             loss = ops.depend(loss, self._take_back_wild_statistics(gradients))
+            factor = ops.depend(factor, loss)
+        if self.is_at_once:
+            norm = self.accumulate(factor, *self.accumulated, *gradients)
+            loss = ops.depend(loss, norm)
+        else:
+            loss = ops.depend(loss, self.hyper_map(ops.partial(_add_into, -factor), self.accumulated, gradients))
         batches = self.accumulated_batches + 1
         if batches >= self.accumulation_steps:
-            loss = ops.depend(loss, self._update(self.accumulated))
-            loss = ops.depend(loss, self.hyper_map(_clear, self.accumulated))
+            if self.is_at_once:
+                loss = ops.depend(loss, self._update_at_once(self.accumulated, self.one, norm))
+            else:
+                loss = ops.depend(loss, self._update(self.accumulated))
+                loss = ops.depend(loss, self.hyper_map(_clear, self.accumulated))
             batches = ops.zeros_like(batches)
         return ops.depend(loss, ops.assign(self.accumulated_batches, batches))
 
@@ -346,13 +405,44 @@ class TrainStep(nn.Cell):
 
         The update will be dropped: the gradients that wait for it get a NaN.
         """
-        finite = are_finite(self._moved_statistics(gradients))
+        finite = self._are_statistics_finite(gradients)
         mark = ops.select(finite, Tensor(0.0, ms.float32), Tensor(float("nan"), ms.float32))
         first = self.accumulated[0]
         done = ops.assign_add(first, ops.zeros_like(first) + ops.cast(mark, first.dtype))
-        if finite:
-            return done
-        return ops.depend(done, self._set_all(self.statistics, self.kept_statistics))
+        return ops.depend(done, self._set_all_if(ops.logical_not(finite), self.statistics, self.kept_statistics))
+
+    def _update_at_once(self, gradients: tuple[Tensor, ...], divisor: Tensor, norm: Tensor | None = None) -> Tensor:
+        """Does what `_update` does, for gradients that are to be divided and whose norm may be known."""
+        if self.is_parallel:
+            gradients = self.reduce(gradients)
+        if not (self.clip_grad or self.checks_overflow):
+            norm = self.one
+        elif norm is None or self.is_parallel:
+            norm = self.norm(*gradients)
+        finite = self._agree(ops.isfinite(norm).reshape(()), gradients) if self.checks_overflow else self.one
+        is_wanted = ops.cast(finite, ms.float32)
+        done = self.optimizer.update_at_once(
+            self.kernel_constants,
+            (divisor, norm, is_wanted, self.ema_updates if self.ema else self.one),
+            gradients,
+            self.accumulated if self.accumulation_steps > 1 else (),
+            self.kernel_averages,
+        )
+        if self.checks_overflow:
+            done = ops.depend(done, self._drop_at_once(1.0 - is_wanted))
+        if self.is_dynamic:
+            done = ops.depend(done, self._adjust_loss_scale(finite))
+        return done
+
+    def _drop_at_once(self, is_dropped: Tensor) -> Tensor:
+        """Does what `_drop` does where `is_dropped` is 1, and nothing where it is 0."""
+        count = ops.cast(is_dropped, ms.int32)
+        done = ops.assign_add(self.skipped_updates, count)
+        if self.keeps_statistics:
+            done = ops.depend(done, self._set_all_if(is_dropped, self.statistics, self.kept_statistics))
+        if self.has_dropout:
+            done = ops.depend(done, ops.assign_sub(self.dropout_step, self.accumulation_steps * count))
+        return done
 
     def _update(self, gradients: tuple[Tensor, ...]) -> Tensor:
         if self.is_parallel:
@@ -361,13 +451,7 @@ class TrainStep(nn.Cell):
             return self._apply(gradients, global_norm(gradients) if self.clip_grad else self.no_norm)
         norm = global_norm(gradients) if self.clip_grad or self.checks_norm else self.no_norm
         finite = ops.isfinite(norm) if self.checks_norm else ms.amp.all_finite(gradients)
-        if self.keeps_statistics and self.accumulation_steps == 1:
-            # A ReLU hides what is not finite from the gradients, but not from the statistics.
-            finite = ops.logical_and(finite, are_finite(self._moved_statistics(gradients)))
-        if self.is_parallel:
-            # Saturating arithmetic can hide one rank's overflow in the reduced gradients: all ranks must agree.
-            overflows = self.sum_over_ranks(1.0 - ops.cast(finite, ms.float32))
-            finite = overflows < 0.5
+        finite = self._agree(finite, gradients)
         if finite:  # noqa: SIM108 (a branch of the graph, not a value)
             done = self._apply(gradients, norm)
         else:
@@ -375,6 +459,24 @@ class TrainStep(nn.Cell):
         if self.is_dynamic:
             done = ops.depend(done, self._adjust_loss_scale(finite))
         return done
+
+    def _agree(self, finite: Tensor, gradients: tuple[Tensor, ...]) -> Tensor:
+        """Returns whether gradients that may be finite, and the statistics, are finite on all ranks."""
+        if self.keeps_statistics and self.accumulation_steps == 1:
+            # A ReLU hides what is not finite from the gradients, but not from the statistics.
+            finite = ops.logical_and(finite, self._are_statistics_finite(gradients))
+        if self.is_parallel:
+            # Saturating arithmetic can hide one rank's overflow in the reduced gradients: all ranks must agree.
+            overflows = self.sum_over_ranks(1.0 - ops.cast(finite, ms.float32))
+            finite = overflows < 0.5
+        return finite
+
+    def _are_statistics_finite(self, gradients: tuple[Tensor, ...]) -> Tensor:
+        """Returns whether the statistics are finite after the forward pass that gave the gradients."""
+        if self.is_at_once:
+            # One that waits for the gradients is enough.
+            return ops.isfinite(self.norm(ops.depend(self.statistics[0], gradients), *self.statistics[1:])).reshape(())
+        return are_finite(self._moved_statistics(gradients))
 
     def _moved_statistics(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The statistics after the forward pass that gave the gradients."""

@@ -32,6 +32,7 @@ def operator(function: str) -> ops.Custom:
             * `norm(*tensors)`: the norm of all values together, not finite where one of them is not.
             * `accumulate(factor, *sums, *tensors)`: `sum += factor * tensor`; the norm of all sums.
             * `copy(is_wanted, *targets, *sources)`: `target = source`, of any type, where `is_wanted` is not 0.
+            * `update(...)`: an optimizer's update of all parameters, see `optim.OptimizerBase.update_at_once`.
     """
     # Of one dimension: MindSpore takes the result of shape () for a Python number in graph mode.
     custom = ops.Custom(f"{library(_NAME)}:{function}", out_shape=(1,), out_dtype=mstype.float32, func_type="aot")

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from mindspore import Parameter, Tensor, nn, ops
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore import dtype as mstype
 
+from ..kernels.multi_tensor import has_kernels, operator
+from ._multi_tensor import update_constants
 from .gradients import as_type_of, clip_to_norm, global_norm, scale
 
 # Upstream's `clip=True` of AdamW and Lion: the norm that all gradients together may have.
@@ -71,9 +73,10 @@ def require_lr(name: str, lr: LearningRate | None) -> float | list[float] | nn.C
 class OptimizerBase(nn.Optimizer):
     """The base of the optimizers: `nn.Optimizer` with one way through groups, loss scale and weight decay.
 
-    Subclasses implement `construct(gradients)` with `prepare`, `advance` and, for their weight decay, `add_l2` or
+    Subclasses implement `update(gradients)` with `prepare`, `advance` and, for their weight decay, `add_l2` or
     `decays`. Parameters of one learning rate and one weight decay are a group; `groups` has the index of every
-    parameter's. State is in Parameters named `<slot>.<parameter name>`.
+    parameter's. State is in Parameters named `<slot>.<parameter name>`. When all is set they call `use_kernel`: on a
+    CPU one operator then does the same for all parameters at once, which compiles and runs faster.
 
     Args:
         params: Parameters, or groups: dicts with `params` and optionally `lr`, `weight_decay`, `grad_centralization`; a
@@ -123,6 +126,8 @@ class OptimizerBase(nn.Optimizer):
         distinct = list(dict.fromkeys(settings))
         self.groups = tuple(distinct.index(setting) for setting in settings)
         self.group_heads = tuple(settings.index(setting) for setting in distinct)
+        self.is_at_once = False
+        self.why_not_at_once = "it has no kernel"
 
     def _decay_key(self, index: int) -> float | int:
         """Returns what tells a parameter's weight decay from another one."""
@@ -130,6 +135,117 @@ class OptimizerBase(nn.Optimizer):
             return 0
         decay = self.group_weight_decay[index]
         return id(decay) if self.dynamic_decay_flags[index] else decay
+
+    def use_kernel(self, kind: str, hypers: Sequence[float], slots: Sequence[Sequence[Parameter]]) -> None:
+        """Has the parameters updated at once from here on, where that is possible; `why_not_at_once` says why not.
+
+        Args:
+            kind: One of `_multi_tensor.KINDS`.
+            hypers: What the kind takes.
+            slots: The states, in the order in which the kind takes them.
+        """
+        self.kernel_kind, self.kernel_hypers = kind, tuple(hypers)
+        others = sorted({str(param.dtype) for param in self.parameters if param.dtype != mstype.float32})
+        if not has_kernels():
+            self.why_not_at_once = "CPU kernels are not there or off"
+        elif others:
+            self.why_not_at_once = f"it has parameters of {', '.join(others)}"
+        elif self.centralizes:
+            self.why_not_at_once = "gradients are centralised"
+        elif type(self).construct is not OptimizerBase.construct:
+            self.why_not_at_once = f"{type(self).__name__} has an update of its own"
+        else:
+            self.is_at_once, self.why_not_at_once = True, ""
+        if not self.is_at_once:
+            return
+        self.kernel = operator("update")
+        # Past nn.Cell, which has these parameters already.
+        tables = [self.get_lr_parameter(self._parameters[head]) for head in self.group_heads]
+        self.has_tables = all(isinstance(table, Parameter) for table in tables)
+        object.__setattr__(self, "rate_tables", ParameterTuple(tables) if self.has_tables else ())
+        object.__setattr__(self, "kernel_slots", ParameterTuple([param for slot in slots for param in slot]))
+        self.fixed_decays = Tensor(self._fixed_decays(), mstype.float32)
+        self.one = Tensor([1.0], mstype.float32)
+        self.own_constants = self.kernel_constants(scale=self.loss_scale)
+
+    def kernel_constants(self, **settings: Any) -> tuple[Tensor, Tensor]:
+        """Returns the constants of `update_at_once`, see `_multi_tensor.update_constants`."""
+        own_largest_norm = _CLIP_NORM if self.clip else 0.0
+        return update_constants(
+            *(self.kernel_kind, self.kernel_hypers, self.groups, self.decay_flags),
+            own_largest_norm=own_largest_norm,
+            **settings,
+        )
+
+    def _fixed_decays(self) -> list[float]:
+        """Returns the weight decay of every group, 0 for one that changes."""
+        if not self.is_group:
+            return [0.0 if self.dynamic_decay_flags else float(self.weight_decay.asnumpy())]
+        return [
+            0.0 if self.dynamic_decay_flags[head] else float(self.group_weight_decay[head]) for head in self.group_heads
+        ]
+
+    def construct(self, gradients: tuple[Tensor, ...]) -> Any:
+        if self.is_at_once:
+            none = (self.one, self.one, self.one, self.one)
+            return self.update_at_once(self.own_constants, none, gradients, (), ())
+        return self.update(gradients)
+
+    def update(self, gradients: tuple[Tensor, ...]) -> Any:
+        """Updates all parameters and counts a step, written of MindSpore's operators."""
+        raise NotImplementedError
+
+    def update_at_once(
+        self,
+        constants: tuple[Tensor, Tensor],
+        controls: tuple[Tensor, ...],
+        gradients: tuple[Tensor, ...],
+        cleared: tuple[Tensor, ...],
+        averages: tuple[Tensor, ...],
+    ) -> Tensor:
+        """Updates all parameters by one operator and counts a step.
+
+        Args:
+            constants: What `kernel_constants` returned.
+            controls: One value each: what the gradients are to be divided by, their norm before that, whether there is
+                an update at all (0 or 1), and the number of updates of the averages, which is counted up.
+            gradients: In float32, float16 or bfloat16.
+            cleared: Sums of gradients to set to 0, with or without an update.
+            averages: Averages of the parameters, of other tensors, and those tensors.
+        """
+        layout, hyper = constants
+        divisor, norm, is_wanted, average_updates = controls
+        return self.kernel(
+            *(layout, hyper, self.global_step, self._kernel_decays(), divisor, norm, is_wanted),
+            *(self.kernel_schedule(), average_updates),
+            *self._kernel_rates(),
+            *gradients,
+            *self.parameters,
+            *self.kernel_slots,
+            *cleared,
+            *averages,
+        )
+
+    def kernel_schedule(self) -> Tensor:
+        """Returns the one value, besides the states, that an update changes."""
+        return self.one
+
+    def _kernel_rates(self) -> tuple[Tensor, ...]:
+        """Returns the learning rate of every group, or all those of a run."""
+        if self.has_tables:
+            return self.rate_tables
+        rates = ()
+        for head in self.group_heads:
+            rates += (self._rate_of(self.learning_rate[head] if self.is_group_lr else self.learning_rate),)
+        return rates
+
+    def _kernel_decays(self) -> Tensor:
+        if not self.dynamic_weight_decay:
+            return self.fixed_decays
+        decays = ()
+        for decay in self.decays():
+            decays += (ops.cast(decay, mstype.float32).reshape(()),)
+        return ops.stack(decays)
 
     def slot(self, prefix: str, init: str | float = "zeros") -> tuple[Parameter, ...]:
         """Returns a state tensor for every parameter, named `<prefix>.<parameter name>`."""
@@ -239,6 +355,7 @@ class AdamBase(OptimizerBase):
         self.eps_tensor = Tensor(self.eps, mstype.float32)
         self.moments1 = self.slot(slots[0])
         self.moments2 = self.slot(slots[1])
+        self.kernel_betas = (self.beta1, self.beta2, self.eps)
 
     def adam_constants(self) -> tuple[Tensor, ...]:
         """Returns what `ops.Adam` needs for the paper's sum in the next step: eps and the powers of the betas.

@@ -33,8 +33,9 @@ class Adagrad(OptimizerBase):
         super().__init__(params, learning_rate, weight_decay, loss_scale)
         (self.eps,) = constants(require_positive("eps", eps))
         self.accum = self.slot("accum", init=require_non_negative("accum", accum))
+        self.use_kernel("adagrad", (eps,), (self.accum,))
 
-    def construct(self, gradients):
+    def update(self, gradients):
         gradients = self.add_l2(self.prepare(gradients))
         update = ops.partial(_update, self.eps, self.advance())
         return self.hyper_map_reverse(update, self.groups, self.parameters, self.accum, gradients)

@@ -45,8 +45,9 @@ class Adam(AdamBase):
         slots = ("moment1", "moment2")
         super().__init__(params, learning_rate, (beta1, beta2), eps, weight_decay, loss_scale, slots)
         self.apply = ops.Adam(use_nesterov=use_nesterov)
+        self.use_kernel("nesterov_adam" if use_nesterov else "adam", self.kernel_betas, (self.moments1, self.moments2))
 
-    def construct(self, gradients):
+    def update(self, gradients):
         gradients = self.add_l2(self.prepare(gradients))
         step = self.step_number()
         beta1, beta2 = self.betas

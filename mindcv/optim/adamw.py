@@ -41,8 +41,9 @@ class AdamW(AdamBase):
         slots = ("adam_m", "adam_v")
         super().__init__(params, learning_rate, (beta1, beta2), eps, weight_decay, loss_scale, slots, clip)
         self.apply = ops.Adam()
+        self.use_kernel("adamw", self.kernel_betas, (self.moments1, self.moments2))
 
-    def construct(self, gradients):
+    def update(self, gradients):
         gradients = self.prepare(gradients)
         decays = self.decays()
         beta1, beta2 = self.betas

@@ -82,8 +82,11 @@ class Adan(AdamBase):
         self.rests += constants(1.0 - self.beta3)
         self.moments3 = self.slot("moment3")
         self.prev_gradient = self.slot("prev_gradient")
+        hypers = (self.beta1, self.beta2, self.beta3, self.eps)
+        slots = (self.moments1, self.moments2, self.moments3, self.prev_gradient)
+        self.use_kernel("adan", hypers, slots)
 
-    def construct(self, gradients):
+    def update(self, gradients):
         gradients = self.prepare(gradients)
         decays = self.decays()
         step = self.step_number()

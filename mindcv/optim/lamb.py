@@ -81,8 +81,9 @@ class Lamb(AdamBase):
         # The operator gives what is added to a parameter, its rate times the direction with a minus.
         self.minus_one = Tensor(-1.0, mstype.float32)
         self.group_index = Tensor(self.groups, mstype.int32)
+        self.use_kernel("lamb", self.kernel_betas, (self.moments1, self.moments2))
 
-    def construct(self, gradients):
+    def update(self, gradients):
         gradients = self.prepare(gradients)
         decays = self.decays()
         if self.adam_direction is not None:

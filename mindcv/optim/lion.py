@@ -41,8 +41,9 @@ class Lion(OptimizerBase):
         self.betas = constants(self.beta1, self.beta2)
         self.rests = constants(1.0 - self.beta1, 1.0 - self.beta2)
         self.moments1 = self.slot("lion_m")
+        self.use_kernel("lion", (self.beta1, self.beta2), (self.moments1,))
 
-    def construct(self, gradients):
+    def update(self, gradients):
         gradients = self.prepare(gradients)
         decays = self.decays()
         rates = self.advance()

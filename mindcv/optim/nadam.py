@@ -57,11 +57,16 @@ class NAdam(AdamBase):
         super().__init__(params, learning_rate, (beta1, beta2), eps, weight_decay, loss_scale, slots)
         self.schedule_decay = require_non_negative("schedule_decay", schedule_decay)
         self.mu_schedule = Parameter(Tensor([1.0], mstype.float32), name="mu_schedule")
+        hypers = (*self.kernel_betas, self.schedule_decay)
+        self.use_kernel("nadam", hypers, (self.moments1, self.moments2))
+
+    def kernel_schedule(self):
+        return self.mu_schedule
 
     def _mu(self, step):
         return self.beta1 * (1.0 - 0.5 * ops.pow(0.96, step * self.schedule_decay))
 
-    def construct(self, gradients):
+    def update(self, gradients):
         gradients = self.prepare(gradients)
         decays = self.decays()
         step = self.step_number()

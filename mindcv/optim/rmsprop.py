@@ -38,8 +38,10 @@ class RMSProp(OptimizerBase):
         self.mean_square = self.slot("mean_square", init="ones")
         self.moment = self.slot("moment")
         self.apply = ops.ApplyRMSProp()
+        hypers = (self.decay, self.momentum, self.epsilon)
+        self.use_kernel("rmsprop", hypers, (self.mean_square, self.moment))
 
-    def construct(self, gradients):
+    def update(self, gradients):
         gradients = self.add_l2(self.prepare(gradients))
         update = ops.partial(_update, self.apply, self.decay, self.momentum, self.epsilon, self.advance())
         return self.hyper_map_reverse(update, self.groups, self.parameters, self.mean_square, self.moment, gradients)

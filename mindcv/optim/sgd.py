@@ -43,8 +43,9 @@ class Momentum(OptimizerBase):
         self.use_nesterov = use_nesterov
         # The operator's own use_nesterov is left off: its CPU kernel ignores it (MindSpore 2.10).
         self.apply = ops.ApplyMomentum()
+        self.use_kernel("nesterov" if use_nesterov else "momentum", (momentum,), (self.moments,))
 
-    def construct(self, gradients):
+    def update(self, gradients):
         gradients = self.add_l2(self.prepare(gradients))
         rates = self.advance()
         if self.use_nesterov:
