@@ -1,5 +1,6 @@
 """The parts of a run, each built by its factory from the config: data, model, loss, optimizer, feed, checkpoints."""
 
+import functools
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from .data import (
     create_transforms,
     divide,
     epoch_batches,
+    epoch_numbers,
     evaluation_policy,
     get_class_names,
     get_num_classes,
@@ -33,11 +35,13 @@ from .data import (
     is_multi_label,
     known_outputs,
     other_classes,
+    picture_of,
     single_labels,
 )
 from .loss import DistillationLoss, create_loss
 from .models import checkpoint_marks
 from .optim import create_optimizer, optimizer_arguments
+from .report.evaluation import Facts, PredictionRecorder
 from .scheduler import create_scheduler, scheduler_arguments
 from .utils.writing import WriteRule
 from .weights import ModelOutputs, read_outputs
@@ -52,6 +56,7 @@ __all__ = [
     "build_learning_rates",
     "build_loss",
     "build_network",
+    "build_recorder",
     "build_saver",
     "build_step",
     "build_train_loader",
@@ -245,6 +250,43 @@ def build_evaluator(cfg: Config, network: nn.Cell, loader: Any, num_classes: int
         *(network, loss, loader, num_classes, cfg.batch_size),
         is_shared=loader.num_shards > 1,
         is_multi_label=is_multi_label(loader),
+    )
+
+
+def build_recorder(
+    cfg: Config, loader: Any, num_classes: int, are_probabilities: bool = False
+) -> PredictionRecorder | None:
+    """Returns what writes down the predictions of an evaluation on the loader of `build_eval_loader`.
+
+    Args:
+        cfg: The config.
+        loader: The loader.
+        num_classes: Number of classes.
+        are_probabilities: Whether the model gives probabilities, not scores.
+
+    Returns:
+        None where the key `report` names no folder.
+
+    Raises:
+        ValueError: The folder cannot be written to, or samples have several labels.
+    """
+    if isinstance(cfg.report, bool):
+        return None
+    samples = get_samples(loader)
+    if is_multi_label(loader):
+        raise ValueError("report: an evaluation's report is for one label a sample; leave it out for several labels")
+    return PredictionRecorder(
+        *(cfg.report, num_classes, samples, epoch_numbers(loader)),
+        Facts(
+            model=cfg.model,
+            checkpoint=cfg.ckpt_path or cfg.ckpt_url or ("published weights" if cfg.pretrained else ""),
+            dataset=cfg.dataset,
+            data_dir=cfg.data_dir,
+            split=str(cfg.val_split),
+            class_names=get_class_names(loader),
+        ),
+        functools.partial(picture_of, samples),
+        are_probabilities,
     )
 
 

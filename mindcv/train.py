@@ -35,11 +35,13 @@ from .data import (
     save_class_names,
 )
 from .export.source import with_preprocess
+from .report import points_of_schedule, report_of_run
 from .teacher import build_teacher
 from .utils.fs import local_path, require_directory
 from .utils.imports import import_modules
 from .utils.log import set_logger
 from .utils.modelarts import copy_inputs, outputs_copied
+from .utils.runtime import environment
 from .utils.writing import WriteRule
 
 __all__ = ["main", "train"]
@@ -153,12 +155,23 @@ def _train(
         profiler=profiler,
     )
 
-    reporter.event("run_begin", steps_per_epoch=steps_per_epoch, num_classes=num_classes, world_size=world_size)
+    reporter.event(
+        "run_begin",
+        steps_per_epoch=steps_per_epoch,
+        num_classes=num_classes,
+        world_size=world_size,
+        device=device,
+        environment=environment(),
+        schedule=points_of_schedule(learning_rates, cfg.gradient_accumulation_steps / steps_per_epoch),
+    )
     with pipeline_errors():
         state = trainer.fit(state)
     engine.wait_for_ranks()
     reporter.end_run(saver, state)
     reporter.close()
+    if rank == 0 and cfg.report:
+        report_of_run(folder)
+    engine.wait_for_ranks()
     return state
 
 

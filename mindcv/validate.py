@@ -4,11 +4,20 @@ import logging
 import sys
 
 from . import engine
-from .build import build_eval_loader, build_evaluator, build_network, check_head, find_outputs, prepare_network
+from .build import (
+    build_eval_loader,
+    build_evaluator,
+    build_network,
+    build_recorder,
+    check_head,
+    find_outputs,
+    prepare_network,
+)
 from .config import Config
 from .data import get_class_names, pipeline_errors
 from .export.source import with_preprocess
 from .models import as_evaluated, require_published_head
+from .report import finish_evaluation
 from .utils.commands import quoted
 from .utils.fs import is_remote, local_path
 from .utils.imports import import_modules
@@ -47,12 +56,16 @@ def validate(cfg: Config) -> dict[str, float]:
         )
     network = prepare_network(cfg, network, cfg.val_amp_level)
     evaluator = build_evaluator(cfg, network, loader, num_classes)
+    recorder = build_recorder(cfg, loader, num_classes)
     _logger.info("Evaluating %s on %s (%s, %s)", cfg.model, cfg.dataset, cfg.val_split, device)
     with pipeline_errors():
-        result = evaluator.run(show_progress=sys.stderr.isatty())
+        result = evaluator.run(sys.stderr.isatty(), on_batch=recorder.add if recorder else None)
     if evaluator.average_precisions:
         _logger.info("%s", engine.by_class(evaluator.average_precisions, get_class_names(loader)))
     _logger.info("Evaluated %d images, %.1f img/s", result.pop("num_samples"), result.pop("images_per_s"))
+    if recorder is not None:
+        gather = engine.gather_rows if evaluator.is_shared else None
+        finish_evaluation(recorder.write(gather, engine.rank() == 0, result["loss"]), recorder.folder)
     return result
 
 

@@ -32,6 +32,7 @@ _COMMANDS = (
     "push",
     "infer",
     "serve",
+    "report",
     "launch",
     "config",
     "benchmark",

@@ -25,12 +25,13 @@ def main(cfg: Config) -> None:
     import numpy as np
     from tqdm import tqdm
 
-    from mindcv.build import build_eval_loader, check_head
+    from mindcv.build import build_eval_loader, build_recorder, check_head
     from mindcv.data import known_outputs, pipeline_errors
     from mindcv.data.dataset_factory import is_encoded
     from mindcv.engine import Scores, by_class, setup_run
     from mindcv.engine.distributed import is_launched
     from mindcv.export import ExportedModel
+    from mindcv.report import finish_evaluation
     from mindcv.weights.outputs import MULTIPLE
 
     if is_launched():
@@ -46,14 +47,19 @@ def main(cfg: Config) -> None:
     loader, num_classes = build_eval_loader(cfg, outputs, operations)
     check_head(outputs, loader, cfg.model)
     scores = Scores(num_classes, info.head == MULTIPLE)
+    gives_probabilities = info.output_name == "probabilities"
+    recorder = build_recorder(cfg, loader, num_classes, gives_probabilities)
+    # Of several labels those count as found that have a score of 0 or above.
+    middle = np.float32(0.5 if gives_probabilities and scores.is_multi_label else 0)
     with pipeline_errors():
         batches = loader.create_tuple_iterator(num_epochs=1, output_numpy=True)
         for image, label in tqdm(
             batches, "Evaluating", loader.get_dataset_size(), leave=False, disable=not sys.stderr.isatty()
         ):
             result = np.asarray(model(image), np.float32)
-            # What counts as found has a score of 0 or above.
-            scores.add(result - 0.5 if info.output_name == "probabilities" else result, label)
+            scores.add(result - middle, label)
+            if recorder is not None:
+                recorder.add(result, label)
     scores.require_finite(scores.num_not_finite, scores.num_samples)
     values = scores.metric_values(scores.num_samples, scores.hits)
     if scores.is_multi_label:
@@ -62,6 +68,8 @@ def main(cfg: Config) -> None:
     else:
         # Of fewer than five classes, each is among the five best.
         figures = f"top1 accuracy:{values['Top_1_Accuracy']}, top5 accuracy:{values.get('Top_5_Accuracy', 1.0)}"
+    if recorder is not None:
+        finish_evaluation(recorder.write(), recorder.folder)
     print(f"Total data:{scores.num_samples}, {figures}")
 
 

@@ -2,16 +2,14 @@
 
 import argparse
 import contextlib
-import csv
 import glob
-import io
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mindcv.utils.fs import atomic_write, is_remote, local_path
 from mindcv.utils.log import show_notes
-from mindcv.utils.text import escaped, harmless, json_text, lines_of, names_in
+from mindcv.utils.text import csv_line, escaped, harmless, json_text, lines_of, names_in
 
 from ._imports import add_import_option
 
@@ -22,8 +20,6 @@ HELP = "classify images with an exported file, a checkpoint or a published model
 
 EXIT_BAD_FILES = 3
 _LIST_SUFFIX = ".txt"
-# Excel and LibreOffice take a cell that begins so for a formula.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -227,22 +223,12 @@ def _json_lines(predictions: Iterable["Prediction"], width: int) -> Iterator[str
 
 
 def _csv(predictions: Iterable["Prediction"], width: int) -> Iterator[str]:
-    yield _csv_line("image", "rank", "index", "class", "probability", "error")
+    yield csv_line("image", "rank", "index", "class", "probability", "error")
     for prediction in predictions:
         if not prediction.labels:
-            yield _csv_line(prediction.image, "", "", "", "", prediction.error or "")
+            yield csv_line(prediction.image, "", "", "", "", prediction.error or "")
         for rank, label in enumerate(prediction.labels, 1):
-            yield _csv_line(prediction.image, rank, label.index, label.name, label.probability, "")
-
-
-def _csv_line(*cells: object) -> str:
-    """One row; line ends in a cell are quoted, and what a spreadsheet would take for a formula has a `'` before it."""
-    buffer = io.StringIO()
-    # A cell is quoted for what is in the line terminator, so that has to be both kinds of line end.
-    csv.writer(buffer, lineterminator="\r\n").writerow(
-        f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell for cell in cells
-    )
-    return buffer.getvalue().removesuffix("\r\n")
+            yield csv_line(prediction.image, rank, label.index, label.name, label.probability, "")
 
 
 _WRITERS: dict[str, Callable[[Iterable["Prediction"], int], Iterator[str]]] = {

@@ -408,6 +408,7 @@ def parse_args(args: Sequence[str] | None = None, *, prog: str | None = None, co
     try:
         with aside:
             config = _resolve(request)
+        _check_report(config, request, command)
     except ConfigError as error:
         say_error(error)
         sys.exit(EXIT_USAGE)
@@ -416,6 +417,19 @@ def parse_args(args: Sequence[str] | None = None, *, prog: str | None = None, co
         sys.exit(0)
     values = {name: getattr(config, name) for name in KEYS}
     return Arguments.model_construct(_fields_set=set(config.model_fields_set), **values)
+
+
+def _check_report(config: Config, request: _Request, command: str) -> None:
+    """Refuses what the key `report` means to the other script.
+
+    Raises:
+        ConfigError: It is a folder for `train`, or none for `validate`.
+    """
+    if command == "train" and isinstance(config.report, str):
+        raise ConfigError([f"report: got {config.report!r}; allowed: True or False: the page goes into ckpt_save_dir"])
+    is_given = any(setting.key == "report" for setting in request.settings)
+    if command == "validate" and is_given and config.report is True:
+        raise ConfigError([f"{COMMAND_LINE}: report: got True; allowed: the folder that the evaluation is written to"])
 
 
 def _script_name() -> str:

@@ -253,6 +253,14 @@ class RunKeys(Section):
     tensorboard: bool = key(
         False, "Write loss, learning rate, speed, metrics and memory for TensorBoard too.", may_change=True
     )
+    report: Annotated[
+        bool | Annotated[str, Field(min_length=1)], Words("True or False for train; a folder for validate")
+    ] = key(
+        True,
+        "train: write report.html into the run's folder at the end, where the extra mindcv[report] is installed. "
+        "validate: a folder for the figures by class, confusions, predictions and worst images.",
+        may_change=True,
+    )
     profile: Annotated[
         Steps | None, Words(f"two integers >= 1 and <= {MOST_STEPS}, first:last (in a recipe [first, last]), or None")
     ] = key(

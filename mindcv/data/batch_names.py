@@ -1,13 +1,17 @@
-"""Which samples a batch has, found from the order of the epoch and not by reading."""
+"""Which samples a batch has, found from the order of the epoch and not by reading; and one sample as a picture."""
 
 import copy
 
 import mindspore.dataset as ds
+import numpy as np
+from PIL import Image
 
 from .dataset_factory import _source_of
+from .decoding import decode_image
 from .image_reader import number_read
+from .samples import ArraySamples, Samples
 
-__all__ = ["batch_names"]
+__all__ = ["batch_names", "epoch_numbers", "picture_of"]
 
 
 def batch_names(loader: ds.Dataset, epoch: int, step: int, batch_size: int) -> list[str]:
@@ -19,11 +23,33 @@ def batch_names(loader: ds.Dataset, epoch: int, step: int, batch_size: int) -> l
         step: The batch of that epoch, from 0.
         batch_size: Samples in a batch.
     """
-    source = _source_of(loader)
-    order = copy.copy(source.epoch_sampler)
-    order.set_epoch(epoch)
-    numbers = order.next_epoch()[step * batch_size : (step + 1) * batch_size].tolist()
-    samples = source.samples
+    numbers = epoch_numbers(loader, epoch)[step * batch_size : (step + 1) * batch_size].tolist()
+    samples = _source_of(loader).samples
     if not hasattr(samples, "name"):
         return [f"sample {number}" for number in numbers]
     return [samples.name(number_read(samples, number)) for number in numbers]
+
+
+def epoch_numbers(loader: ds.Dataset, epoch: int = 0) -> np.ndarray:
+    """Returns the numbers of the samples that this rank reads in an epoch, in their order, int64 (N,).
+
+    Args:
+        loader: What `create_loader` returned for a dataset of `create_dataset`.
+        epoch: The epoch, from 0.
+    """
+    order = copy.copy(_source_of(loader).epoch_sampler)
+    order.set_epoch(epoch)
+    return order.next_epoch()
+
+
+def picture_of(samples: Samples | ArraySamples, number: int) -> Image.Image:
+    """Returns a sample as it is, before any transform.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is no image, or damaged.
+    """
+    if isinstance(samples, ArraySamples):
+        pixels = samples.images[number]
+        return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    return Image.fromarray(decode_image(samples.read(number)))

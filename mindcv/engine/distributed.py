@@ -19,6 +19,7 @@ __all__ = [
     "average_gradients",
     "broadcast_parameters",
     "gather_over_ranks",
+    "gather_rows",
     "init_distributed",
     "is_launched",
     "mean_over_ranks",
@@ -33,6 +34,8 @@ __all__ = [
 ]
 
 _INTEGER_PART = 1 << 12
+# Numbers of all ranks together that one collective takes.
+_MOST_AT_ONCE = 1 << 20
 
 _world = {"rank": 0, "size": 1}
 
@@ -100,6 +103,28 @@ def gather_over_ranks(values: Iterable[float]) -> np.ndarray:
     own[rank()] = high, middle, low
     # Each rank fills its own row, so that the reduction adds zeros only.
     return ops.AllReduce()(ms.Tensor(own)).asnumpy().astype(np.float64).sum(axis=1)
+
+
+def gather_rows(rows: np.ndarray) -> np.ndarray:
+    """Returns the rows of all ranks, one rank after the other, on all ranks. Ranks may have different numbers of them.
+
+    Args:
+        rows: This rank's, float64 (N, width); the width is the same on all ranks.
+    """
+    if world_size() == 1:
+        return rows
+    counts = gather_over_ranks([len(rows)])[:, 0].astype(int)
+    width = rows.shape[1]
+    at_once = max(1, _MOST_AT_ONCE // (width * world_size()))
+    parts: list[list[np.ndarray]] = [[] for _ in counts]
+    for begin in range(0, int(counts.max()), at_once):
+        size = min(at_once, int(counts.max()) - begin)
+        own = rows[begin : begin + size]
+        filled = np.concatenate([own, np.zeros((size - len(own), width))])
+        gathered = gather_over_ranks(filled.reshape(-1)).reshape(-1, size, width)
+        for part, values, count in zip(parts, gathered, counts, strict=True):
+            part.append(values[: max(count - begin, 0)])
+    return np.concatenate([values for part in parts for values in part] or [rows])
 
 
 def sum_over_ranks(values: Iterable[float]) -> np.ndarray:

@@ -177,7 +177,10 @@ class Evaluator:
         return self.accuracies[0]
 
     def run(
-        self, show_progress: bool = False, should_stop: Callable[[], bool] = lambda: False
+        self,
+        show_progress: bool = False,
+        should_stop: Callable[[], bool] = lambda: False,
+        on_batch: Callable[[np.ndarray, np.ndarray], None] | None = None,
     ) -> dict[str, float] | None:
         """Evaluates the whole loader. With several ranks it is a collective, and all get the same result.
 
@@ -187,6 +190,7 @@ class Evaluator:
         Args:
             show_progress: Show a progress bar.
             should_stop: Asked after each batch, on all ranks equally often; must give the same answer on all.
+            on_batch: Gets each batch of this rank in order: its logits, float32 (N, num_classes), and its labels.
 
         Returns:
             Accuracies in 0..1 by upstream's names, or `mAP` and `Subset_Accuracy` where samples have several labels;
@@ -199,7 +203,7 @@ class Evaluator:
         self.network.set_train(False)
         begin = time.perf_counter()
         scores = Scores(self.num_classes, self.is_multi_label)
-        losses = self._losses(scores, show_progress, should_stop)
+        losses = self._losses(scores, show_progress, should_stop, on_batch)
         self.network.set_train(was_training)
         if losses is None:
             return None
@@ -213,7 +217,13 @@ class Evaluator:
         values["loss"] = math.nan if not_finite else loss / (terms * _UNITS)
         return {**values, "num_samples": count, "images_per_s": count / (time.perf_counter() - begin)}
 
-    def _losses(self, scores: Scores, show_progress: bool, should_stop: Callable[[], bool]) -> list[int] | None:
+    def _losses(
+        self,
+        scores: Scores,
+        show_progress: bool,
+        should_stop: Callable[[], bool],
+        on_batch: Callable[[np.ndarray, np.ndarray], None] | None,
+    ) -> list[int] | None:
         """Adds this rank's part to the scores, and returns the losses' sums; see `_batch_losses`."""
         sums = [0] * 3
         batches = self.loader.create_tuple_iterator(num_epochs=1, output_numpy=True)
@@ -223,14 +233,20 @@ class Evaluator:
             batch = next(batches, None)
             if batch is not None:
                 report_alive()
-                losses = self._batch_losses(scores, *batch)
+                losses = self._batch_losses(scores, *batch, on_batch)
                 sums = [total + value for total, value in zip(sums, losses, strict=True)]
             keep_handlers()
             if should_stop():
                 return None
         return sums
 
-    def _batch_losses(self, scores: Scores, image: np.ndarray, label: np.ndarray) -> list[int]:
+    def _batch_losses(
+        self,
+        scores: Scores,
+        image: np.ndarray,
+        label: np.ndarray,
+        on_batch: Callable[[np.ndarray, np.ndarray], None] | None,
+    ) -> list[int]:
         """Adds a batch to the scores; returns how many loss values it has, how many not finite, and their sum."""
         count = len(image)
         logits = self.network(ms.Tensor(self._filled(image)))
@@ -247,6 +263,8 @@ class Evaluator:
         finite = values[np.isfinite(values)]
         units = sum(n * (_UNITS // d) for n, d in map(float.as_integer_ratio, finite.tolist()))
         scores.add(logits[:count], label)
+        if on_batch is not None:
+            on_batch(logits[:count], label)
         return [values.size, values.size - finite.size, units]
 
     def _filled(self, rows: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ __all__ = ["run_folder"]
 # What a run writes whole or not at all, and so through temporary files.
 _WRITTEN = re.compile(
     r".+-\d+_\d+\.ckpt|.+_best\.ckpt|optim_.+\.ckpt|checkpoints\.json|result\.log|config\.yaml|class_names\.txt"
-    r"|(rank_\d+_)?non_finite_batch\.txt"
+    r"|report\.html|(rank_\d+_)?non_finite_batch\.txt"
 )
 
 

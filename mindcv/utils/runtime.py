@@ -4,13 +4,16 @@
 """
 
 import contextlib
+import importlib.metadata
 import logging
 import os
+import platform
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from .._version import __version__
 from .switches import is_on
 
 _logger = logging.getLogger(__name__)
@@ -85,6 +88,28 @@ def cpu_runtime_state() -> dict[str, object]:
         ONEDNN_ISA_VARIABLE: os.environ.get(ONEDNN_ISA_VARIABLE),
         "set_by_mindcv": list(_done),
     }
+
+
+def environment() -> dict[str, str]:
+    """Returns versions and machine, for a run's log; no name of a host or user."""
+    facts = {"mindcv": __version__, "python": platform.python_version()}
+    for name in ("mindspore", "numpy", "pillow"):
+        try:
+            facts[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {**facts, "platform": platform.platform(), "processor": _processor(), "cores": str(cores)}
+
+
+def _processor() -> str:
+    try:
+        found = re.search(
+            r"^model name\s*: (.+)$", _CPUINFO.read_text(encoding="utf-8", errors="replace"), re.MULTILINE
+        )
+    except OSError:
+        found = None
+    return found[1].strip() if found else platform.machine()
 
 
 def peak_memory_mb() -> dict[str, float]:

@@ -1,16 +1,20 @@
 """Text from files and names: lines as users mean them, and what may go to a terminal."""
 
+import csv
+import io
 import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["escaped", "harmless", "json_text", "line_of", "lines_of", "names_in", "names_to_bytes"]
+__all__ = ["csv_line", "escaped", "harmless", "json_text", "line_of", "lines_of", "names_in", "names_to_bytes"]
 
 # Control characters but line feed and tab: ESC and the C1 set begin a terminal's commands, CR hides what stands before.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # With them, what a line of a table or list cannot have: its own end, and marks that turn the direction of text.
 _NOT_IN_A_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# Excel and LibreOffice take a cell that begins so for a formula.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _LINE_OR_TAB = re.compile(r"[\t\n\r]")
 # What JSON may hold as it is, but a terminal or UTF-8 not.
 _NOT_PLAIN_JSON = re.compile(r"[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -70,6 +74,19 @@ def line_of(*cells: str) -> bytes:
     """
     parts = [_LINE_OR_TAB.sub(_as_escape, cell) for cell in cells]
     return ("\t".join(parts) + "\n").encode("utf-8", "surrogateescape")
+
+
+def csv_line(*cells: object) -> str:
+    """Returns one row of a CSV file, without its end.
+
+    Line ends in a cell are quoted, and what a spreadsheet would take for a formula has a `'` before it.
+    """
+    buffer = io.StringIO()
+    # A cell is quoted for what is in the line terminator, so that has to be both kinds of line end.
+    csv.writer(buffer, lineterminator="\r\n").writerow(
+        f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell for cell in cells
+    )
+    return buffer.getvalue().removesuffix("\r\n")
 
 
 def json_text(value: Any, **options: Any) -> str:

@@ -1,0 +1,489 @@
+"""An evaluation as files: written by `mindcv validate --report DIR`, read by `mindcv report`.
+
+`evaluation.json` has all figures, `predictions.csv` a line an image, `classes.csv`, `confusion.csv` and
+`calibration.csv` the tables, `images/` small copies of the images that are worth a look.
+"""
+
+import dataclasses
+import io
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import numpy as np
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..utils.fs import atomic_write, read_local, require_directory
+from ..utils.text import csv_line, escaped, json_text
+from .figures import (
+    NO_CLASS,
+    Predictions,
+    averages,
+    by_class,
+    calibration,
+    confusion,
+    expected_calibration_error,
+)
+
+__all__ = ["EVALUATION", "Evaluation", "Facts", "PredictionRecorder", "find_evaluations", "read_evaluation"]
+
+_logger = logging.getLogger(__name__)
+
+EVALUATION = "evaluation.json"
+PREDICTIONS = "predictions.csv"
+IMAGES = "images"
+NUM_WORST = 24
+NUM_PAIRS = 12
+IMAGES_OF_A_PAIR = 4
+_SIDE = 192
+_MOST_PAIRS = 1000
+_LARGEST_JSON = 512 << 20
+_LARGEST_IMAGE = 1 << 20
+_JPEG = b"\xff\xd8\xff"
+
+Index = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, protected_namespaces=())
+
+
+class Facts(_Part):
+    """What was evaluated.
+
+    Attributes:
+        model: Name of the network, or the exported file.
+        checkpoint: Where its weights are from.
+        dataset: Name of the dataset.
+        data_dir: Its folder.
+        split: The split.
+        loss: Mean loss, where there is one.
+        class_names: By index, or None.
+    """
+
+    model: str = ""
+    checkpoint: str = ""
+    dataset: str = ""
+    data_dir: str = ""
+    split: str = ""
+    loss: float | None = None
+    class_names: list[str] | None = None
+
+
+class Means(_Part):
+    """Precision, recall and F1, averaged over classes."""
+
+    precision: Share
+    recall: Share
+    f1: Share
+
+
+class ClassRow(_Part):
+    """The figures of one class."""
+
+    index: Index
+    name: str
+    support: Index
+    predicted: Index
+    hits: Index
+    precision: Share
+    recall: Share
+    f1: Share
+
+
+class CalibrationBin(_Part):
+    """See `figures.Bin`."""
+
+    lower: Share
+    upper: Share
+    count: Index
+    confidence: Share | None
+    accuracy: Share | None
+
+
+class Shown(_Part):
+    """One image that is worth a look.
+
+    Attributes:
+        path: What it is called.
+        label: Its class.
+        prediction: The class that it was taken for; None where the output is not finite.
+        probability: That of the prediction.
+        label_probability: That of the label.
+        image: Number of its small copy, `images/<number>.jpg`; None where the image cannot be read.
+        error: Why it cannot.
+    """
+
+    path: str
+    label: Index
+    prediction: Index | None
+    probability: Share | None
+    label_probability: Share | None
+    image: Index | None = None
+    error: str | None = None
+
+
+class ConfusedPair(_Part):
+    """Images of one class that are taken for another.
+
+    Attributes:
+        label: The class.
+        prediction: The other.
+        count: How many.
+        share: Of the images of the class.
+        images: The most certain of them, for the first pairs.
+    """
+
+    label: Index
+    prediction: Index
+    count: Index
+    share: Share
+    images: list[Shown] = []
+
+
+class Evaluation(_Part):
+    """All that an evaluation found out, but for the predictions of each image."""
+
+    facts: Facts
+    created: float
+    num_images: Annotated[int, Field(ge=1)]
+    num_not_finite: Index
+    num_classes: Annotated[int, Field(ge=1)]
+    top_1_accuracy: Share
+    top_5_accuracy: Share | None
+    macro: Means
+    weighted: Means
+    expected_calibration_error: Share | None
+    classes: list[ClassRow]
+    calibration: list[CalibrationBin]
+    confusion: list[tuple[Index, Index, Index]]
+    confused: list[ConfusedPair]
+    worst: list[Shown]
+
+    def name(self, index: int) -> str:
+        """What a class is called."""
+        return self.classes[index].name
+
+    def problems(self) -> Iterator[str]:
+        """Yields what a reader of the figures has to know, a sentence each."""
+        if self.num_not_finite:
+            yield (
+                f"The output for {self.num_not_finite} of {self.num_images} images is not finite: they count as wrong "
+                "and are left out of the confusion matrix and of the calibration."
+            )
+        if self.num_classes == 1:
+            yield "There is one class, so that every answer is right."
+        without = [row.name for row in self.classes if not row.support]
+        if without:
+            more = f" and {len(without) - 5} more" if len(without) > 5 else ""
+            yield f"Classes without images, of which nothing is known: {', '.join(without[:5])}{more}."
+        unread = {shown.path for shown in self._shown() if shown.image is None}
+        if unread:
+            yield f"{len(unread)} of the images to show cannot be read."
+
+    def _shown(self) -> Iterator[Shown]:
+        yield from self.worst
+        for pair in self.confused:
+            yield from pair.images
+
+
+class _Samples(Protocol):
+    labels: np.ndarray
+
+
+class PredictionRecorder:
+    """Keeps what a model says of the images of an evaluation, batch by batch, and writes what that comes to.
+
+    Args:
+        folder: Where to; it is made.
+        num_classes: Number of classes.
+        samples: The samples of the dataset, of which all ranks know all.
+        numbers: Those that this rank evaluates, in their order, (N,).
+        facts: What is evaluated.
+        picture_of: Reads a sample by its number; raises OSError or ValueError where it cannot.
+        are_probabilities: Whether the model gives probabilities, not scores.
+
+    Raises:
+        ValueError: The folder cannot be written to.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        num_classes: int,
+        samples: Any,
+        numbers: np.ndarray,
+        facts: Facts,
+        picture_of: Callable[[int], Image.Image],
+        are_probabilities: bool = False,
+    ) -> None:
+        self.folder = require_directory(folder, "report")
+        self.num_classes = num_classes
+        self.samples = samples
+        self.numbers = numbers
+        self.facts = facts
+        self.picture_of = picture_of
+        self.are_probabilities = are_probabilities
+        self._parts = [Predictions.empty(num_classes)]
+        self._count = 0
+
+    def add(self, scores: np.ndarray, labels: np.ndarray) -> None:
+        """Adds a batch: float32 (N, num_classes) and labels (N,), or (N, num_classes) of probabilities.
+
+        Raises:
+            ValueError: The labels are not those of the samples that should have come.
+        """
+        numbers = self.numbers[self._count : self._count + len(labels)]
+        self._count += len(labels)
+        if not np.array_equal(labels, self.samples.labels[numbers]):
+            raise ValueError(
+                "report: the images did not come in the order of the dataset, so it is not known which is which; "
+                "leave out report"
+            )
+        self._parts.append(Predictions.of(scores, labels, numbers, self.are_probabilities))
+
+    def write(
+        self,
+        gather: Callable[[np.ndarray], np.ndarray] | None = None,
+        is_master: bool = True,
+        loss: float | None = None,
+    ) -> Evaluation | None:
+        """Writes all files. With several ranks it is a collective, and rank 0 writes.
+
+        Args:
+            gather: Gives the rows of all ranks for those of this one; None: this rank has seen all images.
+            is_master: Whether this is rank 0.
+            loss: The mean loss.
+
+        Returns:
+            What was written; None on other ranks.
+
+        Raises:
+            OSError: A file cannot be written.
+        """
+        predictions = Predictions.joined(self._parts)
+        if gather is not None:
+            rows = gather(predictions.to_rows())
+            predictions = Predictions.joined([Predictions.from_rows(rows, self.num_classes)])
+        if not is_master:
+            return None
+        facts = self.facts.model_copy(update={"loss": loss if loss is not None and np.isfinite(loss) else None})
+        names = [name_of_class(facts.class_names, index) for index in range(self.num_classes)]
+        evaluation = self._evaluation(predictions, facts, names)
+        tables = _tables(evaluation)
+        tables[PREDICTIONS] = self._prediction_lines(predictions, names)
+        for file_name, lines in tables.items():
+            with atomic_write(self.folder / file_name) as file:
+                for line in lines:
+                    file.write(f"{line}\r\n".encode("utf-8", "surrogateescape"))
+        with atomic_write(self.folder / EVALUATION) as file:
+            file.write(json_text(evaluation.model_dump(), indent=1, allow_nan=False).encode())
+        return evaluation
+
+    def _evaluation(self, predictions: Predictions, facts: Facts, names: list[str]) -> Evaluation:
+        figures = by_class(predictions)
+        macro, weighted = averages(figures)
+        bins = calibration(predictions)
+        cells = confusion(predictions)
+        columns = [getattr(figures, field.name).tolist() for field in dataclasses.fields(figures)]
+        fields = [field.name for field in dataclasses.fields(figures)]
+        shown = _Pictures(self.folder, predictions, self._name, self.picture_of)
+        return Evaluation(
+            facts=facts.model_copy(update={"class_names": facts.class_names and names}),
+            created=round(time.time(), 3),
+            num_images=len(predictions),
+            num_not_finite=int((~predictions.is_finite).sum()),
+            num_classes=self.num_classes,
+            top_1_accuracy=predictions.accuracy(1),
+            top_5_accuracy=predictions.accuracy(5) if self.num_classes >= 5 else None,
+            macro=Means(**dataclasses.asdict(macro)),
+            weighted=Means(**dataclasses.asdict(weighted)),
+            expected_calibration_error=expected_calibration_error(bins),
+            classes=[
+                ClassRow(index=index, name=names[index], **dict(zip(fields, row, strict=True)))
+                for index, row in enumerate(zip(*columns, strict=True))
+            ],
+            calibration=[CalibrationBin(**dataclasses.asdict(part)) for part in bins],
+            confusion=[tuple(cell) for cell in cells.tolist()],
+            confused=list(_confused(predictions, cells, figures.support, shown)),
+            worst=[shown(place) for place in _worst(predictions)],
+        )
+
+    def _name(self, number: int) -> str:
+        name = getattr(self.samples, "name", None)
+        return name(number) if name else f"sample {number}"
+
+    def _prediction_lines(self, predictions: Predictions, names: list[str]) -> Iterator[str]:
+        """The lines of predictions.csv: probabilities of all classes where they are kept, else of the best ones."""
+        some = predictions.probabilities.shape[1] == 0
+        count = predictions.top_classes.shape[1]
+        titles = [f"probability_{index}" for index in range(predictions.probabilities.shape[1])]
+        if some:
+            titles = [title for k in range(1, count + 1) for title in (f"class_{k}", f"class_{k}_probability")]
+        first = ("path", "label", "prediction", "label_name", "prediction_name", "label_probability", "probability")
+        yield csv_line(*first, *titles)
+        for place in range(len(predictions)):
+            label, said = int(predictions.labels[place]), int(predictions.predicted[place])
+            cells: list[object] = [self._name(int(predictions.numbers[place])), label, said, names[label]]
+            cells += ["" if said == NO_CLASS else names[said]]
+            cells += _shortest(predictions.label_probabilities[place], predictions.top_probabilities[place, 0])
+            if some:
+                top = predictions.top_classes[place].tolist()
+                shares = _shortest(*predictions.top_probabilities[place])
+                cells += [cell for pair in zip(top, shares, strict=True) for cell in pair]
+            else:
+                cells += _shortest(*predictions.probabilities[place])
+            yield csv_line(*cells)
+
+
+def name_of_class(names: Sequence[str] | None, index: int) -> str:
+    """What a class is called: its name in one line, else its number."""
+    return escaped(names[index]) if names and index < len(names) and names[index] else str(index)
+
+
+def _shortest(*values: np.float32) -> list[str]:
+    """Each number in as few digits as tell it from other ones of float32."""
+    return [f"{value:.9g}" for value in values]
+
+
+def _worst(predictions: Predictions) -> np.ndarray:
+    """The wrong ones whose label has the lowest probability; those whose output is not finite come last."""
+    wrong = np.flatnonzero(predictions.predicted != predictions.labels)
+    return wrong[np.argsort(predictions.label_probabilities[wrong], kind="stable")[:NUM_WORST]]
+
+
+def _confused(
+    predictions: Predictions, cells: np.ndarray, support: np.ndarray, shown: "Callable[[int], Shown]"
+) -> Iterator[ConfusedPair]:
+    """Yields the pairs of classes that are confused most often; the first ones have images."""
+    wrong = cells[cells[:, 0] != cells[:, 1]]
+    for rank, (label, said, count) in enumerate(wrong[np.argsort(-wrong[:, 2], kind="stable")][:_MOST_PAIRS].tolist()):
+        images: list[Shown] = []
+        if rank < NUM_PAIRS:
+            places = np.flatnonzero((predictions.labels == label) & (predictions.predicted == said))
+            surest = places[np.argsort(-predictions.top_probabilities[places, 0], kind="stable")[:IMAGES_OF_A_PAIR]]
+            images = [shown(int(place)) for place in surest]
+        yield ConfusedPair(label=label, prediction=said, count=count, share=count / support[label], images=images)
+
+
+class _Pictures:
+    """Writes small copies of images into a folder, each once."""
+
+    def __init__(
+        self,
+        folder: Path,
+        predictions: Predictions,
+        name_of: Callable[[int], str],
+        picture_of: Callable[[int], Image.Image],
+    ) -> None:
+        self.folder = folder / IMAGES
+        self.folder.mkdir(exist_ok=True)
+        for earlier in self.folder.glob("*.jpg"):
+            if earlier.stem.isdigit():
+                earlier.unlink()
+        self.predictions = predictions
+        self.name_of = name_of
+        self.picture_of = picture_of
+        self._done: dict[int, dict[str, Any]] = {}
+
+    def __call__(self, place: int) -> Shown:
+        predictions = self.predictions
+        number, said = int(predictions.numbers[place]), int(predictions.predicted[place])
+        if number not in self._done:
+            self._done[number] = self._copy(number)
+        shares = (predictions.top_probabilities[place, 0], predictions.label_probabilities[place])
+        probability, label_probability = (float(share) if np.isfinite(share) else None for share in shares)
+        return Shown(
+            path=escaped(self.name_of(number)),
+            label=int(predictions.labels[place]),
+            prediction=None if said == NO_CLASS else said,
+            probability=probability,
+            label_probability=label_probability,
+            **self._done[number],
+        )
+
+    def _copy(self, number: int) -> dict[str, Any]:
+        try:
+            picture = self.picture_of(number)
+        except (OSError, ValueError) as error:
+            lines = (getattr(error, "strerror", None) or str(error)).splitlines()
+            return {"error": escaped(lines[0] if lines else type(error).__name__)}
+        larger = _SIDE // max(picture.size)
+        if larger > 1:  # in whole pixels, so that the pixels of a small image can be seen
+            picture = picture.resize((picture.width * larger, picture.height * larger), Image.Resampling.NEAREST)
+        picture.thumbnail((_SIDE, _SIDE))
+        data = io.BytesIO()
+        picture.convert("RGB").save(data, "JPEG", quality=88)
+        with atomic_write(self.folder / f"{number}.jpg") as file:
+            file.write(data.getvalue())
+        return {"image": number}
+
+
+def _tables(evaluation: Evaluation) -> dict[str, Iterable[str]]:
+    """The lines of the CSV files but predictions.csv, by the file's name."""
+    class_columns = ("index", "name", "support", "predicted", "hits", "precision", "recall", "f1")
+    bin_columns = ("lower", "upper", "count", "confidence", "accuracy")
+    names = [row.name for row in evaluation.classes]
+    return {
+        "classes.csv": _csv(class_columns, (row.model_dump().values() for row in evaluation.classes)),
+        "calibration.csv": _csv(bin_columns, (part.model_dump().values() for part in evaluation.calibration)),
+        "confusion.csv": _csv(
+            ("label", "prediction", "count", "label_name", "prediction_name"),
+            ((label, said, count, names[label], names[said]) for label, said, count in evaluation.confusion),
+        ),
+    }
+
+
+def _csv(titles: Sequence[str], rows: Iterable[Iterable[Any]]) -> Iterator[str]:
+    yield csv_line(*titles)
+    for row in rows:
+        yield csv_line(*("" if cell is None else cell for cell in row))
+
+
+def find_evaluations(folder: Path) -> list[Path]:
+    """Returns the folders with an evaluation: a folder itself and those in it, sorted by name."""
+    return [path.parent for path in (folder / EVALUATION, *sorted(folder.glob(f"*/{EVALUATION}"))) if path.is_file()]
+
+
+def read_evaluation(folder: Path) -> Evaluation:
+    """Reads an evaluation, which may be anybody's.
+
+    Raises:
+        ValueError: It is damaged.
+    """
+    path = folder / EVALUATION
+    try:
+        if path.stat().st_size > _LARGEST_JSON:
+            raise ValueError(f"it has more than {_LARGEST_JSON >> 20} MB")
+        evaluation = Evaluation.model_validate(json.loads(read_local(path)))
+        classes = evaluation.num_classes
+        shown = [*evaluation.confused, *evaluation.worst]
+        named = [max(pair[:2]) for pair in evaluation.confusion]
+        named += [max(part.label, part.prediction or 0) for part in [*shown, *evaluation._shown()]]
+        if len(evaluation.classes) != classes or max(named, default=0) >= classes:
+            raise ValueError("it names classes that there are not")
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise ValueError(f"{path}: it is no evaluation of mindcv ({where}: {fault['msg']})") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: it cannot be read ({error})") from error
+    return evaluation
+
+
+def image_bytes(folder: Path, number: int) -> bytes | None:
+    """Returns the small copy of an image, JPEG; None where it is not there or is none."""
+    path = folder / IMAGES / f"{number}.jpg"
+    try:
+        if path.stat().st_size > _LARGEST_IMAGE:
+            return None
+        data = read_local(path)
+    except OSError:
+        return None
+    return data if data.startswith(_JPEG) else None
