@@ -26,7 +26,7 @@ ALLOWED = {
     "models": {"models.layers", "weights"},
     "engine": {"kernels", "weights", "optim.gradients"},
     "export": {"models", "models.layers", "data", "weights"},
-    "report": {"models"},
+    "report": {"models", "weights"},
     "serve": {"export", "report", "data"},
 }
 TOP = {"", "__main__", "_version", "build", "cli", "teacher", "train", "validate", "version"}  # may import anything

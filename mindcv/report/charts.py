@@ -24,6 +24,7 @@ _DASHES = ("-", "--", ":", "-.")
 # What is right and what is wrong, (R, G, B) from 0 to 1; seen on white and on black.
 _RIGHT, _WRONG = (0.23, 0.51, 0.96), (0.93, 0.36, 0.05)
 _STRONGEST = 0.85
+_WEAKEST_ERROR = 0.2
 _MOST_POINTS = 400
 _MOST_CELLS = 160
 _LONGEST_LABEL = 22
@@ -203,7 +204,6 @@ def reliability_chart(title: str, bins: Sequence[Any]) -> str:
         middles = [(part.lower + part.upper) / 2 for part in filled]
         top.bar(middles, [part.accuracy for part in filled], width * 0.92, color=_COLORS[0], alpha=0.75)
         top.plot([0, 1], [0, 1], "--", color=MUTED, linewidth=1)
-        top.annotate("as sure as right", (0.03, 0.06), rotation=0, color=MUTED)
         top.plot([part.confidence for part in filled], [part.accuracy for part in filled], "o", color=INK, markersize=3)
         top.set_ylabel("accuracy")
         bottom.bar(middles, [part.count / total for part in filled], width * 0.92, color=MUTED, alpha=0.7)
@@ -229,7 +229,7 @@ def confusion_chart(title: str, counts: np.ndarray, support: np.ndarray, names: 
     """
     count = len(names)
     shares = counts / np.maximum(support, 1)[:, None]
-    side = 2.2 + 0.27 * count
+    side = max(3.0, 1.8 + 0.26 * count)
     with _figure(side, side) as figure:
         axes = figure.add_subplot()
         axes.imshow(_colored(shares, np.eye(count, dtype=bool)), interpolation="none")
@@ -280,8 +280,9 @@ def overview_chart(title: str, cells: np.ndarray, order: np.ndarray) -> str:
 
 def _colored(strength: np.ndarray, is_right: np.ndarray) -> np.ndarray:
     """Returns RGBA, uint8 (K, K, 4): what is right in blue, what is wrong in orange, the stronger the less can be seen
-    through it. Small shares of errors are made stronger, as they are what is looked for."""
-    alpha = np.where(is_right, strength, np.sqrt(strength)) * _STRONGEST
+    through it. Errors are made stronger, as they are what is looked for: one alone must be seen among a thousand."""
+    seen = np.where(strength > 0, _WEAKEST_ERROR + (1 - _WEAKEST_ERROR) * np.sqrt(strength), 0)
+    alpha = np.where(is_right, strength, seen) * _STRONGEST
     colors = np.where(is_right[..., None], _RIGHT, _WRONG)
     return np.rint(np.concatenate([colors, alpha[..., None]], axis=-1) * 255).astype(np.uint8)
 

@@ -31,7 +31,9 @@ _TEMPLATES = Path(__file__).with_name("templates")
 _MOST_CLASS_ROWS = 200
 _MOST_PAIR_ROWS = 50
 _WHOLE_MATRIX_UP_TO = 40
-_CLASSES_CLOSE_UP = 20
+_CLASSES_CLOSE_UP = 16
+# A run that came so near to the end of its schedule has no need of a label at both.
+_END_OF_SCHEDULE = 0.02
 _DASH = "-"
 
 
@@ -231,9 +233,10 @@ def _curves(runs: Sequence[Run], all_runs: Sequence[Run]) -> Iterator[dict[str, 
         rates = epochs("lr")
     plans = [Line("planned" if is_single else "", run.schedule(), color[id(run)], True) for run in runs]
     note = "The thin line is the schedule of the whole run." if any(len(plan.series) for plan in plans) else ""
-    if is_single and len(plans[0].series) and len(rates[0].series):
-        is_done = plans[0].series.x[-1] - rates[0].series.x[-1] < 0.02 * plans[0].series.x[-1]
-        plans = [dataclasses.replace(plans[0], label="" if is_done else "planned")]
+    if is_single and len(rates[0].series):
+        planned, done = plans[0].series.x, rates[0].series.x
+        if not len(planned) or planned[-1] - done[-1] < _END_OF_SCHEDULE * planned[-1]:
+            plans, rates = [dataclasses.replace(plans[0], label="")], [dataclasses.replace(rates[0], label="")]
     yield from chart("Learning rate", note, [*plans, *rates], x=x_label)
     speeds = steps("images_per_s")
     if not any(len(line.series) for line in speeds):

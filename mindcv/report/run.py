@@ -344,6 +344,8 @@ def _read_config(run: Run) -> None:
     run.recipe_name = escaped(name)
 
 
+# A second name of the last checkpoint, for MindCV's way to resume.
+_OPTIMIZER = "optim_"
 _PLACE = re.compile(r".+-(\d{1,9})_(\d{1,9})\.ckpt")
 
 
@@ -363,7 +365,7 @@ def _checkpoints(run: Run) -> Iterator[Checkpoint]:
         place = _PLACE.fullmatch(path.name)
         epoch, step = (int(place[1]), int(place[2])) if place else (None, None)
         metric = metrics.get(path.name)
-        if path.is_file():
+        if path.is_file() and not path.name.startswith(_OPTIMIZER):
             megabytes = path.stat().st_size / 2**20
             found.append(Checkpoint(escaped(path.name), megabytes, epoch, step, metric))
     yield from sorted(found, key=lambda file: (file.epoch is None, file.epoch or 0, file.step or 0, file.file))
