@@ -72,7 +72,7 @@ __all__ = [
 _logger = logging.getLogger(__name__)
 
 # Losses that several labels of a sample have a meaning for.
-_LOSSES_OF_SEVERAL = ("BCE", "asl_multi_label")
+_LOSSES_OF_SEVERAL = ("BCE", "asl_multi_label", "focal_multi_label")
 
 
 def warn_of_ignored_keys(cfg: Config) -> None:
@@ -455,6 +455,7 @@ def build_step(
         ema_decay=cfg.ema_decay,
         clip_grad=cfg.clip_grad,
         clip_value=cfg.clip_value,
+        sam_rho=cfg.sam_rho,
         gradient_accumulation_steps=cfg.gradient_accumulation_steps,
         ema_warmup=cfg.ema_warmup,
         ema_interval=cfg.ema_interval,

@@ -35,6 +35,8 @@ NEEDS = (
     Need(("clip_value",), lambda cfg: cfg.clip_grad, "clip_grad", is_upstreams=True),
     Need(("ema_decay",), lambda cfg: cfg.ema, "ema", is_upstreams=True),
     Need(("ema_warmup", "ema_interval"), lambda cfg: cfg.ema, "ema"),
+    Need(("focal_gamma",), lambda cfg: cfg.loss in ("focal", "focal_multi_label"), "loss: focal or focal_multi_label"),
+    Need(("bce_target_threshold",), lambda cfg: cfg.loss == "BCE", "loss: BCE"),
     Need(("teacher_ckpt_path", "distill", "distill_alpha"), lambda cfg: cfg.teacher, "teacher"),
     Need(("distill_temperature",), lambda cfg: cfg.distill == "soft", "distill: soft"),
 )

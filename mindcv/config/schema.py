@@ -543,6 +543,11 @@ class TrainingKeys(Section):
     )
     clip_grad: bool = key(False, "Clip the gradient by its global norm.", old=("use_clip_grad",))
     clip_value: float = key(15.0, "Largest global norm of the gradient, with clip_grad.", gt=0, le=1e9)
+    sam_rho: NotNegative = key(
+        0.0,
+        "Sharpness-aware minimisation: each update takes the gradient at weights that lie so far uphill, with two "
+        "passes in place of one; 0 is off.",
+    )
     ema: bool = key(False, "Keep a moving average of the weights, and evaluate it.", old=("use_ema",))
     ema_decay: Rate = key(0.9999, "Decay of the moving average in one update, with ema.")
     ema_warmup: Literal["mindcv", "timm", "none"] = key(
@@ -660,7 +665,9 @@ class LossKeys(Section):
     title = "Loss"
     factory = "create_loss"
 
-    loss: Literal["CE", "BCE", "asl_single_label", "asl_multi_label", "jsd"] = key("CE", "Loss.", keyword="name")
+    loss: Literal["CE", "BCE", "asl_single_label", "asl_multi_label", "jsd", "focal", "focal_multi_label"] = key(
+        "CE", "Loss.", keyword="name"
+    )
     label_smoothing: Rate = key(
         0.0, "How much of the label goes to all classes.", old=("label_smooth", "label_smooth_factor", "smooth_factor")
     )
@@ -669,6 +676,10 @@ class LossKeys(Section):
         "Factors of the training loss by class: a text file with a line for each class (a number in the order of the "
         "classes, or name,number), or balanced: images / (classes x images of the class) of the training split.",
         keyword="weight",
+    )
+    focal_gamma: NotNegative = key(2.0, "Focus of focal and focal_multi_label; 0 is none.")
+    bce_target_threshold: Rate | None = key(
+        None, "Labels above it, after mixing and smoothing, are 1 to BCE, and the others 0; None leaves them."
     )
     aux_factor: NotNegative = key(0.0, "Weight of the auxiliary head's loss.")
     reduction: Literal["mean", "sum", "none"] = key("mean", "How the samples' losses are combined.")
@@ -929,6 +940,12 @@ def contradictions(config: Config) -> list[tuple[str, str]]:
             bool(config.teacher) and config.distill is None,
             "teacher",
             "teacher needs distill, which says what is learned from it; set distill: soft or hard",
+        ),
+        (
+            config.sam_rho > 0 and config.gradient_accumulation_steps > 1,
+            "sam_rho",
+            "sam_rho and gradient_accumulation_steps above 1 do not go together: the weights uphill are those of one "
+            "batch; leave one of them out",
         ),
         (bool(off_scale), "mean", f"{off_scale}"),
     )

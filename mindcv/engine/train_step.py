@@ -20,6 +20,7 @@ from ..utils.registry import unknown_name_message
 from .distributed import STATISTICS, world_size
 from .dropout import follow_steps
 from .ema import EMA_WARMUP_MOVES, check_ema
+from .sharpness import SharpnessAware
 
 _logger = logging.getLogger(__name__)
 
@@ -205,6 +206,7 @@ class TrainStep(nn.Cell):
         gradient_accumulation_steps: Batches per update; their gradients are averaged.
         ema_warmup: How the decay rises, see `ema_decays`.
         ema_interval: The average moves at each update of this number.
+        sam_rho: Take the gradients at weights that lie so far uphill, see `SharpnessAware`; 0 is off.
 
     Inputs: those of `network`. Output: the loss of this batch, unscaled.
 
@@ -225,6 +227,7 @@ class TrainStep(nn.Cell):
         *,
         ema_warmup: str = "mindcv",
         ema_interval: int = 1,
+        sam_rho: float = 0.0,
     ) -> None:
         super().__init__(auto_prefix=False)
         if gradient_accumulation_steps < 1:
@@ -267,6 +270,12 @@ class TrainStep(nn.Cell):
             self.inverse_accumulation_steps = Tensor(1.0 / gradient_accumulation_steps, ms.float32)
 
         statistics = [parameter for parameter in network.get_parameters() if parameter.name.endswith(STATISTICS)]
+        if sam_rho and self.accumulation_steps > 1:
+            raise ValueError(
+                f"sam_rho is {sam_rho} and gradient_accumulation_steps {self.accumulation_steps}: the weights uphill "
+                "are those of one batch; leave one of them out"
+            )
+        self.sharpness = SharpnessAware(self.weights, statistics, sam_rho) if sam_rho else None
         self.keeps_statistics = self.checks_overflow and bool(statistics)
         if self.keeps_statistics:
             self.statistics = ParameterTuple(statistics)
@@ -345,10 +354,9 @@ class TrainStep(nn.Cell):
     def construct(self, *inputs: Tensor) -> Tensor:
         if self.keeps_statistics:
             inputs = (ops.depend(inputs[0], self._keep_statistics()), *inputs[1:])
-        if self.is_scaled:
-            (_, loss), gradients = self.value_and_grad(self.loss_scale, *inputs)
-        else:
-            loss, gradients = self.value_and_grad(*inputs)
+        loss, gradients = self._differentiate(*inputs)
+        if self.sharpness is not None:
+            gradients = self.sharpness(self._differentiate, gradients, *inputs)
         if self.has_dropout:
             # Only when the backward pass has read the old number too.
             loss = ops.depend(loss, ops.assign_add(self.dropout_step, ops.depend(Tensor(1, ms.int32), gradients)))
@@ -359,6 +367,13 @@ class TrainStep(nn.Cell):
         if self.is_scaled:
             gradients = self.hyper_map(ops.partial(scale, 1.0 / self.loss_scale), gradients)
         return ops.depend(loss, self._update(gradients))
+
+    def _differentiate(self, *inputs: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Returns the loss of a batch, and the gradients of the scaled one."""
+        if self.is_scaled:
+            (_, loss), gradients = self.value_and_grad(self.loss_scale, *inputs)
+            return loss, gradients
+        return self.value_and_grad(*inputs)
 
     def _set_all(self, targets: tuple[Tensor, ...], values: tuple[Tensor, ...]) -> Tensor:
         if self.is_at_once:

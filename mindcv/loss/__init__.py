@@ -4,6 +4,7 @@ from .asymmetric import AsymmetricLossMultilabel, AsymmetricLossSingleLabel
 from .binary_cross_entropy_smooth import BinaryCrossEntropySmooth
 from .cross_entropy_smooth import CrossEntropySmooth
 from .distillation import DistillationLoss
+from .focal import FocalLoss, FocalLossMultilabel
 from .jsd import JSDCrossEntropy
 from .loss_factory import create_loss, list_losses
 
@@ -13,6 +14,8 @@ __all__ = [
     "BinaryCrossEntropySmooth",
     "CrossEntropySmooth",
     "DistillationLoss",
+    "FocalLoss",
+    "FocalLossMultilabel",
     "JSDCrossEntropy",
     "create_loss",
     "list_losses",

@@ -27,10 +27,14 @@ class CrossEntropySmooth(ClassificationLoss):
 
     def compute(self, logits, labels):
         targets = self.targets(logits, labels)
-        losses = self.smooth(targets) * -ops.log_softmax(logits, -1)
+        losses = self.terms(logits, self.smooth(targets))
         if self.weight is not None:
             losses = losses * self.weight
         losses = losses.sum(-1)
         if self.weight is not None and self.reduction == "mean" and labels.ndim == 1:
             return losses.sum() / (targets * self.weight).sum()
         return self.reduced(losses)
+
+    def terms(self, logits, targets):
+        """Returns what each class adds to a sample's loss, (N, C), without class weights."""
+        return targets * -ops.log_softmax(logits, -1)

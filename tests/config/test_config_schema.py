@@ -188,6 +188,9 @@ def test_unknown_key_is_refused():
         ({"loss": "jsd"}, "loss"),
         ({"aug_splits": 3}, "aug_splits"),
         ({"mean": [0.0]}, "std"),
+        ({"sam_rho": 0.05, "gradient_accumulation_steps": 2}, "sam_rho"),
+        ({"focal_gamma": 1.0}, "focal_gamma"),
+        ({"bce_target_threshold": 0.2}, "bce_target_threshold"),
     ],
 )
 def test_contradiction(values, key):

@@ -65,7 +65,27 @@ def _multi(x, labels, smoothing, weight):
     return -(weight * (y * np.log(p) + (1 - y) * np.log(q)) * focus).sum(-1), len(x)
 
 
-FORMULAS = {"ce": _cross_entropy, "bce": _binary, "asl_single_label": _single, "asl_multi_label": _multi}
+def _focal(x, labels, smoothing, weight):
+    y = np.eye(C)[labels] if labels.ndim == 1 else labels.astype(np.float64)
+    log_p = _log_softmax(x)
+    each = -(weight * _smoothed(y, smoothing) * (1 - np.exp(log_p)) ** 2 * log_p).sum(-1)
+    return each, weight[labels].sum() if labels.ndim == 1 else len(x)
+
+
+def _focal_multi(x, labels, smoothing, weight):
+    y = _smoothed(np.eye(C)[labels] if labels.ndim == 1 else labels, smoothing)
+    p, q = _sigmoid(x), _sigmoid(-x)
+    return -weight * (y * q**2 * np.log(p) + (1 - y) * p**2 * np.log(q)), x.size
+
+
+FORMULAS = {
+    "ce": _cross_entropy,
+    "bce": _binary,
+    "asl_single_label": _single,
+    "asl_multi_label": _multi,
+    "focal": _focal,
+    "focal_multi_label": _focal_multi,
+}
 LABELS = {"indices": INDICES, "probabilities": MIXED, "many": MANY}
 
 
@@ -227,6 +247,8 @@ SIGNATURES = {
     "BinaryCrossEntropySmooth": "smoothing=0.0 aux_factor=0.0 reduction='mean' weight=None pos_weight=None",
     "AsymmetricLossMultilabel": "gamma_neg=4 gamma_pos=1 clip=0.05 eps=1e-08",
     "AsymmetricLossSingleLabel": "gamma_pos=1 gamma_neg=4 eps=0.1 reduction='mean' smoothing=0.1",
+    "FocalLoss": "gamma=2.0 smoothing=0.0 aux_factor=0.0 reduction='mean' weight=None",
+    "FocalLossMultilabel": "gamma=2.0 smoothing=0.0 aux_factor=0.0 reduction='mean' weight=None",
     "JSDCrossEntropy": "num_splits=3 alpha=12 smoothing=0.1 weight=None reduction='mean' aux_factor=0.0",
 }
 
@@ -239,7 +261,8 @@ def test_signature_is_upstreams(name):
 
 
 def test_names():
-    assert list_losses() == ("ce", "bce", "asl_single_label", "asl_multi_label", "jsd")
+    upstreams = ("ce", "bce", "asl_single_label", "asl_multi_label", "jsd")
+    assert list_losses() == (*upstreams, "focal", "focal_multi_label")
     assert {type(create_loss(name)).__name__ for name in list_losses()} == set(SIGNATURES) - {"create_loss"}
 
 
@@ -253,6 +276,7 @@ def test_names():
         ({"label_smoothing": math.nan}, "label_smoothing must be in [0, 1), but got nan"),
         ({"aux_factor": -1.0}, "aux_factor must be a finite number from 0 on, but got -1.0"),
         ({"aux_factor": math.nan}, "aux_factor must be a finite number"),
+        ({"name": "focal", "focal_gamma": -1.0}, "focal_gamma must be a finite number from 0 on, but got -1.0"),
         ({"weight": [1.0, -1.0]}, "weight must be a finite number from 0 on for every class"),
         ({"weight": np.ones((2, 2))}, "weight must be a finite number from 0 on for every class"),
     ],
@@ -263,6 +287,38 @@ def test_impossible_values(name, arguments, message):
         create_loss(**{"name": name, **arguments})
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["focal", "focal_multi_label"])
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 3.0])
+def test_focus(name, gamma):
+    """Without focus they are the entropies; with it a term has the factor (1 - p of what is true) ** gamma."""
+    labels = MIXED if name == "focal" else MANY
+    loss = create_loss(name, focal_gamma=gamma)
+    x = LOGITS.astype(np.float64)
+    if name == "focal":
+        p = np.exp(_log_softmax(x))
+        expected = -(labels * (1 - p) ** gamma * np.log(p)).sum(-1).mean()
+    else:
+        true = np.where(labels > 0.5, _sigmoid(x), _sigmoid(-x))
+        expected = -((1 - true) ** gamma * np.log(true)).mean()
+    assert float(loss(Tensor(LOGITS), Tensor(labels))) == pytest.approx(expected, rel=1e-5)
+    if gamma == 0:
+        plain = create_loss("ce" if name == "focal" else "bce")
+        assert float(plain(Tensor(LOGITS), Tensor(labels))) == pytest.approx(expected, rel=1e-5)
+    grad = ms.grad(lambda logits: loss(logits, Tensor(labels)))
+    assert np.isfinite(grad(Tensor(LOGITS * 1e3)).asnumpy()).all()
+
+
+def test_targets_above_a_threshold_are_whole():
+    """Of labels mixed 0.7 to 0.3 both classes are in the image at a threshold of 0.2, and one at 0.4."""
+    for threshold, smoothing in ((0.2, 0.0), (0.2, 0.1), (0.4, 0.0), (0.0, 0.1)):
+        loss = create_loss("BCE", label_smoothing=smoothing, bce_target_threshold=threshold)
+        whole = (_smoothed(MIXED.astype(np.float64), smoothing) > threshold).astype(np.float64)
+        expected = _binary(LOGITS.astype(np.float64), whole, 0.0, ONES)[0].mean()
+        assert float(loss(Tensor(LOGITS), Tensor(MIXED))) == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(ValueError, match=r"bce_target_threshold must be in \[0, 1\), but got 1\.0"):
+        create_loss("BCE", bce_target_threshold=1.0)
 
 
 def test_num_splits_out_of_range():
