@@ -18,8 +18,8 @@ def _checked_gamma(gamma: float) -> float:
 class FocalLoss(CrossEntropySmooth):
     """Focal loss of one label a sample.
 
-    With `p = softmax(x)` it is `-sum_c weight_c * target_c * (1 - p_c)^gamma * log p_c`. That is equation 4 of the paper
-    with the softmax in place of its sigmoid; `weight` is its alpha (equation 5). The mean is that of
+    With `p = softmax(x)` it is `-sum_c weight_c * target_c * (1 - p_c)^gamma * log p_c`. This is equation 4 of the
+    paper with the softmax in place of its sigmoid; `weight` is its alpha (equation 5). The mean is that of
     `CrossEntropySmooth`, which this is with gamma 0.
 
     Args:
