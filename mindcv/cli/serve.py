@@ -83,10 +83,11 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         FileNotFoundError: The model is not there.
         ImportError: A package is not installed.
+        KeyboardInterrupt: A second signal ended it at once.
         ValueError: The port is taken, or options are wrong.
     """
     _require_packages()
-    from mindcv.serve.server import address_of, is_loopback, open_port, run_server
+    from mindcv.serve.server import address_of, is_loopback, make_server, open_port
 
     token = _token(args.token_file)
     for name in ("max_body_mb", "max_megapixels"):
@@ -145,7 +146,10 @@ def run(args: argparse.Namespace) -> int:
             f"mindcv: {classifier.name} ({classifier.format}) is at {address_of(listener)}  Ctrl-C stops it", flush=True
         )
 
-    run_server(app, listener, say)
+    server = make_server(app, say)
+    server.run(sockets=[listener])
+    if server.force_exit:
+        raise KeyboardInterrupt
     print("mindcv: stopped; everything that was begun is answered")
     return 0
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -99,7 +99,7 @@ class Bodies:
             return Upload([("image", data)], {})
         from starlette.formparsers import MultiPartException, MultiPartParser
 
-        async def whole() -> AsyncIterator[bytes]:
+        async def whole() -> AsyncGenerator[bytes, None]:
             yield data
 
         # One more of each than is allowed, so that the refusal says what is.
@@ -117,7 +117,8 @@ class Bodies:
             raise Refused(400, f"the form cannot be read: {error.message}") from error
         except Exception as error:  # a boundary of strange characters, headers that never end ...
             raise Refused(400, f"the form cannot be read: {type(error).__name__}") from error
-        images, fields = [], {}
+        images: list[tuple[str, bytes]] = []
+        fields: dict[str, str] = {}
         try:
             for name, value in form.multi_items():
                 if isinstance(value, str):

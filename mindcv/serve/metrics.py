@@ -1,6 +1,7 @@
 """What the service counts, for Prometheus."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from .service import Answer, Service
 
@@ -26,7 +27,7 @@ class Metrics:
         ProcessCollector(registry=self._registry)
         sizes = [size for size in (1, 2, 4, 8, 16, 32, 64, 128, 256) if size < service.max_batch]
 
-        def name(what: str) -> dict[str, object]:
+        def name(what: str) -> dict[str, Any]:
             return {"name": f"mindcv_{what}", "registry": self._registry}
 
         self._requests = Counter(

@@ -2,20 +2,24 @@
 
 import contextlib
 import errno
+import logging
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import uvicorn
     from fastapi import FastAPI
 
-__all__ = ["address_of", "is_loopback", "open_port", "run_server"]
+__all__ = ["address_of", "is_loopback", "make_server", "open_port"]
 
 _BACKLOG = 1024
 _KEEP_ALIVE_S = 30
+_SAME_SIGNAL_S = 1.0
 
 
 def open_port(host: str, port: int) -> socket.socket:
@@ -63,16 +67,14 @@ def is_loopback(listener: socket.socket) -> bool:
     return host == "::1" or host.startswith("127.")
 
 
-def run_server(app: "FastAPI", listener: socket.socket, on_start: Callable[[], None]) -> None:
-    """Answers requests until Ctrl-C or SIGTERM, then finishes what it has begun; a second signal ends at once.
+def make_server(app: "FastAPI", on_start: Callable[[], None] = lambda: None) -> "uvicorn.Server":
+    """Returns a server, whose `run(sockets=[open_port(...)])` answers requests until Ctrl-C or SIGTERM.
+
+    Then it finishes what it has begun. A second signal, a second later or more, ends it at once and sets `force_exit`.
 
     Args:
         app: The application.
-        listener: Of `open_port`.
-        on_start: Called when the first request is taken.
-
-    Raises:
-        KeyboardInterrupt: There was a second signal.
+        on_start: Called when the first request can be taken.
     """
     import uvicorn
 
@@ -92,9 +94,14 @@ def run_server(app: "FastAPI", listener: socket.socket, on_start: Callable[[], N
                     signal.signal(number, handler)
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            # Any second one: while a graph runs, MindSpore turns Ctrl-C into SIGTERM.
-            self.force_exit = self.should_exit
-            self.should_exit = True
+            # While a graph runs, MindSpore turns Ctrl-C into SIGTERM, so any signal may be the second one; but not one
+            # that a shell or a container's init sends twice.
+            now = time.monotonic()
+            if not self.should_exit:
+                self.should_exit, self.stopped_at = True, now
+            elif now - self.stopped_at > _SAME_SIGNAL_S:
+                self.force_exit = True
+                logging.getLogger("uvicorn.error").disabled = True  # it would log what is cut off as errors
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
@@ -112,7 +119,4 @@ def run_server(app: "FastAPI", listener: socket.socket, on_start: Callable[[], N
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_S,
     )
-    server = Server(config)
-    server.run(sockets=[listener])
-    if server.force_exit:
-        raise KeyboardInterrupt
+    return Server(config)

@@ -352,15 +352,14 @@ class Service:
         self._seconds_an_image += (seconds / len(jobs) - self._seconds_an_image) * share
         self.watch(len(jobs), seconds)
         for job, row in zip(jobs, rows, strict=True):
-            times = {
-                "decode_ms": 1e3 * job.decode_s,
-                "wait_ms": 1e3 * (begin - job.came - job.decode_s),
-                "model_ms": 1e3 * seconds,
-            }
+            labels: tuple[Label, ...] = ()
+            problem = None
             try:
-                answer = Answer(self.classifier.labels(row, job.top_k), batch=len(jobs), **times)
+                labels = self.classifier.labels(row, job.top_k)
             except ValueError as error:
-                answer = Answer(error=str(error), batch=len(jobs), **times)
+                problem = str(error)
+            wait_s = begin - job.came - job.decode_s
+            answer = Answer(labels, problem, 1e3 * job.decode_s, 1e3 * wait_s, 1e3 * seconds, len(jobs))
             job.answer.set_result(answer)
 
     def _retry_after_s(self) -> int:

@@ -18,8 +18,6 @@ from mindcv.models import create_model
 from mindcv.serve.server import address_of, is_loopback, open_port
 from mindcv.weights import write_weights
 
-pytest.importorskip("fastapi")
-
 FLOWER = Path(__file__).parents[1] / "data" / "photos" / "flower.jpg"
 RECIPE = "resnet/resnet18_cpu.yaml"
 

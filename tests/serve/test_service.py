@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 from PIL import Image
 from time_limits import LIMIT_S, wait_until
 
@@ -20,9 +21,6 @@ from mindcv.models import create_model
 from mindcv.serve import Busy, Service, create_app
 from mindcv.serve.bodies import Bodies, Refused
 from mindcv.serve.service import sizes_up_to
-
-pytest.importorskip("fastapi")
-from fastapi.testclient import TestClient
 
 PHOTOS = Path(__file__).parents[1] / "data" / "photos"
 CHINA, FLOWER = (PHOTOS / "china.jpg").read_bytes(), (PHOTOS / "flower.jpg").read_bytes()
