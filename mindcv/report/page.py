@@ -124,10 +124,15 @@ def _render(runs: Sequence[Run]) -> str:
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        # No control character of a name gets into the page, whichever way it came.
+        finalize=lambda value: escaped(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "number": number_text, "plain": escaped, "shown": shown}
+    environment.filters |= {
+        "percent": percent,
+        "number": number_text,
+    }
     environment.globals["svg"] = Markup  # what `charts` returns, whose texts are escaped
     is_single = len(runs) == 1
     trained = [run for run in runs if run.epochs or run.train.get("loss")]

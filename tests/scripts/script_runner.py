@@ -11,7 +11,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def start(*arguments: object, script: str = "train.py", **options):
-    """Starts a script of the clone in its own process group, as a terminal would."""
+    """Starts a script of the clone in its own process group, as a terminal would.
+
+    A training draws no report, which takes a second or two, unless the arguments speak of one.
+    """
+    if script == "train.py" and "--report" not in arguments:
+        arguments = ("--report", "False", *arguments)
     environment = dict(os.environ, PYTHONUNBUFFERED="1", **options.pop("env", {}))
     return subprocess.Popen(
         [sys.executable, str(ROOT / script), *map(str, arguments)],

@@ -37,4 +37,4 @@ def tiny_net(pretrained: bool = False, num_classes: int = 10, in_channels: int =
 
 if __name__ == "__main__":
     register_model(tiny_net)
-    sys.exit(run_script("train"))
+    sys.exit(run_script("train", ["--report", "False", *sys.argv[1:]]))
