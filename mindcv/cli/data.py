@@ -1,23 +1,19 @@
-"""`mindcv data`: `check` looks at every image of a dataset, `show` draws what a training gets of it."""
+"""`mindcv data`: `check` looks at every image of a dataset, `show` draws what a network gets of it."""
 
 import argparse
 import itertools
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mindcv.utils.text import escaped, line_of
 
-if TYPE_CHECKING:
-    import numpy as np
+from . import _data_show
 
 HELP = "check a dataset, or show what training gets of it"
 
 _EXIT_FOUND = 1
 _MOST_LISTED = 20
-_GAP, _CAPTION = 4, 14
-# Pixels of the longer side of an image that is drawn, at least.
-_LEAST_TILE = 128
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,16 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument("--decode", action="store_true", help=argparse.SUPPRESS)  # what was asked for, and is done now
     check.add_argument("--workers", type=int, metavar="N", help="threads (default: the cores there are)")
     check.add_argument("--list", metavar="FILE", help="write all that is found or left out to a file")
-    show = commands.add_parser("show", help="draw a grid of training images as the network will see them")
-    show.add_argument("folder", metavar="DIR", help="folder of the dataset, above its splits")
-    show.add_argument("-c", "--config", metavar="RECIPE", help="the recipe (default: the built-in settings)")
-    show.add_argument("--count", type=int, default=16, metavar="N", help="images (default: 16)")
-    show.add_argument("--out", default="data.png", metavar="FILE", help="the picture (default: data.png)")
+    show = commands.add_parser("show", help="draw what training gets of a dataset, or what a checkpoint says of it")
+    _data_show.add_arguments(show)
 
 
 def run(args: argparse.Namespace) -> int:
     """Runs the sub-command."""
-    return _check(args) if args.action == "check" else _show(args)
+    return _check(args) if args.action == "check" else _data_show.run(args)
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -130,65 +123,3 @@ def _print_findings(name: str, samples: Any, findings: Any) -> None:
     print(f"  shorter side in pixels: {sizes or 'none'}")
     if samples.left_out:
         print(f"  left out: {escaped(str(samples.left_out))}")
-
-
-def _show(args: argparse.Namespace) -> int:
-    """Draws the first images of an epoch of training.
-
-    Raises:
-        ValueError: The recipe or the dataset is not right.
-    """
-    from mindcv.build import build_train_loader
-    from mindcv.config import parse_args
-    from mindcv.data import EvalPreprocess, epoch_batches, get_class_names, pipeline_errors
-
-    recipe = ["-c", args.config] if args.config else []
-    options = ["--data_dir", args.folder, "--batch_size", str(args.count), "--drop_remainder", "False"]
-    # What the device would do is done by the host here, with the same result.
-    cfg = parse_args([*recipe, *options, "--normalize_on_device", "False"])
-    loader, num_classes = build_train_loader(cfg)
-    with pipeline_errors():
-        batch = next(epoch_batches(loader, 0, seed=cfg.seed))
-    images, labels = (column.asnumpy()[: args.count] for column in batch)
-    preprocess = EvalPreprocess.from_config(cfg)
-    names = get_class_names(loader) or [str(number) for number in range(num_classes)]
-    picture = _grid(images, preprocess.mean, preprocess.std, [_caption(label, names) for label in labels])
-    picture.save(args.out)
-    print(f"{len(images)} images: {args.out}")
-    return 0
-
-
-def _caption(label: "np.ndarray", names: list[str]) -> str:
-    """Name of the class, or of the two with the largest shares."""
-    if label.ndim == 0:
-        return names[label]
-    parts = [number for number in (-label).argsort()[:2] if label[number] > 0]
-    return " ".join(f"{names[number]} {label[number]:.2f}" for number in parts)
-
-
-def _grid(images: "np.ndarray", mean: tuple, std: tuple, captions: list[str]) -> Any:
-    """Draws normalised images (N, C, H, W) side by side, each with its caption below."""
-    import numpy as np
-    from PIL import Image, ImageDraw
-
-    pixels = images.transpose(0, 2, 3, 1) * np.array(std) + np.array(mean)
-    pixels = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
-    pixels = np.broadcast_to(pixels, (*pixels.shape[:3], 3))
-    # Small images are drawn larger, in whole pixels, so that they and their captions can be read.
-    scale = max(1, -(-_LEAST_TILE // max(pixels.shape[1:3])))
-    pixels = pixels.repeat(scale, axis=1).repeat(scale, axis=2)
-    count, height, width, _ = pixels.shape
-    columns = int(np.ceil(np.sqrt(count)))
-    rows = -(-count // columns)
-    picture = Image.new("RGB", (columns * (width + _GAP), rows * (height + _CAPTION + _GAP)), "white")
-    for number, caption in enumerate(captions):
-        tile = Image.new("RGB", (width, height + _CAPTION), "white")
-        tile.paste(Image.fromarray(pixels[number]))
-        draw = ImageDraw.Draw(tile)
-        # The built-in font has Latin letters only.
-        text = caption.encode("latin-1", "replace").decode("latin-1")
-        while text and draw.textlength(text) > width - 2:
-            text = f"{text.removesuffix('...')[:-1]}..." if len(text) > 4 else ""
-        draw.text((1, height), text, "black")
-        picture.paste(tile, (number % columns * (width + _GAP), number // columns * (height + _CAPTION + _GAP)))
-    return picture

@@ -34,7 +34,7 @@ from ..utils.registry import suggest
 from ..weights import ModelOutputs, read_outputs, read_weights
 from ..weights.outputs import SINGLE
 
-__all__ = ["Source", "source_from_checkpoint", "source_from_config", "source_from_name", "with_preprocess"]
+__all__ = ["Source", "recipe_of", "source_from_checkpoint", "source_from_config", "source_from_name", "with_preprocess"]
 
 _logger = logging.getLogger(__name__)
 
@@ -100,12 +100,20 @@ def source_from_checkpoint(path: str | os.PathLike[str], recipe: str = "") -> So
         FileNotFoundError: There is no such checkpoint.
         ValueError: There is no recipe, or the checkpoint does not fit it.
     """
+    return source_from_config(read_config(["-c", recipe_of(path, recipe), "--ckpt_path", os.fspath(path)]))
+
+
+def recipe_of(checkpoint: str | os.PathLike[str], recipe: str = "") -> str:
+    """Returns the recipe of a checkpoint: the one that is given, else `config.yaml` beside it.
+
+    Raises:
+        ValueError: There is none.
+    """
+    recipe = recipe or _recipe_beside(checkpoint)
     if not recipe:
-        recipe = _recipe_beside(path)
-        if not recipe:
-            hint = suggest(os.fspath(path), ()) if Path(path).exists() else "; there is no such file either"
-            raise ValueError(f"{path}: a checkpoint needs the recipe that it was trained with{hint}; give -c RECIPE")
-    return source_from_config(read_config(["-c", recipe, "--ckpt_path", os.fspath(path)]))
+        hint = suggest(os.fspath(checkpoint), ()) if Path(checkpoint).exists() else "; there is no such file either"
+        raise ValueError(f"{checkpoint}: a checkpoint needs the recipe that it was trained with{hint}; give -c RECIPE")
+    return recipe
 
 
 def source_from_name(name: str, pretrained: str = "", recipe: str = "") -> Source:

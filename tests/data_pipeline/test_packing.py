@@ -305,20 +305,6 @@ def test_check_compares_the_checksums_of_a_packed_set(image_folder, tmp_path, ca
     assert "train-00001.mindrecord | its checksum differs from the manifest's" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("mixing", ["", "mixup: 0.8\nloss: BCE\n"])
-def test_show_draws_training_images(image_folder, tmp_path, capsys, mixing):
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(f"image_resize: 48\nhflip: 0.0\nscale: [1.0, 1.0]\ncolor_jitter: 0\n{mixing}")
-    out = tmp_path / "grid.png"
-    assert main(["data", "show", str(image_folder), "-c", str(recipe), "--count", "5", "--out", str(out)]) == 0
-    assert f"5 images: {out}" in capsys.readouterr().out
-    picture = np.asarray(Image.open(out))
-    side = 3 * 48  # drawn larger, to 128 pixels or more
-    assert picture.shape == (2 * (side + 14 + 4), 3 * (side + 4), 3)
-    assert (picture[:side, :side] < 255).any()
-    assert (picture[-side - 12 :, -side - 4 :] == 255).all()
-
-
 def test_what_only_a_decoder_finds_is_found_by_decoding(tmp_path):
     """A PNG whose checksums are right and whose pixels are no compressed data."""
     chunks = (b"IHDR" + struct.pack(">IIBBBBB", 9, 9, 8, 2, 0, 0, 0), b"IDAT" + b"not compressed", b"IEND")
