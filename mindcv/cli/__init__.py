@@ -31,6 +31,7 @@ _COMMANDS = (
     "export",
     "push",
     "infer",
+    "explain",
     "serve",
     "report",
     "launch",

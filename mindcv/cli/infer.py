@@ -11,7 +11,7 @@ from mindcv.utils.fs import atomic_write, is_remote, local_path
 from mindcv.utils.log import show_notes
 from mindcv.utils.text import csv_line, escaped, harmless, json_text, lines_of, names_in
 
-from ._imports import add_import_option
+from ._model_options import add_model_options
 
 if TYPE_CHECKING:
     from mindcv.export import Prediction
@@ -24,29 +24,9 @@ _LIST_SUFFIX = ".txt"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
-    add_import_option(parser)
-    parser.add_argument(
-        "model",
-        metavar="MODEL",
-        help=".mindir or .onnx file of `mindcv export`, a checkpoint, a model's name, or hf-hub:... or local-dir:...",
-    )
+    add_model_options(parser)
     parser.add_argument(
         "inputs", nargs="+", metavar="INPUT", help="image, folder, glob, .txt file with one path a line, or - for stdin"
-    )
-    parser.add_argument(
-        "-c",
-        "--config",
-        default="",
-        metavar="RECIPE",
-        help="a checkpoint's recipe (default: config.yaml beside it), or one that prepares a model's images",
-    )
-    parser.add_argument(
-        "--pretrained",
-        nargs="?",
-        const="",
-        default="",
-        metavar="FILE",
-        help="for MODEL that is a name: its published weights (the default), or those of a checkpoint, path or address",
     )
     parser.add_argument("--top_k", "--top-k", type=int, default=5, metavar="K", help="classes an image (default: 5)")
     parser.add_argument(
@@ -58,9 +38,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch_size", type=int, default=16, metavar="N", help="images that run at once (default: 16)")
     parser.add_argument("--workers", type=int, metavar="N", help="threads that decode (default: cores, at most 4)")
     parser.add_argument(
-        "--class_names", metavar="FILE", help="text file with one class name a line (default: the model's)"
-    )
-    parser.add_argument(
         "--output_format",
         "--output-format",
         choices=sorted(_WRITERS),
@@ -68,8 +45,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="table, one JSON object a line, or CSV (default: table)",
     )
     parser.add_argument("--out", metavar="FILE", help="write there in place of stdout")
-    parser.add_argument("--key_file", metavar="FILE", help="key of an encrypted mindir")
-    parser.add_argument("--device_target", default="auto", help="Ascend, GPU, CPU or auto (default: auto)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -83,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--top_k: got {args.top_k}; give a number from 1")
     if args.workers is not None and args.workers < 1:
         raise ValueError(f"--workers: got {args.workers}; give a number from 1")
-    paths = expand_inputs(args.inputs, _stdin_lines())
+    paths = expand_inputs(args.inputs, stdin_lines())
     from tqdm import tqdm
 
     from mindcv.data import read_class_names
@@ -157,7 +132,7 @@ def expand_inputs(inputs: Sequence[str], stdin: Iterable[str]) -> list[str]:
     return paths
 
 
-def _stdin_lines() -> Iterator[str]:
+def stdin_lines() -> Iterator[str]:
     """What comes on stdin, read when it is asked for; Python would end a line at a lone carriage return too."""
     yield sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
 

@@ -7,7 +7,7 @@ import warnings
 from mindcv.utils.fs import local_path
 from mindcv.utils.log import show_notes
 
-from ._imports import add_import_option
+from ._model_options import add_model_options
 
 HELP = "serve a model over HTTP, with a page to try it"
 
@@ -17,32 +17,7 @@ _SHORTEST_TOKEN = 16
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
-    add_import_option(parser)
-    parser.add_argument(
-        "model",
-        metavar="MODEL",
-        help=".mindir or .onnx file of `mindcv export`, a checkpoint, a model's name, or hf-hub:... or local-dir:...",
-    )
-    parser.add_argument(
-        "-c",
-        "--config",
-        default="",
-        metavar="RECIPE",
-        help="a checkpoint's recipe (default: config.yaml beside it), or one that prepares a model's images",
-    )
-    parser.add_argument(
-        "--pretrained",
-        nargs="?",
-        const="",
-        default="",
-        metavar="FILE",
-        help="for MODEL that is a name: its published weights (the default), or those of a checkpoint, path or address",
-    )
-    parser.add_argument(
-        "--class_names", metavar="FILE", help="text file with one class name a line (default: the model's)"
-    )
-    parser.add_argument("--key_file", metavar="FILE", help="key of an encrypted mindir")
-    parser.add_argument("--device_target", default="auto", help="Ascend, GPU, CPU or auto (default: auto)")
+    add_model_options(parser)
 
     reach = parser.add_argument_group("who can reach it")
     reach.add_argument(

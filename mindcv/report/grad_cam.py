@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["Explanation", "explain", "grad_cam", "overlay"]
 
 # Colours of 0, 1/2 and 1 in an overlay, and how much of the picture they hide at most.
-_COLOURS = ((255, 255, 0), (255, 140, 0), (220, 0, 40))
-_OPACITY = 0.65
+_COLOURS = ((255, 235, 0), (255, 60, 90), (170, 0, 200))
+_OPACITY = 0.7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +98,7 @@ def explain(network: "nn.Cell", images: np.ndarray, targets: Sequence[int] | Non
 
 
 def overlay(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Lays a map over its image, from yellow to red; where the map is 0, the image is as it was.
+    """Lays a map over its image, from yellow by red to violet; where the map is 0, the image is as it was.
 
     Args:
         pixels: (H, W, 3), uint8.

@@ -87,7 +87,7 @@ def draw_grid(cells: Sequence[Cell], font: str | None = None) -> Image.Image:
 
 def _enlarged(picture: np.ndarray) -> np.ndarray:
     by = max(1, -(-_LEAST_SIDE // max(picture.shape[:2])))
-    return picture.repeat(by, axis=0).repeat(by, axis=1)
+    return picture if by == 1 else picture.repeat(by, axis=0).repeat(by, axis=1)
 
 
 class _Letters:

@@ -175,8 +175,8 @@ def test_what_cannot_be_explained():
 
 
 def test_overlay():
-    pixels = np.full((2, 2, 3), 100, np.uint8)
+    pixels = np.full((2, 2, 3), 101, np.uint8)
     drawn_over = overlay(pixels, np.array([[0.0, 1.0], [0.5, 0.0]]))
     np.testing.assert_array_equal(drawn_over[[0, 1], [0, 1]], pixels[[0, 1], [0, 1]])
-    # 0.35 of the picture and 0.65 of red; 0.675 and 0.325 of orange.
-    np.testing.assert_array_equal(drawn_over[[0, 1], [1, 0]], [[178, 35, 61], [150, 113, 68]])
+    # 0.3 of the picture and 0.7 of violet; 0.65 and 0.35 of red.
+    np.testing.assert_array_equal(drawn_over[[0, 1], [1, 0]], [[149, 30, 170], [155, 87, 97]])
