@@ -131,4 +131,5 @@ def _index_of(target: str, names: tuple[str, ...] | None, num_classes: int) -> i
     from mindcv.utils.registry import suggest
 
     hint = suggest(target, names or ()) or "."
-    raise ValueError(f"--target: there is no class {target!r}{hint} Give a name or a number from 0 to {num_classes - 1}")
+    last = num_classes - 1
+    raise ValueError(f"--target: there is no class {target!r}{hint} Give a name or a number from 0 to {last}")
