@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ..models import (
     INTERPOLATIONS_OF_TIMM,
     ImageClassifier,
     Variant,
+    built_for,
     checkpoint_marks,
     create_model,
     model_entrypoint,
@@ -35,8 +37,6 @@ from .runtime import live_run
 from .source import Source
 
 __all__ = ["FILES", "ModelCard", "model_folder", "publish", "read_figures"]
-
-_logger = logging.getLogger(__name__)
 
 # Weights first and the description last: a reader who finds that finds the rest.
 FILES = ("model.safetensors", "README.md", "config.json")
@@ -124,13 +124,15 @@ def _config_of(source: Source, licence: str) -> dict[str, Any]:
     channels = len(preprocess.mean)
     is_built_for_size = isinstance(create_fn, Variant) and create_fn.takes_image_size
     arguments: dict[str, Any] = {}
-    if is_built_for_size:
-        arguments["img_size"] = list(_built_size(model, preprocess.image_size))
+    size = _built_size(model, preprocess.image_size)
+    if is_built_for_size and size != built_for(name):
+        arguments["img_size"] = list(size)
     if channels != 3:
         arguments["in_chans"] = channels
     cfg: dict[str, Any] = {
         "input_size": [channels, *preprocess.image_size],
-        "fixed_input_size": is_built_for_size and not getattr(model, "resizes_images", False),
+        # timm would hand the size to a network that takes none (VGG).
+        "fixed_input_size": "img_size" in arguments and not getattr(model, "resizes_images", False),
         "interpolation": _TIMM_INTERPOLATIONS.get(preprocess.interpolation, preprocess.interpolation),
         "crop_pct": preprocess.crop_pct,
         "crop_mode": "center",
@@ -177,7 +179,8 @@ def _verify(source: Source, folder: Path) -> None:
     Raises:
         RunError: They differ.
     """
-    again = create_model(f"local-dir:{folder}", pretrained=True)
+    with _without_notes():  # what the reader says of the temporary file is not what its user will read
+        again = create_model(f"local-dir:{folder}", pretrained=True)
     shape = (2, len(source.preprocess.mean), *source.preprocess.image_size)
     images = np.random.RandomState(0).standard_normal(shape).astype(np.float32)
     expected, found = (live_run(network)(images) for network in (source.network, again))
@@ -187,6 +190,17 @@ def _verify(source: Source, folder: Path) -> None:
             f"{source.name}: what was written gives other logits (largest difference {difference:.3g}, allowed "
             f"{allowed:.3g}); nothing is pushed. Please report this"
         )
+
+
+@contextmanager
+def _without_notes() -> Iterator[None]:
+    logger = logging.getLogger("mindcv.models")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _card_text(source: Source, architecture: str | None, card: ModelCard) -> str:
@@ -306,11 +320,11 @@ def _publish_remotely(folder: Path, target: str, overwrite: bool) -> str:
     for name in FILES:
         url = f"{target}/{name}"
         with suppress(FileNotFoundError):
-            retried(url, lambda name=name: store.info(f"{path}/{name}"))
+            retried(url, partial(store.info, f"{path}/{name}"))
             if not overwrite:
                 raise FileExistsError(f"{url} is there already; give --overwrite, or another place")
     for name in FILES:
-        retried(f"{target}/{name}", lambda name=name: store.put_file(str(folder / name), f"{path}/{name}"))
+        retried(f"{target}/{name}", partial(store.put_file, str(folder / name), f"{path}/{name}"))
     return f"{target}/{FILES[0]}"
 
 
