@@ -19,7 +19,7 @@ setup(
             "mindcv.kernels._multi_tensor",
             ["mindcv/kernels/_multi_tensor.c"],
             extra_compile_args=[
-                *("-O3", "-Wall", "-Wextra", "-pthread", "-fvisibility=hidden"),
+                *("-O3", "-Wall", "-Wextra", "-Wno-psabi", "-pthread", "-fvisibility=hidden"),
                 # -ffp-contract=off: the same numbers on all processors; -fno-math-errno: roots in vectors.
                 *("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),
             ],

@@ -29,8 +29,9 @@
 #define API __attribute__((visibility("default")))
 
 /* CHUNK: values of a tensor that are worked on at once; those of four tensors fit the second cache.
- * FEW_CHUNKS: fewer are not worth a thread. LANES: sums that are taken side by side. */
-enum { CHUNK = 8192, FEW_CHUNKS = 16, MOST_THREADS = 16, LANES = 16, MOST_STATES = 4 };
+ * FEW: fewer values are not worth a thread. WHOLE: a parameter of so many values is LAMB's work for one thread. ROOM: the
+ * directions of so many values are kept between the halves of LAMB, and those of more are computed again. */
+enum { CHUNK = 8192, FEW = 16 * CHUNK, WHOLE = 1 << 20, ROOM = 1 << 22, MOST_THREADS = 16, MOST_STATES = 4 };
 
 enum { FINE = 0, WRONG_INPUTS = 1, WRONG_TYPE = 2, NO_MEMORY = 3 };
 
@@ -96,37 +97,42 @@ typedef struct {
 } Chunk;
 
 typedef struct {
-    size_t count;
+    size_t count, values;
     Chunk *chunks;
-    double *sums; /* two for each chunk */
+    double *sums, *other_sums; /* of each chunk */
+    size_t *begins;            /* the first chunk of each tensor, and the end of the last one's */
 } Chunks;
 
 /* The chunks of `count` tensors from argument `first` on; NULL in `chunks` where there is no memory. */
 static Chunks chunks_of(const Arguments *a, int first, int count)
 {
-    Chunks all = {0, NULL, NULL};
+    Chunks all = {0};
     size_t room = 1;
     for (int t = 0; t < count; t++)
         room += (size_of(a, first + t) + CHUNK - 1) / CHUNK;
-    all.chunks = malloc(room * (sizeof *all.chunks + 2 * sizeof *all.sums));
+    all.chunks = malloc(room * (sizeof(Chunk) + 2 * sizeof(double)) + ((size_t)count + 1) * sizeof(size_t));
     if (!all.chunks)
         return all;
     all.sums = (double *)(all.chunks + room);
+    all.other_sums = all.sums + room;
+    all.begins = (size_t *)(all.other_sums + room);
     for (int t = 0; t < count; t++) {
         size_t size = size_of(a, first + t);
+        all.values += size;
+        all.begins[t] = all.count;
         for (size_t begin = 0; begin < size; begin += CHUNK)
             all.chunks[all.count++] = (Chunk){t, begin, size - begin < CHUNK ? size - begin : CHUNK};
     }
+    all.begins[count] = all.count;
     return all;
 }
 
-typedef void (*Work)(void *context, const Chunk *chunk, double *sums);
+typedef void (*Work)(void *context, size_t item);
 
 typedef struct {
     Work work;
     void *context;
-    const Chunks *all;
-    size_t end;
+    size_t items;
     atomic_size_t next;
 } Job;
 
@@ -134,10 +140,10 @@ static void *work_on(void *argument)
 {
     Job *job = argument;
     for (;;) {
-        size_t i = atomic_fetch_add_explicit(&job->next, 1, memory_order_relaxed);
-        if (i >= job->end)
+        size_t item = atomic_fetch_add_explicit(&job->next, 1, memory_order_relaxed);
+        if (item >= job->items)
             return NULL;
-        job->work(job->context, job->all->chunks + i, job->all->sums + 2 * i);
+        job->work(job->context, item);
     }
 }
 
@@ -148,14 +154,14 @@ static int count_processors(void)
     return count < MOST_THREADS ? count : MOST_THREADS;
 }
 
-/* Does the work for chunks from `begin` to `end`. Threads are started for each call: that takes some 20 microseconds, and
- * leaves nothing behind that a fork of the process would lose. */
-static void run(const Chunks *all, size_t begin, size_t end, Work work, void *context)
+/* Does the work for each of the items, which have so many values together. Threads are started for each call: that takes
+ * some 20 microseconds, and leaves nothing behind that a fork of the process would lose. */
+static void run(size_t items, size_t values, Work work, void *context)
 {
-    Job job = {.work = work, .context = context, .all = all, .end = end};
-    atomic_init(&job.next, begin);
+    Job job = {.work = work, .context = context, .items = items};
+    atomic_init(&job.next, 0);
     pthread_t threads[MOST_THREADS];
-    int wanted = end - begin > FEW_CHUNKS ? count_processors() - 1 : 0, started = 0;
+    int wanted = values > FEW ? count_processors() - 1 : 0, started = 0;
     while (started < wanted && !pthread_create(threads + started, NULL, work_on, &job))
         started++;
     work_on(&job);
@@ -163,16 +169,11 @@ static void run(const Chunks *all, size_t begin, size_t end, Work work, void *co
         pthread_join(threads[i], NULL);
 }
 
-static void run_all(const Chunks *all, Work work, void *context)
-{
-    run(all, 0, all->count, work, context);
-}
-
-static double total(const Chunks *all)
+static double sum_of(const double *sums, size_t begin, size_t end)
 {
     double sum = 0;
-    for (size_t i = 0; i < all->count; i++)
-        sum += all->sums[2 * i];
+    for (size_t i = begin; i < end; i++)
+        sum += sums[i];
     return sum;
 }
 
@@ -214,18 +215,37 @@ static const float *as_floats(const void *data, Type type, size_t begin, size_t 
     return room;
 }
 
+/* Sums are taken side by side, in vectors of the same length on all processors. */
+typedef float Floats __attribute__((vector_size(32)));
+typedef double Doubles __attribute__((vector_size(64)));
+enum { LANES = sizeof(Floats) / sizeof(float), VECTORS = 4 };
+
+#define AS_DOUBLES(place)                                     \
+    ({                                                        \
+        Floats floats;                                        \
+        memcpy(&floats, place, sizeof floats);                \
+        __builtin_convertvector(floats, Doubles);             \
+    })
+
 FOR_PROCESSORS
 static double sum_of_squares(const float *x, size_t size)
 {
-    double lanes[LANES] = {0}, sum = 0;
+    Doubles a = {0}, b = {0}, c = {0}, d = {0};
     size_t i = 0;
-    for (; i + LANES <= size; i += LANES)
-        for (int j = 0; j < LANES; j++)
-            lanes[j] += (double)x[i + j] * (double)x[i + j];
-    for (int j = 0; i < size; i++, j++)
-        lanes[j] += (double)x[i] * (double)x[i];
+    for (; i + VECTORS * LANES <= size; i += VECTORS * LANES) {
+        Doubles p = AS_DOUBLES(x + i), q = AS_DOUBLES(x + i + LANES);
+        Doubles r = AS_DOUBLES(x + i + 2 * LANES), s = AS_DOUBLES(x + i + 3 * LANES);
+        a += p * p;
+        b += q * q;
+        c += r * r;
+        d += s * s;
+    }
+    a += b + c + d;
+    double sum = 0;
     for (int j = 0; j < LANES; j++)
-        sum += lanes[j];
+        sum += a[j];
+    for (; i < size; i++)
+        sum += (double)x[i] * (double)x[i];
     return sum;
 }
 
@@ -240,31 +260,32 @@ static void add_scaled(float *restrict sum, float factor, const float *restrict 
 
 typedef struct {
     const Arguments *a;
-    int first, second, count;
+    int first, second;
     float factor;
+    Chunks all;
 } Lists;
 
-static void square(void *context, const Chunk *chunk, double *sums)
+static void square(void *context, size_t item)
 {
     const Lists *lists = context;
+    const Chunk *chunk = lists->all.chunks + item;
     float room[CHUNK];
     int index = lists->first + chunk->tensor;
-    sums[0] = sum_of_squares(as_floats(lists->a->data[index], type_of(lists->a, index), chunk->begin, chunk->size, room),
-                             chunk->size);
+    const float *x = as_floats(lists->a->data[index], type_of(lists->a, index), chunk->begin, chunk->size, room);
+    lists->all.sums[item] = sum_of_squares(x, chunk->size);
 }
 
 static int norm_of(const Arguments *a, int first, int count, float *norm)
 {
-    Lists lists = {.a = a, .first = first, .count = count};
     for (int i = first; i < first + count; i++)
         if (type_of(a, i) == OTHER)
             return WRONG_TYPE;
-    Chunks all = chunks_of(a, first, count);
-    if (!all.chunks)
+    Lists lists = {.a = a, .first = first, .all = chunks_of(a, first, count)};
+    if (!lists.all.chunks)
         return NO_MEMORY;
-    run_all(&all, square, &lists);
-    *norm = (float)sqrt(total(&all));
-    free(all.chunks);
+    run(lists.all.count, lists.all.values, square, &lists);
+    *norm = (float)sqrt(sum_of(lists.all.sums, 0, lists.all.count));
+    free(lists.all.chunks);
     return FINE;
 }
 
@@ -279,15 +300,16 @@ API int norm(int count, void **data, int *ndims, int64_t **shapes, const char **
 
 /* ---- accumulate(factor, sums..., x...) -> the norm of the sums: sum += factor * x ---- */
 
-static void accumulate_chunk(void *context, const Chunk *chunk, double *sums)
+static void accumulate_chunk(void *context, size_t item)
 {
     const Lists *lists = context;
+    const Chunk *chunk = lists->all.chunks + item;
     float room[CHUNK];
     int index = lists->second + chunk->tensor;
     float *sum = (float *)lists->a->data[lists->first + chunk->tensor] + chunk->begin;
     const float *x = as_floats(lists->a->data[index], type_of(lists->a, index), chunk->begin, chunk->size, room);
     add_scaled(sum, lists->factor, x, chunk->size);
-    sums[0] = sum_of_squares(sum, chunk->size);
+    lists->all.sums[item] = sum_of_squares(sum, chunk->size);
 }
 
 API int accumulate(int count, void **data, int *ndims, int64_t **shapes, const char **dtypes, void *stream, void *extra)
@@ -301,13 +323,13 @@ API int accumulate(int count, void **data, int *ndims, int64_t **shapes, const c
     for (int i = 1 + pairs; i < count - 1; i++)
         if (type_of(&a, i) == OTHER)
             return WRONG_TYPE;
-    Lists lists = {.a = &a, .first = 1, .second = 1 + pairs, .count = pairs, .factor = *(float *)data[0]};
-    Chunks all = chunks_of(&a, 1, pairs);
-    if (!all.chunks)
+    Lists lists = {
+        .a = &a, .first = 1, .second = 1 + pairs, .factor = *(float *)data[0], .all = chunks_of(&a, 1, pairs)};
+    if (!lists.all.chunks)
         return NO_MEMORY;
-    run_all(&all, accumulate_chunk, &lists);
-    *(float *)data[count - 1] = (float)sqrt(total(&all));
-    free(all.chunks);
+    run(lists.all.count, lists.all.values, accumulate_chunk, &lists);
+    *(float *)data[count - 1] = (float)sqrt(sum_of(lists.all.sums, 0, lists.all.count));
+    free(lists.all.chunks);
     return FINE;
 }
 
@@ -491,15 +513,18 @@ static void adagrad(Scalars s, size_t size, const float *restrict g, float *rest
     }
 }
 
-/* Both moments, and the way that Adam would go with a rate of 1; `s.later` has the corrections of both moments. */
+/* LAMB: both moments, and the way to go with a rate of 1. `s.correction[0]` has the corrections of both moments. */
 FOR_PROCESSORS
-static void lamb_moments(Scalars s, size_t size, const float *restrict g, float *restrict m, float *restrict v)
+static void lamb(Scalars s, size_t size, const float *restrict g, const float *restrict p, float *restrict m,
+                 float *restrict v, float *restrict direction)
 {
     EACH(i) {
         MOVE_MOMENTS(g[i] * s.factor);
+        direction[i] = s.correction[0] * m[i] / (sqrtf(v[i]) + s.epsilon) + s.decay * p[i];
     }
 }
 
+/* The same way again, by moments that have moved. */
 FOR_PROCESSORS
 static void lamb_direction(Scalars s, size_t size, const float *restrict p, const float *restrict m,
                            const float *restrict v, float *restrict direction)
@@ -524,7 +549,10 @@ typedef struct {
     int is_wanted;
     float share;      /* of a parameter in its average */
     Scalars *scalars; /* of each group, without decay and with it */
-    double *trusts;   /* LAMB: rate times ratio, of each parameter */
+    Chunks all;       /* of the parameters; of the other averages in the end */
+    int whole;        /* LAMB: the parameter that all threads work on */
+    float whole_rate; /* its learning rate */
+    float *directions;
 } Update;
 
 static float *at(const Update *u, int list, const Chunk *chunk)
@@ -546,18 +574,24 @@ static void finish(const Update *u, const Chunk *chunk)
         move_average(at(u, u->averages, chunk), u->share, at(u, u->first, chunk), chunk->size);
 }
 
-static void clear_chunk(void *context, const Chunk *chunk, double *sums)
-{
-    (void)sums;
-    finish(context, chunk);
-}
-
-static void update_chunk(void *context, const Chunk *chunk, double *sums)
+static void finish_chunk(void *context, size_t item)
 {
     const Update *u = context;
-    float room[CHUNK], *state[MOST_STATES], *p = at(u, u->first, chunk);
+    finish(u, u->all.chunks + item);
+}
+
+static const float *gradient_of(const Update *u, const Chunk *chunk, float *room)
+{
     int index = u->gradients + chunk->tensor;
-    const float *g = as_floats(u->a->data[index], type_of(u->a, index), chunk->begin, chunk->size, room);
+    return as_floats(u->a->data[index], type_of(u->a, index), chunk->begin, chunk->size, room);
+}
+
+static void update_chunk(void *context, size_t item)
+{
+    const Update *u = context;
+    const Chunk *chunk = u->all.chunks + item;
+    float room[CHUNK], *state[MOST_STATES], *p = at(u, u->first, chunk);
+    const float *g = gradient_of(u, chunk, room);
     Scalars s = scalars_of(u, chunk->tensor);
     size_t size = chunk->size;
     for (int i = 0; i < states_of[u->kind]; i++)
@@ -573,64 +607,104 @@ static void update_chunk(void *context, const Chunk *chunk, double *sums)
     case LION: lion(s, size, g, p, state[0]); break;
     case RMSPROP: rmsprop(s, size, g, p, state[0], state[1]); break;
     case ADAGRAD: adagrad(s, size, g, p, state[0]); break;
-    case LAMB:
-        lamb_moments(s, size, g, state[0], state[1]);
-        lamb_direction(s, size, p, state[0], state[1], room);
-        sums[0] = sum_of_squares(p, size);
-        sums[1] = sum_of_squares(room, size);
-        return;
+    case LAMB: /* run_lamb */
     case KINDS: return;
     }
     finish(u, chunk);
 }
 
-/* LAMB's second half, which needs the norms of whole parameters. */
-static void trust_chunk(void *context, const Chunk *chunk, double *sums)
+/* LAMB's first half of a chunk, and the sums that its trust ratio is of. `directions` has room for those of the parameter,
+ * or is NULL. */
+static void direct_chunk(const Update *u, size_t item, float *directions)
 {
-    (void)sums;
-    const Update *u = context;
-    float room[CHUNK], *p = at(u, u->first, chunk);
-    lamb_direction(scalars_of(u, chunk->tensor), chunk->size, p, at(u, u->states, chunk),
-                   at(u, u->states + u->parameters, chunk), room);
-    add_scaled(p, (float)-u->trusts[chunk->tensor], room, chunk->size);
+    const Chunk *chunk = u->all.chunks + item;
+    float room[CHUNK], own[CHUNK], *direction = directions ? directions + chunk->begin : own, *p = at(u, u->first, chunk);
+    lamb(scalars_of(u, chunk->tensor), chunk->size, gradient_of(u, chunk, room), p, at(u, u->states, chunk),
+         at(u, u->states + u->parameters, chunk), direction);
+    u->all.sums[item] = sum_of_squares(p, chunk->size);
+    u->all.other_sums[item] = sum_of_squares(direction, chunk->size);
+}
+
+static void descend_chunk(const Update *u, size_t item, float rate, const float *directions)
+{
+    const Chunk *chunk = u->all.chunks + item;
+    float *p = at(u, u->first, chunk), own[CHUNK];
+    const float *direction = directions ? directions + chunk->begin : own;
+    if (!directions)
+        lamb_direction(scalars_of(u, chunk->tensor), chunk->size, p, at(u, u->states, chunk),
+                       at(u, u->states + u->parameters, chunk), own);
+    add_scaled(p, -rate, direction, chunk->size);
     finish(u, chunk);
 }
 
-/* Parameters are taken in batches of about a million values, so that the second half finds them in the cache. */
-static int run_lamb(Update *u, const Chunks *all)
+/* The learning rate of a parameter times its trust ratio, which is 1 where a norm is 0. */
+static float trusted_rate(const Update *u, int tensor)
 {
-    u->trusts = malloc((size_t)u->parameters * sizeof *u->trusts + 1);
-    if (!u->trusts)
-        return NO_MEMORY;
-    for (size_t begin = 0, end; begin < all->count; begin = end) {
-        for (end = begin; end < all->count;) {
-            int tensor = all->chunks[end].tensor;
-            while (end < all->count && all->chunks[end].tensor == tensor)
-                end++;
-            if ((end - begin) * CHUNK >= 1 << 20)
-                break;
-        }
-        run(all, begin, end, update_chunk, u);
-        for (size_t i = begin; i < end;) {
-            int tensor = all->chunks[i].tensor;
-            double parameter = 0, direction = 0;
-            for (; i < end && all->chunks[i].tensor == tensor; i++) {
-                parameter += all->sums[2 * i];
-                direction += all->sums[2 * i + 1];
-            }
-            double ratio = parameter > 0 && direction > 0 ? sqrt(parameter / direction) : 1;
-            u->trusts[tensor] = scalars_of(u, tensor).rate * ratio;
-        }
-        run(all, begin, end, trust_chunk, u);
-    }
-    free(u->trusts);
-    return FINE;
+    size_t begin = u->all.begins[tensor], end = u->all.begins[tensor + 1];
+    double square = sum_of(u->all.sums, begin, end), direction_square = sum_of(u->all.other_sums, begin, end);
+    double ratio = square > 0 && direction_square > 0 ? sqrt(square / direction_square) : 1;
+    return (float)(scalars_of(u, tensor).rate * ratio);
 }
 
-static void average_chunk(void *context, const Chunk *chunk, double *sums)
+static size_t values_of(const Update *u, int tensor)
 {
-    (void)sums;
+    return size_of(u->a, u->first + tensor);
+}
+
+/* Room for the directions of a parameter; NULL where they are too many, or no memory is left. */
+static float *room_for(size_t values)
+{
+    return values <= ROOM ? malloc((values + 1) * sizeof(float)) : NULL;
+}
+
+static void direct_part(void *context, size_t item)
+{
     const Update *u = context;
+    direct_chunk(u, u->all.begins[u->whole] + item, u->directions);
+}
+
+static void descend_part(void *context, size_t item)
+{
+    const Update *u = context;
+    descend_chunk(u, u->all.begins[u->whole] + item, u->whole_rate, u->directions);
+}
+
+static void update_whole(void *context, size_t item)
+{
+    const Update *u = context;
+    int tensor = (int)item;
+    if (values_of(u, tensor) > WHOLE)
+        return;
+    float *directions = room_for(values_of(u, tensor));
+    for (size_t i = u->all.begins[tensor]; i < u->all.begins[tensor + 1]; i++)
+        direct_chunk(u, i, directions);
+    float rate = trusted_rate(u, tensor);
+    for (size_t i = u->all.begins[tensor]; i < u->all.begins[tensor + 1]; i++)
+        descend_chunk(u, i, rate, directions);
+    free(directions);
+}
+
+/* Large parameters one by one, by all threads; the others by one thread each, which finds their values in the cache when
+ * it comes to the second half. */
+static void run_lamb(Update *u)
+{
+    for (u->whole = 0; u->whole < u->parameters; u->whole++) {
+        size_t values = values_of(u, u->whole), chunks = u->all.begins[u->whole + 1] - u->all.begins[u->whole];
+        if (values <= WHOLE)
+            continue;
+        u->directions = room_for(values);
+        run(chunks, values, direct_part, u);
+        u->whole_rate = trusted_rate(u, u->whole);
+        run(chunks, values, descend_part, u);
+        free(u->directions);
+    }
+    run((size_t)u->parameters, u->all.values, update_whole, u);
+}
+
+static void average_chunk(void *context, size_t item)
+{
+    const Update *u = context;
+    const Chunk *chunk = u->all.chunks + item;
     if (type_of(u->a, u->averaged + chunk->tensor) == FLOAT32)
         move_average(at(u, u->other_averages, chunk), u->share, at(u, u->averaged, chunk), chunk->size);
 }
@@ -638,11 +712,11 @@ static void average_chunk(void *context, const Chunk *chunk, double *sums)
 /* Averages of what is not updated: floats by chunks; whole numbers are copied. */
 static int average_others(Update *u)
 {
-    Chunks all = chunks_of(u->a, u->averaged, u->others);
-    if (!all.chunks)
+    free(u->all.chunks);
+    u->all = chunks_of(u->a, u->averaged, u->others);
+    if (!u->all.chunks)
         return NO_MEMORY;
-    run_all(&all, average_chunk, u);
-    free(all.chunks);
+    run(u->all.count, u->all.values, average_chunk, u);
     for (int i = 0; i < u->others; i++)
         if (type_of(u->a, u->averaged + i) != FLOAT32)
             memcpy(u->a->data[u->other_averages + i], u->a->data[u->averaged + i],
@@ -790,7 +864,7 @@ static int find_factor(const Update *u, const double *hyper, float *factor)
     return FINE;
 }
 
-static int apply(Update *u, const Chunks *all)
+static int apply(Update *u)
 {
     const Arguments *a = u->a;
     const double *hyper = a->data[HYPER];
@@ -818,10 +892,10 @@ static int apply(Update *u, const Chunks *all)
     }
     *step += 1;
     if (u->kind == LAMB)
-        wrong = run_lamb(u, all);
+        run_lamb(u);
     else
-        run_all(all, update_chunk, u);
-    return wrong || !u->others ? wrong : average_others(u);
+        run(u->all.count, u->all.values, update_chunk, u);
+    return u->others ? average_others(u) : FINE;
 }
 
 API int update(int count, void **data, int *ndims, int64_t **shapes, const char **dtypes, void *stream, void *extra)
@@ -834,15 +908,15 @@ API int update(int count, void **data, int *ndims, int64_t **shapes, const char 
         return wrong;
     u.is_wanted = *(float *)data[IS_WANTED] != 0;
     *(float *)data[count - 1] = (float)u.is_wanted;
-    Chunks all = chunks_of(&a, u.first, u.parameters);
-    u.scalars = malloc((size_t)(2 * u.groups) * sizeof *u.scalars + 1);
-    if (!all.chunks || !u.scalars)
+    u.all = chunks_of(&a, u.first, u.parameters);
+    u.scalars = malloc((size_t)(2 * u.groups) * sizeof *u.scalars);
+    if (!u.all.chunks || !u.scalars)
         wrong = NO_MEMORY;
     else if (u.is_wanted)
-        wrong = apply(&u, &all);
+        wrong = apply(&u);
     else if (u.is_cleared)
-        run_all(&all, clear_chunk, &u);
+        run(u.all.count, u.all.values, finish_chunk, &u);
     free(u.scalars);
-    free(all.chunks);
+    free(u.all.chunks);
     return wrong;
 }
