@@ -172,6 +172,8 @@ def build_train_loader(cfg: Config, outputs: ModelOutputs | None = None) -> tupl
         mixup=cfg.mixup,
         cutmix=cfg.cutmix,
         cutmix_prob=cfg.cutmix_prob,
+        switch_prob=cfg.switch_prob,
+        mixup_off_epoch=cfg.mixup_off_epoch,
         num_classes=num_classes,
         transform=transforms,
         num_parallel_workers=cfg.num_parallel_workers,
@@ -455,6 +457,8 @@ def build_step(
         ema_decay=cfg.ema_decay,
         clip_grad=cfg.clip_grad,
         clip_value=cfg.clip_value,
+        clip_mode=cfg.clip_mode,
+        not_clipped=_head_parameters(model),
         sam_rho=cfg.sam_rho,
         gradient_accumulation_steps=cfg.gradient_accumulation_steps,
         ema_warmup=cfg.ema_warmup,
@@ -462,11 +466,18 @@ def build_step(
     )
 
 
+def _head_parameters(model: nn.Cell) -> list[str]:
+    """Names of the parameters of the layers that give the logits."""
+    heads = tuple(f"{name}." for name in getattr(model, "gives_logits", ("classifier",)))
+    return [parameter.name for path, parameter in model.parameters_and_names() if path.startswith(heads)]
+
+
 def build_feed(
     cfg: Config, step: engine.TrainStep, loader: Any, device: str, steps_done: int
 ) -> engine.HostFeed | engine.SinkFeed:
     """Returns what hands batches to the step."""
-    if engine.can_sink(cfg.dataset_sink_mode, device, cfg.mode):
+    # The queue runs over all epochs and knows none of them, so mixing could not end in it.
+    if not cfg.mixup_off_epoch and engine.can_sink(cfg.dataset_sink_mode, device, cfg.mode):
         return engine.SinkFeed(step, loader, cfg.epoch_size, steps_done)
     seed = cfg.seed + engine.rank()
     return engine.HostFeed(step, lambda epoch, first_step: epoch_batches(loader, epoch, first_step, seed))

@@ -28,8 +28,6 @@ UNUSED: dict[str, str] = {
     "file_format": "it belongs to the export",
     "mixup_prob": "set cutmix_prob, the probability that a batch is mixed",
     "mixup_mode": "mixing is by batch",
-    "mixup_off_epoch": "mixing lasts for the whole training",
-    "switch_prob": "the loader chooses between mixup and cutmix",
 }
 
 # MindCV stopped reading these but left them in recipes, so today's key wins over them in the same file.

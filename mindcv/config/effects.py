@@ -9,7 +9,7 @@ from .values import format_value
 if TYPE_CHECKING:
     from .schema import Config
 
-__all__ = ["NEEDS", "Need", "without_effect"]
+__all__ = ["NEEDS", "WITH_MOMENTS", "Need", "without_effect"]
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,52 @@ class Need:
     is_upstreams: bool = False
 
 
+# Optimizers with `beta1` and `beta2`.
+WITH_MOMENTS = ("adam", "adamw", "lion", "nadam", "adan", "lamb")
+
+
+def _mixes(cfg: "Config") -> bool:
+    return (cfg.mixup > 0 or cfg.cutmix > 0) and cfg.batch_size > 1
+
+
+def _jitters(cfg: "Config") -> bool:
+    return not cfg.auto_augment or cfg.auto_augment.startswith("3a")
+
+
 NEEDS = (
+    # MindCV's keys
     Need(("warmup_factor",), lambda cfg: cfg.warmup_epochs > 0, "warmup_epochs", is_upstreams=True),
     Need(("cycle_decay",), lambda cfg: cfg.num_cycles > 1, "num_cycles above 1", is_upstreams=True),
     Need(("clip_value",), lambda cfg: cfg.clip_grad, "clip_grad", is_upstreams=True),
     Need(("ema_decay",), lambda cfg: cfg.ema, "ema", is_upstreams=True),
+    Need(("cutmix_prob",), _mixes, "mixup or cutmix", is_upstreams=True),
+    Need(("scale", "ratio"), lambda cfg: cfg.train_crop != "simple", "train_crop: random_resized", is_upstreams=True),
+    Need(("color_jitter",), _jitters, "auto_augment: None or 3a", is_upstreams=True),
+    Need(
+        ("re_scale", "re_ratio", "re_value", "re_max_attempts"),
+        lambda cfg: cfg.re_prob > 0,
+        "re_prob",
+        is_upstreams=True,
+    ),
+    Need(("val_interval",), lambda cfg: cfg.val_while_train, "val_while_train", is_upstreams=True),
+    Need(("keep_checkpoint_max",), lambda cfg: cfg.ckpt_save_policy, "ckpt_save_policy", is_upstreams=True),
+    Need(
+        ("loss_scale",),
+        lambda cfg: cfg.loss_scale_type != "auto",
+        "loss_scale_type: fixed or dynamic",
+        is_upstreams=True,
+    ),
+    # what launchers of MindCV's and of its kind pass always
+    Need(("data_url", "ckpt_url", "train_url"), lambda cfg: cfg.enable_modelarts, "enable_modelarts", True),
+    Need(("jit_level",), lambda cfg: cfg.mode == 0, "mode: 0", is_upstreams=True),
+    # ours
     Need(("ema_warmup", "ema_interval"), lambda cfg: cfg.ema, "ema"),
+    Need(("clip_mode",), lambda cfg: cfg.clip_grad, "clip_grad"),
+    Need(("beta1", "beta2"), lambda cfg: cfg.opt in WITH_MOMENTS, f"opt: {', '.join(WITH_MOMENTS)}"),
+    Need(("fold",), lambda cfg: cfg.folds is not None, "folds"),
+    Need(("re_count",), lambda cfg: cfg.re_prob > 0, "re_prob"),
+    Need(("switch_prob",), lambda cfg: cfg.mixup > 0 and cfg.cutmix > 0, "both mixup and cutmix"),
+    Need(("mixup_off_epoch",), _mixes, "mixup or cutmix"),
     Need(("focal_gamma",), lambda cfg: cfg.loss in ("focal", "focal_multi_label"), "loss: focal or focal_multi_label"),
     Need(("bce_target_threshold",), lambda cfg: cfg.loss == "BCE", "loss: BCE"),
     Need(("teacher_ckpt_path", "distill", "distill_alpha"), lambda cfg: cfg.teacher, "teacher"),

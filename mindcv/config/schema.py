@@ -356,6 +356,11 @@ class AugmentationKeys(Section):
         unit="pixels",
         old=("image_size",),
     )
+    train_crop: Literal["random_resized", "simple"] = key(
+        "random_resized",
+        "How training crops an image: a part of random area and ratio, resized; or simple, the image resized by its "
+        "shorter side, and moved by some pixels.",
+    )
     scale: Range = key((0.08, 1.0), "Area of the random crop.", unit="share of the image")
     ratio: Range = key((0.75, 1.333), "Aspect ratio of the random crop.", unit="width / height")
     hflip: Probability = key(0.5, "Probability of a horizontal flip.")
@@ -372,6 +377,13 @@ class AugmentationKeys(Section):
     re_scale: Range = key((0.02, 0.33), "Area of the erased rectangle.", unit="share of the image")
     re_ratio: Range = key((0.3, 3.3), "Aspect ratio of the erased rectangle.", unit="width / height")
     re_value: ErasedValue = key(0, "What the erased rectangle is filled with.")
+    re_count: int = key(
+        1,
+        "Most rectangles that are erased in an image; each is smaller by their number.",
+        unit="rectangles",
+        ge=1,
+        le=100,
+    )
     re_max_attempts: int = key(
         10, "Tries to place the erased rectangle before the image is left as it is.", ge=1, le=10000
     )
@@ -406,6 +418,10 @@ class MixingKeys(Section):
     mixup: NotNegative = key(0.0, "Alpha of mixup's beta distribution; 0 is off.")
     cutmix: NotNegative = key(0.0, "Alpha of cutmix's beta distribution; 0 is off.")
     cutmix_prob: Probability = key(1.0, "Probability that a batch is mixed, by mixup or cutmix.")
+    switch_prob: Probability = key(0.5, "Share of the mixed batches that are cutmix's, with mixup and cutmix both on.")
+    mixup_off_epoch: int = key(
+        0, "Mixing ends after so many epochs; 0 lasts to the end.", unit="epochs", ge=0, le=MOST_EPOCHS
+    )
     aug_splits: Literal[0, 3] = key(
         0, "Augmentation splits for the JSD loss: 0 is off, 3 makes three views of an image."
     )
@@ -427,6 +443,9 @@ class ModelKeys(Section):
     in_channels: int = key(3, "Channels of the input: 3 (RGB), or 1 for grey images.", ge=1, le=65536)
     drop_rate: Rate | None = key(None, "Dropout before the classifier; None is the model's own.")
     drop_path_rate: Rate | None = key(None, "Stochastic depth; None is the model's own.")
+    head_init_scale: Positive = key(
+        1.0, "What the initial weights of the layer that gives the logits are multiplied by, where no file has them."
+    )
     pretrained: Annotated[bool | str, Words("True, False, a tag, a file, or an address (https://, s3:// ...)")] = key(
         False,
         "Start from published weights: the model's default ones, or those of a tag such as a1h_in1k; or from any "
@@ -542,7 +561,14 @@ class TrainingKeys(Section):
         may_change=True,
     )
     clip_grad: bool = key(False, "Clip the gradient by its global norm.", old=("use_clip_grad",))
-    clip_value: float = key(15.0, "Largest global norm of the gradient, with clip_grad.", gt=0, le=1e9)
+    clip_value: float = key(
+        15.0, "Largest global norm of the gradient, with clip_grad; or what clip_mode makes of it.", gt=0, le=1e9
+    )
+    clip_mode: Literal["norm", "agc"] = key(
+        "norm",
+        "What clip_grad does: norm clips by the global norm; agc clips the gradient of each output to clip_value times "
+        "the norm of its weights, but of the last layer.",
+    )
     sam_rho: NotNegative = key(
         0.0,
         "Sharpness-aware minimisation: each update takes the gradient at weights that lie so far uphill, with two "
@@ -570,6 +596,12 @@ class OptimizerKeys(Section):
         1e-6,
         "Weight decay: L2, added to the gradient, in sgd, momentum, nesterov, adam, rmsprop and adagrad; decoupled "
         "from it in adamw, lion, nadam, adan and lamb.",
+    )
+    beta1: Rate | None = key(
+        None, "Decay of the first moment of adam, adamw, lion, nadam, adan and lamb; None is the optimizer's own."
+    )
+    beta2: Rate | None = key(
+        None, "Decay of the second moment of adam, adamw, lion, nadam, adan and lamb; None is the optimizer's own."
     )
     use_nesterov: bool = key(False, "Nesterov's momentum for sgd, momentum and adam.", keyword="nesterov")
     weight_decay_filter: Literal["disable", "auto", "norm_and_bias"] = key(

@@ -14,6 +14,8 @@ from mindspore.dataset import vision
 from PIL import Image
 
 from .image_check import MAX_PIXELS, checked_pixels
+from .preprocess import ResizeAndCrop
+from .randomness import dataset_seed, generator_for
 
 try:
     from . import _jpeg
@@ -24,6 +26,7 @@ __all__ = [
     "Decoder",
     "RandomBox",
     "RandomCrop",
+    "SimpleRandomCrop",
     "WholeImage",
     "check_pixels",
     "decode_image",
@@ -32,6 +35,8 @@ __all__ = [
 ]
 
 _ATTEMPTS = 10
+_SIMPLE_BORDER = 4
+_CROP_SALT = 13
 _REDUCTIONS = (8, 4, 2)
 
 Box = tuple[int, int, int, int]  # top, left, height, width
@@ -185,6 +190,53 @@ class RandomBox(RandomCrop):
         return cut if by == 1 else np.asarray(Image.fromarray(cut).reduce(by))
 
 
+class SimpleRandomCrop:
+    """DeiT III's simple random crop (arXiv 2204.07118, section 3.2), which keeps nearly all of an image.
+
+    It is resized so that its shorter side is that of the result (so that it covers a result that is not square), gets
+    a border of 4 pixels by reflection, and is cropped somewhere. It is also an operation for `dataset.map`, whose
+    random numbers follow from the seed of `mindspore.dataset` and the image.
+
+    Args:
+        size: (height, width) of the result, in pixels.
+        interpolation: Pillow's constant.
+    """
+
+    def __init__(self, size: tuple[int, int], interpolation: Image.Resampling) -> None:
+        height, width = size
+        self.size = size
+        self.resize = ResizeAndCrop(height if height == width else size, size, interpolation)
+
+    def __call__(
+        self, data: bytes | np.ndarray, rng: random.Random | None = None, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Crops an image.
+
+        Args:
+            data: An image file as bytes or uint8 (N,), or pixels, uint8 (H, W, C).
+            rng: Where the random numbers come from. None: from the seed and the image.
+            out: Not used.
+
+        Returns:
+            uint8 (height, width, C).
+
+        Raises:
+            ValueError: It is no image, damaged or too large.
+        """
+        if isinstance(data, np.ndarray):
+            numbers = generator_for(dataset_seed(), _CROP_SALT, data)
+            pixels = data if data.ndim == 3 else decode_image(data.tobytes())
+        else:
+            pixels = decode_image(data)
+        whole = self.resize.resized(pixels)
+        border = _SIMPLE_BORDER
+        padded = np.pad(whole, ((border, border), (border, border), (0, 0)), "reflect")
+        spare = [side - wanted for side, wanted in zip(padded.shape, self.size, strict=False)]
+        draw = rng.randint if rng is not None else lambda least, most: int(numbers.integers(least, most + 1))
+        top, left = draw(0, spare[0]), draw(0, spare[1])
+        return np.ascontiguousarray(padded[top : top + self.size[0], left : left + self.size[1]])
+
+
 def decoder_of(transform: Sequence[Callable]) -> tuple[Decoder, list[Callable]] | None:
     """Splits a list of operations into a decoder of this module and the operations behind it.
 
@@ -199,6 +251,8 @@ def decoder_of(transform: Sequence[Callable]) -> tuple[Decoder, list[Callable]] 
     if not transform:
         return None
     first, rest = transform[0], list(transform[1:])
+    if isinstance(first, SimpleRandomCrop):
+        return first, rest
     if type(first) is vision.Decode and not first.to_pil:
         return WholeImage(), rest
     if type(first) is not vision.RandomCropDecodeResize or first.max_attempts != _ATTEMPTS:

@@ -48,6 +48,8 @@ def create_loader(
     separate: bool = False,
     *,
     mix_on_device: bool = False,
+    switch_prob: float = 0.5,
+    mixup_off_epoch: int = 0,
 ) -> ds.Dataset:
     """Puts transforms and batching on a dataset.
 
@@ -57,7 +59,7 @@ def create_loader(
         drop_remainder: Whether a last batch that is not full is left out.
         is_training: Whether mixup and cutmix may be done.
         mixup: Alpha of mixup, 0: none.
-        cutmix: Alpha of cutmix, 0: none. With both, each batch gets one of them, evenly.
+        cutmix: Alpha of cutmix, 0: none. With both, each batch gets one of them, by `switch_prob`.
         cutmix_prob: How often a batch is mixed at all, by mixup or cutmix. A batch of one sample never is.
         num_classes: Number of classes, for mixed labels.
         transform: What `create_transforms` returned. None: evaluation transforms of imagenet.
@@ -69,6 +71,9 @@ def create_loader(
             `create_transforms(separate=True)`; each sample is given once clean and twice augmented. A batch then has 3N
             images and labels: all clean ones, then the others. It is for training: with one list, or none, and without
             `is_training` it has no effect.
+        mix_on_device: Whether what is drawn for mixing comes as a third column, `mix`, for the device to do it.
+        switch_prob: Share of the mixed batches that are cutmix's, with both on.
+        mixup_off_epoch: Epochs, counted by `epoch_batches`, after which batches are no longer mixed; 0: never.
 
     Returns:
         A dataset with the columns `image`, float32 (N, C, H, W), and `label`, int32 (N,), or float32 (N, `num_classes`)
@@ -125,7 +130,15 @@ def create_loader(
     if separate:
         dataset = dataset.map(_join_splits, [*_SPLIT_COLUMNS, "label"], ["image", "label"], **stage)
     if mixes:
-        mix = Mixup(mixup, cutmix, prob=cutmix_prob, label_smoothing=0.0, num_classes=num_classes)
+        mix = Mixup(
+            *(mixup, cutmix),
+            prob=cutmix_prob,
+            switch_prob=switch_prob,
+            label_smoothing=0.0,
+            num_classes=num_classes,
+            off_epoch=mixup_off_epoch,
+        )
+        _source_of(dataset).mixup = mix
         columns = ["image", "label"]
         if mix_on_device:
             dataset = dataset.map(mix.draw, columns, [*columns, "mix"], **stage)
@@ -302,6 +315,9 @@ def epoch_batches(loader: ds.Dataset, epoch: int, first_step: int = 0, seed: int
     # The epochs' seeds are far apart, so that neighbouring seeds of two runs or ranks have no epoch in common.
     ds.config.set_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
     set_dataset_epoch(loader, epoch)
+    mix = getattr(_source_of(loader), "mixup", None)
+    if mix is not None:
+        mix.epoch = epoch
     keys = getattr(_source_of(loader), "source", None)
     if isinstance(keys, EpochKeys) and keys.batch_size is not None:
         keys.start_at(first_step)

@@ -40,6 +40,7 @@ class Mixup:
         correct_lam: Whether the labels follow the area that the rectangle really has inside the image.
         label_smoothing: Share of each label that is spread over all classes.
         num_classes: Number of classes.
+        off_epoch: Nothing is mixed while the attribute `epoch`, from 0, is not below it; 0: it always may be.
         seed: Seed. None: that of `mindspore.dataset`. What is drawn follows from it and from the batch.
 
     Raises:
@@ -59,6 +60,7 @@ class Mixup:
         num_classes: int = 1000,
         *,
         seed: int | None = None,
+        off_epoch: int = 0,
     ) -> None:
         if mixup_alpha < 0 or cutmix_alpha < 0:
             raise ValueError(f"mixup and cutmix must not be negative, got {mixup_alpha} and {cutmix_alpha}")
@@ -79,6 +81,8 @@ class Mixup:
         self.correct_lam = correct_lam
         self.label_smoothing = label_smoothing
         self.num_classes = num_classes
+        self.off_epoch = off_epoch
+        self.epoch = 0
         self.seed = dataset_seed() if seed is None else seed
 
     def __call__(self, x: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -136,7 +140,8 @@ class Mixup:
 
     def _draw(self, height: int, width: int, rng: np.random.Generator) -> tuple[float, float, int, int, int, int]:
         """Draws for one group the share of the pixels, the share of the labels, and the rectangle (empty in mixup)."""
-        if rng.random() >= self.prob:
+        is_off = 0 < self.off_epoch <= self.epoch
+        if is_off or rng.random() >= self.prob:
             return 1.0, 1.0, 0, 0, 0, 0
         use_cutmix = self.cutmix_alpha > 0 and (self.mixup_alpha == 0 or rng.random() < self.switch_prob)
         alpha = self.cutmix_alpha if use_cutmix else self.mixup_alpha

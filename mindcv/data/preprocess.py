@@ -214,7 +214,8 @@ class ResizeAndCrop:
         self.interpolation = interpolation
         self.rounding: Callable[[float], int] = _ROUNDINGS[rounding]
 
-    def __call__(self, image: np.ndarray | Image.Image) -> np.ndarray:
+    def resized(self, image: np.ndarray | Image.Image) -> np.ndarray:
+        """Returns the whole image at its new size."""
         image = _pixels_of(image)
         height, width, channels = image.shape
         if isinstance(self.resize, int):
@@ -226,7 +227,10 @@ class ResizeAndCrop:
         # The region in front of resizing that the crop needs would do too, but Pillow's rounding at its edge differs.
         picture = Image.fromarray(image[..., 0] if channels == 1 else image)
         resized = np.asarray(picture.resize((new_width, new_height), self.interpolation))
-        resized = resized.reshape(new_height, new_width, channels)
+        return resized.reshape(new_height, new_width, channels)
+
+    def __call__(self, image: np.ndarray | Image.Image) -> np.ndarray:
+        resized = self.resized(image)
         missing = [max(wanted - side, 0) for wanted, side in zip(self.crop, resized.shape[:2], strict=True)]
         if any(missing):
             resized = np.pad(resized, [*((by // 2, by - by // 2) for by in missing), (0, 0)])

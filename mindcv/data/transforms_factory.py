@@ -1,6 +1,6 @@
 """Transforms by dataset and options: lists of operations that end in a normalised float32 (C, H, W) image."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ from ..utils.registry import unknown_name_message
 from .auto_augment import augmentation_transform
 from .constants import DEFAULT_CROP_PCT, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from .dataset_factory import is_encoded
-from .interpolation import mindspore_interpolation
+from .decoding import SimpleRandomCrop
+from .interpolation import mindspore_interpolation, pillow_interpolation
 from .preprocess import EvalPreprocess, ToGrey, as_size, channel_figures, check_channels, preset_of
 from .randomness import dataset_seed, generator_for
 
@@ -34,6 +35,8 @@ _TRAIN_OPTIONS: dict[str, Any] = {
     "re_ratio": (0.3, 3.3),
     "re_value": 0,
     "re_max_attempts": 10,
+    "re_count": 1,
+    "train_crop": "random_resized",
     "normalize_on_device": False,
     "in_channels": None,
 }
@@ -58,6 +61,8 @@ class RandomErasing:
         ratio: Least and greatest ratio of its sides.
         value: What is put there, in normalised units: a number, one number a channel, or "random" (normal noise).
         max_attempts: How many rectangles are tried that do not fit into the image before it is left as it is.
+        count: Most rectangles of an image: from 1 to so many, equally often, whose areas are divided by their number
+            (timm's `recount`, with value "random" its mode pixel).
     """
 
     def __init__(
@@ -67,6 +72,7 @@ class RandomErasing:
         ratio: tuple[float, float] = (0.3, 3.3),
         value: float | Sequence[float] | str = 0,
         max_attempts: int = 10,
+        count: int = 1,
     ) -> None:
         if isinstance(value, str) and value != "random":
             raise ValueError(f"re_value must be a number, one number a channel or 'random', got {value!r}")
@@ -75,6 +81,9 @@ class RandomErasing:
         self.ratio = _checked_range("re_ratio", ratio)
         self.value = value
         self.max_attempts = max_attempts
+        if count < 1:
+            raise ValueError(f"re_count must be at least 1, got {count}")
+        self.count = count
         self.seed = dataset_seed()
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
@@ -82,19 +91,24 @@ class RandomErasing:
         if rng.random() >= self.prob:
             return image
         channels, height, width = image.shape
-        rectangle = self._rectangle(height, width, rng)
-        if rectangle is None:
-            return image
-        rows, columns = rectangle
         image = image.copy()
-        shape = (channels, rows.stop - rows.start, columns.stop - columns.start)
-        image[:, rows, columns] = self._filling(shape, (-1, 1, 1), rng)
+        for rows, columns in self._rectangles(height, width, rng):
+            shape = (channels, rows.stop - rows.start, columns.stop - columns.start)
+            image[:, rows, columns] = self._filling(shape, (-1, 1, 1), rng)
         return image
 
-    def _rectangle(self, height: int, width: int, rng: np.random.Generator) -> tuple[slice, slice] | None:
-        """Rows and columns that are erased; None when no rectangle fitted into the image."""
+    def _rectangles(self, height: int, width: int, rng: np.random.Generator) -> Iterator[tuple[slice, slice]]:
+        """Rows and columns that are erased."""
+        count = 1 if self.count == 1 else int(rng.integers(1, self.count + 1))
+        for _ in range(count):
+            rectangle = self._rectangle(height, width, count, rng)
+            if rectangle is not None:
+                yield rectangle
+
+    def _rectangle(self, height: int, width: int, count: int, rng: np.random.Generator) -> tuple[slice, slice] | None:
+        """Rows and columns of one of so many rectangles; None when none fitted into the image."""
         for _ in range(self.max_attempts):
-            area = rng.uniform(*self.scale) * height * width
+            area = rng.uniform(*self.scale) * height * width / count
             ratio = np.exp(rng.uniform(*np.log(self.ratio)))
             h, w = round(np.sqrt(area * ratio)), round(np.sqrt(area / ratio))
             if 0 < h < height and 0 < w < width:
@@ -129,14 +143,11 @@ class PixelErasing(RandomErasing):
         if rng.random() >= self.prob:
             return image
         height, width, channels = image.shape
-        rectangle = self._rectangle(height, width, rng)
-        if rectangle is None:
-            return image
-        rows, columns = rectangle
         image = image.copy()
-        shape = (rows.stop - rows.start, columns.stop - columns.start, channels)
-        filling = self._filling(shape, (1, 1, -1), rng) * self.std + self.mean
-        image[rows, columns] = np.clip(np.rint(filling), 0, 255)
+        for rows, columns in self._rectangles(height, width, rng):
+            shape = (rows.stop - rows.start, columns.stop - columns.start, channels)
+            filling = self._filling(shape, (1, 1, -1), rng) * self.std + self.mean
+            image[rows, columns] = np.clip(np.rint(filling), 0, 255)
         return image
 
 
@@ -177,6 +188,10 @@ def _random_crop(dataset_name: str, size: tuple[int, int], options: dict[str, An
         return [vision.RandomCrop((32, 32), (4, 4, 4, 4)), vision.Resize(size, interpolation)]
     if dataset_name == "mnist":
         return [vision.Resize(size, interpolation)]
+    if options["train_crop"] == "simple":
+        return [SimpleRandomCrop(size, pillow_interpolation(options["interpolation"]))]
+    if options["train_crop"] != "random_resized":
+        raise ValueError(unknown_name_message("train_crop", options["train_crop"], ("random_resized", "simple")))
     scale, ratio = _checked_range("scale", options["scale"]), _checked_range("ratio", options["ratio"])
     if is_encoded(dataset_name):
         return [vision.RandomCropDecodeResize(size, scale, ratio, interpolation)]
@@ -216,7 +231,7 @@ def _train_transforms(
         second += _color_jitter(options["color_jitter"])
     third = [*([ToGrey()] if len(mean) == 1 else []), *_normalisation(options)]
     if options["re_prob"]:
-        erasing = [options[f"re_{name}"] for name in ("prob", "scale", "ratio", "value", "max_attempts")]
+        erasing = [options[f"re_{name}"] for name in ("prob", "scale", "ratio", "value", "max_attempts", "count")]
         on_device = options["normalize_on_device"]
         third.append(PixelErasing(mean, std, *erasing) if on_device else RandomErasing(*erasing))
     return first, second, third
@@ -242,11 +257,11 @@ def create_transforms(
             except `3a`.
         separate: In training, the three parts that augmentation splits need (crop and flips; colours and policy; the
             rest).
-        **kwargs: scale, ratio, hflip, vflip, color_jitter, re_prob, re_scale, re_ratio, re_value, re_max_attempts
-            (training); crop_pct, antialias, resize_rounding (evaluation); interpolation, mean, std,
-            normalize_on_device, in_channels (both). Each may be given to either, so that one recipe serves both. mean
-            and std are on the 0 to 255 scale, one number for all channels or one for each; with `in_channels` 1 images
-            become grey behind all else, None is the dataset's own channels. `normalize_on_device` leaves out
+        **kwargs: scale, ratio, hflip, vflip, color_jitter, re_prob, re_scale, re_ratio, re_value, re_max_attempts,
+            re_count, train_crop (training); crop_pct, antialias, resize_rounding (evaluation); interpolation, mean,
+            std, normalize_on_device, in_channels (both). Each may be given to either, so that one recipe serves both.
+            mean and std are on the 0 to 255 scale, one number for all channels or one for each; with `in_channels` 1
+            images become grey behind all else, None is the dataset's own channels. `normalize_on_device` leaves out
             normalisation and HWC2CHW, so that images stay uint8 (H, W, C), for a network that does these itself
             (`mindcv.engine.NormalizedNetwork`).
 

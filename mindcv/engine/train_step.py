@@ -8,6 +8,7 @@ dropout draws for, is taken back.
 
 import dataclasses
 import logging
+from collections.abc import Collection
 from typing import Any
 
 import mindspore as ms
@@ -15,7 +16,7 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from ..kernels.multi_tensor import operator
-from ..optim.gradients import are_finite, as_type_of, clip_to_norm, descend, global_norm, scale
+from ..optim.gradients import are_finite, as_type_of, clip_adaptively, clip_to_norm, descend, global_norm, scale
 from ..utils.registry import unknown_name_message
 from .distributed import STATISTICS, world_size
 from .dropout import follow_steps
@@ -26,6 +27,7 @@ _logger = logging.getLogger(__name__)
 
 __all__ = ["GradientAccumulation", "LossScale", "LossWithNetwork", "TrainStep"]
 
+CLIP_MODES = ("norm", "agc")
 LOSS_SCALE_TYPES = ("fixed", "dynamic", "auto")
 
 _AUTO_SCALE = 2.0**24
@@ -206,6 +208,9 @@ class TrainStep(nn.Cell):
         gradient_accumulation_steps: Batches per update; their gradients are averaged.
         ema_warmup: How the decay rises, see `ema_decays`.
         ema_interval: The average moves at each update of this number.
+        clip_mode: What `clip_value` is: norm, the largest global norm; agc, the largest norm of an output's gradient over
+            that of its weights, see `clip_adaptively`.
+        not_clipped: Names of parameters that agc leaves alone; the paper's are those of the last layer.
         sam_rho: Take the gradients at weights that lie so far uphill, see `SharpnessAware`; 0 is off.
 
     Inputs: those of `network`. Output: the loss of this batch, unscaled.
@@ -228,6 +233,8 @@ class TrainStep(nn.Cell):
         ema_warmup: str = "mindcv",
         ema_interval: int = 1,
         sam_rho: float = 0.0,
+        clip_mode: str = "norm",
+        not_clipped: Collection[str] = (),
     ) -> None:
         super().__init__(auto_prefix=False)
         if gradient_accumulation_steps < 1:
@@ -291,7 +298,11 @@ class TrainStep(nn.Cell):
             self.reduce = nn.DistributedGradReducer(self.weights, mean=True, degree=world_size())
             self.sum_over_ranks = ops.AllReduce()
 
-        self.clip_grad = clip_grad
+        if clip_mode not in CLIP_MODES:
+            raise ValueError(unknown_name_message("clip_mode", clip_mode, CLIP_MODES))
+        self.clips_adaptively = clip_grad and clip_mode == "agc"
+        self.is_clipped = tuple(weight.name not in not_clipped for weight in self.weights)
+        self.clip_grad = clip_grad and not self.clips_adaptively
         self.largest_norm = Tensor(float(clip_value), ms.float32)
         self.no_norm = Tensor(0.0, ms.float32)  # where none is asked for
         self.optimizer_scale = float(optimizer.loss_scale)
@@ -310,6 +321,8 @@ class TrainStep(nn.Cell):
         why_not = getattr(
             self.optimizer, "why_not_at_once", f"{type(self.optimizer).__name__} is not one of mindcv.optim"
         )
+        if self.clips_adaptively:
+            why_not = why_not or "clip_mode is agc"
         averaged = list(self.averaged_weights) if self.ema else []
         kept = list(self.statistics) if self.keeps_statistics else []
         others = {str(p.dtype) for p in averaged if p.dtype not in (ms.float32, *_INTEGERS)}
@@ -507,6 +520,9 @@ class TrainStep(nn.Cell):
         return done
 
     def _apply(self, gradients: tuple[Tensor, ...], norm: Tensor) -> Tensor:
+        if self.clips_adaptively:
+            clip = ops.partial(clip_adaptively, self.largest_norm)
+            gradients = self.hyper_map(clip, self.is_clipped, self.weights, gradients)
         if self.clip_grad:
             gradients = clip_to_norm(gradients, norm, self.largest_norm)
         if self.optimizer_scale != 1.0:

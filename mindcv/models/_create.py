@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from mindspore import nn
+from mindspore import Tensor, nn
 
 from mindcv.utils.fs import is_remote, local_path
 from mindcv.utils.registry import suggest
@@ -129,6 +129,7 @@ def create_model(
     auto_mapping: bool = False,
     *,
     class_names: Sequence[str] | None = None,
+    head_init_scale: float = 1.0,
     **kwargs: Any,
 ) -> nn.Cell:
     """Creates a model by name, with fresh, published or local weights.
@@ -154,6 +155,8 @@ def create_model(
         auto_mapping: Whether to map differing names in `checkpoint_path` to the closest ones of the same shape.
         class_names: Names of the model's classes by index, `''` for one without. Where the file of `pretrained` has
             others, or another order, its head starts fresh. None: their number alone counts.
+        head_init_scale: What the initial weights and biases of the layers that give logits are multiplied by, where no
+            file has them (ConvNeXt's fine-tuning: 0.001).
         **kwargs: Arguments of the network (`image_size`, `drop_rate`, `drop_path_rate`, `features_only`, `out_indices`
             ...). `image_size` is a side or (height, width).
 
@@ -205,6 +208,8 @@ def create_model(
             # MindCV's way for a network that is no chain (its HRNet): the function has another class for the maps.
             wanted = {"features_only": True, "out_indices": out_indices}
             model = create_fn(**given, **{key: value for key, value in wanted.items() if value is not None})
+    if head_init_scale != 1.0:
+        _scale_head(model, head_init_scale)
     if isinstance(model, FeatureExtractWrapper):
         features_only = False  # it is one already, and has no use for a file's entries behind the last map
         there = {parameter.name for parameter in model.get_parameters()}
@@ -218,6 +223,14 @@ def create_model(
             has_other_names=has_other_names,
         )
     return FeatureExtractWrapper(model, out_indices) if features_only else model
+
+
+def _scale_head(model: nn.Cell, factor: float) -> None:
+    """Multiplies the fresh weights of the layers that give logits."""
+    heads = tuple(f"{name}." for name in getattr(model, "gives_logits", ("classifier",)))
+    for path, parameter in model.parameters_and_names():
+        if path.startswith(heads):
+            parameter.set_data(Tensor(parameter.asnumpy() * np.float32(factor)))
 
 
 def _has_other_names(location: str, class_names: Sequence[str]) -> bool:
@@ -287,6 +300,7 @@ def build_network(
         checkpoint_path=cfg.ckpt_path,
         ema=ema,
         class_names=class_names,
+        head_init_scale=cfg.head_init_scale,
         drop_rate=cfg.drop_rate,
         drop_path_rate=cfg.drop_path_rate,
         image_size=_image_size_of(cfg, name),

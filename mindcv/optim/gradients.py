@@ -6,8 +6,13 @@ from mindspore import dtype as mstype
 # `descend(param, rate, direction)`: `param -= rate * direction`, in place.
 descend = ops.ApplyGradientDescent()
 
+# Of the weights in adaptive clipping, the paper's eps; and of what is divided by.
+_LEAST_UNIT_NORM = 1e-3
+_TINY_NORM = 1e-6
+
 _map = ops.HyperMap()
 _sum = ops.ReduceSum()
+_sum_kept = ops.ReduceSum(keep_dims=True)
 _all = ops.ReduceAll()
 _dot = ops.MatMul(transpose_b=True)
 
@@ -58,6 +63,28 @@ def clip_to_norm(gradients: tuple[Tensor, ...], norm: Tensor, largest: Tensor) -
     """Returns gradients of that norm scaled down to the norm `largest`, if theirs is larger; a NaN scales nothing."""
     factor = ops.select(norm > largest, largest / norm, ops.ones_like(norm))
     return _map(ops.partial(scale, factor), gradients)
+
+
+def _unit_norm(x):
+    """Returns the norm of each row along the first axis, (rows, 1, ...); of a vector or a scalar its own."""
+    if x.ndim <= 1:
+        return ops.sqrt(_squared_norm(x))
+    axes = tuple(range(1, x.ndim))
+    return ops.sqrt(_sum_kept(ops.square(_as_float(x)), axes))
+
+
+def clip_adaptively(largest, is_clipped, weight, gradient):
+    """Returns a gradient each of whose rows is scaled down to `largest` times its weights' norm, if it is longer.
+
+    Adaptive gradient clipping of NFNets, equation 3 of arXiv 2102.06171: a row is what gives one output, and the norm
+    of its weights is 1e-3 at least, so that weights that start at zero can move.
+    """
+    if not is_clipped:
+        return gradient
+    longest = largest * ops.maximum(_unit_norm(weight), _LEAST_UNIT_NORM)
+    norm = _unit_norm(gradient)
+    factor = ops.select(norm > longest, longest / ops.maximum(norm, _TINY_NORM), ops.ones_like(norm))
+    return gradient * as_type_of(factor, gradient)
 
 
 def _as_row(x):

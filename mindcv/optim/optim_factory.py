@@ -71,7 +71,8 @@ def optimizer_arguments(name: str) -> frozenset[str]:
         ValueError: An unknown name.
     """
     every = {"opt", "lr", "weight_decay", "weight_decay_filter", "layer_decay", "loss_scale", "checkpoint_path"}
-    return frozenset(every.union(_OPTIMIZERS.find(name).takes))
+    own = {"beta1", "beta2"}.intersection(inspect.signature(_OPTIMIZERS.find(name).cls).parameters)
+    return frozenset(every.union(own, _OPTIMIZERS.find(name).takes))
 
 
 def create_optimizer(
@@ -108,7 +109,7 @@ def create_optimizer(
         schedule_decay: How fast nadam's momentum rises.
         checkpoint_path: A checkpoint with the optimizer's state, such as upstream's `optim_<model>.ckpt`.
         eps: Added to denominators. sgd, momentum, nesterov and lion have none.
-        **kwargs: Other arguments of the class, such as `beta1` and `beta2`.
+        **kwargs: Other arguments of the class, such as `beta1` and `beta2`; None is the class's own.
 
     Returns:
         An `nn.Optimizer`, called with the gradients in the order of its `parameters`.
@@ -129,6 +130,7 @@ def create_optimizer(
         weight_decay = require_non_negative("weight_decay", weight_decay)
     arguments = {name: values[key] for key, name in info.takes.items()} | dict(info.fixed)
     allowed = set(inspect.signature(info.cls).parameters) - {"params", "learning_rate", "weight_decay", "loss_scale"}
+    kwargs = {name: value for name, value in kwargs.items() if value is not None}
     for name in kwargs:
         if name not in allowed:
             raise ValueError(unknown_name_message(f"argument of the optimizer {opt!r}", name, allowed))

@@ -120,3 +120,24 @@ def test_shares_have_the_right_distribution():
 def test_wrong_values(kwargs, part):
     with pytest.raises(ValueError, match=part):
         Mixup(**kwargs)
+
+
+def test_share_of_cutmix_and_the_end_of_mixing():
+    x, y = batch(4)
+    for switch_prob in (0.0, 0.25, 1.0):
+        kinds = []
+        for seed in range(200):
+            mix = Mixup(0.5, 0.5, switch_prob=switch_prob, label_smoothing=0.0, num_classes=5, seed=seed)
+            drawn = mix.draw(np.zeros((4, 16, 16, 3), np.uint8), y)[2]
+            kinds.append(drawn[0] == 1.0)  # cutmix leaves the pixels that it does not replace
+        assert np.mean(kinds) == pytest.approx(switch_prob, abs=0.08)
+    mix = Mixup(0.5, 0.5, label_smoothing=0.0, num_classes=5, seed=0, off_epoch=2)
+    mixed = mix(x, y)[0]
+    assert not np.array_equal(mixed, x)
+    mix.epoch = 1
+    np.testing.assert_array_equal(mix(x, y)[0], mixed)
+    for mix.epoch in (2, 5):
+        images, labels = mix(x, y)
+        np.testing.assert_array_equal(images, x)
+        np.testing.assert_array_equal(labels, np.eye(5, dtype=np.float32)[y])
+        assert mix.draw(x.transpose(0, 2, 3, 1), y)[2].tolist() == [1, 1, 0, 0, 0, 0]

@@ -1,3 +1,5 @@
+import io
+import random
 from pathlib import Path
 
 import mindspore.dataset as ds
@@ -208,3 +210,79 @@ def test_pillow_sees_the_image_as_it_is():
     transform = create_transforms("digits", 64, True, auto_augment="randaug-m0-mstd0-n1", separate=True)[1][0]
     transform.ops = [op for op in transform.ops if op.operation.argument(0.0, np.random.default_rng(0)) == 0.0][:1]
     np.testing.assert_array_equal(transform(image), np.asarray(Image.fromarray(image)))
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_erasing_of_several_rectangles(on_device):
+    """From one to three of them, equally often, whose areas together are those of one."""
+    counts, areas = [], []
+    operation = create_transforms(
+        image_resize=64,
+        is_training=True,
+        normalize_on_device=on_device,
+        re_prob=1.0,
+        re_count=3,
+        re_scale=(0.09, 0.09),
+        re_ratio=(1.0, 1.0),
+        re_value=255,
+    )[-1]
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        image = rng.integers(0, 3, (64, 64, 3)).astype(np.uint8) if on_device else rng.random((3, 64, 64), np.float32)
+        erased = (operation(image) == 255)[..., 0] if on_device else (operation(image) == 255)[0]
+        side = {1: 19, 2: 14, 3: 11}  # of 0.09 * 64 * 64 / count
+        total = int(erased.sum())
+        areas.append(total)
+        exact = [count for count, length in side.items() if total == count * length**2]
+        counts += exact
+    assert min(areas) >= 11**2
+    assert max(areas) <= 2 * 14**2
+    shares = [counts.count(count) / 300 for count in (1, 2, 3)]
+    assert 0.25 < shares[0] < 0.42
+    assert 0.2 < shares[1] < 0.4  # some overlap
+    assert 0.15 < shares[2] < 0.4
+    with pytest.raises(ValueError, match="re_count must be at least 1, got 0"):
+        create_transforms(is_training=True, re_prob=0.1, re_count=0)
+
+
+@pytest.mark.parametrize(("size", "image"), [((32, 32), (64, 96)), ((32, 32), (96, 64)), ((24, 40), (48, 96))])
+def test_simple_crop_moves_a_resized_image_by_some_pixels(size, image):
+    """The shorter side fits; each place, 4 pixels of border and all of the longer side, comes up."""
+    rows, columns = np.mgrid[: image[0], : image[1]]
+    pixels = np.stack([rows * 2, columns * 2, rows * 0], -1).astype(np.uint8)
+    (crop,) = create_transforms(
+        *("csv", size), is_training=True, train_crop="simple", interpolation="bilinear", hflip=0, color_jitter=None
+    )[:1]
+    data = np.frombuffer(encoded_png(pixels), np.uint8)
+    by = min(image[0] / size[0], image[1] / size[1])
+    whole = np.asarray(
+        Image.fromarray(pixels).resize((round(image[1] / by), round(image[0] / by)), Image.Resampling.BILINEAR)
+    )
+    padded = np.pad(whole, ((4, 4), (4, 4), (0, 0)), "reflect")
+    spare = [padded.shape[axis] - size[axis] for axis in (0, 1)]
+    places = {}
+    for top in range(spare[0] + 1):
+        for left in range(spare[1] + 1):
+            places[padded[top : top + size[0], left : left + size[1]].tobytes()] = (top, left)
+    found = [places[crop(data.tobytes(), random.Random(seed)).tobytes()] for seed in range(400)]
+    assert {top for top, _ in found} == set(range(spare[0] + 1))
+    assert len({left for _, left in found}) > 0.9 * (spare[1] + 1)
+    assert crop(data.tobytes(), random.Random(1)).shape == (*size, 3)
+    # As an operation of a pipeline it draws by the seed of mindspore.dataset: another one, another place.
+    ds.config.set_seed(1)
+    first = crop(data)
+    np.testing.assert_array_equal(crop(data), first)
+    np.testing.assert_array_equal(crop(pixels)[..., 2], 0)
+    ds.config.set_seed(2)
+    assert places[first.tobytes()] != places[crop(data).tobytes()]
+
+
+def encoded_png(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png")
+    return file.getvalue()
+
+
+def test_unknown_crop():
+    with pytest.raises(ValueError, match="unknown train_crop 'simpl'; did you mean 'simple'"):
+        create_transforms(is_training=True, train_crop="simpl")

@@ -26,7 +26,7 @@ class Net(nn.Cell):
         return self.second(self.tanh(self.norm(self.first(x))))
 
 
-def step_of(settings, optimizer_scale=1.0, network=None):
+def step_of(settings, optimizer_scale=1.0, network=None, **options):
     network = network or Net(settings.batch_norm)
     optimizer = create_optimizer(
         network,
@@ -47,6 +47,7 @@ def step_of(settings, optimizer_scale=1.0, network=None):
         clip_grad=settings.clip_value is not None,
         clip_value=settings.clip_value or 15.0,
         gradient_accumulation_steps=settings.accumulation,
+        **options,
         ema_warmup=settings.ema_warmup,
         ema_interval=settings.ema_interval,
     )

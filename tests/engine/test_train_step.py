@@ -1,5 +1,6 @@
 """The step against numpy: each feature, each pair of features, in graph mode and in PyNative."""
 
+import dataclasses
 import itertools
 
 import mindspore as ms
@@ -350,3 +351,33 @@ def test_what_is_refused(arguments, message):
 def test_unknown_scale_type_is_refused():
     with pytest.raises(ValueError, match="unknown loss_scale_type 'dynamik'; did you mean 'dynamic'"):
         LossScale.of_type("dynamik")
+
+
+@pytest.mark.parametrize("mode", [PYNATIVE, GRAPH], ids=["pynative", "graph"])
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_gradients_are_clipped_adaptively(accumulation, mode):
+    """All but the last layer's, row by row, behind the accumulation."""
+    ms.set_context(mode=mode)
+    settings = Settings(clip_value=0.05, accumulation=accumulation, weight_decay=0.0)
+
+    class Adaptive(Reference):
+        def _update(self, gradients):
+            gradients = dict(gradients)
+            for name in ("first.weight", "first.bias"):
+                axis = 1 if gradients[name].ndim > 1 else None
+                norm, own = (np.sqrt((x**2).sum(axis, keepdims=True)) for x in (gradients[name], self.weights[name]))
+                longest = 0.05 * np.maximum(own, 1e-3)
+                self.clipped += int((norm > longest).sum())
+                gradients[name] = gradients[name] * np.minimum(1, longest / norm)
+            self.settings = dataclasses.replace(settings, clip_value=None)
+            super()._update(gradients)
+
+    reference = Adaptive(settings)
+    reference.clipped = 0
+    step = step_of(settings, clip_mode="agc", not_clipped=("second.weight", "second.bias"))
+    data = list(batches(CALLS, settings))
+    losses = run(step, data)
+    for x, y in data:
+        reference.call(x, y)
+    assert_state(state_of(step), losses, reference, TOLERANCE["O0"])
+    assert reference.clipped > 5

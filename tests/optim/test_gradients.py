@@ -6,7 +6,7 @@ import pytest
 from mindspore import Parameter, Tensor, nn
 
 from mindcv.optim import create_optimizer
-from mindcv.optim.gradients import are_finite, clip_to_norm, global_norm
+from mindcv.optim.gradients import are_finite, clip_adaptively, clip_to_norm, global_norm
 
 MODES = pytest.mark.parametrize("mode", [ms.GRAPH_MODE, ms.PYNATIVE_MODE], ids=["graph", "pynative"])
 
@@ -76,3 +76,27 @@ def test_parameters_of_one_rate_and_decay_are_one_group():
     np.testing.assert_allclose(rates, [0.1, 0.3, 0.1], rtol=1e-6)
     np.testing.assert_allclose([float(decay.asnumpy()) for decay in optimizer.decays()], [0.3, 0.3, 0.0], rtol=1e-6)
     assert create_optimizer(params, "adamw", lr=0.1).groups == (0,) * 6
+
+
+@MODES
+@pytest.mark.parametrize("shape", [(4, 3, 2, 2), (4, 3), (5,), ()])
+def test_adaptive_clipping_is_the_papers(shape, mode):
+    """Equation 3 of arXiv 2102.06171, row by row; a row of zeros may have a gradient of 1e-3 times the factor."""
+    ms.set_context(mode=mode)
+    random = np.random.RandomState(2)
+    weight, gradient = (
+        random.standard_normal(shape),
+        10.0 ** random.uniform(-3, 1, shape) * random.standard_normal(shape),
+    )
+    weight, gradient = np.array(weight), np.array(gradient)
+    if len(shape) > 1:
+        weight[0] = 0
+        gradient[1] = 0
+    axes = tuple(range(1, len(shape))) or None
+    norms = [np.sqrt((x**2).sum(axes, keepdims=True)) for x in (weight, gradient)]
+    longest = 0.02 * np.maximum(norms[0], 1e-3)
+    expected = np.where(norms[1] > longest, gradient * longest / np.maximum(norms[1], 1e-6), gradient).reshape(shape)
+    given = [Tensor(x.astype(np.float32)) for x in (weight, gradient)]
+    got = clip_adaptively(Tensor(0.02, ms.float32), True, *given).asnumpy()
+    np.testing.assert_allclose(got, expected, rtol=2e-6, atol=1e-9)
+    assert np.array_equal(clip_adaptively(Tensor(0.02, ms.float32), False, *given).asnumpy(), given[1].asnumpy())

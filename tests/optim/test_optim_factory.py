@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn
 
+from mindcv.config.effects import WITH_MOMENTS
 from mindcv.config.schema import KEYS, OptimizerKeys
 from mindcv.engine import freeze
 from mindcv.models import create_model
@@ -377,7 +378,7 @@ def test_config_has_the_same_weight_decay_filters():
     assert get_args(OptimizerKeys.model_fields["weight_decay_filter"].annotation) == WEIGHT_DECAY_FILTERS
 
 
-@pytest.mark.parametrize("key", ["momentum", "use_nesterov", "eps"])
+@pytest.mark.parametrize("key", ["momentum", "use_nesterov", "eps", "beta1", "beta2"])
 def test_help_names_the_optimizers_that_use_a_key(key):
     named = {name for name in list_optimizers() if re.search(rf"\b{name}\b", KEYS[key].help)}
     assert named == {name for name in list_optimizers() if KEYS[key].keyword in optimizer_arguments(name)}
@@ -396,3 +397,26 @@ def test_arguments_that_an_optimizer_uses(name, argument):
             optimizer((Tensor(np.array([0.3, 0.2], np.float32)),))
         ends.append(parameter.asnumpy())
     assert (not np.array_equal(*ends)) == (argument in optimizer_arguments(name))
+
+
+@pytest.mark.parametrize("argument", ["beta1", "beta2"])
+@pytest.mark.parametrize("name", list_optimizers())
+def test_betas(name, argument):
+    """Two steps with another value end elsewhere; None is the class's own; who has none refuses."""
+    assert (argument in optimizer_arguments(name)) == (name in WITH_MOMENTS)
+    ends = []
+    for value in (None, None, 0.5):
+        parameter = Parameter(Tensor(np.array([1.0, -2.0], np.float32)), name="p")
+        if value is not None and name not in WITH_MOMENTS:
+            with pytest.raises(ValueError, match=f"unknown argument of the optimizer '{name}' '{argument}'"):
+                create_optimizer([parameter], name, lr=0.1, **{argument: value})
+            return
+        optimizer = create_optimizer([parameter], name, lr=0.1, **{argument: value})
+        for gradient in ([0.3, 0.2], [-0.1, 0.4]):
+            optimizer((Tensor(np.array(gradient, np.float32)),))
+        state = {p.name: p.asnumpy() for p in optimizer.get_parameters()}
+        ends.append(
+            np.concatenate([parameter.asnumpy(), *(state[slot] for slot in sorted(state) if slot.endswith(".p"))])
+        )
+    assert np.array_equal(ends[0], ends[1])
+    assert not np.array_equal(ends[0], ends[2])
