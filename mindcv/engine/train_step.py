@@ -208,8 +208,8 @@ class TrainStep(nn.Cell):
         gradient_accumulation_steps: Batches per update; their gradients are averaged.
         ema_warmup: How the decay rises, see `ema_decays`.
         ema_interval: The average moves at each update of this number.
-        clip_mode: What `clip_value` is: norm, the largest global norm; agc, the largest norm of an output's gradient over
-            that of its weights, see `clip_adaptively`.
+        clip_mode: What `clip_value` is: norm, the largest global norm; agc, the largest norm of an output's gradient
+            over that of its weights, see `clip_adaptively`.
         not_clipped: Names of parameters that agc leaves alone; the paper's are those of the last layer.
         sam_rho: Take the gradients at weights that lie so far uphill, see `SharpnessAware`; 0 is off.
 

@@ -44,7 +44,11 @@ UPSTREAM_FRAGMENTS = [
     ("scheduler: 'cosineannealing'", {"scheduler": "cosine_decay"}, 1),
     ("use_ema: False\nuse_clip_grad: True\nclip_value: 1.0", {"ema": False, "clip_grad": True}, 2),
     ("label_smoothing: 0.1\nsmooth_factor: 0.1", {"label_smoothing": 0.1}, 1),
-    ("mixup_prob: 1.0\nmixup_mode: batch\nmixup_off_epoch: 0.0\nswitch_prob: 0.5", {}, 4),
+    (
+        "mixup_prob: 1.0\nmixup_mode: batch\nmixup_off_epoch: 0.0\nswitch_prob: 0.5",
+        {"mixup_off_epoch": 0, "switch_prob": 0.5},
+        2,
+    ),
     (
         "enable_modelarts: True\ndata_url: /cache/data/\ncheckpoint_url: obs://b/w\nsave_checkpoint: True",
         {"enable_modelarts": True, "data_url": "/cache/data/", "ckpt_url": "obs://b/w"},
