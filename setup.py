@@ -26,5 +26,15 @@ setup(
             extra_link_args=["-pthread"],
             optional=True,
         ),
+        # Over the oneDNN of MindSpore's wheel, which it opens when it is used: nothing of either is needed to build it.
+        Extension(
+            "mindcv.kernels._convolution",
+            ["mindcv/kernels/_convolution.cpp"],
+            depends=["mindcv/kernels/_onednn.h", "mindcv/kernels/_shared.h", "mindcv/kernels/_threads.h"],
+            language="c++",
+            extra_compile_args=["-O3", "-std=c++17", "-Wall", "-Wextra", "-Wno-psabi", "-pthread", "-fno-math-errno"],
+            extra_link_args=["-pthread", "-ldl"],
+            optional=True,
+        ),
     ]
 )

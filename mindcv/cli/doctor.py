@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mindcv
-from mindcv.kernels import describe_kernels
+from mindcv.kernels import describe_kernels, onednn
 from mindcv.utils.runtime import ONEDNN_ISA_VARIABLE, cpu_runtime_state, prepare_cpu_runtime
 
 HELP = "print versions, device and speed of this machine, and what is wrong with it"
@@ -89,6 +89,7 @@ def describe_runtime() -> list[tuple[str, str]]:
         ("device", _device()),
         ("cpu runtime", runtime + ("yes" if state["avx512"] else "no")),
         ("cpu kernels", describe_kernels()),
+        ("convolution", f"by MindSpore; training and evaluation by the kernels: {onednn.start().text}"),
     ]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from mindspore import nn
 from tqdm import tqdm
 
+from ..kernels.cells import KernelCells
 from .distributed import gather_over_ranks, rank, report_alive, sum_integers
 from .metrics import (
     MEAN_AVERAGE_PRECISION,
@@ -158,6 +159,7 @@ class Evaluator:
         is_multi_label: bool = False,
     ) -> None:
         self.network = network
+        self.kernel_cells = KernelCells(network)
         self.loss = loss
         self.loader = loader
         self.batch_size = batch_size
@@ -249,7 +251,8 @@ class Evaluator:
     ) -> list[int]:
         """Adds a batch to the scores; returns how many loss values it has, how many not finite, and their sum."""
         count = len(image)
-        logits = self.network(ms.Tensor(self._filled(image)))
+        with self.kernel_cells:
+            logits = self.network(ms.Tensor(self._filled(image)))
         if isinstance(logits, (tuple, list)):
             logits = logits[0]
         logits = logits.asnumpy().astype(np.float32)

@@ -15,6 +15,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
+from ..kernels.cells import KernelCells
 from ..kernels.multi_tensor import operator
 from ..optim.gradients import are_finite, as_type_of, clip_adaptively, clip_to_norm, descend, global_norm, scale
 from ..utils.registry import unknown_name_message
@@ -243,6 +244,7 @@ class TrainStep(nn.Cell):
             raise ValueError(f"clip_value is {clip_value}; it must be greater than 0")
         check_ema(ema_decay, ema_warmup, ema_interval)
         self.network = network
+        self.kernel_cells = KernelCells(network)
         dropout_step = _state(0, ms.int32, "dropout_step")
         seed = ms.get_seed()
         self.has_dropout = follow_steps(network, np.random.randint(1 << 31) if seed is None else seed, dropout_step) > 0
@@ -363,6 +365,10 @@ class TrainStep(nn.Cell):
     def waiting_batches(self) -> int:
         """How many batches have been accumulated for an update that is not made yet."""
         return int(self.accumulated_batches.asnumpy()) if self.accumulation_steps > 1 else 0
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        with self.kernel_cells:
+            return super().__call__(*inputs)
 
     def construct(self, *inputs: Tensor) -> Tensor:
         if self.keeps_statistics:

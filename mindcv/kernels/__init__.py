@@ -1,4 +1,4 @@
-"""CPU kernels in C, which are built where there is a compiler; everything works without them, more slowly.
+"""CPU kernels in C and C++, which are built where there is a compiler; everything works without them, more slowly.
 
 Each is a shared library beside this file, built by setup.py as an optional extension and run by MindSpore as an
 `ops.Custom` operator of the kind "aot", which takes the library's path and a function's name. `MINDCV_CPU_KERNELS=0`
@@ -15,7 +15,7 @@ from ..utils.switches import is_on
 __all__ = ["KERNELS", "built_library", "describe_kernels", "is_enabled", "library"]
 
 # Library -> what it computes.
-KERNELS = {"multi_tensor": "updates of all parameters at once"}
+KERNELS = {"multi_tensor": "updates of all parameters at once", "convolution": "convolution and BatchNorm"}
 
 _FOLDER = Path(__file__).resolve().parent
 # With it set, MindSpore runs no library outside of that folder.

@@ -1,0 +1,109 @@
+"""Starts the kernels that work over the oneDNN library of MindSpore's wheel, and says whether they can be used."""
+
+import ctypes
+import functools
+import logging
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..utils.runtime import ONEDNN_ISA_VARIABLE, cpu_runtime_state, has_avx512
+from . import built_library, is_enabled, library
+
+_logger = logging.getLogger(__name__)
+
+__all__ = ["Status", "loaded", "start", "threads"]
+
+_NAME = "convolution"
+_FILE = "libdnnl.so.3"
+# oneDNN's words for what a processor has, by bit.
+_AVX2 = 0x4
+_BF16 = 0x80
+_ISA = {_AVX2: "AVX2", 0x20: "AVX-512", 0x40: "VNNI", _BF16: "BF16", 0x100: "AMX"}
+
+
+@dataclass(frozen=True)
+class Status:
+    """Whether convolutions run by the kernels.
+
+    Attributes:
+        path: The library that operators name; None where they do not.
+        text: What runs, or why nothing does, in a line.
+        has_bf16: Whether the processor multiplies in bfloat16.
+    """
+
+    path: str | None
+    text: str
+    has_bf16: bool = False
+
+
+@functools.cache
+def start() -> Status:
+    """Starts the kernels, once in a process, and says how that went."""
+    if not is_enabled():
+        return Status(None, "off (MINDCV_CPU_KERNELS)")
+    if built_library(_NAME) is None:
+        return Status(None, "not built (no C++ compiler when mindcv was installed)")
+    path = library(_NAME)
+    if path is None:
+        return Status(None, "off (not this device, or outside of MS_CUSTOM_AOT_WHITE_LIST)")
+    onednn = _onednn()
+    if not onednn.is_file():
+        return Status(None, f"off (this MindSpore has no {_FILE})")
+    version, problem = (ctypes.c_int * 3)(), ctypes.create_string_buffer(512)
+    copy = _own_copy(onednn)
+    try:
+        kernels = loaded(path)
+        failed = kernels.mindcv_start(
+            *(os.fsencode(copy or onednn), threads(), int(copy is not None), version, problem, len(problem))
+        )
+    except (OSError, AttributeError) as error:
+        return Status(None, f"off ({path}: {str(error).splitlines()[0]})")
+    finally:
+        if copy is not None:
+            copy.unlink()  # it stays loaded
+    name = f"oneDNN {'.'.join(map(str, version))}"
+    if failed:
+        return Status(None, f"off ({name}: {problem.value.decode(errors='replace')})")
+    isa = kernels.mindcv_isa()
+    if not isa & _AVX2:
+        return Status(None, "off (this processor has no AVX2)")
+    has = " ".join(word for bit, word in _ISA.items() if isa & bit == bit)
+    return Status(path, f"on ({name}, {has}, threads: {threads()})", bool(isa & _BF16))
+
+
+@functools.cache
+def loaded(path: str) -> ctypes.CDLL:
+    """The library in this process: the same one that MindSpore opens by this path."""
+    return ctypes.CDLL(path)
+
+
+def threads() -> int:
+    """How many threads compute: one for each core that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _onednn() -> Path:
+    import mindspore
+
+    return Path(mindspore.__file__).parent / "lib" / _FILE
+
+
+def _own_copy(onednn: Path) -> Path | None:
+    """A file with another oneDNN for the kernels, where mindcv holds MindSpore's to AVX2 (`utils.runtime`); else None.
+
+    The limit is the library's in memory, and the loader gives a process one library for one file.
+    """
+    held = any(entry.startswith(ONEDNN_ISA_VARIABLE) for entry in cpu_runtime_state()["set_by_mindcv"])  # type: ignore[attr-defined]
+    if not held or not has_avx512():
+        return None
+    try:
+        descriptor, name = tempfile.mkstemp(prefix="mindcv-onednn-", suffix=".so")
+        os.close(descriptor)
+        shutil.copyfile(onednn, name)
+    except OSError as error:
+        _logger.info("CPU kernels: no second oneDNN (%s), so they use AVX2 only", error)
+        return None
+    return Path(name)
