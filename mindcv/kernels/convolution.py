@@ -22,7 +22,7 @@ Configuration = tuple[int, ...]
 def configuration(
     cell: nn.Conv2d, source_last: bool = False, result_last: bool = False, in_bf16: bool = False
 ) -> Configuration:
-    """Stride, padding (top, bottom, left, right), dilation, groups, layouts and precision, as _convolution.cpp has them.
+    """Stride, padding (four sides), dilation, groups, layouts and precision, in the order of _convolution.cpp.
 
     Args:
         cell: The convolution.
