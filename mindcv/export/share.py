@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -110,8 +111,11 @@ def model_folder(source: Source, card: ModelCard) -> Iterator[Path]:
 
 def _at_timm(model: Any, arrays: Mapping[str, np.ndarray]) -> tuple[Mapping[str, np.ndarray], str | None]:
     """The weights by timm's names with timm's name for the network; None where timm has no such network."""
+    needed = arrays
+    if isinstance(model, ImageClassifier):  # an auxiliary classifier is for training, and timm's Inception has none
+        needed = {name: a for name, a in arrays.items() if not any(fnmatchcase(name, p) for p in model.auxiliary)}
     try:
-        theirs = to_timm_names(model, arrays)
+        theirs = to_timm_names(model, needed)
     except ValueError:
         return {}, None
     return theirs, name_at_timm(model, theirs)

@@ -13,7 +13,14 @@ from mindcv.weights.outputs import HEADS, SINGLE
 
 from ._network import ImageClassifier
 from ._pretrained import PretrainedCfg
-from ._registry import arguments_of_timm, get_pretrained_cfg, model_entrypoint, name_of_timm, names_of_timm
+from ._registry import (
+    arguments_of_timm,
+    get_pretrained_cfg,
+    list_weights,
+    model_entrypoint,
+    name_of_timm,
+    names_of_timm,
+)
 from .layers import as_pair
 
 HUB_SOURCE = "Hugging Face hub"
@@ -82,7 +89,9 @@ def name_at_timm(model: nn.Cell, arrays: Mapping[str, np.ndarray]) -> str | None
     told = model.told_arguments(arrays)
     if any(".se_module.fc1." in parameter for parameter in arrays):  # the scheme of timm's `legacy_se*`
         return f"legacy_{name}"
-    candidates = [*names_of_timm(name), *([(name, {})] if name in _NAMED_AS_AT_TIMM else [])]
+    published = (get_pretrained_cfg(weights) for weights in list_weights(name))
+    other = next((cfg.model_args for cfg in published if cfg.source.startswith(("timm", "torchvision"))), {})
+    candidates = [*names_of_timm(name), *([(name, other)] if name in _NAMED_AS_AT_TIMM else [])]
     for candidate, arguments in candidates:
         wanted = {**told, **{key: value for key, value in arguments.items() if key != "image_size"}}
         if all(getattr(model, key) == value for key, value in wanted.items()):
@@ -101,7 +110,7 @@ def _describe(name: str, hub_model: HubModel) -> PretrainedCfg:
         "input_size": _size(test_size or given.get("input_size")),
         "num_classes": hub_model.num_classes,
         "licence": str(given.get("license") or ""),
-        "interpolation": INTERPOLATIONS_OF_TIMM.get(given.get("interpolation"), given.get("interpolation")),
+        "interpolation": INTERPOLATIONS_OF_TIMM.get(str(given.get("interpolation")), given.get("interpolation")),
     }
     crop = given.get("test_crop_pct") or given.get("crop_pct")
     if crop is not None:

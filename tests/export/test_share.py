@@ -100,6 +100,8 @@ def test_either_network(name, channels, arguments, architecture, model_args, tmp
         ("efficientnet_b0", {"conv_pad": "both", "norm_eps": 1e-5}, "efficientnet_b0"),
         ("efficientnet_b0", {"conv_pad": "same", "norm_eps": 1e-3}, "tf_efficientnet_b0"),
         ("mobilenet_v2_100_128", {}, None),
+        ("vgg11", {}, None),
+        ("vgg11", {"conv_bias": True}, "vgg11"),
     ],
 )
 def test_name_at_timm(name, arguments, expected):
