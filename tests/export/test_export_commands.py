@@ -20,6 +20,7 @@ from mindcv.data import create_dataset
 from mindcv.export import export_model, read_info
 from mindcv.export.source import source_from_checkpoint
 from mindcv.models import create_model
+from mindcv.report.evaluation import read_evaluation
 from mindcv.weights import write_weights
 
 RECIPE = "resnet/resnet18_cpu.yaml"
@@ -120,11 +121,12 @@ LINE = re.compile(r"^Total data:(\d+), top1 accuracy:([\d.]+), top5 accuracy:([\
 
 
 @pytest.mark.parametrize("data", ["digits", "folder"])
-def test_validate_equals_the_checkpoint(data, folder, exported, capsys):
+def test_validate_equals_the_checkpoint(data, folder, exported, capsys, tmp_path):
     where = ["--data_dir", str(folder), "--dataset", "imagenet"] if data == "folder" else []
     names = ["--class_names", str(folder / "names.txt")]
     (folder / "names.txt").write_text("".join(f"{number}\n" for number in range(10)))
-    code, out, _ = run(capsys, "validate", "-c", RECIPE, "--ckpt_path", str(folder / "m.ckpt"), *where, *names)
+    live = ["validate", "-c", RECIPE, "--ckpt_path", str(folder / "m.ckpt"), "--report", str(tmp_path / "live")]
+    code, out, _ = run(capsys, *live, *where, *names)
     assert code == 0
     expected = ast.literal_eval(re.search(r"^\{.*\}$", out, re.MULTILINE)[0])
     assert 0 < expected["Top_1_Accuracy"] < expected["Top_5_Accuracy"] < 1
@@ -134,12 +136,20 @@ def test_validate_equals_the_checkpoint(data, folder, exported, capsys):
     assert "has classes that the model does not know: " in err
     assert "give them in its order with --class_names FILE" in err
     for path in exported.values():
-        code, out, _ = run(capsys, "validate", "--model", path, *where, *names)
+        report = tmp_path / Path(path).name
+        code, out, _ = run(capsys, "validate", "--model", path, *where, *names, "--report", str(report))
         assert code == 0
         count, top1, top5 = LINE.search(out).groups()
         assert int(count) == (30 if where else 360)
         assert float(top1) == expected["Top_1_Accuracy"]
         assert float(top5) == expected["Top_5_Accuracy"]
+        found, of_live = (read_evaluation(one) for one in (report, tmp_path / "live"))
+        assert (found.top_1_accuracy, found.top_5_accuracy) == (float(top1), float(top5))
+        assert found.confusion == of_live.confusion
+        assert found.expected_calibration_error == pytest.approx(of_live.expected_calibration_error, abs=1e-5)
+        assert [shown.path for shown in found.worst] == [shown.path for shown in of_live.worst]
+        assert found.worst[0].image is not None
+        assert found.facts.model == path
 
 
 @pytest.mark.parametrize(

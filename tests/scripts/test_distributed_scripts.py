@@ -108,16 +108,25 @@ def test_msrun_is_found_by_itself_and_rank_0_writes(trained):
 @pytest.mark.parametrize("hosts", [False, True], ids=["three workers", "two hosts"])
 def test_evaluation_gives_the_figures_of_one_process_to_the_last_digit(trained, tmp_path, hosts, one_process):
     # 10 images in batches of 3: 4 batches, the last one of a single image.
+    command = [*validation(trained), "--report", tmp_path / "report"]
     if hosts:
         cluster = ["--nproc", 1, "--nnodes", 2, "--master_addr", "localhost", "--master_port", free_port()]
         folders = [tmp_path / "host0", tmp_path / "host1"]
-        jobs = [launch(*cluster, "--node_rank", i, "--log_dir", folders[i], *validation(trained)) for i in (0, 1)]
+        jobs = [launch(*cluster, "--node_rank", i, "--log_dir", folders[i], *command) for i in (0, 1)]
     else:
         # On the CPU the last digits depend on the number of cores too.
-        jobs = [launch("--nproc", 3, "--no_bind_core", "--log_dir", tmp_path / "log", *validation(trained))]
+        jobs = [launch("--nproc", 3, "--no_bind_core", "--log_dir", tmp_path / "log", *command)]
     results = [job.communicate(timeout=LIMIT_S) for job in jobs]
     assert [job.returncode for job in jobs] == [0] * len(jobs), results
     assert last_dict(results[0][0]) == one_process
+    # What is reported too: no image is lost or counted twice, whoever evaluated it.
+    for name in ("predictions.csv", "classes.csv", "confusion.csv", "calibration.csv"):
+        assert (tmp_path / "report" / name).read_bytes() == (trained / "report" / name).read_bytes()
+    found, expected = (
+        json.loads((folder / "report/evaluation.json").read_text()) | {"created": 0} for folder in (tmp_path, trained)
+    )
+    assert found == expected
+    assert found["num_images"] == 10
     if hosts:
         assert "ranks 1 to 1 of 2" in results[1][0]
         assert "{" not in results[1][0]
@@ -130,7 +139,7 @@ def validation(folder):
 
 @pytest.fixture(scope="module")
 def one_process(trained):
-    done = run(*validation(trained)[1:], script="validate.py")
+    done = run(*validation(trained)[1:], "--report", trained / "report", script="validate.py")
     assert done.returncode == 0, done.stderr
     return last_dict(done.stdout)
 

@@ -1,6 +1,7 @@
 """train.py, validate.py and `mindcv` as a user runs them."""
 
 import ast
+import csv
 import json
 import os
 import re
@@ -12,6 +13,8 @@ import pytest
 import yaml
 from script_runner import ROOT, run, start
 from time_limits import LIMIT_S, wait_until
+
+from mindcv.report import write_report
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +28,7 @@ def trained(tmp_path_factory, image_folder):
     """A finished training of two epochs on a folder of images, and what it printed."""
     folder = tmp_path_factory.mktemp("trained")
     settings = ["--dataset", "imagenet", "--data_dir", image_folder, "--num_classes", "2", "--batch_size", "8"]
-    done = run("-c", RECIPE, *SMALL, *settings, "--epoch_size", "2", "--ckpt_save_dir", folder)
+    done = run("-c", RECIPE, *SMALL, *settings, "--epoch_size", "2", "--ckpt_save_dir", folder, "--report", "True")
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
 
@@ -56,12 +59,27 @@ def test_training_leaves_what_it_says(trained):
 def test_the_printed_command_gives_the_accuracy_of_the_run(trained):
     folder, out = trained
     command = re.search(r"Evaluate with: python \S*validate.py (.*)", out).group(1).split()
-    done = run(*command, script="validate.py")
+    done = run(*command, "--report", folder / "evaluation", script="validate.py")
     assert done.returncode == 0, done.stderr
     printed = ast.literal_eval(done.stdout.strip().splitlines()[-1])
     assert set(printed) == {"Top_1_Accuracy", "loss"}
     rows = [line.split() for line in (folder / "result.log").read_text().splitlines()][1:]
     assert printed["Top_1_Accuracy"] == max(float(row[2]) for row in rows)
+    # The page of the run, once without and once with what the evaluation left in its folder.
+    assert str(folder / "report.html") in out
+    before = (folder / "report.html").read_text()
+    assert all(title in before for title in ("<h3>Loss</h3>", "<h3>Data wait</h3>", "<h2>Environment</h2>"))
+    assert "<h2>Evaluation</h2>" not in before
+    found = json.loads((folder / "evaluation/evaluation.json").read_text())
+    assert (found["top_1_accuracy"], found["num_images"]) == (printed["Top_1_Accuracy"], 10)
+    assert found["facts"]["loss"] == printed["loss"]
+    assert found["facts"]["class_names"] == ["digit3", "digit7"]
+    with (folder / "evaluation/predictions.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [line["path"].split("/")[-2] for line in lines] == [line["label_name"] for line in lines]
+    assert sum(line["label"] == line["prediction"] for line in lines) == 10 * printed["Top_1_Accuracy"]
+    assert write_report([folder], folder / "report.html") == []
+    assert "<h2>Evaluation</h2>" in (folder / "report.html").read_text()
 
 
 def test_resume_opt_goes_on_from_the_checkpoint(trained, tmp_path, image_folder):
