@@ -38,10 +38,13 @@ from .data import (
     picture_of,
     single_labels,
 )
+from .export.images import ImageReader
 from .loss import DistillationLoss, create_loss
 from .models import checkpoint_marks
 from .optim import create_optimizer, optimizer_arguments
 from .report.evaluation import Facts, PredictionRecorder
+from .report.grad_cam import explain, overlay
+from .report.grid import drawable
 from .scheduler import create_scheduler, scheduler_arguments
 from .utils.writing import WriteRule
 from .weights import ModelOutputs, read_outputs
@@ -256,7 +259,11 @@ def build_evaluator(cfg: Config, network: nn.Cell, loader: Any, num_classes: int
 
 
 def build_recorder(
-    cfg: Config, loader: Any, num_classes: int, are_probabilities: bool = False
+    cfg: Config,
+    loader: Any,
+    num_classes: int,
+    are_probabilities: bool = False,
+    network: nn.Cell | None = None,
 ) -> PredictionRecorder | None:
     """Returns what writes down the predictions of an evaluation on the loader of `build_eval_loader`.
 
@@ -265,6 +272,7 @@ def build_recorder(
         loader: The loader.
         num_classes: Number of classes.
         are_probabilities: Whether the model gives probabilities, not scores.
+        network: The network that is evaluated, for pictures of where it looks; None: it is none of MindSpore's.
 
     Returns:
         None where the key `report` names no folder.
@@ -289,7 +297,25 @@ def build_recorder(
         ),
         functools.partial(picture_of, samples),
         are_probabilities,
+        None if network is None else functools.partial(_explain, cfg, network, samples),
     )
+
+
+def _explain(
+    cfg: Config, network: nn.Cell, samples: Any, numbers: Sequence[int], classes: Sequence[int]
+) -> list[np.ndarray]:
+    """Returns pictures of where a network looks in samples, uint8 (H, W, 3) each.
+
+    Raises:
+        ValueError: The network has no maps, or an image cannot be read.
+    """
+    if cfg.val_amp_level != "O0":
+        raise ValueError(f"gradients are taken in float32, and val_amp_level is {cfg.val_amp_level}")
+    preprocess = EvalPreprocess.from_config(cfg)
+    images = np.stack([ImageReader(preprocess)(picture_of(samples, number)) for number in numbers])
+    maps = explain(network, images, classes).maps
+    pixels = drawable(images, preprocess.mean, preprocess.std)
+    return [overlay(*pair) for pair in zip(pixels, maps, strict=True)]
 
 
 def _splits(cfg: Config) -> tuple[tuple[str, Part | None], tuple[str, Part | None]]:

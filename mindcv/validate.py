@@ -54,9 +54,8 @@ def validate(cfg: Config) -> dict[str, float]:
         raise ValueError(
             f"{cfg.ckpt_path or cfg.model}: {not_finite}; its accuracy says nothing, evaluate other weights"
         )
-    network = prepare_network(cfg, network, cfg.val_amp_level)
-    evaluator = build_evaluator(cfg, network, loader, num_classes)
-    recorder = build_recorder(cfg, loader, num_classes)
+    recorder = build_recorder(cfg, loader, num_classes, network=network)
+    evaluator = build_evaluator(cfg, prepare_network(cfg, network, cfg.val_amp_level), loader, num_classes)
     _logger.info("Evaluating %s on %s (%s, %s)", cfg.model, cfg.dataset, cfg.val_split, device)
     with pipeline_errors():
         result = evaluator.run(sys.stderr.isatty(), on_batch=recorder.add if recorder else None)

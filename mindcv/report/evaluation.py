@@ -40,6 +40,7 @@ IMAGES = "images"
 NUM_WORST = 24
 NUM_PAIRS = 12
 IMAGES_OF_A_PAIR = 4
+_EXPLAINED_AT_ONCE = 8
 _SIDE = 192
 _MOST_PAIRS = 1000
 _LARGEST_JSON = 512 << 20
@@ -118,6 +119,7 @@ class Shown(_Part):
         label_probability: That of the label.
         image: Number of its small copy, `images/<number>.jpg`; None where the image cannot be read.
         error: Why it cannot.
+        is_explained: Whether there is a picture of where the network looked, `images/<number>_cam.jpg`.
     """
 
     path: str
@@ -127,6 +129,7 @@ class Shown(_Part):
     label_probability: Share | None
     image: Index | None = None
     error: str | None = None
+    is_explained: bool = False
 
 
 class ConfusedPair(_Part):
@@ -165,6 +168,7 @@ class Evaluation(_Part):
     confusion: list[tuple[Index, Index, Index]]
     confused: list[ConfusedPair]
     worst: list[Shown]
+    notes: list[str] = []
 
     def name(self, index: int) -> str:
         """What a class is called."""
@@ -186,6 +190,7 @@ class Evaluation(_Part):
         unread = {shown.path for shown in self._shown() if shown.image is None}
         if unread:
             yield f"{len(unread)} of the images to show cannot be read."
+        yield from self.notes
 
     def _shown(self) -> Iterator[Shown]:
         yield from self.worst
@@ -208,6 +213,8 @@ class PredictionRecorder:
         facts: What is evaluated.
         picture_of: Reads a sample by its number; raises OSError or ValueError where it cannot.
         are_probabilities: Whether the model gives probabilities, not scores.
+        explain: Gives pictures, uint8 (H, W, 3), of where the network looks in samples for the classes that it says;
+            raises ValueError where it cannot. None: there are none.
 
     Raises:
         ValueError: The folder cannot be written to.
@@ -222,6 +229,7 @@ class PredictionRecorder:
         facts: Facts,
         picture_of: Callable[[int], Image.Image],
         are_probabilities: bool = False,
+        explain: Callable[[list[int], list[int]], list[np.ndarray]] | None = None,
     ) -> None:
         self.folder = require_directory(folder, "report")
         self.num_classes = num_classes
@@ -230,6 +238,7 @@ class PredictionRecorder:
         self.facts = facts
         self.picture_of = picture_of
         self.are_probabilities = are_probabilities
+        self.explain = explain
         self._parts = [Predictions.empty(num_classes)]
         self._count = 0
 
@@ -294,6 +303,13 @@ class PredictionRecorder:
         columns = [getattr(figures, field.name).tolist() for field in dataclasses.fields(figures)]
         fields = [field.name for field in dataclasses.fields(figures)]
         shown = _Pictures(self.folder, predictions, self._name, self.picture_of)
+        notes: list[str] = []
+        worst = [shown(place) for place in _worst(predictions)]
+        if self.explain is not None:
+            try:
+                worst = shown.explained(worst, self.explain)
+            except (ValueError, RuntimeError) as error:
+                notes.append(f"Where the network looks is not shown: {_line(error)}")
         return Evaluation(
             facts=facts.model_copy(update={"class_names": facts.class_names and names}),
             created=round(time.time(), 3),
@@ -312,7 +328,8 @@ class PredictionRecorder:
             calibration=[CalibrationBin(**dataclasses.asdict(part)) for part in bins],
             confusion=[tuple(cell) for cell in cells.tolist()],
             confused=list(_confused(predictions, cells, figures.support, shown)),
-            worst=[shown(place) for place in _worst(predictions)],
+            worst=worst,
+            notes=notes,
         )
 
     def _name(self, number: int) -> str:
@@ -385,7 +402,7 @@ class _Pictures:
         self.folder = folder / IMAGES
         self.folder.mkdir(exist_ok=True)
         for earlier in self.folder.glob("*.jpg"):
-            if earlier.stem.isdigit():
+            if earlier.stem.removesuffix("_cam").isdigit():
                 earlier.unlink()
         self.predictions = predictions
         self.name_of = name_of
@@ -412,17 +429,36 @@ class _Pictures:
         try:
             picture = self.picture_of(number)
         except (OSError, ValueError) as error:
-            lines = (getattr(error, "strerror", None) or str(error)).splitlines()
-            return {"error": escaped(lines[0] if lines else type(error).__name__)}
+            return {"error": _line(error)}
         larger = _SIDE // max(picture.size)
         if larger > 1:  # in whole pixels, so that the pixels of a small image can be seen
             picture = picture.resize((picture.width * larger, picture.height * larger), Image.Resampling.NEAREST)
+        self._write(f"{number}.jpg", picture)
+        return {"image": number}
+
+    def explained(self, worst: list[Shown], explain: Callable[[list[int], list[int]], list[np.ndarray]]) -> list[Shown]:
+        """Adds pictures of where the network looked, for all images that can be read."""
+        known = [shown for shown in worst if shown.image is not None and shown.prediction is not None]
+        for begin in range(0, len(known), _EXPLAINED_AT_ONCE):
+            some = known[begin : begin + _EXPLAINED_AT_ONCE]
+            numbers = [shown.image for shown in some if shown.image is not None]
+            classes = [shown.prediction for shown in some if shown.prediction is not None]
+            for number, pixels in zip(numbers, explain(numbers, classes), strict=True):
+                self._write(f"{number}_cam.jpg", Image.fromarray(pixels))
+        return [shown.model_copy(update={"is_explained": shown in known}) for shown in worst]
+
+    def _write(self, name: str, picture: Image.Image) -> None:
+        picture = picture.convert("RGB")
         picture.thumbnail((_SIDE, _SIDE))
         data = io.BytesIO()
-        picture.convert("RGB").save(data, "JPEG", quality=88)
-        with atomic_write(self.folder / f"{number}.jpg") as file:
+        picture.save(data, "JPEG", quality=88)
+        with atomic_write(self.folder / name) as file:
             file.write(data.getvalue())
-        return {"image": number}
+
+
+def _line(error: Exception) -> str:
+    lines = (getattr(error, "strerror", None) or str(error)).splitlines()
+    return escaped(lines[0] if lines else type(error).__name__)
 
 
 def _tables(evaluation: Evaluation) -> dict[str, Iterable[str]]:
@@ -477,9 +513,9 @@ def read_evaluation(folder: Path) -> Evaluation:
     return evaluation
 
 
-def image_bytes(folder: Path, number: int) -> bytes | None:
-    """Returns the small copy of an image, JPEG; None where it is not there or is none."""
-    path = folder / IMAGES / f"{number}.jpg"
+def image_bytes(folder: Path, number: int, is_explained: bool = False) -> bytes | None:
+    """Returns the small copy of an image, or of where the network looked, as JPEG; None where there is none."""
+    path = folder / IMAGES / (f"{number}_cam.jpg" if is_explained else f"{number}.jpg")
     try:
         if path.stat().st_size > _LARGEST_IMAGE:
             return None

@@ -331,6 +331,7 @@ def _evaluation_view(folder: Path, evaluation: Evaluation, run: Run) -> dict[str
         "num_left_out": len(rows) - len(listed),
         "pairs": evaluation.confused[:_MOST_PAIR_ROWS],
         "pictures": _pictures(folder, evaluation),
+        "has_maps": any(shown.is_explained for shown in evaluation.worst),
         "surest_share": _mean_confidence(evaluation),
     }
 
@@ -352,10 +353,10 @@ def _mean_confidence(evaluation: Evaluation) -> float | None:
     return sum(count * confidence for count, confidence in parts) / total if total else None
 
 
-def _pictures(folder: Path, evaluation: Evaluation) -> dict[int, str]:
-    """The small copies of images, as addresses that hold the data."""
-    numbers = {shown.image for shown in [*evaluation.worst, *(i for pair in evaluation.confused for i in pair.images)]}
-    found = {number: image_bytes(folder, number) for number in numbers if number is not None}
-    return {
-        number: f"data:image/jpeg;base64,{base64.b64encode(data).decode()}" for number, data in found.items() if data
-    }
+def _pictures(folder: Path, evaluation: Evaluation) -> dict[tuple[int, bool], str]:
+    """The small copies of images, and of where the network looked, as addresses that hold the data."""
+    shown = [*evaluation.worst, *(image for pair in evaluation.confused for image in pair.images)]
+    keys = {(image.image, False) for image in shown if image.image is not None}
+    keys |= {(image.image, True) for image in shown if image.image is not None and image.is_explained}
+    found = {key: image_bytes(folder, *key) for key in keys}
+    return {key: f"data:image/jpeg;base64,{base64.b64encode(data).decode()}" for key, data in found.items() if data}
