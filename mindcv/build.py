@@ -314,6 +314,8 @@ def _explain(
     preprocess = EvalPreprocess.from_config(cfg)
     images = np.stack([ImageReader(preprocess)(picture_of(samples, number)) for number in numbers])
     maps = explain(network, images, classes).maps
+    if not np.ptp(maps, axis=(1, 2)).any():
+        raise ValueError(f"the network's last map is one place for images of {images.shape[2]} x {images.shape[3]}")
     pixels = drawable(images, preprocess.mean, preprocess.std)
     return [overlay(*pair) for pair in zip(pixels, maps, strict=True)]
 

@@ -11,6 +11,7 @@ from PIL import Image
 from sklearn import calibration as sk_calibration
 from sklearn import metrics as sk
 
+from mindcv.report import write_report
 from mindcv.report.evaluation import Facts, PredictionRecorder, read_evaluation
 from mindcv.report.figures import Predictions, averages, by_class, calibration, confusion, neighbours
 
@@ -229,9 +230,45 @@ def test_images_that_cannot_be_read_are_told(tmp_path):
     assert list(found.problems()) == ["2 of the images to show cannot be read."]
 
 
+def test_where_the_network_looked_is_beside_the_worst_images(tmp_path):
+    labels = np.array([0, 1, 2] * 10)
+    scores = np.zeros((30, 3), np.float32)
+    scores[np.arange(30), (labels + 1) % 3] = np.arange(30)
+    scores[29] = np.nan
+    asked = []
+
+    def explain(numbers, classes):
+        asked.extend(zip(numbers, classes, strict=True))
+        return [np.full((8, 10, 3), 10 * number % 256, np.uint8) for number in numbers]
+
+    def picture_of(number):
+        if number == 28:
+            raise ValueError("damaged")
+        return draw(number)
+
+    found = evaluate(tmp_path, labels, scores, picture_of=picture_of, explain=explain)
+    # The 24 worst but for the one that cannot be read, each for the class that was said.
+    assert asked == [(number, (labels[number] + 1) % 3) for number in range(27, 4, -1)]
+    assert [shown.is_explained for shown in found.worst] == [False] + [True] * 23
+    assert len(list((tmp_path / "images").glob("*_cam.jpg"))) == 23
+    with Image.open(tmp_path / "images/7_cam.jpg") as picture:
+        assert np.abs(np.asarray(picture).astype(int) - 70).max() < 3
+    write_report([tmp_path], tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text().count('alt="where the network looked"') == 23
+
+
+def test_a_network_that_cannot_be_explained_is_told(tmp_path):
+    def explain(numbers, classes):
+        raise ValueError("Net has no feature_info\nand more")
+
+    found = evaluate(tmp_path, np.array([0, 1]), np.float32([[0, 1], [0, 1]]), explain=explain)
+    assert list(found.problems()) == ["Where the network looks is not shown: Net has no feature_info"]
+    assert [shown.is_explained for shown in found.worst] == [False]
+
+
 def test_an_earlier_evaluations_images_are_replaced(tmp_path):
     (tmp_path / "images").mkdir()
-    for name in ("77.jpg", "holiday.jpg"):
+    for name in ("77.jpg", "77_cam.jpg", "holiday.jpg"):
         (tmp_path / "images" / name).write_bytes(b"old")
     evaluate(tmp_path, np.array([0, 1]), np.float32([[0, 1], [0, 1]]))
     assert sorted(path.name for path in (tmp_path / "images").iterdir()) == ["0.jpg", "holiday.jpg"]
