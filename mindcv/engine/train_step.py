@@ -332,9 +332,10 @@ class TrainStep(nn.Cell):
         if not why_not and others:
             why_not = f"the network has parameters of {', '.join(sorted(others))}"
         self.is_at_once = not why_not
+        if ms.get_context("device_target") == "CPU":
+            how = f"one by one: {why_not}" if why_not else "at once, by a CPU kernel"
+            _logger.info("parameters are updated %s", how)
         if why_not:
-            if ms.get_context("device_target") == "CPU":
-                _logger.info("parameters are updated one by one: %s", why_not)
             return
         self.norm, self.accumulate, self.copy = operator("norm"), operator("accumulate"), operator("copy")
         self.one = Tensor([1.0], ms.float32)

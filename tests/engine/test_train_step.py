@@ -53,6 +53,14 @@ def test_each_pair_of_features(case, mode):
     check(settings_of_case(case))
 
 
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_each_pair_of_features_without_kernels(case, monkeypatch):
+    """As on other devices, where each parameter is updated by operators of its own."""
+    monkeypatch.setenv("MINDCV_CPU_KERNELS", "0")
+    ms.set_context(mode=GRAPH)
+    check(settings_of_case(case))
+
+
 @pytest.mark.parametrize("mode", [PYNATIVE, GRAPH], ids=["pynative", "graph"])
 @pytest.mark.parametrize("accumulation", [1, 2])
 def test_batch_norm_statistics_and_their_average(accumulation, mode):
@@ -112,8 +120,11 @@ class Hidden(nn.Cell):
 
 
 @pytest.mark.parametrize("mode", [PYNATIVE, GRAPH], ids=["pynative", "graph"])
-@pytest.mark.parametrize("accumulation", [1, 2])
-def test_an_overflow_that_the_gradients_do_not_show_is_dropped_without_a_trace(accumulation, mode):
+@pytest.mark.parametrize(("accumulation", "kernels"), [(1, "1"), (2, "1"), (1, "0"), (2, "0")])
+def test_an_overflow_that_the_gradients_do_not_show_is_dropped_without_a_trace(
+    accumulation, kernels, mode, monkeypatch
+):
+    monkeypatch.setenv("MINDCV_CPU_KERNELS", kernels)
     ms.set_context(mode=mode)
     settings = Settings(drop_overflow=True, ema=True, accumulation=accumulation)
     step = step_of(settings, network=Hidden())
@@ -136,9 +147,10 @@ def test_an_overflow_that_the_gradients_do_not_show_is_dropped_without_a_trace(a
 
 
 @pytest.mark.parametrize("mode", [PYNATIVE, GRAPH], ids=["pynative", "graph"])
-@pytest.mark.parametrize("wild", [0, 1, 2])
-def test_statistics_are_finite_between_the_batches_of_an_update_that_will_be_dropped(wild, mode):
+@pytest.mark.parametrize(("wild", "kernels"), [(0, "1"), (1, "1"), (2, "1"), (1, "0")])
+def test_statistics_are_finite_between_the_batches_of_an_update_that_will_be_dropped(wild, kernels, mode, monkeypatch):
     """A checkpoint or an evaluation there is one without a trace of the batch that has overflowed."""
+    monkeypatch.setenv("MINDCV_CPU_KERNELS", kernels)
     ms.set_context(mode=mode)
     settings = Settings(drop_overflow=True, ema=True, accumulation=3)
     step = step_of(settings, network=Hidden())

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn
 
+from mindcv.kernels.multi_tensor import has_kernels
 from mindcv.optim import create_optimizer, list_optimizers
 
 STEPS = 10
@@ -163,6 +164,13 @@ class _Step(nn.Cell):
         return self.optimizer(gradients)
 
 
+def _require_kernels(is_at_once, monkeypatch):
+    """Has optimizers that are made from here on update all parameters at once, or by MindSpore's operators."""
+    monkeypatch.setenv("MINDCV_CPU_KERNELS", str(int(is_at_once)))
+    if is_at_once and not has_kernels():
+        pytest.skip("the kernels were not built")
+
+
 def _params(first=FIRST):
     return [Parameter(Tensor(values), name=name) for name, values in zip(NAMES, first, strict=True)]
 
@@ -194,9 +202,11 @@ def test_every_name_is_tested():
     assert {name for name, *_ in CASES.values()} == set(list_optimizers())
 
 
+@pytest.mark.parametrize("is_at_once", [True, False], ids=["kernel", "operators"])
 @pytest.mark.parametrize("mode", [ms.GRAPH_MODE, ms.PYNATIVE_MODE], ids=["graph", "pynative"])
 @pytest.mark.parametrize("case", CASES)
-def test_ten_steps_equal_the_formula(case, mode):
+def test_ten_steps_equal_the_formula(case, mode, is_at_once, monkeypatch):
+    _require_kernels(is_at_once, monkeypatch)
     ms.set_context(mode=mode)
     name, arguments, formula, slots = CASES[case]
     optimizer = create_optimizer(
@@ -210,6 +220,7 @@ def test_ten_steps_equal_the_formula(case, mode):
         **arguments,
     )
     assert isinstance(optimizer, nn.Optimizer)
+    assert optimizer.is_at_once == is_at_once
     names = [param.name for param in optimizer.get_parameters()]
     assert len(names) == len(set(names))
     assert {f"{slot}.{param}" for slot in slots for param in NAMES} <= set(names)
@@ -219,9 +230,11 @@ def test_ten_steps_equal_the_formula(case, mode):
     assert optimizer.global_step.asnumpy() == [STEPS]
 
 
+@pytest.mark.parametrize("is_at_once", [True, False], ids=["kernel", "operators"])
 @pytest.mark.parametrize("case", ["momentum", "adamw", "lamb"])
-def test_groups_with_own_rates(case):
+def test_groups_with_own_rates(case, is_at_once, monkeypatch):
     """A rate list and a decay in each group; groups given out of order; a single rate for the rest."""
+    _require_kernels(is_at_once, monkeypatch)
     name, arguments, formula, _ = CASES[case]
     weight, bias = _params()
     groups = [
@@ -249,8 +262,10 @@ def test_last_rate_stays():
     _assert_equal(results, _expected(_Momentum, decays=(0, 0), lrs=LRS[:3] + [LRS[2]] * (STEPS - 3)))
 
 
+@pytest.mark.parametrize("is_at_once", [True, False], ids=["kernel", "operators"])
 @pytest.mark.parametrize("name", ["adamw", "lion"])
-def test_clip_is_to_a_norm_of_five(name):
+def test_clip_is_to_a_norm_of_five(name, is_at_once, monkeypatch):
+    _require_kernels(is_at_once, monkeypatch)
     optimizer = create_optimizer(_params(), name, lr=0.1, clip=True)
     gradients = [np.full(shape, 100.0, np.float32) for shape in SHAPES]
     optimizer(tuple(Tensor(gradient) for gradient in gradients))
@@ -266,8 +281,9 @@ def test_lamb_moves_parameters_that_are_zero():
 
 
 @pytest.mark.parametrize("mode", [ms.GRAPH_MODE, ms.PYNATIVE_MODE], ids=["graph", "pynative"])
-def test_lamb_of_devices_without_the_operator(mode):
+def test_lamb_of_devices_without_the_operator(mode, monkeypatch):
     """Ascend and GPU have no operator that gives Adam's step; the CPU has one as long as MindSpore does."""
+    _require_kernels(False, monkeypatch)
     ms.set_context(mode=mode)
     optimizer = create_optimizer(_params(), "lamb", lr=LRS, weight_decay=DECAY, eps=EPS)
     assert optimizer.adam_direction is not None
