@@ -40,9 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     work.add_argument(
         "--max_wait_ms",
         type=float,
-        default=10.0,
+        default=50.0,
         metavar="MS",
-        help="how long a batch waits for images that are being decoded (default: 10)",
+        help="how long a batch waits for images that are being decoded (default: 50)",
     )
     work.add_argument(
         "--max_queue", type=int, default=128, metavar="N", help="images that may wait; more are refused (default: 128)"
@@ -93,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
         class_names=read_class_names(args.class_names) if args.class_names else None,
         batch_size=args.max_batch,
         compiled_sizes=sizes,
+        shares_cores=True,
         pretrained=args.pretrained,
         key=read_key(args.key_file) if args.key_file else None,
     )

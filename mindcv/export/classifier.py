@@ -76,6 +76,7 @@ class Classifier:
             None: as the file says, else all are told.
         compiled_sizes: Batch sizes that a network is compiled for in graph mode, 1 among them; a batch is cut into
             these. None: `batch_size` alone, which each batch is filled up to.
+        shares_cores: Whether other threads work while the network runs, see `ExportedModel`.
 
     Attributes:
         name: The model's name.
@@ -105,6 +106,7 @@ class Classifier:
         head: str | None = None,
         compiled_sizes: Sequence[int] | None = None,
         threshold: float | None = None,
+        shares_cores: bool = False,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; give a number from 1")
@@ -117,7 +119,7 @@ class Classifier:
                     f"{model} has its weights and says itself how images are prepared; leave out recipe, preprocess "
                     "and pretrained"
                 )
-            exported = ExportedModel(model, key)
+            exported = ExportedModel(model, key, shares_cores=shares_cores)
             info = exported.info
             self._run: Callable[[np.ndarray], np.ndarray] = exported
             self.preprocess, names, self.head = info.preprocess, info.class_names, info.head

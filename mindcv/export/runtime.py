@@ -28,6 +28,7 @@ class ExportedModel:
     Args:
         path: The .mindir or .onnx file; its JSON has to be beside it.
         key: Key of an encrypted file. None: that of the file which `MINDCV_KEY_FILE` names.
+        shares_cores: Whether other threads work meanwhile; onnxruntime's then sleep where they would spin.
 
     Raises:
         FileNotFoundError: The file or its JSON is not there.
@@ -35,7 +36,7 @@ class ExportedModel:
         ValueError: The file is damaged, or the key is missing or wrong.
     """
 
-    def __init__(self, path: str | os.PathLike[str], key: bytes | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], key: bytes | None = None, *, shares_cores: bool = False) -> None:
         self.path = local_path(path)
         self.info = read_info(self.path)
         if self.info.encryption and key is None:
@@ -45,7 +46,7 @@ class ExportedModel:
                     f"{path} is encrypted ({self.info.encryption}); name the file with its key in {KEY_FILE_VARIABLE}"
                 )
             key = read_key(key_file)
-        self._run = load_run(self.path, self.info, key)
+        self._run = load_run(self.path, self.info, key, shares_cores)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         return in_batches(self._run, images, self.info.batch_size)
@@ -94,14 +95,14 @@ def live_run(network: nn.Cell) -> Run:
     return run
 
 
-def load_run(path: Path, info: ExportInfo, key: bytes | None = None) -> Run:
+def load_run(path: Path, info: ExportInfo, key: bytes | None = None, shares_cores: bool = False) -> Run:
     """Loads an exported file and returns how to run a batch of the size it takes.
 
     Raises:
         ImportError: onnxruntime is not installed.
         ValueError: The file cannot be loaded.
     """
-    return {"mindir": _load_mindir, "onnx": _load_onnx}[info.format](path, info, key)
+    return _load_onnx(path, info, shares_cores) if info.format == "onnx" else _load_mindir(path, info, key)
 
 
 def _load_mindir(path: Path, info: ExportInfo, key: bytes | None) -> Run:
@@ -117,7 +118,7 @@ def _load_mindir(path: Path, info: ExportInfo, key: bytes | None) -> Run:
     return lambda images: network(Tensor(images)).asnumpy()
 
 
-def _load_onnx(path: Path, info: ExportInfo, key: bytes | None) -> Run:
+def _load_onnx(path: Path, info: ExportInfo, shares_cores: bool) -> Run:
     try:
         import onnxruntime
     except ImportError as error:
@@ -125,6 +126,8 @@ def _load_onnx(path: Path, info: ExportInfo, key: bytes | None) -> Run:
     options = onnxruntime.SessionOptions()
     if hasattr(os, "sched_getaffinity"):  # its own default counts cores that this process may not use
         options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    if shares_cores:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = onnxruntime.InferenceSession(with_whole_blocks(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # it raises classes of its own that share no base

@@ -138,6 +138,7 @@ def create_app(
                 "format": classifier.format,
                 "device": device,
                 "head": classifier.head,
+                "threshold": classifier.threshold,
                 "num_classes": service.num_classes,
                 "class_names": classifier.class_names,
                 "preprocess": {

@@ -97,7 +97,7 @@ class Service:
         classifier: Classifier,
         *,
         max_batch: int = 16,
-        max_wait_ms: float = 10.0,
+        max_wait_ms: float = 50.0,
         max_queue: int = 128,
         max_pixels: int = 64_000_000,
         workers: int = 2,

@@ -374,7 +374,12 @@ def test_several_labels_are_independent(network, serve):
     assert answer["head"] == "multiple"
     scores = classifier._run(classifier.read(FLOWER)[None])[0].astype(np.float64)
     by_index = {p["index"]: p["probability"] for p in answer["results"][0]["predictions"]}
-    np.testing.assert_allclose([by_index[index] for index in range(len(NAMES))], 1 / (1 + np.exp(-scores)), rtol=1e-4)
+    independent = 1 / (1 + np.exp(-scores))
+    np.testing.assert_allclose([by_index[index] for index in range(len(NAMES))], independent, rtol=1e-4)
+    classifier.threshold = float(np.median(independent))
+    above = client.post("/predict", content=FLOWER).json()["results"][0]["predictions"]
+    assert {p["index"] for p in above} == {*np.flatnonzero(independent >= classifier.threshold)}
+    assert client.get("/model").json()["threshold"] == classifier.threshold
 
 
 def test_sizes_that_a_network_is_compiled_for():

@@ -80,9 +80,14 @@ async function showModel() {
     $("unexplained").textContent = `Where it looks cannot be shown: ${model.why_unexplained}.`;
     $("unexplained").hidden = false;
   }
-  $("hint").hidden = model.head !== "multiple";
-  $("hint").textContent = "Each label has a probability of its own; the mark in a bar stands at one half.";
-  $("labels").classList.toggle("several", model.head === "multiple");
+  if (model.head === "multiple") {
+    const mark = model.threshold ?? 0.5;
+    const shown = model.threshold === null ? "" : " Those below it are not shown.";
+    $("hint").textContent = `Each label has a probability of its own. The mark in a bar stands at ${percent(mark)}.${shown}`;
+    $("hint").hidden = false;
+    $("labels").classList.add("several");
+    $("labels").style.setProperty("--mark", `${100 * mark}%`);
+  }
 }
 
 // Pictures
@@ -129,7 +134,7 @@ function showProblem(text) {
   $("problem").hidden = false;
 }
 
-const said = ({ labels: [first] }) => `${first.class}, ${percent(first.probability)}`;
+const said = ({ labels: [first] }) => (first ? `${first.class}, ${percent(first.probability)}` : "No label");
 
 /** Puts a picture's answer on the page. */
 function show(picture) {
@@ -188,7 +193,7 @@ async function showSeen(picture) {
     showCrop(picture);
     showHistory();
   }
-  if (model?.explains) await showHeat(picture, picture.labels[0]);
+  if (model?.explains && picture.labels.length) await showHeat(picture, picture.labels[0]);
 }
 
 function showCrop(picture) {
@@ -253,7 +258,7 @@ function showHistory() {
     image.alt = picture.name;
     if (picture.crop) image.src = picture.crop;
     const name = document.createElement("span");
-    name.textContent = picture.labels[0].class;
+    name.textContent = picture.labels[0]?.class ?? "No label";
     button.append(image, name);
     button.onclick = () => {
       show(picture);
