@@ -4,12 +4,14 @@ import functools
 import gzip
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
 
 from mindcv.config import Config, load_recipe
+from mindcv.config.effects import without_effect
 from mindcv.report.pages import read_family
 
 pytestmark = pytest.mark.no_mindspore
@@ -21,6 +23,9 @@ FAMILIES = sorted({path.parent for path in RECIPES})
 # MindCV's recipes as tests/data/upstream/README.md describes them: the name under `configs`, and the keys.
 with gzip.open(Path(__file__).parent / "data/upstream/recipes.jsonl.gz", "rt", encoding="utf-8") as _lines:
     UPSTREAM = {recipe.pop("recipe"): recipe for recipe in map(json.loads, _lines)}
+
+# How many of MindCV's recipes carry which key without what it needs.
+IN_VAIN = {"color_jitter": 14, "ema_decay": 4}
 
 load = functools.cache(lambda path: load_recipe(str(path)))
 text_of = functools.cache(lambda path: path.read_text(encoding="utf-8"))
@@ -68,6 +73,13 @@ def test_all_recipes_of_mindcv_load_unchanged(upstream):
             if not same:
                 lost.append(f"{name}: {key}: {value!r} became {got!r}")
     assert lost == []
+
+
+def test_keys_in_vain_in_recipes_of_mindcv(upstream):
+    """They are told of, not refused; a key of ours never stands in vain, or the recipe would not have loaded."""
+    found = Counter(name for cfg in upstream.values() for name, _ in without_effect(cfg, True))
+    assert found == IN_VAIN
+    assert not [name for cfg in upstream.values() for name, _ in without_effect(cfg, False)]
 
 
 def test_all_recipes_of_mindcv_name_a_model_that_exists(upstream):

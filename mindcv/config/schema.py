@@ -974,6 +974,12 @@ def contradictions(config: Config) -> list[tuple[str, str]]:
             "teacher needs distill, which says what is learned from it; set distill: soft or hard",
         ),
         (
+            config.bce_target_threshold is not None and config.label_smoothing > 0,
+            "label_smoothing",
+            "label_smoothing has no effect with bce_target_threshold, which makes labels whole again; leave one of "
+            "them out",
+        ),
+        (
             config.sam_rho > 0 and config.gradient_accumulation_steps > 1,
             "sam_rho",
             "sam_rho and gradient_accumulation_steps above 1 do not go together: the weights uphill are those of one "

@@ -191,6 +191,7 @@ def test_unknown_key_is_refused():
         ({"sam_rho": 0.05, "gradient_accumulation_steps": 2}, "sam_rho"),
         ({"focal_gamma": 1.0}, "focal_gamma"),
         ({"bce_target_threshold": 0.2}, "bce_target_threshold"),
+        ({"bce_target_threshold": 0.2, "loss": "BCE", "label_smoothing": 0.1}, "label_smoothing"),
     ],
 )
 def test_contradiction(values, key):
