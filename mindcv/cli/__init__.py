@@ -35,6 +35,8 @@ _COMMANDS = (
     "serve",
     "report",
     "launch",
+    "schedule",
+    "find-lr",
     "config",
     "benchmark",
 )
@@ -49,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments and arguments[0] in _SCRIPTS:
         return run_script(arguments[0], arguments[1:], prog=f"mindcv {arguments[0]}")
     if arguments and arguments[0] in _COMMANDS:
-        command = importlib.import_module(f"mindcv.cli.{arguments[0]}")
+        command = _command(arguments[0])
         parser = _Parser(prog=f"mindcv {arguments[0]}", description=_sentence(command.HELP))
         command.add_arguments(parser)
         options, options.keys = parser.parse_known_args(arguments[1:])
@@ -111,12 +113,17 @@ class _Parser(argparse.ArgumentParser):
         return commands
 
 
+def _command(name: str) -> Any:
+    """Returns the module of a command; `find-lr` is `find_lr`."""
+    return importlib.import_module(f"mindcv.cli.{name.replace('-', '_')}")
+
+
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
 def _usage() -> str:
-    helps = {**_SCRIPTS, **{name: importlib.import_module(f"mindcv.cli.{name}").HELP for name in _COMMANDS}}
+    helps = {**_SCRIPTS, **{name: _command(name).HELP for name in _COMMANDS}}
     lines = [f"  {name:<10} {text}" for name, text in helps.items()]
     return "\n".join(
         ["usage: mindcv COMMAND [options]", "", "commands:", *lines, "", "mindcv COMMAND --help says more."]

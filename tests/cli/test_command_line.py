@@ -59,7 +59,7 @@ def test_help_names_the_command_and_describes_it(words, capsys):
     description = " ".join(text.split("\n\n")[1].split())
     assert re.match(r"[A-Z].{15,}\.$", description)
     if len(words) == 1:
-        assert importlib.import_module(f"mindcv.cli.{words[0]}").HELP[1:] in description
+        assert importlib.import_module(f"mindcv.cli.{words[0].replace('-', '_')}").HELP[1:] in description
 
 
 def test_names_of_a_weight_file_reach_no_terminal(tmp_path, capsys):
