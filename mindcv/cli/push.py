@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Mapping
-from pathlib import Path
 
 from mindcv.utils.fs import is_remote, local_path
 
@@ -23,9 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--licence", "--license", default="", metavar="NAME", help="licence of the weights, as in apache-2.0"
     )
     parser.add_argument(
-        "--figures",
-        metavar="FILE",
-        help="figures for the card: the JSON of `mindcv validate --report`",
+        "--report",
+        metavar="DIR",
+        help="evaluation for the card, of `mindcv validate --report DIR` (default: one in RUN's folder)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the model that is there")
     parser.add_argument("--private", action="store_true", help="make a new repository on the hub private")
@@ -50,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     setup_run(args.device_target, 1, None, False, 0)  # eager: two images are not worth a compilation
     source = source_from_checkpoint(checkpoint, args.config)
     beside = args.config or str(local_path(checkpoint).parent / "config.yaml")
-    figures, evaluated_on = _figures(args, checkpoint)
+    figures, evaluated_on = _figures(args.report, checkpoint)
     card = ModelCard(figures, evaluated_on, args.licence, read_config(["-c", beside]))
     with model_folder(source, card) as folder:
         size = sum(path.stat().st_size for path in folder.iterdir())
@@ -93,10 +92,31 @@ def _checkpoint_of(source: str) -> str:
     return str(place / listed[-1].file)
 
 
-def _figures(args: argparse.Namespace, checkpoint: str) -> tuple[Mapping[str, float], str]:
-    """Figures for the card, and what they were measured on."""
-    from mindcv.export.share import read_figures
+def _figures(report: str | None, checkpoint: str) -> tuple[Mapping[str, float], str]:
+    """Figures for the card, and what they were measured on.
 
-    if args.figures:
-        return read_figures(args.figures), f"the data of {Path(args.figures).name}"
-    return {}, ""
+    Raises:
+        FileNotFoundError: There is no evaluation in the folder that was named.
+        ValueError: There are several.
+    """
+    from mindcv.report.evaluation import find_evaluations, read_evaluation
+
+    if report is None and is_remote(checkpoint):
+        return {}, ""
+    place = local_path(checkpoint).parent if report is None else local_path(report)
+    found = find_evaluations(place)
+    if report is not None and not found:
+        raise FileNotFoundError(f"--report: {report} holds no evaluation; `mindcv validate --report DIR` writes one")
+    if len(found) > 1:
+        raise ValueError(f"{place} holds {len(found)} evaluations; name one: --report {found[0]}")
+    if not found:
+        return {}, ""
+    evaluation = read_evaluation(found[0])
+    figures = {
+        "top-1 accuracy": evaluation.top_1_accuracy,
+        "top-5 accuracy": evaluation.top_5_accuracy,
+        "macro F1": evaluation.macro.f1,
+        "expected calibration error": evaluation.expected_calibration_error,
+    }
+    known = {name: value for name, value in figures.items() if value is not None}
+    return known, f"{evaluation.num_images} images of {evaluation.facts.dataset}"

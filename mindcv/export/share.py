@@ -29,7 +29,7 @@ from ..models import (
     with_tables,
 )
 from ..utils.errors import RunError
-from ..utils.fs import atomic_write, is_remote, local_path, require_directory
+from ..utils.fs import atomic_write, is_remote, require_directory
 from ..utils.remote import retried, store_of
 from ..weights import write_weights
 from ..weights.hub import HUB, OWN_ENTRY, repository_of
@@ -37,14 +37,13 @@ from ..weights.outputs import SINGLE
 from .runtime import live_run
 from .source import Source
 
-__all__ = ["FILES", "ModelCard", "model_folder", "publish", "read_figures"]
+__all__ = ["FILES", "ModelCard", "model_folder", "publish"]
 
 # Weights first and the description last: a reader who finds that finds the rest.
 FILES = ("model.safetensors", "README.md", "config.json")
 _HUB_SCHEME = "hf://"
 _TIMM_INTERPOLATIONS = {ours: theirs for theirs, ours in INTERPOLATIONS_OF_TIMM.items()} | {"pilcubic": "bicubic"}
 _ALLOWED = 1e-5
-_LARGEST_FIGURES = 1 << 20
 # Keys that name places of the author's own machine, or what a reader has no use for.
 _PRIVATE = frozenset({"data_dir", "ckpt_save_dir", "ckpt_path", "imports", "data_url", "train_url", "ckpt_url"})
 
@@ -260,31 +259,6 @@ def _is_place(value: Any) -> bool:
 def _as_text(text: str) -> str:
     """Text that Markdown shows as it is, in one line."""
     return "".join(f"\\{sign}" if sign in "\\`*_[]<>|#" else sign for sign in " ".join(text.split()))
-
-
-def read_figures(path: str | os.PathLike[str]) -> dict[str, float]:
-    """Returns the figures of an evaluation that `mindcv validate --report` left, by name.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It has none.
-    """
-    file = local_path(path)
-    if file.stat().st_size > _LARGEST_FIGURES:
-        raise ValueError(f"{file}: it is too large for the figures of an evaluation")
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file} is no JSON ({error})") from None
-    content = content.get("figures", content) if isinstance(content, dict) else {}
-    numbers = {
-        key: float(value)
-        for key, value in content.items()
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and np.isfinite(value)
-    }
-    if not numbers:
-        raise ValueError(f"{file}: it has no figures; `mindcv validate --report DIR` writes them")
-    return numbers
 
 
 def publish(folder: Path, target: str, overwrite: bool = False, private: bool = False) -> str:

@@ -14,7 +14,7 @@ from mindcv.config import read_config
 from mindcv.data import EvalPreprocess
 from mindcv.export import Classifier
 from mindcv.export.runtime import live_run
-from mindcv.export.share import FILES, ModelCard, model_folder, publish, read_figures
+from mindcv.export.share import FILES, ModelCard, model_folder, publish
 from mindcv.export.source import Source
 from mindcv.models import create_model, name_at_timm, to_timm_names
 from mindcv.utils.errors import RunError
@@ -226,13 +226,6 @@ def test_a_description_that_is_wrong(own, message, folder, tmp_path):
         create_model(f"local-dir:{tmp_path}")
 
 
-@pytest.mark.parametrize("content", ["{}", '{"top1": "high"}', "[1]", '{"top1": NaN}'])
-def test_figures_that_are_none(content, tmp_path):
-    (tmp_path / "a.json").write_text(content)
-    with pytest.raises(ValueError, match="it has no figures"):
-        read_figures(tmp_path / "a.json")
-
-
 @pytest.fixture
 def run(source, tmp_path) -> Path:
     """What a training leaves: checkpoints with the outputs' meaning, and the recipe beside them."""
@@ -245,14 +238,14 @@ def run(source, tmp_path) -> Path:
 
 
 def test_the_command(run, tmp_path, capsys):
-    (tmp_path / "figures.json").write_text('{"top1": 0.5, "classes": ["a"]}')
-    target, figures = str(tmp_path / "out"), f"--figures={tmp_path / 'figures.json'}"
-    assert main(["push", str(run), target, "--licence", "mit", figures]) == 0
+    target = str(tmp_path / "out")
+    assert main(["push", str(run), target, "--licence", "mit"]) == 0
     out = capsys.readouterr().out
     assert "reads back with equal logits" in out
     assert f'create_model("local-dir:{target}", pretrained=True)' in out
     text = (tmp_path / "out" / "README.md").read_text()
-    assert "| top1 | 0.5 |" in text
+    assert "license: mit" in text
+    assert "## Evaluation" not in text
     assert "/home/me" not in text
     assert Classifier(f"local-dir:{target}").class_names == PETS
     assert main(["push", str(run), target]) != 0
@@ -265,6 +258,7 @@ def test_bad_input(run, tmp_path, capsys):
         ([str(tmp_path), "x"], "the folder holds no checkpoint of a training"),
         ([str(run / "config.yaml"), str(tmp_path / "x")], "config.yaml"),
         ([str(run), "hf://a"], "'a' names no model of the hub"),
+        ([str(run), str(tmp_path / "x"), "--report", str(tmp_path)], "holds no evaluation; `mindcv validate --report"),
     ]:
         assert main(["push", *words]) != 0
         error = capsys.readouterr().err

@@ -6,21 +6,13 @@ import shlex
 import shutil
 from pathlib import Path
 
-import mindspore as ms
-import numpy as np
 import pytest
-from PIL import Image
-from script_runner import ROOT
+from script_runner import ROOT, SHORTER
 
 from mindcv.cli import main
-from mindcv.models import create_model
-from mindcv.weights import write_weights
 
 PAGES = ("README.md", "docs/quick_start.md")
 TITLE = "## From a folder of photos to a model\n"
-PHOTOS = ROOT / "tests" / "data" / "photos"
-# A smaller image, and smaller steps, of which there are more; the rest is as it is written.
-SHORTER = ["--image_resize", "32", "--batch_size", "4", "--epoch_size", "12", "--num_parallel_workers", "1"]
 
 
 def commands_of(page: str) -> list[list[str]]:
@@ -28,32 +20,6 @@ def commands_of(page: str) -> list[list[str]]:
     section = (ROOT / page).read_text(encoding="utf-8").split(TITLE)[1].split("\n## ")[0]
     block = section.split("```shell\n")[1].split("```")[0]
     return [shlex.split(line) for line in block.splitlines()]
-
-
-@pytest.fixture
-def photos(tmp_path, monkeypatch) -> Path:
-    """Parts of two photographs, as `photos/train/<class>/<number>.jpg` in the working folder."""
-    monkeypatch.chdir(tmp_path)
-    rng = np.random.default_rng(0)
-    for folder, name in (("cat", "china"), ("dog", "flower")):
-        photo = Image.open(PHOTOS / f"{name}.jpg").convert("RGB")
-        (tmp_path / "photos" / "train" / folder).mkdir(parents=True)
-        for number in range(1, 25):
-            side = int(rng.integers(200, 400))
-            left, top = int(rng.integers(0, photo.width - side)), int(rng.integers(0, photo.height - side))
-            part = photo.crop((left, top, left + side, top + side)).resize((64, 64))
-            part.save(tmp_path / "photos" / "train" / folder / f"{number}.jpg")
-    return tmp_path / "photos"
-
-
-@pytest.fixture
-def weights(tmp_path) -> str:
-    """A weight file of a thousand classes, in place of the published one."""
-    ms.set_seed(1)
-    network = create_model("resnet18")
-    arrays = {parameter.name: parameter.asnumpy() for parameter in network.get_parameters()}
-    write_weights(tmp_path / "resnet18.ckpt", arrays)
-    return str(tmp_path / "resnet18.ckpt")
 
 
 def test_both_pages_have_the_same_three_commands():
