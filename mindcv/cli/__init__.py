@@ -37,6 +37,7 @@ _COMMANDS = (
     "launch",
     "schedule",
     "find-lr",
+    "average",
     "config",
     "benchmark",
 )
