@@ -47,7 +47,7 @@ _LARGEST_JSON = 512 << 20
 _LARGEST_IMAGE = 1 << 20
 _JPEG = b"\xff\xd8\xff"
 
-Index = Annotated[int, Field(ge=0)]
+Index = Annotated[int, Field(ge=0, le=10**12)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -154,7 +154,7 @@ class Evaluation(_Part):
     """All that an evaluation found out, but for the predictions of each image."""
 
     facts: Facts
-    created: float
+    created: Annotated[float, Field(ge=0, le=1e11)]
     num_images: Annotated[int, Field(ge=1)]
     num_not_finite: Index
     num_classes: Annotated[int, Field(ge=1)]

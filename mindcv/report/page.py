@@ -167,7 +167,6 @@ def _duration(seconds: float) -> str:
 
 def _summary(run: Run) -> dict[str, Any]:
     """A run's line in the table of runs, and its tiles."""
-    last = run.epochs[-1] if run.epochs else {}
     best = run.best()
     losses, speeds = run.epoch_curve("loss"), run.epoch_curve("images_per_s")
     times = run.epoch_curve("total_s") if len(run.epoch_curve("total_s")) else run.epoch_curve("train_s")
@@ -177,7 +176,7 @@ def _summary(run: Run) -> dict[str, Any]:
         if train > 0
     ]
     planned = run.config.get("epoch_size")
-    done = f"{last['epoch']}" if "epoch" in last else _DASH
+    done = f"{run.epoch_curve('epoch').y[-1]:.0f}" if len(run.epoch_curve("epoch")) else _DASH
     return {
         "name": run.name,
         "model": shown(run.config["model"]) if "model" in run.config else _DASH,

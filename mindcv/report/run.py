@@ -33,6 +33,7 @@ _LARGEST_TABLE = 16 << 20
 _MOST_EVENTS = 2_000_000
 _MOST_SHOWN = 200
 _MOST_METRICS = 6
+_LARGEST_NUMBER = 1e30
 # Columns of result.log that are no metrics.
 _RESULT_LOSS, _RESULT_TIMES = "TrainLoss", {"TrainTime": "train_s", "EvalTime": "eval_s", "TotalTime": "total_s"}
 # What an `epoch` event says besides the validation metrics.
@@ -237,14 +238,14 @@ def _line(error: Exception) -> str:
 
 
 def _number(value: Any) -> float | None:
-    """A finite number, or None."""
+    """A finite number that can be drawn, or None."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
         number = float(value)
     except OverflowError:
         return None
-    return number if math.isfinite(number) else None
+    return number if abs(number) <= _LARGEST_NUMBER else None
 
 
 def _read_log(run: Run) -> None:
@@ -253,7 +254,10 @@ def _read_log(run: Run) -> None:
     columns = ("global_step", "loss", "lr", "images_per_s", "data_wait_share")
     run.train = {name: [] for name in columns}
     try:
-        for line in _lines(run.folder / LOG):
+        for number, line in enumerate(_lines(run.folder / LOG)):
+            if number == _MOST_EVENTS:
+                run.notes.append(f"{LOG} is read up to its first {_MOST_EVENTS} events")
+                break
             is_torn = not line.endswith(b"\n")
             try:
                 event = json.loads(line)
@@ -265,9 +269,6 @@ def _read_log(run: Run) -> None:
                 for name in columns:
                     value = _number(event.get(name))
                     run.train[name].append(math.nan if value is None else value)
-                if len(run.train["loss"]) == _MOST_EVENTS:
-                    run.notes.append(f"{LOG} is read up to its first {_MOST_EVENTS} steps")
-                    break
             elif kind == "epoch":
                 run.epochs.append(event)
             elif kind == "run_begin":

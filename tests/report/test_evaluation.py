@@ -310,6 +310,8 @@ def test_neighbours_puts_confused_classes_side_by_side():
             lambda saved: saved["worst"][0].update(image="../../secret"),
             "worst.0.image: Input should be a valid integer",
         ),
+        (lambda saved: saved["confusion"].append([0, 1, 10**30]), "confusion.*: Input should be less than or equal to"),
+        (lambda saved: saved.update(created=1e300), "created: Input should be less than or equal to"),
         (lambda saved: saved["worst"][0].update(label=8), "it names classes that there are not"),
         (lambda saved: saved["confusion"].append([0, 999, 1]), "it names classes that there are not"),
         (lambda saved: saved.update(top_1_accuracy=float("nan")), "top_1_accuracy: Input should be a finite number"),

@@ -261,6 +261,7 @@ def test_events_that_make_no_sense_are_passed_over(tmp_path):
         {"event": "epoch", "epoch": float("nan"), "loss": None},
         {"event": "train", "global_step": float("inf"), "loss": float("nan")},
         {"event": "train", "loss": [1]},
+        {"event": "train", "global_step": 7, "loss": 1e308, "lr": -1e308},
         {"event": "run_begin", "steps_per_epoch": "x", "environment": [1], "schedule": [[1], "x", [None, 2]]},
         {"event": ["x"]},
     ]

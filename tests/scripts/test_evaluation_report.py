@@ -67,3 +67,18 @@ def test_several_labels_have_no_report(monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="report: an evaluation's report is for one label a sample"):
         build_recorder(cfg, None, 3)
     assert build_recorder(read_config([]), None, 3) is None
+
+
+def test_shuffled_evaluation_reports_the_same(tmp_path, image_folder, capsys):
+    """The images' names stay with what is said of them."""
+    words = ["--model", "resnet18", "--dataset", "imagenet", "--data_dir", str(image_folder), "--image_resize", "16"]
+    words += ["--num_classes", "2", "--batch_size", "4", "--random-weights", "--device_target", "CPU", "--mode", "1"]
+    for name in ("False", "True"):
+        assert run_script("validate", [*words, "--eval_shuffle", name, "--report", str(tmp_path / name)]) == 0
+    rows = [(tmp_path / name / "predictions.csv").read_text().splitlines() for name in ("False", "True")]
+    assert len(rows[0]) == 11
+    assert rows[0][1].startswith(f"{image_folder}/val/digit3/0.png,0,")
+    shares = [np.array([row.split(",")[5:] for row in lines[1:]], float) for lines in rows]
+    assert [row.split(",")[:5] for row in rows[1]] == [row.split(",")[:5] for row in rows[0]]
+    np.testing.assert_allclose(shares[1], shares[0], atol=1e-5)
+    assert np.ptp(shares[0][:, 0]) > 1e-3
