@@ -40,9 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     work.add_argument(
         "--max_wait_ms",
         type=float,
-        default=50.0,
+        default=100.0,
         metavar="MS",
-        help="how long a batch waits for images that are being decoded (default: 50)",
+        help="how long a batch waits, at most, for images that are being decoded (default: 100)",
     )
     work.add_argument(
         "--max_queue", type=int, default=128, metavar="N", help="images that may wait; more are refused (default: 128)"

@@ -24,6 +24,7 @@ _MOST_SCANS = 100
 _START_OF_SCAN = b"\xff\xda"
 # What draws pictures waits for the network too, one at a time.
 _MOST_TASKS = 8
+_WORTH_WAITING = 1 / 7  # of the time that a full batch takes
 _NEWEST_SHARE = 0.1  # of the newest batch, in the average of what an image takes
 
 _Read = TypeVar("_Read")
@@ -78,8 +79,8 @@ class Service:
     Args:
         classifier: What classifies.
         max_batch: Images that run at once, at most.
-        max_wait_ms: How long the first image of a batch waits for those that are being decoded. Where none is, a batch
-            runs at once.
+        max_wait_ms: How long a batch waits for images that are being decoded or are likely to come, at most; and never
+            longer than a seventh of what a full batch takes. One caller alone does not wait.
         max_queue: Images that may wait or run; more are refused with `Busy`.
         max_pixels: Of an image; larger ones are refused before they are decoded.
         workers: Threads that decode.
@@ -97,7 +98,7 @@ class Service:
         classifier: Classifier,
         *,
         max_batch: int = 16,
-        max_wait_ms: float = 50.0,
+        max_wait_ms: float = 100.0,
         max_queue: int = 128,
         max_pixels: int = 64_000_000,
         workers: int = 2,
@@ -124,6 +125,7 @@ class Service:
         self._tasks: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._is_closed = False
         self._seconds_an_image = 0.0
+        self._last_size = 1
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
         self._thread = threading.Thread(target=self._run, name="network", daemon=True)
         self._thread.start()
@@ -332,9 +334,20 @@ class Service:
         return self._is_closed and not self._waiting
 
     def _next_batch(self) -> list[_Job]:
-        """Waits for what is being decoded, but not too long. The caller holds the lock."""
-        self._changed.wait_for(lambda: len(self._ready) >= self.max_batch or not self._decoding, self._max_wait_s)
-        return [self._ready.popleft() for _ in range(min(len(self._ready), self.max_batch))]
+        """Waits for what is being decoded, or is likely to come, but not too long. The caller holds the lock.
+
+        As many as were answered last are likely to ask again; the first of them alone would make a poor batch.
+        """
+
+        def is_complete() -> bool:
+            count = len(self._ready)
+            return count >= self.max_batch or (not self._decoding and count >= self._last_size)
+
+        worth_s = _WORTH_WAITING * self.max_batch * self._seconds_an_image
+        self._changed.wait_for(is_complete, min(self._max_wait_s, worth_s))
+        batch = [self._ready.popleft() for _ in range(min(len(self._ready), self.max_batch))]
+        self._last_size = len(batch)
+        return batch
 
     def _run_batch(self, batch: list[_Job]) -> None:
         jobs = [job for job in batch if job.answer.set_running_or_notify_cancel()]

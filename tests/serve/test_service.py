@@ -229,6 +229,24 @@ def test_one_alone_does_not_wait(classifier, serve):
         assert client.post("/predict", content=FLOWER).json()["results"][0]["times"]["wait_ms"] < 50_000
 
 
+def test_as_many_as_last_are_waited_for(classifier, monkeypatch):
+    """Who was answered asks again: the first of four does not run alone, nor does it wait for ever."""
+    service = Service(classifier, max_batch=8, max_wait_ms=60_000)
+    gate = Gate(classifier, monkeypatch)
+    gate.opened.set()
+    monkeypatch.setattr(service, "_seconds_an_image", 1e6)  # so that only the number counts
+    service._last_size = 4
+    (first,) = service.submit([CHINA])
+    wait_until(lambda: not service._decoding, "the decoding")
+    assert not first.done()
+    rest = service.submit([CHINA] * 3)
+    assert {answer.result(LIMIT_S).batch for answer in (first, *rest)} == {4}
+    assert gate.sizes == [4]
+    monkeypatch.setattr(service, "_seconds_an_image", 1e-6)
+    assert service.submit([CHINA])[0].result(LIMIT_S).batch == 1
+    service.close()
+
+
 def test_cancelled_images_do_not_run(classifier, monkeypatch):
     service = Service(classifier, max_batch=4)
     gate = Gate(classifier, monkeypatch)
