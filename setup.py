@@ -29,8 +29,10 @@ setup(
         # Over the oneDNN of MindSpore's wheel, which it opens when it is used: nothing of either is needed to build it.
         Extension(
             "mindcv.kernels._convolution",
-            ["mindcv/kernels/_convolution.cpp"],
-            depends=["mindcv/kernels/_onednn.h", "mindcv/kernels/_shared.h", "mindcv/kernels/_threads.h"],
+            ["mindcv/kernels/_convolution.cpp", "mindcv/kernels/_batch_norm.cpp"],
+            depends=[
+                f"mindcv/kernels/{name}.h" for name in ("_batch_norm_vectors", "_onednn", "_shared", "_threads")
+            ],
             language="c++",
             extra_compile_args=["-O3", "-std=c++17", "-Wall", "-Wextra", "-Wno-psabi", "-pthread", "-fno-math-errno"],
             extra_link_args=["-pthread", "-ldl"],

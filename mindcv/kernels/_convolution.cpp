@@ -29,7 +29,7 @@ namespace {
 using namespace onednn;
 
 constexpr size_t kMaxPlans = 4096;
-constexpr int64_t kMatmulPixels = 32;  // from so many on, a 1x1 convolution is a matrix product without any reorder
+constexpr int64_t kMatmulPixels = 64;  // from so many on, a matrix product without reorders is as fast
 
 struct Failure : std::runtime_error {
   using std::runtime_error::runtime_error;
@@ -217,7 +217,7 @@ class Plan {
 
 // ---- convolutions
 
-enum Kind { FORWARD = 0, BACKWARD_DATA = 1, BACKWARD_WEIGHTS = 2 };
+enum Kind { FORWARD = 0, BACKWARD_DATA = 1, BACKWARD_WEIGHTS = 2, DENSE_FORWARD, DENSE_BACKWARD_DATA, DENSE_BACKWARD_WEIGHTS };
 
 // The configuration as it comes from Python (mindcv/kernels/convolution.py has the same order).
 enum {
@@ -374,23 +374,65 @@ std::unique_ptr<Plan> convolution_plan(Kind kind, const Problem &p) {
   return plan;
 }
 
+// A dense layer: (rows, in) to (rows, out) by a weight (out, in), and its gradients.
+std::unique_ptr<Plan> dense_plan(Kind kind, int64_t rows, int64_t in, int64_t out, bool has_bias, bool in_bf16) {
+  auto plan = std::make_unique<Plan>();
+  const bool forward = kind == DENSE_FORWARD, to_data = kind == DENSE_BACKWARD_DATA;
+  auto matrix = [](int64_t height, int64_t width, bool turned) {
+    return Desc({height, width}, F32, std::vector<int64_t>{turned ? 1 : width, turned ? height : 1});
+  };
+  // y = x w', dx = dy w, dw = dy' x
+  Desc first = forward ? matrix(rows, in, false) : to_data ? matrix(rows, out, false) : matrix(out, rows, true);
+  Desc second = forward ? matrix(in, out, true) : to_data ? matrix(out, in, false) : matrix(rows, in, false);
+  Desc result = forward ? matrix(rows, out, false) : to_data ? matrix(rows, in, false) : matrix(out, in, false);
+  Desc bias({1, out}, F32, std::vector<int64_t>{out, 1});
+  const Desc none;
+  Attributes attributes(false, in_bf16);
+  Description description;
+  check(dnn().matmul_primitive_desc_create(&description.desc, shared().engine, first, second, has_bias ? bias : none,
+                                           result, attributes.attr),
+        "matmul");
+  std::vector<Arg> args{{ARG_SRC, plan->tensor(0, first)}, {ARG_WEIGHTS, plan->tensor(1, second)},
+                        {ARG_DST, plan->tensor(has_bias ? 3 : 2, result)}};
+  if (has_bias) args.push_back({ARG_BIAS, plan->tensor(2, bias)});
+  plan->add(description, args);
+  plan->implementation = description.implementation();
+  return plan;
+}
+
 using Key = std::array<int64_t, 10 + CONFIGURATION_SIZE>;
 
+std::map<Key, std::unique_ptr<Plan>> &plans() {
+  static auto *value = new std::map<Key, std::unique_ptr<Plan>>;
+  return *value;
+}
+
+// The plan of this key, made where there is none yet.
+template <class Make>
+Plan &plan_of(const Key &key, Make make) {
+  auto found = plans().find(key);
+  if (found != plans().end()) return *found->second;
+  if (plans().size() >= kMaxPlans) plans().clear();
+  check(dnn().threadpool_interop_set_max_concurrency(shared().pool.get_num_threads()), "concurrency");
+  return *plans().emplace(key, make()).first->second;
+}
+
+Plan &dense_plan_for(Kind kind, int64_t rows, int64_t in, int64_t out, bool has_bias, bool in_bf16) {
+  const Key key{kind, has_bias, rows, in, out, in_bf16};
+  return plan_of(key, [&] { return dense_plan(kind, rows, in, out, has_bias, in_bf16); });
+}
+
 Plan &plan_for(Kind kind, const int64_t *x, const int64_t *w, const int64_t *config, bool has_bias) {
-  static auto *plans = new std::map<Key, std::unique_ptr<Plan>>;
   Key key{};
   key[0] = kind;
   key[1] = has_bias;
   memcpy(&key[2], x, 4 * sizeof(int64_t));
   memcpy(&key[6], w, 4 * sizeof(int64_t));
   memcpy(&key[10], config, CONFIGURATION_SIZE * sizeof(int64_t));
-  auto found = plans->find(key);
-  if (found != plans->end()) return *found->second;
-  if (plans->size() >= kMaxPlans) plans->clear();
-  check(dnn().threadpool_interop_set_max_concurrency(shared().pool.get_num_threads()), "concurrency");
-  const Problem p = problem_of(x, w, config, has_bias);
-  auto plan = p.is_matmul() ? matmul_plan(kind, p) : convolution_plan(kind, p);
-  return *plans->emplace(key, std::move(plan)).first->second;
+  return plan_of(key, [&] {
+    const Problem p = problem_of(x, w, config, has_bias);
+    return p.is_matmul() ? matmul_plan(kind, p) : convolution_plan(kind, p);
+  });
 }
 
 // bias over (N, OC, pixels), and its gradient; oneDNN's matrix product has no fast bias along rows.
@@ -441,6 +483,12 @@ bool all_fp32(int n, const char *const *dtypes, int configuration) {
   for (int i = 0; i < n; i++)
     if (i != configuration && strcmp(dtypes[i], "float32") != 0) return false;
   return strcmp(dtypes[configuration], "int64") == 0;
+}
+
+int64_t rows_of(const int64_t *shape, int dims) {
+  int64_t rows = 1;
+  for (int i = 0; i + 1 < dims; i++) rows *= shape[i];
+  return rows;
 }
 
 template <class Work>
@@ -581,6 +629,43 @@ int ConvolutionBackwardWeights(int n, void **data, int *, int64_t **shapes, cons
       sum_bias(static_cast<const float *>(data[1]), static_cast<float *>(data[5]), p.n, p.oc, p.oh * p.ow,
                config[RESULT_LAST]);
     }
+    return int(OK);
+  });
+}
+
+// x, w, (bias,) configuration {in bf16} -> y, over all but the last axis of x
+int DenseForward(int n, void **data, int *dims, int64_t **shapes, const char **dtypes, void *, void *) {
+  if ((n != 4 && n != 5) || !all_fp32(n, dtypes, n - 2)) return BAD_ARGUMENTS;
+  return guarded([&] {
+    const int64_t out = shapes[1][0], in = shapes[1][1], rows = rows_of(shapes[0], dims[0]);
+    if (shapes[0][dims[0] - 1] != in) return int(BAD_ARGUMENTS);
+    const bool in_bf16 = *static_cast<const int64_t *>(data[n - 2]);
+    void *tensors[] = {data[0], data[1], data[n == 5 ? 2 : n - 1], data[n - 1]};
+    dense_plan_for(DENSE_FORWARD, rows, in, out, n == 5, in_bf16).run(tensors);
+    return int(OK);
+  });
+}
+
+// dy, w, x (for its shape), configuration -> dx
+int DenseBackwardData(int n, void **data, int *dims, int64_t **shapes, const char **dtypes, void *, void *) {
+  if (n != 5 || !all_fp32(n, dtypes, 3)) return BAD_ARGUMENTS;
+  return guarded([&] {
+    void *tensors[] = {data[0], data[1], data[4]};
+    const bool in_bf16 = *static_cast<const int64_t *>(data[3]);
+    dense_plan_for(DENSE_BACKWARD_DATA, rows_of(shapes[2], dims[2]), shapes[1][1], shapes[1][0], false, in_bf16).run(tensors);
+    return int(OK);
+  });
+}
+
+// dy, x, w (for its shape), configuration -> dw (, dbias)
+int DenseBackwardWeights(int n, void **data, int *dims, int64_t **shapes, const char **dtypes, void *, void *) {
+  if ((n != 5 && n != 6) || !all_fp32(n, dtypes, 3)) return BAD_ARGUMENTS;
+  return guarded([&] {
+    const int64_t out = shapes[2][0], in = shapes[2][1], rows = rows_of(shapes[1], dims[1]);
+    void *tensors[] = {data[0], data[1], data[4]};
+    const bool in_bf16 = *static_cast<const int64_t *>(data[3]);
+    dense_plan_for(DENSE_BACKWARD_WEIGHTS, rows, in, out, false, in_bf16).run(tensors);
+    if (n == 6) sum_bias(static_cast<const float *>(data[0]), static_cast<float *>(data[5]), 1, out, rows, true);
     return int(OK);
   });
 }

@@ -10,7 +10,15 @@ from mindspore import Tensor, nn, ops
 
 from . import onednn
 
-__all__ = ["Configuration", "as_tensor", "configuration", "convolution", "kernel_names", "takes_convolution"]
+__all__ = [
+    "Configuration",
+    "as_tensor",
+    "configuration",
+    "convolution",
+    "kernel_names",
+    "kernel_operator",
+    "takes_convolution",
+]
 
 _SAME = -1
 # Kinds of plans, as _convolution.cpp has them.
@@ -73,7 +81,7 @@ def _out_shape(config: Configuration) -> Callable[..., list[int]]:
     return shape
 
 
-def _custom(name: str, key: str, out_shape: Any, outputs: int = 1, bprop: Any = None) -> ops.Custom:
+def kernel_operator(name: str, key: str, out_shape: Any, outputs: int = 1, bprop: Any = None) -> ops.Custom:
     """An operator of the library.
 
     Args:
@@ -94,21 +102,21 @@ def _custom(name: str, key: str, out_shape: Any, outputs: int = 1, bprop: Any = 
 def convolution(config: Configuration, has_bias: bool) -> ops.Custom:
     """The operator for a configuration: called with image, weight, bias where there is one, and `as_tensor(config)`."""
     key = f"{config} {has_bias}"
-    to_data = _custom("ConvolutionBackwardData", key, lambda dy, w, x, c: x)
+    to_data = kernel_operator("ConvolutionBackwardData", key, lambda dy, w, x, c: x)
     if has_bias:
-        to_weights = _custom("ConvolutionBackwardWeights", key, lambda x, dy, w, c: (w, [w[0]]), outputs=2)
+        to_weights = kernel_operator("ConvolutionBackwardWeights", key, lambda x, dy, w, c: (w, [w[0]]), outputs=2)
 
         def backward(x: Tensor, w: Tensor, b: Tensor, c: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, ...]:
             dw, db = to_weights(x, dout, w, c)
             return to_data(dout, w, x, c), dw, db, ops.zeros_like(c)
 
     else:
-        to_weights = _custom("ConvolutionBackwardWeights", key, lambda x, dy, w, c: w)
+        to_weights = kernel_operator("ConvolutionBackwardWeights", key, lambda x, dy, w, c: w)
 
         def backward(x: Tensor, w: Tensor, c: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, ...]:
             return to_data(dout, w, x, c), to_weights(x, dout, w, c), ops.zeros_like(c)
 
-    return _custom("ConvolutionForward", key, _out_shape(config), bprop=backward)
+    return kernel_operator("ConvolutionForward", key, _out_shape(config), bprop=backward)
 
 
 @functools.cache

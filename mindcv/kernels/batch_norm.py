@@ -1,0 +1,70 @@
+"""BatchNorm with the activation and the sum behind it, on the CPU, by the kernels of `_batch_norm.cpp`."""
+
+import functools
+import struct
+from typing import Any
+
+from mindspore import Tensor, nn, ops
+
+from .convolution import kernel_operator
+
+__all__ = ["ACTIVATIONS", "NO_ACTIVATION", "batch_norm", "batch_norm_configuration"]
+
+BatchNormConfiguration = tuple[int, ...]
+
+# What may stand behind it, by number, as _batch_norm.cpp has them. With a sum before it only the first.
+ACTIVATIONS: dict[type[nn.Cell], int] = {nn.ReLU: 1, nn.ReLU6: 2, nn.HSwish: 3}
+NO_ACTIVATION = 0
+
+
+def batch_norm_configuration(
+    cell: nn.BatchNorm2d, activation: int, adds: bool, is_training: bool, source_last: bool, keeps_variance: bool
+) -> BatchNormConfiguration:
+    """A configuration, as _batch_norm.cpp has it.
+
+    Args:
+        cell: The BatchNorm.
+        activation: A number of `ACTIVATIONS`, or `NO_ACTIVATION`.
+        adds: Whether a shortcut is added before the activation.
+        is_training: Whether it takes the batch's statistics.
+        source_last: Whether it takes (N, H, W, C); it always gives (N, C, H, W).
+        keeps_variance: Whether a batch of one value a channel leaves the moving variance as it is.
+    """
+    floats = (struct.unpack("<q", struct.pack("<d", value))[0] for value in (cell.eps, cell.momentum))
+    return (activation, int(adds), int(is_training), int(source_last), int(keeps_variance), *floats)
+
+
+@functools.cache
+def batch_norm(config: BatchNormConfiguration) -> ops.Custom:
+    """The operator for a configuration.
+
+    Called with map, gamma, beta, moving mean and variance, the shortcut where there is one, and `as_tensor(config)`.
+    Gives the output, mean and variance that it was normalised with, and the moving ones as they are next.
+    """
+    key, adds, is_last = str(config), bool(config[1]), bool(config[3])
+
+    def maps(y: list[int]) -> list[int]:
+        return [y[0], y[3], y[1], y[2]] if is_last else y
+
+    if adds:
+        backward_op = kernel_operator("BatchNormBackward", key, lambda dout, y, out, g, *_: (y, g, g, dout), outputs=4)
+
+        def backward(
+            y: Tensor, g: Tensor, b: Tensor, m: Tensor, v: Tensor, other: Tensor, c: Tensor, out: Any, dout: Any
+        ) -> tuple[Tensor, ...]:
+            dy, dg, db, dother = backward_op(dout[0], y, out[0], g, b, out[1], out[2], c)
+            return dy, dg, db, ops.zeros_like(m), ops.zeros_like(v), dother, ops.zeros_like(c)
+
+    else:
+        backward_op = kernel_operator("BatchNormBackward", key, lambda dout, y, out, g, *_: (y, g, g), outputs=3)
+
+        def backward(
+            y: Tensor, g: Tensor, b: Tensor, m: Tensor, v: Tensor, c: Tensor, out: Any, dout: Any
+        ) -> tuple[Tensor, ...]:
+            dy, dg, db = backward_op(dout[0], y, y, g, b, out[1], out[2], c)
+            return dy, dg, db, ops.zeros_like(m), ops.zeros_like(v), ops.zeros_like(c)
+
+    custom = kernel_operator("BatchNormForward", key, lambda y, g, *_: (maps(y), g, g, g, g), outputs=5, bprop=backward)
+    # Not computed once more in the backward pass: the moving statistics would move twice.
+    custom.recompute(False)
+    return custom
