@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,11 @@ from time_limits import LIMIT_S, wait_until
 
 from mindcv.cli import main
 from mindcv.cli.serve import _token
+from mindcv.data import EvalPreprocess
+from mindcv.export import Classifier
 from mindcv.models import create_model
-from mindcv.serve.server import address_of, is_loopback, open_port
+from mindcv.serve import Service, create_app
+from mindcv.serve.server import address_of, is_loopback, make_server, open_port
 from mindcv.weights import write_weights
 
 FLOWER = Path(__file__).parents[1] / "data" / "photos" / "flower.jpg"
@@ -68,6 +72,68 @@ def test_ctrl_c_finishes_what_was_begun(checkpoint):
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+@pytest.fixture
+def port():
+    """The port of a server in a thread, whose network is small and whose bodies are at most 200 kB."""
+    network = create_model("squeezenet1_1", num_classes=3).set_train(False)
+    service = Service(Classifier(network, preprocess=EvalPreprocess(32)))
+    service.warm_up()
+    started = threading.Event()
+    server = make_server(create_app(service, max_body_bytes=200_000), started.set)
+    listener = open_port("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    assert started.wait(LIMIT_S)
+    yield port
+    server.should_exit = True
+    thread.join(LIMIT_S)
+
+
+def test_who_sends_too_much_reads_why(port):
+    """The answer to a body that is refused half way reaches its sender, who may go on with the same connection."""
+    large = bytes(20_000_000)
+    for headers, body in (
+        ({}, large),
+        ({"transfer-encoding": "chunked"}, iter([large, large])),
+        ({"host": "evil.example"}, large),
+    ):
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT_S)
+        client.request("POST", "/predict", body, headers, encode_chunked="transfer-encoding" in headers)
+        answer = client.getresponse()
+        assert answer.status == (421 if "host" in headers else 413)
+        assert b'"error"' in answer.read()
+        client.request("POST", "/predict", FLOWER.read_bytes())
+        assert client.getresponse().status == 200
+        client.close()
+
+
+def test_who_asks_before_sending_is_told_at_once(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=LIMIT_S) as client:
+        head = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000000\r\nExpect: 100-continue\r\n\r\n"
+        client.sendall(head.encode())
+        answer = b""
+        while part := client.recv(65536):  # until it is closed: nothing is sent
+            answer += part
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"connection: close" in answer
+
+
+def test_who_leaves_half_way_leaves_nothing(port):
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", port), timeout=LIMIT_S) as client:
+            client.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90000\r\n\r\n\xff\xd8")
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT_S)
+
+    def figures() -> str:
+        client.request("GET", "/metrics")
+        return client.getresponse().read().decode()
+
+    wait_until(lambda: 'mindcv_requests_total{path="/predict",status="400"} 20.0' in figures(), "the end of all")
+    assert "mindcv_queue_images 0.0" in figures()
+    client.close()
 
 
 def run(capsys, *words: str) -> str:
