@@ -121,9 +121,7 @@ class Hidden(nn.Cell):
 
 @pytest.mark.parametrize("mode", [PYNATIVE, GRAPH], ids=["pynative", "graph"])
 @pytest.mark.parametrize(("accumulation", "kernels"), [(1, "1"), (2, "1"), (1, "0"), (2, "0")])
-def test_an_overflow_that_the_gradients_do_not_show_is_dropped_without_a_trace(
-    accumulation, kernels, mode, monkeypatch
-):
+def test_an_overflow_that_the_gradients_do_not_show_leaves_no_trace(accumulation, kernels, mode, monkeypatch):
     monkeypatch.setenv("MINDCV_CPU_KERNELS", kernels)
     ms.set_context(mode=mode)
     settings = Settings(drop_overflow=True, ema=True, accumulation=accumulation)
