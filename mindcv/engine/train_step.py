@@ -354,7 +354,6 @@ class TrainStep(nn.Cell):
             is_cleared=self.accumulation_steps > 1,
             is_averaged=bool(averages),
             others=len(rest),
-            average_decay=self.ema_decay,
         )
 
     @property
@@ -458,11 +457,14 @@ class TrainStep(nn.Cell):
         is_wanted = ops.cast(finite, ms.float32)
         done = self.optimizer.update_at_once(
             self.kernel_constants,
-            (divisor, norm, is_wanted, self.ema_updates if self.ema else self.one),
+            (divisor, norm, is_wanted, self._next_share() if self.ema else self.one),
             gradients,
             self.accumulated if self.accumulation_steps > 1 else (),
             self.kernel_averages,
         )
+        if self.ema:
+            count = is_wanted if self.checks_overflow else Tensor(1.0, ms.float32)
+            done = ops.depend(done, ops.assign_add(self.ema_updates, ops.depend(count, done)))
         if self.checks_overflow:
             done = ops.depend(done, self._drop_at_once(1.0 - is_wanted))
         if self.is_dynamic:
@@ -552,6 +554,14 @@ class TrainStep(nn.Cell):
     def _move_averages(self, moves: Tensor) -> tuple[Tensor, ...]:
         move = ops.partial(_move_average, self._average_share(moves))
         return self.hyper_map(move, self.ema_weights, self.averaged_weights)
+
+    def _next_share(self) -> Tensor:
+        """Returns the share of the weights in their average at the next update, 0 where the average does not move."""
+        moves = (self.ema_updates + 1.0) / self.ema_interval
+        share = self._average_share(moves)
+        if self.ema_interval == 1:
+            return share
+        return ops.select(ops.floor(moves) == moves, share, ops.zeros_like(share))
 
     def _average_share(self, moves: Tensor) -> Tensor:
         """Returns 1 - decay of the average's move of a number, counted from 1; `ema_decays` has the same formulas."""

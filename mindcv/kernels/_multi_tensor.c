@@ -357,7 +357,7 @@ API int copy(int count, void **data, int *ndims, int64_t **shapes, const char **
 /* ---- update(...) -> 1 where parameters were updated, 0 where they were not wanted to be ----
  *
  * Inputs: layout, hyper-parameters, step (changed), learning rates, weight decays, divisor, norm, is_wanted, schedule
- * (changed), updates of the average (changed), gradients, parameters, states, sums to clear, averages of the parameters,
+ * (changed), share of the parameters in their averages (0: those stay), gradients, parameters, states, sums to clear, averages of the parameters,
  * other averages, what those are averages of. mindcv/optim/multi_tensor.py says what is in the first two.
  */
 
@@ -369,12 +369,9 @@ static const int states_of[KINDS] = {1, 1, 2, 2, 2, 2, 2, 4, 1, 2, 1};
 /* Places in the layout; those of the parameters' groups and of whether they are decayed come behind. */
 enum { AT_KIND, AT_PARAMETERS, AT_GROUPS, AT_CLEARED, AT_AVERAGED, AT_OTHERS, AT_GROUP_OF };
 /* Places in the hyper-parameters; those of the kind come behind. */
-enum { AT_SCALE, AT_OWN_LARGEST, AT_LARGEST, AT_AVERAGE_DECAY, AT_FIRST, HYPERS = AT_FIRST + 4 };
+enum { AT_SCALE, AT_OWN_LARGEST, AT_LARGEST, AT_FIRST, HYPERS = AT_FIRST + 4 };
 /* Places of inputs; learning rates, one for each group, begin behind them, and the lists behind those. */
-enum { LAYOUT, HYPER, STEP, DECAYS, DIVISOR, NORM, IS_WANTED, SCHEDULE, AVERAGE_UPDATES, RATES };
-
-/* The decay of the average rises to its value, as upstream's: d * (1 - exp(-updates / 2000)). */
-static const float AVERAGE_WARMUP = 2000.0f;
+enum { LAYOUT, HYPER, STEP, DECAYS, DIVISOR, NORM, IS_WANTED, SCHEDULE, SHARE, RATES };
 
 /* What is the same for all values of a parameter. */
 typedef struct {
@@ -570,7 +567,7 @@ static void finish(const Update *u, const Chunk *chunk)
 {
     if (u->is_cleared)
         memset(at(u, u->cleared, chunk), 0, chunk->size * sizeof(float));
-    if (u->is_averaged && u->is_wanted)
+    if (u->is_averaged && u->is_wanted && u->share != 0)
         move_average(at(u, u->averages, chunk), u->share, at(u, u->first, chunk), chunk->size);
 }
 
@@ -885,17 +882,13 @@ static int apply(Update *u)
             set_scalars(u->scalars + 2 * group + is_decayed, u->kind, hyper + AT_FIRST, number, *schedule);
         }
     }
-    if (u->is_averaged || u->others) {
-        float *updates = a->data[AVERAGE_UPDATES];
-        *updates += 1;
-        u->share = 1.0f - (float)hyper[AT_AVERAGE_DECAY] * (1.0f - expf(-*updates / AVERAGE_WARMUP));
-    }
+    u->share = *(float *)a->data[SHARE];
     *step += 1;
     if (u->kind == LAMB)
         run_lamb(u);
     else
         run(u->all.count, u->all.values, update_chunk, u);
-    return u->others ? average_others(u) : FINE;
+    return u->others && u->share != 0 ? average_others(u) : FINE;
 }
 
 API int update(int count, void **data, int *ndims, int64_t **shapes, const char **dtypes, void *stream, void *extra)

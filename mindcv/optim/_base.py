@@ -208,16 +208,16 @@ class OptimizerBase(nn.Optimizer):
         Args:
             constants: What `kernel_constants` returned.
             controls: One value each: what the gradients are to be divided by, their norm before that, whether there is
-                an update at all (0 or 1), and the number of updates of the averages, which is counted up.
+                an update at all (0 or 1), and the parameters' share in their averages, 0 where those stay.
             gradients: In float32, float16 or bfloat16.
             cleared: Sums of gradients to set to 0, with or without an update.
             averages: Averages of the parameters, of other tensors, and those tensors.
         """
         layout, hyper = constants
-        divisor, norm, is_wanted, average_updates = controls
+        divisor, norm, is_wanted, share = controls
         return self.kernel(
             *(layout, hyper, self.global_step, self._kernel_decays(), divisor, norm, is_wanted),
-            *(self.kernel_schedule(), average_updates),
+            *(self.kernel_schedule(), share),
             *self._kernel_rates(),
             *gradients,
             *self.parameters,

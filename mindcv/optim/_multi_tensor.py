@@ -35,7 +35,6 @@ def update_constants(
     is_cleared: bool = False,
     is_averaged: bool = False,
     others: int = 0,
-    average_decay: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """Returns the first two inputs of the operator, which never change: the layout and the hyper-parameters.
 
@@ -50,9 +49,8 @@ def update_constants(
         is_cleared: Whether there are sums of gradients to set to 0.
         is_averaged: Whether there are averages of the parameters.
         others: How many averages of other tensors there are.
-        average_decay: The decay of the averages.
     """
     layout = [KINDS.index(kind), len(groups), max(groups) + 1, is_cleared, is_averaged, others, *groups, *decay_flags]
-    numbers = [scale, own_largest_norm, largest_norm, average_decay, *hypers]
-    numbers += [0.0] * (4 + _MOST_OF_A_KIND - len(numbers))
+    numbers = [scale, own_largest_norm, largest_norm, *hypers]
+    numbers += [0.0] * (3 + _MOST_OF_A_KIND - len(numbers))
     return Tensor(np.array(layout, np.int64)), Tensor(np.array(numbers, np.float64))

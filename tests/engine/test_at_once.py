@@ -71,6 +71,13 @@ def test_everything_in_graph_mode(opt, accumulation, monkeypatch):
     assert_equal(*states(monkeypatch, settings, optimizer_scale=16.0))
 
 
+@pytest.mark.parametrize("warmup", ["mindcv", "timm", "none"])
+@pytest.mark.parametrize("interval", [1, 3])
+def test_each_way_of_the_average(warmup, interval, monkeypatch):
+    settings = Settings(batch_norm=True, ema=True, ema_warmup=warmup, ema_interval=interval, ema_updates_before=0)
+    assert_equal(*states(monkeypatch, settings))
+
+
 @pytest.mark.parametrize("mode", [ms.GRAPH_MODE, ms.PYNATIVE_MODE], ids=["graph", "pynative"])
 def test_frozen_parameters_stay_and_are_averaged(mode):
     ms.set_context(mode=mode)
