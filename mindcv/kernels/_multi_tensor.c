@@ -28,6 +28,10 @@
 #endif
 #define API __attribute__((visibility("default")))
 
+/* Changes with what the functions take; multi_tensor.py uses no library of another number. */
+API extern const int interface;
+const int interface = 2;
+
 /* CHUNK: values of a tensor that are worked on at once; those of four tensors fit the second cache.
  * FEW: fewer values are not worth a thread. WHOLE: a parameter of so many values is LAMB's work for one thread. ROOM: the
  * directions of so many values are kept between the halves of LAMB, and those of more are computed again. */
