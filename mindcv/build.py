@@ -471,6 +471,8 @@ def build_step(
     if teacher is not None:
         network = engine.WithTeacher(network, teacher)
         has_own_head = getattr(model, "has_distillation_head", False)
+        if has_own_head:
+            model.is_distilling = True
         loss = DistillationLoss(loss, str(cfg.distill), cfg.distill_alpha, cfg.distill_temperature, has_own_head)
     if cfg.recompute:
         engine.recompute_blocks(model)

@@ -1,6 +1,7 @@
-"""ViT.
+"""ViT, and DeiT's with the token that learns from a teacher.
 
 An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale, arXiv:2010.11929
+Training data-efficient image transformers & distillation through attention, arXiv:2012.12877
 
 Reference implementations: MindCV (parameter names, which are timm's too; GELU by tanh and 1e-7 in the norms, see `act`
 and `norm_eps`), timm and torchvision.
@@ -32,6 +33,9 @@ from .published.vit import WEIGHTS
 
 __all__ = [
     "VisionTransformer",
+    "deit_base_distilled_patch16_224",
+    "deit_small_distilled_patch16_224",
+    "deit_tiny_distilled_patch16_224",
     "vit_b_16_224",
     "vit_b_16_384",
     "vit_b_32_224",
@@ -66,6 +70,9 @@ class VisionTransformer(ImageClassifier):
         drop_path_rate: Stochastic depth of the last block; the first has 0.
         act: Activation of the weights' MLP, "gelu_tanh" (MindCV) or "gelu" (timm, torchvision).
         norm_eps: Added to the variance in the weights' norms, 1e-7 (MindCV) or 1e-6 (timm, torchvision).
+        distilled: Whether there is a second token with a head of its own behind the class token (DeiT). The network
+            gives the mean of both heads; in training with a teacher, which sets the attribute `is_distilling`, it gives
+            both, (N, num_classes) each.
 
     Raises:
         ValueError: An image that is not made of whole patches, or another argument that cannot be.
@@ -75,11 +82,13 @@ class VisionTransformer(ImageClassifier):
     # timm's names are ours; the others are torchvision's, with those of its published files for the MLP.
     torch_names = NameTable(
         ("cls_token", "cls_token"),
+        ("dist_token", "dist_token"),
         ("pos_embed", "pos_embed"),
         ("patch_embed.**", "patch_embed.**"),
         ("blocks.**", "blocks.**"),
         ("norm.*", "norm.*"),
         ("head.*", "head.*"),
+        ("head_dist.*", "head_dist.*"),
         ("class_token", "cls_token"),
         ("encoder.pos_embedding", "pos_embed"),
         ("conv_proj.*", "patch_embed.proj.*"),
@@ -97,7 +106,7 @@ class VisionTransformer(ImageClassifier):
     torch_arguments = {"act": "gelu", "norm_eps": 1e-6}
     file_arguments = ("act", "norm_eps")
     resized = {"pos_embed": Tokens(prefix=1)}
-    not_decayed = ("cls_token", "pos_embed")
+    not_decayed = ("cls_token", "dist_token", "pos_embed")
 
     def __init__(
         self,
@@ -119,8 +128,11 @@ class VisionTransformer(ImageClassifier):
         drop_path_rate: float = 0.0,
         act: str = "gelu_tanh",
         norm_eps: float = 1e-7,
+        distilled: bool = False,
     ) -> None:
         super().__init__()
+        if distilled and global_pool != "token":
+            raise ValueError(f"global_pool is {global_pool!r}; a distilled network reads its tokens: give 'token'")
         if global_pool not in ("token", "avg"):
             raise ValueError(f"global_pool is {global_pool!r}; give 'token' or 'avg'")
         self.act, self.norm_eps = act, norm_eps
@@ -130,7 +142,13 @@ class VisionTransformer(ImageClassifier):
             image_size, patch_size, in_channels, embed_dim, patch_weight_init(patch_size, in_channels, embed_dim)
         )
         self.grids = {"pos_embed": self.patch_embed.grid_size}
-        self.pos_embed = tokens(1 + self.patch_embed.num_patches, embed_dim)
+        self.has_distillation_head, self.is_distilling = distilled, False
+        self.num_prefix_tokens = 1 + distilled
+        if distilled:
+            self.dist_token = tokens(1, embed_dim)
+            self.resized = {"pos_embed": Tokens(prefix=2)}
+            self.gives_logits = ("head", "head_dist")
+        self.pos_embed = tokens(self.num_prefix_tokens + self.patch_embed.num_patches, embed_dim)
         self.pos_drop = dropout("pos_drop_rate", pos_drop_rate)
         (rates,) = drop_path_rates(drop_path_rate, [depth])
         self.blocks = nn.CellList(
@@ -163,6 +181,8 @@ class VisionTransformer(ImageClassifier):
             pool="token" if self.reads_token else "none",
             make=partial(classifier_head, weight_init=XAVIER),
         )
+        if distilled:
+            self.head_dist = classifier_head(embed_dim, num_classes, weight_init=XAVIER)
         self.describe(
             list(self.blocks),
             [(f"blocks.{index}", embed_dim, patch_size) for index in range(depth)],
@@ -170,8 +190,11 @@ class VisionTransformer(ImageClassifier):
         )
 
     def forward_stages(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Returns the tokens behind each block, (N, 1 + patches, embed_dim)."""
-        x = self.pos_drop(prepend_token(self.cls_token, self.patch_embed(x)) + self.pos_embed)
+        """Returns the tokens behind each block, (N, 1 + patches, embed_dim); distilled, (N, 2 + patches, embed_dim)."""
+        x = self.patch_embed(x)
+        if self.has_distillation_head:
+            x = prepend_token(self.dist_token, x)
+        x = self.pos_drop(prepend_token(self.cls_token, x) + self.pos_embed)
         outputs = []
         for block in self.blocks:
             x = block(x)
@@ -183,9 +206,18 @@ class VisionTransformer(ImageClassifier):
         x = self.forward_stages(x)[-1]
         return self.norm(x) if self.reads_token else self.fc_norm(x[:, 1:].mean(1))
 
+    def forward_head(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Returns the logits, or those of both heads where a teacher is there to train them."""
+        if not self.has_distillation_head:
+            return super().forward_head(x)
+        by_class, by_teacher = self.head(self.dropout(x[:, 0])), self.head_dist(self.dropout(x[:, 1]))
+        if self.is_distilling and self.training:
+            return by_class, by_teacher
+        return 0.5 * (by_class + by_teacher)
+
     def as_map(self, x: Tensor, index: int) -> Tensor:
         """Returns the patches' tokens as a map, (N, embed_dim, rows, columns)."""
-        return tokens_as_map(x, self.patch_embed.grid_size, prefix=1)
+        return tokens_as_map(x, self.patch_embed.grid_size, prefix=self.num_prefix_tokens)
 
 
 def patch_weight_init(patch_size: int, in_channels: int, embed_dim: int) -> Uniform:
@@ -203,3 +235,8 @@ vit_b_32_384 = variant("vit_b_32_384", patch_size=32, image_size=384)
 vit_l_16_224 = variant("vit_l_16_224", **_LARGE)
 vit_l_16_384 = variant("vit_l_16_384", **_LARGE, image_size=384)
 vit_l_32_224 = variant("vit_l_32_224", **_LARGE, patch_size=32)
+# arXiv:2012.12877, table 1; timm's names
+_DEIT = {"act": "gelu", "norm_eps": 1e-6, "distilled": True}
+deit_tiny_distilled_patch16_224 = variant("deit_tiny_distilled_patch16_224", embed_dim=192, num_heads=3, **_DEIT)
+deit_small_distilled_patch16_224 = variant("deit_small_distilled_patch16_224", embed_dim=384, num_heads=6, **_DEIT)
+deit_base_distilled_patch16_224 = variant("deit_base_distilled_patch16_224", **_DEIT)

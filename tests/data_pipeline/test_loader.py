@@ -11,6 +11,7 @@ from mindcv.data import (
     create_loader,
     create_transforms,
     decoding,
+    epoch_batches,
     explain_pipeline_error,
     pipeline_errors,
 )
@@ -347,3 +348,39 @@ def test_workers_are_capped(caplog):
     assert caplog.text.count("num_parallel_workers=10000 is capped") == 1
     assert cap_workers(1) == 1
     assert cap_workers(None) is None
+
+
+@pytest.mark.parametrize("mix_on_device", [False, True])
+def test_mixing_ends_after_its_epochs(image_folder, mix_on_device):
+    """Whatever was read before, and wherever a run is taken up."""
+    transforms = create_transforms("imagenet", 16, is_training=True, normalize_on_device=mix_on_device)
+    dataset = create_dataset("imagenet", root=str(image_folder), split="train")
+    options = {"num_classes": 2, "transform": transforms, "mix_on_device": mix_on_device, "mixup_off_epoch": 2}
+    loader = create_loader(dataset, 4, True, True, 0.8, cutmix_prob=1.0, **options)
+    assert loader.get_dataset_size() == 3
+    for epoch, first_step in ((0, 0), (1, 0), (2, 0), (3, 1), (1, 2), (2, 1)):
+        rows = [[column.asnumpy() for column in batch] for batch in epoch_batches(loader, epoch, first_step)]
+        assert len(rows) == 3 - first_step
+        if mix_on_device:
+            whole = [np.array_equal(mix, [1, 1, 0, 0, 0, 0]) for _, _, mix in rows]
+        else:
+            whole = [bool(np.isin(labels, (0, 1)).all()) for _, labels in rows]
+            assert all(labels.shape == (4, 2) for _, labels in rows)
+        # Labels of a batch whose mirrored samples are of one class stay whole too.
+        assert all(whole) if epoch >= 2 else first_step or not all(whole), (epoch, first_step)
+
+
+def test_the_simple_crop_in_a_pipeline(image_folder):
+    """Another place in each epoch, the same one again for the same epoch, with threads and from any step."""
+    transforms = create_transforms("imagenet", 16, is_training=True, train_crop="simple", hflip=0.0, color_jitter=None)
+    dataset = create_dataset("imagenet", root=str(image_folder), split="train", shuffle=False)
+    loader = create_loader(dataset, 4, True, True, transform=transforms, num_parallel_workers=2)
+
+    def read(epoch, first_step=0):
+        return np.concatenate([batch[0].asnumpy() for batch in epoch_batches(loader, epoch, first_step, seed=1)])
+
+    first, second = read(0), read(1)
+    assert first.shape == (12, 3, 16, 16)
+    np.testing.assert_array_equal(read(0), first)
+    np.testing.assert_array_equal(read(0, 1), first[4:])
+    assert sum(not np.array_equal(*pair) for pair in zip(first, second, strict=True)) >= 9

@@ -6,9 +6,11 @@ import pytest
 from mindspore import Tensor
 from resize_cases import resize_cases
 
+from mindcv.build import build_step
+from mindcv.config import Config
 from mindcv.models import checkpoint_marks, create_model
 from mindcv.optim.param_groups import create_param_groups
-from mindcv.weights import write_weights
+from mindcv.weights import write_ckpt, write_weights
 from mindcv.weights.resize import resize_planes
 
 SMALL = {"embed_dim": 8, "depth": 3, "num_heads": 2, "num_classes": 3}
@@ -115,3 +117,62 @@ def test_the_mean_of_the_patches_may_be_read():
     np.testing.assert_allclose(model.forward_features(image(64, 64)).asnumpy(), expected, rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match="global_pool is 'map'; give 'token' or 'avg'"):
         create_model("vit_b_32_224", global_pool="map")
+
+
+def deit(**arguments):
+    sizes = {"image_size": 32, "embed_dim": 24, "depth": 2, "num_heads": 3, "num_classes": 5}
+    return create_model("deit_tiny_distilled_patch16_224", **{**sizes, **arguments})
+
+
+@pytest.mark.parametrize("mode", [ms.GRAPH_MODE, ms.PYNATIVE_MODE], ids=["graph", "pynative"])
+def test_deit_gives_the_mean_of_its_two_heads_and_both_to_a_teacher(mode):
+    ms.set_context(mode=mode)
+    network = deit().set_train(False)
+    images = ms.Tensor(np.random.RandomState(0).standard_normal((2, 3, 32, 32)).astype(np.float32))
+    tokens = network.forward_features(images).asnumpy()
+    assert tokens.shape == (2, 2 + 4, 24)
+    heads = [
+        tokens[:, index] @ cell.weight.asnumpy().T + cell.bias.asnumpy()
+        for index, cell in enumerate((network.head, network.head_dist))
+    ]
+    np.testing.assert_allclose(network(images).asnumpy(), (heads[0] + heads[1]) / 2, rtol=1e-4, atol=1e-5)
+    assert np.abs(heads[0] - heads[1]).max() > 0.01
+    network.set_train(True)
+    np.testing.assert_allclose(network(images).asnumpy(), (heads[0] + heads[1]) / 2, rtol=1e-4, atol=1e-5)
+    network.is_distilling = True
+    network.compile_cache.clear()
+    for got, expected in zip(network(images), heads, strict=True):
+        np.testing.assert_allclose(got.asnumpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_deit_has_timms_names_and_is_fitted_to_other_sizes(tmp_path):
+    network = deit()
+    theirs = network.to_torch({path: parameter.asnumpy() for path, parameter in network.parameters_and_names()})
+    assert {"cls_token", "dist_token", "pos_embed", "head.weight", "head_dist.weight", "head_dist.bias"} < set(theirs)
+    assert theirs["pos_embed"].shape == (1, 2 + 4, 24)
+    path = tmp_path / "deit.ckpt"
+    write_ckpt(path, {name: parameter.asnumpy() for name, parameter in network.parameters_dict().items()})
+    larger = deit(image_size=64, checkpoint_path=str(path))
+    np.testing.assert_array_equal(larger.pos_embed.asnumpy()[:, :2], network.pos_embed.asnumpy()[:, :2])
+    assert larger.pos_embed.shape == (1, 2 + 16, 24)
+    assert network.no_weight_decay() == {"cls_token", "dist_token", "pos_embed"}
+    network.reset_classifier(7)
+    assert network.head.weight.shape == network.head_dist.weight.shape == (7, 24)
+    with pytest.raises(ValueError, match="a distilled network reads its tokens: give 'token'"):
+        deit(global_pool="avg")
+
+
+def test_the_head_of_deits_token_learns_from_the_teacher_alone():
+    """With alpha 1 the labels teach nothing: neither head nor class token's head moves; with 0 the other way round."""
+    images = ms.Tensor(np.random.RandomState(0).standard_normal((4, 3, 32, 32)).astype(np.float32))
+    labels = ms.Tensor(np.arange(4), ms.int32)
+    for alpha, still, moved in ((1.0, "head.weight", "head_dist.weight"), (0.0, "head_dist.weight", "head.weight")):
+        ms.set_seed(1)
+        network, teacher = deit(), deit()
+        keys = {"teacher": "resnet18", "distill": "hard", "distill_alpha": alpha, "opt": "sgd", "momentum": 0.0}
+        step = build_step(Config(**keys, weight_decay=0.0), network, 5, [0.1], teacher=teacher).set_train(True)
+        before = {name: step.parameters_dict()[name].asnumpy().copy() for name in (still, moved)}
+        step(images, labels)
+        np.testing.assert_array_equal(step.parameters_dict()[still].asnumpy(), before[still])
+        assert np.abs(step.parameters_dict()[moved].asnumpy() - before[moved]).max() > 1e-5
+        assert network.set_train(False)(images).shape == (4, 5)

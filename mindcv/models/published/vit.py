@@ -15,7 +15,12 @@ _tv = partial(published, source="torchvision", licence="BSD-3-Clause", model_arg
 _timm = partial(timm_hub, crop_pct=0.9, mean=_HALF, std=_HALF, model_args=_TORCH)
 _timm384 = partial(_timm, side=384, crop_pct=1.0)
 
+_deit = partial(timm_hub, crop_pct=0.9)
+
 WEIGHTS = {
+    "deit_tiny_distilled_patch16_224.fb_in1k": _deit("deit_tiny_distilled_patch16_224.fb_in1k", top1=74.5, top5=91.9),
+    "deit_small_distilled_patch16_224.fb_in1k": _deit("deit_small_distilled_patch16_224.fb_in1k", top1=81.2, top5=95.4),
+    "deit_base_distilled_patch16_224.fb_in1k": _deit("deit_base_distilled_patch16_224.fb_in1k", top1=83.4, top5=96.5),
     "vit_b_16_224.augreg2_in21k_ft_in1k": _timm("vit_base_patch16_224.augreg2_in21k_ft_in1k", top1=85.096, top5=97.53),
     "vit_b_16_224.augreg_in21k_ft_in1k": _timm("vit_base_patch16_224.augreg_in21k_ft_in1k", top1=84.532, top5=97.292),
     "vit_b_16_224.augreg_in1k": _timm("vit_base_patch16_224.augreg_in1k", top1=79.154, top5=94.09),
