@@ -235,7 +235,7 @@ class Evaluator:
             batch = next(batches, None)
             if batch is not None:
                 report_alive()
-                losses = self._batch_losses(scores, *batch, on_batch)
+                losses = self._batch_losses(scores, batch[0], batch[1], on_batch)
                 sums = [total + value for total, value in zip(sums, losses, strict=True)]
             keep_handlers()
             if should_stop():

@@ -28,7 +28,7 @@ _WEAKEST_ERROR = 0.2
 _MOST_POINTS = 400
 _MOST_CELLS = 160
 _LONGEST_LABEL = 22
-_STYLE = {
+_STYLE: dict[str, Any] = {
     "text.parse_math": False,
     "svg.fonttype": "none",
     "svg.hashsalt": "mindcv",

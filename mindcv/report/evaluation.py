@@ -499,9 +499,9 @@ def read_evaluation(folder: Path) -> Evaluation:
             raise ValueError(f"it has more than {_LARGEST_JSON >> 20} MB")
         evaluation = Evaluation.model_validate(json.loads(read_local(path)))
         classes = evaluation.num_classes
-        shown = [*evaluation.confused, *evaluation.worst]
-        named = [max(pair[:2]) for pair in evaluation.confusion]
-        named += [max(part.label, part.prediction or 0) for part in [*shown, *evaluation._shown()]]
+        named = [max(cell[:2]) for cell in evaluation.confusion]
+        named += [max(pair.label, pair.prediction) for pair in evaluation.confused]
+        named += [max(shown.label, shown.prediction or 0) for shown in evaluation._shown()]
         if len(evaluation.classes) != classes or max(named, default=0) >= classes:
             raise ValueError("it names classes that there are not")
     except ValidationError as error:

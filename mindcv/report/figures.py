@@ -99,12 +99,12 @@ class Predictions:
     def joined(cls, parts: "list[Predictions]") -> "Predictions":
         """Returns several as one, in the order of the samples; one at least is given."""
         order = np.argsort(np.concatenate([part.numbers for part in parts]), kind="stable")
-        columns = [
-            np.concatenate([getattr(part, field.name) for part in parts])[order]
+        columns = {
+            field.name: np.concatenate([getattr(part, field.name) for part in parts])[order]
             for field in dataclasses.fields(cls)
             if field.name != "num_classes"
-        ]
-        return cls(*columns, parts[0].num_classes)
+        }
+        return cls(**columns, num_classes=parts[0].num_classes)
 
     def to_rows(self) -> np.ndarray:
         """Returns all of it as numbers, float64 (N, width), for the way from rank to rank."""
@@ -288,7 +288,7 @@ def neighbours(cells: np.ndarray, num_classes: int) -> np.ndarray:
     keys, place = np.unique(pairs[:, 0] * num_classes + pairs[:, 1], return_inverse=True)
     # A class without images cannot lose any.
     shares = np.bincount(place, wrong[:, 2] / np.maximum(support[wrong[:, 0]], 1), minlength=len(keys))
-    groups = {}
+    groups: dict[int, list[int]] = {}
     for key in keys[np.argsort(-shares, kind="stable")].tolist():
         one, other = divmod(key, num_classes)
         first, second = groups.setdefault(one, [one]), groups.setdefault(other, [other])

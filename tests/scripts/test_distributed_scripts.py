@@ -88,7 +88,7 @@ def launch(*arguments):
 
 def test_msrun_is_found_by_itself_and_rank_0_writes(trained):
     names = {path.name for path in trained.iterdir()}
-    assert {"resnet18-1_2.ckpt", "resnet18_best.ckpt", "result.log", "log.jsonl", "config.yaml"} <= names
+    assert {"resnet18-1_2.ckpt", "resnet18_best.ckpt", "result.log", "log.jsonl", "config.yaml", "report.html"} <= names
     assert {"rank0.log", "rank1.log"} <= names
     assert not any(name.startswith("rank_") for name in names)
     rows = [line.split() for line in (trained / "result.log").read_text().splitlines()]
