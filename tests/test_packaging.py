@@ -38,7 +38,7 @@ def test_packages_are_those_of_the_tree():
 def test_data_files_are_in_the_table():
     packaged = set().union(*map(files_of, SETUPTOOLS["package-data"]))
     wanted = {path for folder in ("mindcv", "configs") for path in (ROOT / folder).rglob("*") if path.is_file()}
-    wanted = {path for path in wanted if path.suffix not in (".py", ".pyc", ".c", ".h", ".so")}
+    wanted = {path for path in wanted if path.suffix not in (".py", ".pyc", ".c", ".cpp", ".h", ".so")}
     assert packaged == wanted
     assert {ROOT / "mindcv/py.typed", ROOT / "mindcv/data/assets/digits.npz"} <= packaged
     assert ROOT / "mindcv/config/config.schema.json" in packaged
