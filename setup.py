@@ -29,7 +29,7 @@ setup(
         # Over the oneDNN of MindSpore's wheel, which it opens when it is used: nothing of either is needed to build it.
         Extension(
             "mindcv.kernels._convolution",
-            ["mindcv/kernels/_convolution.cpp", "mindcv/kernels/_batch_norm.cpp"],
+            [f"mindcv/kernels/{name}.cpp" for name in ("_convolution", "_batch_norm", "_pooling")],
             depends=[
                 f"mindcv/kernels/{name}.h" for name in ("_batch_norm_vectors", "_onednn", "_shared", "_threads")
             ],

@@ -6,6 +6,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from ..kernels import onednn
+from ..kernels.cells import IN_BF16
 from ..utils.registry import suggest, unknown_name_message
 
 __all__ = ["AMP_BLACK_LIST", "AMP_DTYPES", "AMP_LEVELS", "AMP_WHITE_LIST", "auto_mixed_precision"]
@@ -46,6 +48,8 @@ def auto_mixed_precision(
     if amp_level == "O0":
         return network
     if amp_dtype == "bfloat16":
+        if ms.get_context("device_target") == "CPU" and onednn.start().has_bf16 and amp_level in ("O1", "O2"):
+            return _multiply_in_bfloat16(network, amp_level, amp_cast_list)
         _require_bfloat16()
     dtype = AMP_DTYPES[amp_dtype]
     if amp_level == "O1":
@@ -55,15 +59,34 @@ def auto_mixed_precision(
     return ms.amp.auto_mixed_precision(network, amp_level, dtype)
 
 
+def _multiply_in_bfloat16(network: nn.Cell, level: str, names: str | list[str] | None) -> nn.Cell:
+    """Has the CPU kernels round what convolutions and dense layers multiply; sums, and all tensors, stay fp32."""
+    listed = _cell_classes(names) if names else (AMP_WHITE_LIST if level == "O1" else AMP_BLACK_LIST)
+    for _, cell in network.cells_and_names():
+        if isinstance(cell, (nn.Conv2d, nn.Dense)) and isinstance(cell, listed) == (level == "O1"):
+            setattr(cell, IN_BF16, True)
+    return network
+
+
 def _require_bfloat16() -> None:
     """Raises ValueError where the device cannot compute in bfloat16."""
     device = ms.get_context("device_target")
-    reason = "MindSpore's CPU operators know no bfloat16" if device == "CPU" else _why_no_bfloat16()
+    reason = _why_no_bfloat16() if device != "CPU" else _why_no_kernels()
     if reason is not None:
         raise ValueError(
             f"amp_dtype 'bfloat16' is not available on this {device} ({reason}); Ascend 910B and later and GPUs from "
             "Ampere on have it; use amp_dtype: float16"
         )
+
+
+def _why_no_kernels() -> str:
+    """Why a CPU does not multiply in bfloat16."""
+    status = onednn.start()
+    if status.path is None:
+        return f"MindSpore's CPU operators know no bfloat16, and the CPU kernels are {status.text}"
+    if not status.has_bf16:
+        return "this processor has neither AVX512-BF16 nor AMX"
+    return "the CPU kernels have it at amp_level O1 and O2"
 
 
 def _why_no_bfloat16() -> str | None:

@@ -92,10 +92,9 @@ class Desc {
 
 struct Attributes {
   Attr attr = nullptr;
-  explicit Attributes(bool accumulates = false, bool in_bf16 = false) {
+  explicit Attributes(bool accumulates = false) {
     check(dnn().primitive_attr_create(&attr), "attributes");
     check(dnn().primitive_attr_set_scratchpad_mode(attr, SCRATCHPAD_USER), "scratchpad mode");
-    if (in_bf16) check(dnn().primitive_attr_set_fpmath_mode(attr, FPMATH_BF16), "bf16 mode");
     if (accumulates) {
       PostOps ops;
       check(dnn().post_ops_create(&ops), "sum");
@@ -233,7 +232,8 @@ struct Problem {
 
   bool is_matmul() const {
     return kh == 1 && kw == 1 && config[STRIDE_H] == 1 && config[STRIDE_W] == 1 && config[GROUPS] == 1 && !top &&
-           !bottom && !left && !right && !config[SOURCE_LAST] && !config[RESULT_LAST] && ih * iw >= kMatmulPixels;
+           !bottom && !left && !right && !config[SOURCE_LAST] && !config[RESULT_LAST] && ih * iw >= kMatmulPixels &&
+           !config[IN_BF16];  // whose factors are copied anyway
   }
 };
 
@@ -277,12 +277,11 @@ Problem problem_of(const int64_t *x, const int64_t *w, const int64_t *config, bo
 std::unique_ptr<Plan> matmul_plan(Kind kind, const Problem &p) {
   auto plan = std::make_unique<Plan>();
   const int64_t pixels = p.ih * p.iw;
-  const bool in_bf16 = p.config[IN_BF16];
   Description description;
   if (kind == BACKWARD_WEIGHTS) {  // tensors: x, dy, dw; one product an image, summed
     Desc dy({p.oc, pixels}, F32, std::vector<int64_t>{pixels, 1}), x({pixels, p.ic}, F32, std::vector<int64_t>{1, pixels});
     Desc dw({p.oc, p.ic}, F32, std::vector<int64_t>{p.ic, 1});
-    Attributes attributes(true, in_bf16);
+    Attributes attributes(true);
     check(dnn().matmul_primitive_desc_create(&description.desc, shared().engine, dy, x, nullptr, dw, attributes.attr),
           "matmul");
     plan->add(description, {{ARG_SRC, plan->tensor(1, dy)}, {ARG_WEIGHTS, plan->tensor(0, x)}, {ARG_DST, plan->tensor(2, dw)}});
@@ -296,7 +295,7 @@ std::unique_ptr<Plan> matmul_plan(Kind kind, const Problem &p) {
     Desc source({p.n, in, pixels}, F32, std::vector<int64_t>{in * pixels, pixels, 1});
     Desc result({p.n, out, pixels}, F32, std::vector<int64_t>{out * pixels, pixels, 1});
     Desc weight({1, out, in}, F32, std::vector<int64_t>{in * out, forward ? in : 1, forward ? 1 : out});
-    Attributes attributes(false, in_bf16);
+    Attributes attributes;
     check(dnn().matmul_primitive_desc_create(&description.desc, shared().engine, weight, source, nullptr, result,
                                              attributes.attr),
           "matmul");
@@ -387,12 +386,16 @@ std::unique_ptr<Plan> dense_plan(Kind kind, int64_t rows, int64_t in, int64_t ou
   Desc result = forward ? matrix(rows, out, false) : to_data ? matrix(rows, in, false) : matrix(out, in, false);
   Desc bias({1, out}, F32, std::vector<int64_t>{out, 1});
   const Desc none;
-  Attributes attributes(false, in_bf16);
+  auto half = [](int64_t height, int64_t width) { return Desc({height, width}, BF16, ANY); };
+  Desc first_half = half(forward || to_data ? rows : out, forward ? in : to_data ? out : rows);
+  Desc second_half = half(forward ? in : to_data ? out : rows, forward ? out : in);
+  Attributes attributes;
   Description description;
-  check(dnn().matmul_primitive_desc_create(&description.desc, shared().engine, first, second, has_bias ? bias : none,
-                                           result, attributes.attr),
+  check(dnn().matmul_primitive_desc_create(&description.desc, shared().engine, in_bf16 ? first_half : first,
+                                           in_bf16 ? second_half : second, has_bias ? bias : none, result, attributes.attr),
         "matmul");
-  std::vector<Arg> args{{ARG_SRC, plan->tensor(0, first)}, {ARG_WEIGHTS, plan->tensor(1, second)},
+  std::vector<Arg> args{{ARG_SRC, plan->input(0, first, description.memory(QUERY_SRC))},
+                        {ARG_WEIGHTS, plan->input(1, second, description.memory(QUERY_WEIGHTS))},
                         {ARG_DST, plan->tensor(has_bias ? 3 : 2, result)}};
   if (has_bias) args.push_back({ARG_BIAS, plan->tensor(2, bias)});
   plan->add(description, args);

@@ -41,7 +41,6 @@ enum FormatTag { ANY = 1, ABCD = 5, ABCDE = 6, ACDB = 22 };
 enum { FORWARD_TRAINING = 64 };
 enum { CONVOLUTION_DIRECT = 1 };
 enum { SCRATCHPAD_USER = 1 };
-enum { FPMATH_BF16 = 1 };
 enum Query {
   QUERY_IMPLEMENTATION = 8,
   QUERY_SRC = 129,
@@ -110,7 +109,6 @@ struct ThreadPoolInterface {
   F(primitive_destroy, Status, (Primitive))                                                                            \
   F(primitive_attr_create, Status, (Attr *))                                                                           \
   F(primitive_attr_set_scratchpad_mode, Status, (Attr, int))                                                           \
-  F(primitive_attr_set_fpmath_mode, Status, (Attr, int))                                                               \
   F(primitive_attr_set_post_ops, Status, (Attr, PostOps))                                                              \
   F(primitive_attr_destroy, Status, (Attr))                                                                            \
   F(post_ops_create, Status, (PostOps *))                                                                              \

@@ -22,6 +22,7 @@ from .batch_norm import ACTIVATIONS, NO_ACTIVATION, batch_norm, batch_norm_confi
 from .blocks import BLOCKS, block_class
 from .convolution import as_tensor, configuration, convolution, takes_convolution
 from .dense import dense
+from .pooling import max_pool
 
 _logger = logging.getLogger(__name__)
 
@@ -44,10 +45,10 @@ def _takes(is_fp32: bool, x: tuple[int, ...], w: tuple[int, ...], config: tuple[
     return False
 
 
-def _takes_norm(is_fp32: bool, x: tuple[int, ...]) -> bool:
+def _takes_map(what: str, is_fp32: bool, x: tuple[int, ...]) -> bool:
     if is_fp32 and len(x) == 4 and min(x) > 0:
         return True
-    missed[f"BatchNorm of {tuple(x)}" + ("" if is_fp32 else ", not in fp32")] += 1
+    missed[f"{what} of {tuple(x)}" + ("" if is_fp32 else ", not in fp32")] += 1
     return False
 
 
@@ -65,7 +66,7 @@ def _miss_dynamic(what: str) -> None:
 # At compile time in graph mode
 _takes_in_graph = ops.constexpr(_takes)
 _takes_dense_in_graph = ops.constexpr(_takes_dense)
-_takes_norm_in_graph = ops.constexpr(_takes_norm)
+_takes_map_in_graph = ops.constexpr(_takes_map)
 _miss_dynamic_in_graph = ops.constexpr(_miss_dynamic)
 
 
@@ -84,6 +85,17 @@ class _Conv2d(nn.Conv2d):
         if self.has_bias:
             output = self.bias_add(output, self.bias)
         return ops.transpose(output, _TO_LAST) if self.kernel_last else output
+
+
+class _MaxPool2d(nn.MaxPool2d):
+    """Max pooling by the kernels."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        if not ops.isconstant(x.shape):
+            _miss_dynamic_in_graph("MaxPool2d")
+        elif _takes_map_in_graph("max pooling", x.dtype == ms.float32, x.shape):
+            return self.kernel(x, self.kernel_tensor)
+        return self.max_pool(x.unsqueeze(0)).squeeze(0) if x.ndim == 3 else self.max_pool(x)
 
 
 class _Dense(nn.Dense):
@@ -118,16 +130,17 @@ class _BatchNorm2d(nn.BatchNorm2d):
         is_training = self.training if self.use_batch_statistics is None else self.use_batch_statistics
         if not ops.isconstant(x.shape):
             _miss_dynamic_in_graph("BatchNorm2d")
-        elif _takes_norm_in_graph(x.dtype == ms.float32, x.shape):
+        elif _takes_map_in_graph("BatchNorm", x.dtype == ms.float32, x.shape):
             inputs = (x, self.gamma, self.beta, self.moving_mean, self.moving_variance)
             if self.kernel_adds:
                 inputs = (*inputs, shortcut)
             if not is_training:
                 return self.kernel_infer(*inputs, self.kernel_infer_tensor)[0]
-            out, _, _, mean, variance = self.kernel_train(*inputs, self.kernel_train_tensor)
-            ops.assign(self.moving_mean, ops.stop_gradient(mean))
-            ops.assign(self.moving_variance, ops.stop_gradient(variance))
-            return out
+            # Not unpacked: the graph compiler warns of what is not used.
+            outputs = self.kernel_train(*inputs, self.kernel_train_tensor)
+            ops.assign(self.moving_mean, ops.stop_gradient(outputs[3]))
+            ops.assign(self.moving_variance, ops.stop_gradient(outputs[4]))
+            return outputs[0]
         if self.kernel_last:
             x = ops.transpose(x, _TO_FIRST)
         if is_training:
@@ -160,6 +173,14 @@ def _prepare_convolution(cell: nn.Conv2d, gives_last: bool = False) -> None:
 def _prepare_dense(cell: nn.Dense) -> None:
     cell.kernel = dense(cell.has_bias)
     cell.kernel_tensor = as_tensor((int(getattr(cell, IN_BF16, False)),))
+
+
+def _prepare_pool(cell: nn.MaxPool2d) -> None:
+    (height, width), (down, right) = (
+        value if isinstance(value, tuple) else (value, value) for value in (cell.kernel_size, cell.stride)
+    )
+    config = (height, width, down, right, int(cell.pad_mode.upper() == "SAME"))
+    cell.kernel, cell.kernel_tensor = max_pool(config), as_tensor(config)
 
 
 def _prepare_norm(cell: nn.BatchNorm2d, takes_last: bool = False, activation: int = 0, adds: bool = False) -> None:
@@ -264,6 +285,9 @@ class _Search:
         elif _is_norm(cell):
             _prepare_norm(cell)
             self._exchange(cell, _BatchNorm2d)
+        elif type(cell) is nn.MaxPool2d and not cell.use_pad and not _is_half(cell):
+            _prepare_pool(cell)
+            self._exchange(cell, _MaxPool2d)
         elif type(cell) is nn.Dense and not _is_half(cell):
             _prepare_dense(cell)
             self._exchange(cell, _Dense)
@@ -279,8 +303,9 @@ class _Search:
         return not any(id(cell) in self._known or self._places[id(cell)] > 1 for cell in cells)
 
     def _pair(self, convolution_cell: Any, norm: Any, activation: int = NO_ACTIVATION, adds: bool = False) -> None:
-        # A 1x1 convolution is a matrix product of (N, C, H, W) as it is.
+        # A 1x1 convolution is a matrix product of (N, C, H, W) as it is, but for bfloat16.
         is_product = convolution_cell.kernel_size == (1, 1) and convolution_cell.stride == (1, 1)
+        is_product = is_product and not getattr(convolution_cell, IN_BF16, False)
         gives_last = not (is_product and convolution_cell.group == 1)
         _prepare_convolution(convolution_cell, gives_last)
         self._exchange(convolution_cell, _Conv2d)

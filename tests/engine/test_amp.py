@@ -116,6 +116,7 @@ class SpyingHead(nn.Dense):
 )
 def test_half_precision_may_be_bfloat16(level, names, monkeypatch):
     monkeypatch.setattr(amp, "_require_bfloat16", lambda: None)
+    monkeypatch.setattr(amp.onednn, "start", lambda: amp.onednn.Status(None, "off"))
     network = nn.SequentialCell(SpyingHead(4, 4))
     mixed = auto_mixed_precision(network, level, names, amp_dtype="bfloat16")
     output = mixed(ms.Tensor(np.ones((2, 4), np.float32)))
@@ -125,6 +126,7 @@ def test_half_precision_may_be_bfloat16(level, names, monkeypatch):
 
 
 def test_bfloat16_is_refused_where_it_does_not_work(monkeypatch):
+    monkeypatch.setattr(amp.onednn, "start", lambda: amp.onednn.Status(None, "off"))
     message = r"^amp_dtype 'bfloat16' is not available on this CPU \(.+\); Ascend 910B .*; use amp_dtype: float16$"
     with pytest.raises(ValueError, match=message):
         auto_mixed_precision(Net(), "O2", amp_dtype="bfloat16")

@@ -1,0 +1,58 @@
+"""Each family's network gives the same by the CPU kernels: outputs of training and evaluation, and statistics."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+from families import FAMILIES
+from mindspore import Tensor, ops
+
+from mindcv.kernels import cells, onednn
+from mindcv.kernels.cells import KernelCells
+from mindcv.models import create_model
+
+pytestmark = [
+    pytest.mark.skipif(onednn.start().path is None, reason=onednn.start().text),
+    pytest.mark.zoo,
+]
+
+
+def outputs(network, x, start, is_training):
+    """Logits, all of them, and the parameters after the forward pass."""
+    for parameter in network.get_parameters():
+        ops.assign(parameter, Tensor(start[parameter.name]))
+    ms.set_seed(1)
+    network.set_train(is_training)
+    found = network(x)
+    found = found if isinstance(found, tuple) else (found,)
+    return [tensor.asnumpy() for tensor in found] + [
+        parameter.asnumpy().copy() for parameter in network.get_parameters()
+    ]
+
+
+@pytest.mark.parametrize(("family", "name"), [(family, name) for family, row in FAMILIES.items() for name in row.kinds])
+def test_a_network_gives_the_same_by_the_kernels(family, name):
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    row = FAMILIES[family]
+    ms.set_seed(0)
+    np.random.seed(0)
+    network = create_model(name, num_classes=5, **{**row.small, **row.more.get(name, {})})
+    random = np.random.RandomState(0)
+    start = {parameter.name: parameter.asnumpy().copy() for parameter in network.get_parameters()}
+    for key, value in start.items():
+        if key.endswith(("moving_mean", "beta")):
+            start[key] = 0.1 * random.standard_normal(value.shape).astype(value.dtype)
+    x = Tensor(random.standard_normal((4, 3, row.side, row.side)).astype(np.float32))
+    kernel_cells = KernelCells(network)
+    # Where masks and paths are dropped at random, evaluation alone can be compared.
+    for is_training in (False, True):
+        cells.missed.clear()
+        wanted = outputs(network, x, start, is_training)
+        again = outputs(network, x, start, is_training)
+        with kernel_cells:
+            got = outputs(network, x, start, is_training)
+        assert not cells.missed
+        assert len(got) == len(wanted)
+        for a, b, c in zip(got, wanted, again, strict=True):
+            assert a.shape == b.shape
+            if np.array_equal(b, c):
+                np.testing.assert_allclose(a, b, rtol=0, atol=1e-3 * max(np.abs(b).max(), 1.0))
