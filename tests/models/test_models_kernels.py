@@ -29,7 +29,11 @@ def outputs(network, x, start, is_training):
     ]
 
 
-@pytest.mark.parametrize(("family", "name"), [(family, name) for family, row in FAMILIES.items() for name in row.kinds])
+# MAE's pretraining takes a mask beside the images.
+KINDS = [(family, name) for family, row in FAMILIES.items() for name in row.kinds if not name.endswith("_pretrain")]
+
+
+@pytest.mark.parametrize(("family", "name"), KINDS)
 def test_a_network_gives_the_same_by_the_kernels(family, name):
     ms.set_context(mode=ms.PYNATIVE_MODE)
     row = FAMILIES[family]
