@@ -32,11 +32,13 @@ from .data import (
     get_class_names,
     get_num_classes,
     get_samples,
+    is_encoded,
     is_multi_label,
     known_outputs,
     other_classes,
     picture_of,
     single_labels,
+    view_operations,
 )
 from .export.images import ImageReader
 from .loss import DistillationLoss, create_loss
@@ -226,10 +228,14 @@ def build_eval_loader(
         FileNotFoundError: The data is not there.
         ValueError: It does not fit the model.
     """
-    if transforms is None:
-        transforms = create_transforms(
-            cfg.dataset, is_training=False, in_channels=cfg.in_channels, **cfg.arguments("create_transforms")
-        )
+    if transforms is None and cfg.tta:
+        is_raw = cfg.normalize_on_device
+        preprocess = EvalPreprocess.from_config(cfg)
+        transforms = view_operations(preprocess, cfg.tta, is_encoded(cfg.dataset.lower()), not is_raw, is_raw)
+    elif transforms is None:
+        arguments = cfg.arguments("create_transforms")
+        arguments["image_resize"] = cfg.val_image_resize or cfg.image_resize
+        transforms = create_transforms(cfg.dataset, is_training=False, in_channels=cfg.in_channels, **arguments)
     split, part = _splits(cfg)[1]
     dataset, num_classes = _build_dataset(
         cfg,

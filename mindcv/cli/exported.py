@@ -26,13 +26,13 @@ def main(cfg: Config) -> None:
     from tqdm import tqdm
 
     from mindcv.build import build_eval_loader, build_recorder, check_head
-    from mindcv.data import known_outputs, pipeline_errors
+    from mindcv.data import known_outputs, pipeline_errors, view_operations
     from mindcv.data.dataset_factory import is_encoded
     from mindcv.engine import Scores, by_class, setup_run
     from mindcv.engine.distributed import is_launched
     from mindcv.export import ExportedModel
     from mindcv.report import finish_evaluation
-    from mindcv.weights.outputs import MULTIPLE
+    from mindcv.weights.outputs import MULTIPLE, mean_scores
 
     if is_launched():
         raise ValueError("an exported file is evaluated by one process; start it without msrun")
@@ -43,7 +43,11 @@ def main(cfg: Config) -> None:
     cfg = cfg.model_copy(update={"dataset": name, "batch_size": info.batch_size or cfg.batch_size})
     _check_preprocess(cfg, info.preprocess)
     outputs = known_outputs(cfg, cfg.model, info.outputs)
-    operations = info.preprocess.operations(is_encoded(name), normalise=info.normalisation == "outside")
+    encoded, normalise = is_encoded(name), info.normalisation == "outside"
+    if cfg.tta:
+        operations = view_operations(info.preprocess, cfg.tta, encoded, normalise)
+    else:
+        operations = info.preprocess.operations(encoded, normalise)
     loader, num_classes = build_eval_loader(cfg, outputs, operations)
     check_head(outputs, loader, cfg.model)
     scores = Scores(num_classes, info.head == MULTIPLE)
@@ -56,7 +60,11 @@ def main(cfg: Config) -> None:
         for image, label in tqdm(
             batches, "Evaluating", loader.get_dataset_size(), leave=False, disable=not sys.stderr.isatty()
         ):
-            result = np.asarray(model(image), np.float32)
+            if image.ndim == 5:
+                views = np.stack([model(image[:, index]) for index in range(image.shape[1])])
+                result = views.mean(0, dtype=np.float32) if gives_probabilities else mean_scores(views, info.head)
+            else:
+                result = np.asarray(model(image), np.float32)
             scores.add(result - middle, label)
             if recorder is not None:
                 recorder.add(result, label)
@@ -86,7 +94,11 @@ def _check_preprocess(cfg: Config, preprocess: "EvalPreprocess") -> None:
         )
     wanted = EvalPreprocess.from_config(cfg.model_copy(update={"in_channels": channels}))
     same = ("crop_pct", "interpolation", "mean", "std", "resize_rounding")
-    for key, field in {"image_resize": "image_size", **dict(zip(same, same, strict=True))}.items():
+    for key, field in {
+        "image_resize": "image_size",
+        "val_image_resize": "image_size",
+        **dict(zip(same, same, strict=True)),
+    }.items():
         if key in cfg.model_fields_set and getattr(wanted, field) != getattr(preprocess, field):
             raise ValueError(
                 f"{key}: got {getattr(cfg, key)}, but {cfg.model} was exported for {getattr(preprocess, field)}; "

@@ -44,6 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="table",
         help="table, one JSON object a line, or CSV (default: table)",
     )
+    parser.add_argument(
+        "--tta",
+        choices=("flip", "five_crop", "ten_crop", "scales"),
+        help="average over views of each image: mirrored, centre and corners, these mirrored, or three sizes",
+    )
     parser.add_argument("--out", metavar="FILE", help="write there in place of stdout")
 
 
@@ -78,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
         pretrained=args.pretrained,
         key=read_key(args.key_file) if args.key_file else None,
         threshold=args.threshold,
+        tta=args.tta,
     )
     check_channels(len(classifier.preprocess.mean))
     num_bad = 0

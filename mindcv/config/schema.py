@@ -317,6 +317,18 @@ class DataKeys(Section):
     )
     shuffle: bool = key(True, "Shuffle the training data.")
     eval_shuffle: bool = key(False, "Shuffle the evaluation data.", keyword="shuffle", may_change=True)
+    val_image_resize: ImageSize | None = key(
+        None,
+        "Size of the image in evaluation, for networks that take any. None: image_resize.",
+        unit="pixels",
+        may_change=True,
+    )
+    tta: Literal["flip", "five_crop", "ten_crop", "scales"] | None = key(
+        None,
+        "Views of each image in evaluation, whose probabilities are averaged: mirrored, the centre and four corners, "
+        "these mirrored, or three sizes.",
+        may_change=True,
+    )
     sampler: Literal["uniform", "balanced"] = key(
         "uniform", "How training samples are drawn: each one once an epoch, or every class equally often."
     )

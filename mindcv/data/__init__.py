@@ -17,6 +17,7 @@ from .dataset_factory import (
     get_class_names,
     get_num_classes,
     get_samples,
+    is_encoded,
     is_multi_label,
     save_class_names,
     set_dataset_epoch,
@@ -28,6 +29,7 @@ from .preprocess import EvalPreprocess, with_image_size, with_preprocess_of
 from .samples import single_labels
 from .splits import Part, divide
 from .transforms_factory import create_transforms
+from .tta import view_operations
 
 __all__ = [
     "DEFAULT_CROP_PCT",
@@ -58,6 +60,7 @@ __all__ = [
     "get_num_classes",
     "get_samples",
     "imagenet_class_names",
+    "is_encoded",
     "is_multi_label",
     "known_outputs",
     "other_classes",
@@ -69,6 +72,7 @@ __all__ = [
     "set_dataset_epoch",
     "single_labels",
     "trivial_augment_wide_transform",
+    "view_operations",
     "with_image_size",
     "with_preprocess_of",
 ]

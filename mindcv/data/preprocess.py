@@ -319,7 +319,7 @@ class EvalPreprocess:
         """Returns the preprocessing that a run's config describes."""
         return cls.for_dataset(
             config.dataset,
-            config.image_resize,
+            getattr(config, "val_image_resize", None) or config.image_resize,
             config.in_channels,
             crop_pct=config.crop_pct,
             interpolation=config.interpolation,

@@ -12,6 +12,7 @@ from mindspore import nn
 from tqdm import tqdm
 
 from ..kernels.cells import KernelCells
+from ..weights.outputs import MULTIPLE, SINGLE, mean_scores
 from .distributed import gather_over_ranks, rank, report_alive, sum_integers
 from .metrics import (
     MEAN_AVERAGE_PRECISION,
@@ -138,7 +139,8 @@ class Evaluator:
     Args:
         network: Images `(N, C, H, W)` to logits `(N, num_classes)`, or a tuple whose first entry they are.
         loss: Called with logits and labels; gives a loss for each sample (reduction "none").
-        loader: Dataset with the columns image and label.
+        loader: Dataset with the columns image and label. Images with one axis more, (N, V, ...), are V views each, of
+            which the probabilities are averaged.
         num_classes: Number of classes.
         batch_size: Rows in a full batch.
         is_shared: Whether each rank's loader gives its own part of the samples. When not, all give all of them.
@@ -251,11 +253,11 @@ class Evaluator:
     ) -> list[int]:
         """Adds a batch to the scores; returns how many loss values it has, how many not finite, and their sum."""
         count = len(image)
-        with self.kernel_cells:
-            logits = self.network(ms.Tensor(self._filled(image)))
-        if isinstance(logits, (tuple, list)):
-            logits = logits[0]
-        logits = logits.asnumpy().astype(np.float32)
+        if image.ndim == 5:
+            views = [self._logits(image[:, index]) for index in range(image.shape[1])]
+            logits = mean_scores(np.stack(views), MULTIPLE if self.is_multi_label else SINGLE)
+        else:
+            logits = self._logits(image)
         losses = self.loss(ms.Tensor(logits), ms.Tensor(self._filled(label))).asnumpy()
         if losses.shape[:1] != (self.batch_size,):
             raise ValueError(
@@ -269,6 +271,14 @@ class Evaluator:
         if on_batch is not None:
             on_batch(logits[:count], label)
         return [values.size, values.size - finite.size, units]
+
+    def _logits(self, image: np.ndarray) -> np.ndarray:
+        """Returns float32 (batch_size, num_classes)."""
+        with self.kernel_cells:
+            logits = self.network(ms.Tensor(self._filled(image)))
+        if isinstance(logits, (tuple, list)):
+            logits = logits[0]
+        return logits.asnumpy().astype(np.float32)
 
     def _filled(self, rows: np.ndarray) -> np.ndarray:
         """Returns a full batch: the rows, and the first one again for those that are missing."""

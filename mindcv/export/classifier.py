@@ -76,6 +76,8 @@ class Classifier:
             None: as the file says, else all are told.
         compiled_sizes: Batch sizes that a network is compiled for in graph mode, 1 among them; a batch is cut into
             these. None: `batch_size` alone, which each batch is filled up to.
+        tta: Test-time augmentation: `flip`, `five_crop`, `ten_crop` or `scales` (see `mindcv.data.tta.Views`);
+            probabilities are the mean of those of the views. None: one view.
         shares_cores: Whether other threads work while the network runs, see `ExportedModel`.
 
     Attributes:
@@ -106,6 +108,7 @@ class Classifier:
         head: str | None = None,
         compiled_sizes: Sequence[int] | None = None,
         threshold: float | None = None,
+        tta: str | None = None,
         shares_cores: bool = False,
     ) -> None:
         if batch_size < 1:
@@ -152,7 +155,7 @@ class Classifier:
         self.class_names = None if names is None else tuple(names)
         self.batch_size = batch_size
         self._gives_probabilities = gives_probabilities
-        self._reader = ImageReader(self.preprocess, normalise=not takes_pixels)
+        self._reader = ImageReader(self.preprocess, not takes_pixels, tta)
         self._workers = workers or min(4, os.cpu_count() or 1)
 
     def predict(self, images: Any, top_k: int = 5) -> list[Prediction]:
@@ -196,7 +199,9 @@ class Classifier:
             pool.shutdown(cancel_futures=True)
 
     def read(self, image: Any) -> np.ndarray:
-        """Makes an image, of any kind that `predict` takes, the network's input (C, H, W). Threads may do it at once.
+        """Makes an image, of any kind that `predict` takes, the network's input (C, H, W), or with `tta` (V, C, H, W).
+
+        Threads may do it at once.
 
         Raises:
             ValueError: It cannot be read; the reason in one line.
@@ -209,7 +214,9 @@ class Classifier:
             raise ValueError((getattr(error, "strerror", None) or str(error)).splitlines()[0]) from error
 
     def probabilities(self, inputs: np.ndarray) -> np.ndarray:
-        """Runs inputs (N, C, H, W) of `read` and returns probabilities (N, num_classes)."""
+        """Runs inputs of `read`, (N, C, H, W) or with views (N, V, C, H, W); returns probabilities (N, num_classes)."""
+        if inputs.ndim == 5:
+            return np.mean([self.probabilities(inputs[:, index]) for index in range(inputs.shape[1])], axis=0)
         scores = self._run(inputs)
         return scores if self._gives_probabilities else probabilities(scores, self.head)
 

@@ -3,6 +3,7 @@
 import os
 import re
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ..data.decoding import decode_image
 from ..data.image_check import to_rgb
 from ..data.loader import explain_pipeline_error
 from ..data.preprocess import EvalPreprocess, check_channels
+from ..data.tta import view_operations
 from ..utils.fs import read_bytes
 
 __all__ = ["ImageReader", "name_of"]
@@ -25,12 +27,15 @@ class ImageReader:
     Args:
         preprocess: Resize, crop and normalisation.
         normalise: Whether to normalise; else the result is uint8 pixels.
+        tta: Make views, (V, C, H, W), of an image, see `mindcv.data.tta.Views`. None: one, (C, H, W).
     """
 
-    def __init__(self, preprocess: EvalPreprocess, normalise: bool = True) -> None:
+    def __init__(self, preprocess: EvalPreprocess, normalise: bool = True, tta: str | None = None) -> None:
         self.preprocess = preprocess
         self.normalise = normalise
         self.channels = len(preprocess.mean)
+        self.tta = tta
+        self._operations()  # what cannot be is told now
         self._own = threading.local()  # an operation of MindSpore's is not made for two threads at once
 
     def __call__(self, image: Any) -> np.ndarray:
@@ -65,9 +70,14 @@ class ImageReader:
             )
         return np.ascontiguousarray(image)
 
+    def _operations(self) -> list[Callable]:
+        if self.tta is None:
+            return self.preprocess.operations(encoded=False, normalise=self.normalise)
+        return view_operations(self.preprocess, self.tta, encoded=False, normalise=self.normalise)
+
     def _run(self, image: np.ndarray) -> np.ndarray:
         if not hasattr(self._own, "operations"):
-            self._own.operations = self.preprocess.operations(encoded=False, normalise=self.normalise)
+            self._own.operations = self._operations()
         try:
             for operation in self._own.operations:
                 image = operation(image)

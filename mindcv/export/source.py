@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mindspore import nn
 
-from ..config import Config, read_config
+from ..config import Config, format_value, read_config
 from ..data import (
     EvalPreprocess,
     create_dataset,
@@ -18,6 +18,7 @@ from ..data import (
     with_image_size,
     with_preprocess_of,
 )
+from ..data.preprocess import as_size
 from ..models import (
     PretrainedCfg,
     as_evaluated,
@@ -55,9 +56,19 @@ def with_preprocess(cfg: Config) -> Config:
     """Returns a config with the preprocessing that belongs to its weights or its network, where it sets none itself.
 
     Published weights bring size, crop, interpolation, mean and std; a network that is built for one size brings that.
+
+    Raises:
+        ValueError: `val_image_resize` is another size than the one that the network is built for.
     """
     weights = published_weights(cfg)
-    return with_image_size(cfg, built_for(cfg.model)) if weights is None else with_preprocess_of(cfg, weights)
+    built = built_for(cfg.model)
+    cfg = with_image_size(cfg, built) if weights is None else with_preprocess_of(cfg, weights)
+    if built and cfg.val_image_resize and as_size(cfg.val_image_resize) != as_size(cfg.image_resize):
+        raise ValueError(
+            f"val_image_resize: got {format_value(cfg.val_image_resize)}, but {cfg.model} is built for images of one "
+            f"size, {format_value(cfg.image_resize)}; leave it out, or set image_resize for training too"
+        )
+    return cfg
 
 
 def source_from_config(cfg: Config) -> Source:

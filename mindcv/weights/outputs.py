@@ -21,6 +21,7 @@ __all__ = [
     "SINGLE",
     "ModelOutputs",
     "check_threshold",
+    "mean_scores",
     "probabilities",
     "read_outputs",
     "renamed_classes",
@@ -154,6 +155,26 @@ def probabilities(scores: np.ndarray, head: str) -> np.ndarray:
         return np.where(scores >= 0, 1, powers) / (1 + powers)
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
+
+
+def mean_scores(scores: np.ndarray, head: str) -> np.ndarray:
+    """Returns the scores whose probabilities are the mean of those of several views.
+
+    Args:
+        scores: (V, N, num_classes).
+        head: `single` or `multiple`.
+
+    Returns:
+        (N, num_classes), float32.
+    """
+    values = scores.astype(np.float64)
+    if head == MULTIPLE:  # the mean's logarithm less that of what is missing to 1
+        return (_log_mean(-np.logaddexp(0, -values)) - _log_mean(-np.logaddexp(0, values))).astype(np.float32)
+    return _log_mean(values - np.logaddexp.reduce(values, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def _log_mean(logarithms: np.ndarray) -> np.ndarray:
+    return np.logaddexp.reduce(logarithms, axis=0) - np.log(len(logarithms))
 
 
 def _parsed(entry: np.ndarray, source: str | os.PathLike[str]) -> ModelOutputs:
