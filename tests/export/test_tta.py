@@ -14,6 +14,7 @@ from mindcv.config import read_config
 from mindcv.data import EvalPreprocess
 from mindcv.data.tta import Views
 from mindcv.export import Classifier, export_model
+from mindcv.export.source import source_from_checkpoint
 from mindcv.models import create_model
 from mindcv.weights import write_weights
 from mindcv.weights.outputs import mean_scores, probabilities
@@ -90,7 +91,7 @@ def test_classifier(kind, tta, tmp_path):
     else:
         pytest.importorskip("onnxruntime")
         path = tmp_path / "net.onnx"
-        export_model(network, path, preprocess=PREPROCESS, batch_size=3 if kind == "static" else None)
+        export_model(network, path, preprocess=PREPROCESS, batch_size=3 if kind == "static" else "dynamic")
         classifier = Classifier(path, tta=tta)
     found = classifier.predict(FILES, top_k=7)
     for prediction, row in zip(found, expected, strict=True):
@@ -142,8 +143,8 @@ def test_validate_and_infer_are_one(words, size, recipe):
 def test_validate_of_an_exported_file(recipe, tmp_path, capsys):
     pytest.importorskip("onnxruntime")
     out = tmp_path / "net.onnx"
-    assert main(["export", str(tmp_path / "net.ckpt"), "--format", "onnx", "--out", str(out)]) == 0
-    capsys.readouterr()
+    source = source_from_checkpoint(tmp_path / "net.ckpt")
+    export_model(source.network, out, preprocess=source.preprocess, batch_size=2)
     words = ["--model", str(out), "--data_dir", str(tmp_path / "data"), "--tta", "ten_crop"]
     assert main(["validate", *words]) == 0
     told = capsys.readouterr().out
@@ -159,11 +160,16 @@ def test_what_is_refused(recipe, capsys):
     ):
         Classifier(build("basic"), preprocess=EvalPreprocess(32, crop_pct=1.0), tta="five_crop")
     for words, message in (
-        (["--tta", "flop"], "tta"),
         (["--crop_pct", "1.0", "--tta", "ten_crop"], "tta 'ten_crop': with crop_pct 1 the crops are the same"),
-        (["--val_image_resize", "0"], "val_image_resize"),
     ):
         assert main(["validate", "-c", str(recipe), *words]) == 2
+        assert message in capsys.readouterr().err
+    for words, message in (
+        (["--tta", "flop"], "tta: got 'flop'; allowed: one of flip, five_crop, ten_crop, scales or None"),
+        (["--val_image_resize", "0"], "val_image_resize: got '0'"),
+    ):
+        with pytest.raises(SystemExit):
+            main(["validate", "-c", str(recipe), *words])
         assert message in capsys.readouterr().err
     words = [
         "--model",
