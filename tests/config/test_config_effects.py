@@ -60,6 +60,7 @@ ALWAYS = {
     *("config", "mode", "device_target", "distribute", "sync_bn", "seed", "log_interval", "val_while_train"),
     *("tensorboard", "profile", "report", "dataset", "train_split", "val_split", "unknown_classes", "folds"),
     *("dataset_download", "num_parallel_workers", "shuffle", "eval_shuffle", "sampler", "bad_samples", "num_samples"),
+    *("val_image_resize", "tta"),
     *("batch_size", "drop_remainder", "aug_repeats", "image_resize", "train_crop", "hflip", "vflip", "interpolation"),
     *("auto_augment", "re_prob", "mean", "std", "normalize_on_device", "crop_pct", "resize_rounding"),
     *("mixup", "cutmix", "imports", "model", "num_classes", "in_channels", "drop_rate", "drop_path_rate", "pretrained"),
