@@ -106,7 +106,7 @@ class VisionTransformer(ImageClassifier):
     torch_arguments = {"act": "gelu", "norm_eps": 1e-6}
     file_arguments = ("act", "norm_eps")
     resized = {"pos_embed": Tokens(prefix=1)}
-    not_decayed = ("cls_token", "dist_token", "pos_embed")
+    not_decayed = ("cls_token", "pos_embed")
 
     def __init__(
         self,
@@ -148,6 +148,7 @@ class VisionTransformer(ImageClassifier):
             self.dist_token = tokens(1, embed_dim)
             self.resized = {"pos_embed": Tokens(prefix=2)}
             self.gives_logits = ("head", "head_dist")
+            self.not_decayed = ("cls_token", "dist_token", "pos_embed")
         self.pos_embed = tokens(self.num_prefix_tokens + self.patch_embed.num_patches, embed_dim)
         self.pos_drop = dropout("pos_drop_rate", pos_drop_rate)
         (rates,) = drop_path_rates(drop_path_rate, [depth])
