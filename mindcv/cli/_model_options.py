@@ -1,8 +1,13 @@
 """The options by which commands that run a model are told which one: infer, explain and serve."""
 
 import argparse
+import sys
+from typing import TYPE_CHECKING
 
 from ._imports import add_import_option
+
+if TYPE_CHECKING:
+    from mindcv.export.onnx_runtimes import OnnxRuntime
 
 
 def add_model_options(parser: argparse.ArgumentParser, takes_exported: bool = True) -> None:
@@ -34,4 +39,19 @@ def add_model_options(parser: argparse.ArgumentParser, takes_exported: bool = Tr
     )
     if takes_exported:
         parser.add_argument("--key_file", metavar="FILE", help="key of an encrypted mindir")
+        parser.add_argument(
+            "--runtime",
+            metavar="NAME",
+            help="what runs an .onnx file: onnxruntime, openvino, or auto (default): openvino for bf16, and for "
+            "int8 where it is installed",
+        )
+        parser.add_argument(
+            "--precision", metavar="TYPE", help="fp32 (default), or bf16 by openvino where the processor has it"
+        )
     parser.add_argument("--device_target", default="auto", help="Ascend, GPU, CPU or auto (default: auto)")
+
+
+def say_runtime(runtime: "OnnxRuntime | None", is_asked: bool) -> None:
+    """Says on stderr what runs an exported file, where it is not what always does or somebody asked."""
+    if runtime is not None and (is_asked or runtime.name != "onnxruntime"):
+        print(f"mindcv: runtime: {runtime}", file=sys.stderr)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 from mindcv.config import Config
 
+from ._model_options import say_runtime
+
 if TYPE_CHECKING:
     from mindcv.data import EvalPreprocess
 
@@ -37,7 +39,8 @@ def main(cfg: Config) -> None:
     if is_launched():
         raise ValueError("an exported file is evaluated by one process; start it without msrun")
     setup_run(cfg.device_target, cfg.mode, cfg.jit_level, False, cfg.seed)
-    model = ExportedModel(cfg.model)
+    model = ExportedModel(cfg.model, runtime=cfg.runtime, precision=cfg.precision)
+    say_runtime(model.runtime, bool({"runtime", "precision"} & cfg.model_fields_set))
     info = model.info
     name = cfg.dataset if "dataset" in cfg.model_fields_set else info.dataset or cfg.dataset
     cfg = cfg.model_copy(update={"dataset": name, "batch_size": info.batch_size or cfg.batch_size})

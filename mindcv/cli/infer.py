@@ -11,7 +11,7 @@ from mindcv.utils.fs import atomic_write, is_remote, local_path
 from mindcv.utils.log import show_notes
 from mindcv.utils.text import csv_line, escaped, harmless, json_text, lines_of, names_in
 
-from ._model_options import add_model_options
+from ._model_options import add_model_options, say_runtime
 
 if TYPE_CHECKING:
     from mindcv.export import Prediction
@@ -82,9 +82,12 @@ def run(args: argparse.Namespace) -> int:
         workers=args.workers,
         pretrained=args.pretrained,
         key=read_key(args.key_file) if args.key_file else None,
+        runtime=args.runtime or "auto",
+        precision=args.precision or "fp32",
         threshold=args.threshold,
         tta=args.tta,
     )
+    say_runtime(classifier.runtime, bool(args.runtime or args.precision))
     check_channels(len(classifier.preprocess.mean))
     num_bad = 0
 

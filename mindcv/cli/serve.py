@@ -7,7 +7,7 @@ import warnings
 from mindcv.utils.fs import local_path
 from mindcv.utils.log import show_notes
 
-from ._model_options import add_model_options
+from ._model_options import add_model_options, say_runtime
 
 HELP = "serve a model over HTTP, with a page to try it"
 
@@ -96,7 +96,10 @@ def run(args: argparse.Namespace) -> int:
         shares_cores=True,
         pretrained=args.pretrained,
         key=read_key(args.key_file) if args.key_file else None,
+        runtime=args.runtime or "auto",
+        precision=args.precision or "fp32",
     )
+    say_runtime(classifier.runtime, bool(args.runtime or args.precision))
     check_channels(len(classifier.preprocess.mean))
     service = Service(
         classifier,

@@ -231,6 +231,16 @@ class RunKeys(Section):
     device_target: Literal["auto", "Ascend", "GPU", "CPU"] = key(
         "auto", "The device to run on; auto takes Ascend, then GPU, then CPU.", may_change=True
     )
+    runtime: Literal["auto", "onnxruntime", "openvino"] = key(
+        "auto",
+        "What runs an exported ONNX file; auto takes openvino for bf16, and for int8 where it is installed.",
+        may_change=True,
+    )
+    precision: Literal["fp32", "bf16"] = key(
+        "fp32",
+        "What an exported ONNX file is computed in; bf16 needs openvino and a processor that has it.",
+        may_change=True,
+    )
     distribute: bool = key(
         False,
         "Train on all workers that mindcv launch or msrun started; under these it is found by itself.",

@@ -3,6 +3,7 @@
 from .classifier import Classifier, Label, Prediction
 from .exporter import export_model
 from .info import ExportInfo, info_path, read_info
+from .onnx_runtimes import OnnxRuntime, choose_runtime
 from .runtime import ExportedModel
 
 __all__ = [
@@ -10,7 +11,9 @@ __all__ = [
     "ExportInfo",
     "ExportedModel",
     "Label",
+    "OnnxRuntime",
     "Prediction",
+    "choose_runtime",
     "export_model",
     "info_path",
     "read_info",

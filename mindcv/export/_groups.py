@@ -1,4 +1,4 @@
-"""Grouped convolutions that onnxruntime runs fast: on x86 its blocked kernels need groups of whole blocks of channels.
+"""Grouped convolutions that are run fast: on x86 the runtimes' blocked kernels need groups of whole blocks of channels.
 
 Groups of fewer channels, as ResNeXt's first stages have, go through a slower path with a change of layout before and
 after it. Some of them put side by side, with zeros between, are one group of a whole block, and the sums are the same.
@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ._onnx_file import read_onnx
+
 __all__ = ["with_whole_blocks"]
 
 # Channels of a block with AVX-512; a multiple of the 8 with AVX2.
@@ -16,13 +18,17 @@ _BLOCK = 16
 
 
 def with_whole_blocks(path: Path) -> str | bytes:
-    """Returns what onnxruntime is to load: an ONNX model with its small groups joined, or the path where none is."""
+    """Returns what is to be loaded: an ONNX model with its small groups joined, or the path where none is.
+
+    Raises:
+        ImportError: The package onnx is not installed.
+        ValueError: It is no ONNX model, or keeps weights in other files.
+    """
+    model = read_onnx(path)
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return str(path)
-    import onnx
     from onnx import numpy_helper
 
-    model = onnx.load(str(path))
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     is_changed = False
     for node in model.graph.node:

@@ -22,6 +22,7 @@ from ..weights.hub import is_hub_model
 from ..weights.outputs import HEADS, MULTIPLE, check_threshold, probabilities, renamed_classes
 from .exporter import preprocess_of
 from .images import ImageReader, name_of
+from .onnx_runtimes import AUTO, FP32
 from .runtime import ExportedModel, in_batches, in_sizes, is_exported_file, live_run
 from .source import Source, source_from_checkpoint, source_from_name
 
@@ -74,6 +75,8 @@ class Classifier:
             the file or the checkpoint says, else `single`.
         threshold: Least probability of a label that is told, for the head `multiple`; an image may then have none.
             None: as the file says, else all are told.
+        runtime: What runs an ONNX file: `onnxruntime`, `openvino`, or `auto`, see `mindcv.export.choose_runtime`.
+        precision: `fp32`, or `bf16`, which OpenVINO computes in where the processor does.
         compiled_sizes: Batch sizes that a network is compiled for in graph mode, 1 among them; a batch is cut into
             these. None: `batch_size` alone, which each batch is filled up to.
         tta: Test-time augmentation: `flip`, `five_crop`, `ten_crop` or `scales` (see `mindcv.data.tta.Views`);
@@ -83,6 +86,7 @@ class Classifier:
     Attributes:
         name: The model's name.
         format: `onnx` or `mindir`; `live` for a network.
+        runtime: What runs the file, and why it was chosen; None for what MindSpore runs.
         network: The network; None for an exported file.
         preprocess: How images are prepared.
         class_names: Names by index; None: classes are called by their numbers.
@@ -110,6 +114,8 @@ class Classifier:
         threshold: float | None = None,
         tta: str | None = None,
         shares_cores: bool = False,
+        runtime: str = AUTO,
+        precision: str = FP32,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; give a number from 1")
@@ -122,7 +128,8 @@ class Classifier:
                     f"{model} has its weights and says itself how images are prepared; leave out recipe, preprocess "
                     "and pretrained"
                 )
-            exported = ExportedModel(model, key, shares_cores=shares_cores)
+            exported = ExportedModel(model, key, shares_cores=shares_cores, runtime=runtime, precision=precision)
+            self.runtime = exported.runtime
             info = exported.info
             self._run: Callable[[np.ndarray], np.ndarray] = exported
             self.preprocess, names, self.head = info.preprocess, info.class_names, info.head
@@ -131,6 +138,11 @@ class Classifier:
             gives_probabilities, takes_pixels = info.output_name == "probabilities", info.normalisation == "inside"
             batch_size = info.batch_size or batch_size
         else:
+            if (runtime, precision) != (AUTO, FP32):
+                raise ValueError(
+                    f"runtime and precision are for ONNX files of `mindcv export`, not for {_named(model)}"
+                )
+            self.runtime = None
             source = _find_source(model, recipe, preprocess, pretrained)
             run = live_run(source.network)
             if ms.get_context("mode") != ms.GRAPH_MODE:
@@ -293,6 +305,10 @@ def _source_from_hub(name: str, recipe: str, preprocess: EvalPreprocess | None) 
     if names is None and name.partition(":")[2].startswith("timm/") and network.num_classes == 1000:
         names = imagenet_class_names()
     return Source(network, name, preprocess or preprocess_of(network), names, "", network.default_cfg["head"])
+
+
+def _named(model: str | os.PathLike[str] | nn.Cell) -> str:
+    return type(model).__name__ if isinstance(model, nn.Cell) else os.fspath(model)
 
 
 def _is_single(images: Any) -> bool:

@@ -10,9 +10,10 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import mindspore as ms
 import numpy as np
@@ -27,11 +28,14 @@ from ..utils.registry import unknown_name_message
 from ..weights import ModelOutputs, write_weights
 from ..weights.outputs import HEADS, SINGLE, check_threshold
 from ._mark import write_mark
+from .calibration import Calibration, calibration_images
+from .images import ImageReader
 from .info import MARKED_FORMATS, ExportInfo, file_sha256, info_path, json_digest, weights_sha256
+from .quantize import quantize_onnx
 from .runtime import Run, live_run, load_run
 from .swaps import swap_layers
 from .transforms import Deployed, fold_batch_norm, fuse_branches, half_weight_names, halve_weights
-from .verify import Comparison, compare
+from .verify import Comparison, agreement, compare, normalised
 from .writers import INPUT_NAME, check_onnx, require_onnx, write_air, write_mindir, write_onnx
 
 __all__ = ["DYNAMIC", "ENC_MODES", "FORMATS", "export_model", "output_path"]
@@ -41,9 +45,14 @@ _logger = logging.getLogger(__name__)
 FORMATS = ("mindir", "onnx", "air", "safetensors")
 ENC_MODES = ("AES-GCM", "AES-CBC", "SM4-CBC")
 DYNAMIC = "dynamic"
+INT8 = "int8"
+# Share of images on which a network in int8 must give the class that it gives in float.
+MIN_AGREEMENT = 0.98
 
 # Shares of the largest score. fp32 on other kernels differs by some 1e-6; a weight in fp16 is off by up to 5e-4 of it.
-_TOLERANCE = {"float32": 1e-4, "float16": 2e-2}
+_TOLERANCE = {"float32": 1e-4, "float16": 2e-2, INT8: 1e-4}  # of int8 this is the float network that it is made of
+# Images that are run at once where the file takes any number.
+_BATCH = 16
 # MindSpore exports to a path of these characters only, so a file gets its name when it is complete.
 _PLAIN_PATH = re.compile(r"[0-9a-zA-Z@_\-.:/\\]+")
 
@@ -57,10 +66,11 @@ class _Options:
     uint8_input: bool
     fold_bn: bool
     fp16_weights: bool
+    quantize: str | None
 
     @property
     def weights_dtype(self) -> str:
-        return "float16" if self.fp16_weights else "float32"
+        return self.quantize or ("float16" if self.fp16_weights else "float32")
 
 
 def export_model(
@@ -82,6 +92,10 @@ def export_model(
     enc_mode: str = "AES-GCM",
     tolerance: float | None = None,
     threshold: float | None = None,
+    quantize: str | None = None,
+    calibration: Iterable[Any] | None = None,
+    held_back: Iterable[Any] | None = None,
+    min_agreement: float = MIN_AGREEMENT,
 ) -> ExportInfo:
     """Exports a network, runs the file on three batches, and compares it with the network.
 
@@ -104,21 +118,27 @@ def export_model(
         key: Key of 16, 24 or 32 bytes to encrypt a MINDIR with.
         enc_mode: AES-GCM, AES-CBC or SM4-CBC.
         tolerance: Largest difference allowed, as a share of the largest score. None: 1e-4, and 2e-2 with
-            `fp16_weights`.
+            `fp16_weights`. With `quantize` it is of the float network, before.
         threshold: Least probability, from 0 to 1, of a label that counts as found; for the head `multiple`. It is
             written into the JSON, for `Classifier`, `mindcv infer` and `mindcv serve`. None: all labels are told.
+        quantize: `int8` for layers that compute in int8, see `layers_to_quantize`; for onnx. None: all in float.
+        calibration: Images, of all kinds that `Classifier` takes, whose values give the ranges for `quantize`.
+        held_back: Images on which the outcome of `quantize` is tried. None: half of `calibration`, or what is more
+            than 256 of it.
+        min_agreement: Share of the held-back images, from 0 to 1, on which the network in int8 must give the class that
+            it gives in float.
 
     Returns:
         What stands in the JSON.
 
     Raises:
         ImportError: ONNX packages are not installed.
-        RunError: The file computes something else; nothing was written.
+        RunError: The file computes something else, or in int8 too often; nothing was written.
         ValueError: Options that contradict, a layer that cannot be exported, or a folder that cannot be written to.
     """
     require_classifier(network)
     file_format, target = output_path(out, file_format)
-    options = _Options(softmax, head, uint8_input, fold_bn, fp16_weights)
+    options = _Options(softmax, head, uint8_input, fold_bn, fp16_weights, quantize)
     _check_format(file_format, options, key, enc_mode)
     if head not in HEADS:
         raise ValueError(unknown_name_message("head", head, HEADS))
@@ -126,6 +146,11 @@ def export_model(
     preprocess = preprocess or preprocess_of(network)
     shape = (_as_batch_size(batch_size), len(preprocess.mean), *preprocess.image_size)
     require_directory(target.parent, f"output {target.name}")
+    pixels = None
+    if quantize:
+        if not 0 <= min_agreement <= 1:
+            raise ValueError(f"min_agreement is {min_agreement}; give a number from 0 to 1")
+        pixels = calibration_images(calibration or (), held_back, ImageReader(preprocess, normalise=False))
     deployed = None
     if file_format != "safetensors":
         deployed = _prepare(network, options, preprocess, shape, swap=file_format == "onnx" or shape[0] is None)
@@ -168,7 +193,8 @@ def export_model(
             "%s: largest difference %.3g, allowed %.3g", target, comparison.largest_difference, comparison.allowed
         )
         _raise_if_different(comparison, target)
-        info = _complete(info, comparison, staged)
+        outcome = {} if pixels is None else _quantize(exported, pixels, info, staged, target, min_agreement)
+        info = _complete(info, comparison, staged, outcome)
         with atomic_write(target) as file, staged.open("rb") as source:
             shutil.copyfileobj(source, file, 1 << 20)
     with atomic_write(info_path(target), "w") as file:
@@ -224,6 +250,8 @@ def _check_format(file_format: str, options: _Options, key: bytes | None, enc_mo
         require_onnx()
     if file_format == "safetensors" and (options.softmax or options.uint8_input or options.fold_bn):
         raise ValueError("safetensors holds weights and no graph; softmax, uint8_input and fold_bn need mindir or onnx")
+    if options.quantize:
+        _check_int8(file_format, options)
     if key is None:
         return
     if file_format != "mindir":
@@ -232,6 +260,15 @@ def _check_format(file_format: str, options: _Options, key: bytes | None, enc_mo
         raise ValueError(f"a key has 16, 24 or 32 bytes, got {len(key)}")
     if enc_mode not in ENC_MODES:
         raise ValueError(unknown_name_message("enc_mode", enc_mode, ENC_MODES))
+
+
+def _check_int8(file_format: str, options: _Options) -> None:
+    if options.quantize != INT8:
+        raise ValueError(unknown_name_message("type to quantize to", str(options.quantize), (INT8,)))
+    if file_format != "onnx":
+        raise ValueError(f"int8 is for onnx, not for {file_format}; give --format onnx, or leave out quantize")
+    if options.fp16_weights:
+        raise ValueError("weights are stored in int8 or in fp16; leave out quantize or fp16_weights")
 
 
 def _as_batch_size(batch_size: int | str) -> int | None:
@@ -317,7 +354,53 @@ def _raise_if_different(comparison: Comparison, target: Path) -> None:
         )
 
 
-def _complete(info: ExportInfo, comparison: Comparison, path: Path) -> ExportInfo:
+def _quantize(
+    exported: Run, pixels: Calibration, info: ExportInfo, path: Path, target: Path, min_agreement: float
+) -> dict[str, Any]:
+    """Puts the layers of a written ONNX file in int8 and tries it, by onnxruntime, on images that it has not seen.
+
+    Returns:
+        What the verification says of it.
+
+    Raises:
+        RunError: It answers too often otherwise than the float network.
+    """
+
+    def batches(images: np.ndarray) -> Iterator[np.ndarray]:
+        size = info.batch_size or _BATCH
+        for begin in range(0, len(images), size):
+            part = images[begin : begin + size]
+            part = np.concatenate([part, np.repeat(part[-1:], max(0, (info.batch_size or 0) - len(part)), axis=0)])
+            yield part if info.input_dtype == "uint8" else normalised(part, info.preprocess.mean, info.preprocess.std)
+
+    whole = path.with_name(f"int8_{path.name}")
+    counts = quantize_onnx(path, whole, batches(pixels.images), info.input_name)
+    check_onnx(str(whole))
+    os.replace(whole, path)
+    quantized = load_run(path, info)
+    expected, result = (
+        np.concatenate([run(batch) for batch in batches(pixels.held_back)])[: len(pixels.held_back)]
+        for run in (exported, quantized)
+    )
+    share = agreement(expected, result, info.head, gives_probabilities=info.output_name == "probabilities")
+    outcome = {
+        "agreement": share,
+        "min_agreement": min_agreement,
+        "calibration_images": len(pixels.images),
+        "held_back_images": len(pixels.held_back),
+        **counts,
+    }
+    _logger.info("%s: %s", target, outcome)
+    if not share >= min_agreement:
+        raise RunError(
+            f"{target} was not written: in int8 the network agrees with itself in float on {share:.4f} of "
+            f"{len(pixels.held_back)} held-back images, less than {min_agreement:g}; calibrate on more images like "
+            "those that it is for, export without quantize, or allow less with min_agreement"
+        )
+    return outcome
+
+
+def _complete(info: ExportInfo, comparison: Comparison, path: Path, outcome: Mapping[str, Any]) -> ExportInfo:
     """Adds what is known after the verification.
 
     Raises:
@@ -332,6 +415,7 @@ def _complete(info: ExportInfo, comparison: Comparison, path: Path) -> ExportInf
             "largest_difference": comparison.largest_difference,
             "allowed": comparison.allowed,
             "batch_sizes": list(comparison.batch_sizes),
+            **outcome,
         },
     )
     if info.format in MARKED_FORMATS and info.encryption is None:

@@ -46,11 +46,12 @@ class ExportInfo:
         class_names: By index, or None.
         dataset: Name of the dataset that the recipe trains on.
         batch_norm_folded: Whether BatchNorm was folded into convolutions.
-        weights_dtype: Type that the weights of convolutions and dense layers are stored in.
+        weights_dtype: Type that the weights of convolutions and dense layers are stored in; int8 is computed in, too.
         encryption: AES-GCM, AES-CBC or SM4-CBC; None when the file is not encrypted.
         weights_sha256: Of the network's parameters, see `weights_sha256`.
         file_sha256: Of the exported file.
-        verification: Largest difference from the live network, what was allowed, and the batch sizes that were run.
+        verification: Largest difference from the live network, what was allowed, and the batch sizes that were run. Of
+            an int8 file these are of the float network, and its agreement with that on images is there too.
         versions: Of what was used.
         head: What the probabilities are, see `mindcv.weights.ModelOutputs`; files of earlier versions do not say.
         threshold: Least probability of a label that counts as found, with the head `multiple`; None: all are told.
@@ -144,7 +145,7 @@ class _Entries(BaseModel):
     class_names: Annotated[tuple[str, ...], Field(strict=False)] | None
     dataset: str
     batch_norm_folded: bool
-    weights_dtype: Literal["float32", "float16"]
+    weights_dtype: Literal["float32", "float16", "int8"]
     encryption: Literal["AES-GCM", "AES-CBC", "SM4-CBC"] | None
     weights_sha256: _Sha256
     file_sha256: _Sha256

@@ -1,7 +1,7 @@
 """Networks ready to run, whatever they come from: a live one, a MINDIR or an ONNX file. All give scores as numpy."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import mindspore as ms
@@ -10,16 +10,13 @@ from mindspore import Tensor, nn
 
 from ..utils.fs import local_path
 from ..utils.runtime import prepare_cpu_runtime
-from ._groups import with_whole_blocks
 from .info import ExportInfo, read_info
+from .onnx_runtimes import AUTO, FP32, ONNXRUNTIME, OnnxRuntime, Run, choose_runtime, load_onnx
 
 __all__ = ["KEY_FILE_VARIABLE", "ExportedModel", "Run", "is_exported_file", "live_run", "load_run", "read_key"]
 
 KEY_FILE_VARIABLE = "MINDCV_KEY_FILE"
 _SUFFIXES = (".mindir", ".onnx")
-
-# Images (N, C, H, W) to scores or probabilities (N, num_classes).
-Run = Callable[[np.ndarray], np.ndarray]
 
 
 class ExportedModel:
@@ -29,16 +26,30 @@ class ExportedModel:
         path: The .mindir or .onnx file; its JSON has to be beside it.
         key: Key of an encrypted file. None: that of the file which `MINDCV_KEY_FILE` names.
         shares_cores: Whether other threads work meanwhile; onnxruntime's then sleep where they would spin.
+        runtime: What runs an ONNX file: `onnxruntime`, `openvino`, or `auto`, see `choose_runtime`.
+        precision: `fp32`, or `bf16` where the processor computes in it and the runtime is OpenVINO.
+
+    Attributes:
+        runtime: What runs an ONNX file, and why it was chosen; None for a MINDIR, which MindSpore runs.
 
     Raises:
         FileNotFoundError: The file or its JSON is not there.
-        ImportError: onnxruntime is not installed.
-        ValueError: The file is damaged, or the key is missing or wrong.
+        ImportError: The runtime is not installed.
+        ValueError: The file is damaged, the key is missing or wrong, or the runtime cannot do what is asked.
     """
 
-    def __init__(self, path: str | os.PathLike[str], key: bytes | None = None, *, shares_cores: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        key: bytes | None = None,
+        *,
+        shares_cores: bool = False,
+        runtime: str = AUTO,
+        precision: str = FP32,
+    ) -> None:
         self.path = local_path(path)
         self.info = read_info(self.path)
+        self.runtime = choose_runtime(self.path, self.info, runtime, precision)
         if self.info.encryption and key is None:
             key_file = os.environ.get(KEY_FILE_VARIABLE)
             if not key_file:
@@ -46,7 +57,7 @@ class ExportedModel:
                     f"{path} is encrypted ({self.info.encryption}); name the file with its key in {KEY_FILE_VARIABLE}"
                 )
             key = read_key(key_file)
-        self._run = load_run(self.path, self.info, key, shares_cores)
+        self._run = load_run(self.path, self.info, key, self.runtime, shares_cores)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         return in_batches(self._run, images, self.info.batch_size)
@@ -95,14 +106,29 @@ def live_run(network: nn.Cell) -> Run:
     return run
 
 
-def load_run(path: Path, info: ExportInfo, key: bytes | None = None, shares_cores: bool = False) -> Run:
+def load_run(
+    path: Path,
+    info: ExportInfo,
+    key: bytes | None = None,
+    runtime: OnnxRuntime | None = None,
+    shares_cores: bool = False,
+) -> Run:
     """Loads an exported file and returns how to run a batch of the size it takes.
 
+    Args:
+        path: The file.
+        info: What its JSON says.
+        key: Key of an encrypted MINDIR.
+        runtime: What runs an ONNX file. None: onnxruntime.
+        shares_cores: See `ExportedModel`.
+
     Raises:
-        ImportError: onnxruntime is not installed.
+        ImportError: The runtime is not installed.
         ValueError: The file cannot be loaded.
     """
-    return _load_onnx(path, info, shares_cores) if info.format == "onnx" else _load_mindir(path, info, key)
+    if info.format == "mindir":
+        return _load_mindir(path, info, key)
+    return load_onnx(path, info, runtime or OnnxRuntime(ONNXRUNTIME), shares_cores)
 
 
 def _load_mindir(path: Path, info: ExportInfo, key: bytes | None) -> Run:
@@ -116,38 +142,6 @@ def _load_mindir(path: Path, info: ExportInfo, key: bytes | None) -> Run:
         )
         raise ValueError(f"{path}: MindSpore {ms.__version__} cannot load it: {reason}") from error
     return lambda images: network(Tensor(images)).asnumpy()
-
-
-def _load_onnx(path: Path, info: ExportInfo, shares_cores: bool) -> Run:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ImportError(f"{path}: an ONNX file needs onnxruntime; pip install 'mindcv[export]'") from error
-    options = onnxruntime.SessionOptions()
-    if hasattr(os, "sched_getaffinity"):  # its own default counts cores that this process may not use
-        options.intra_op_num_threads = len(os.sched_getaffinity(0))
-    if shares_cores:
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        session = onnxruntime.InferenceSession(with_whole_blocks(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # it raises classes of its own that share no base
-        raise ValueError(f"{path}: onnxruntime cannot load it: {str(error).splitlines()[0]}") from error
-
-    for what, found, expected in (
-        ("input", session.get_inputs(), info.input_name),
-        ("output", session.get_outputs(), info.output_name),
-    ):
-        names = [value.name for value in found]
-        if names != [expected]:
-            raise ValueError(f"{path}: has the {what} {', '.join(names)}, but its JSON says {expected}; export again")
-
-    def run(images: np.ndarray) -> np.ndarray:
-        try:
-            return session.run([info.output_name], {info.input_name: images})[0]
-        except Exception as error:
-            raise ValueError(f"{path}: onnxruntime cannot run it: {str(error).splitlines()[0]}") from error
-
-    return run
 
 
 def read_key(path: str | os.PathLike[str]) -> bytes:

@@ -8,7 +8,7 @@ import numpy as np
 from ..weights.outputs import SINGLE, probabilities
 from .runtime import Run
 
-__all__ = ["Comparison", "compare"]
+__all__ = ["Comparison", "agreement", "compare", "normalised"]
 
 # Rows that are compared are of two sizes where any size is allowed.
 _DYNAMIC_SIZES = (1, 3, 1)
@@ -78,9 +78,9 @@ def compare(
     difference = score = 0.0
     for size in sizes:
         pixels = random.randint(0, 256, (size, *image_shape)).astype(np.uint8)
-        normalised = (pixels.astype(np.float32) - _by_channel(mean)) / _by_channel(std)
-        expected = live(normalised)
-        result = exported(pixels if takes_pixels else normalised)
+        inputs = normalised(pixels, mean, std)
+        expected = live(inputs)
+        result = exported(pixels if takes_pixels else inputs)
         if gives_probabilities:
             expected, result = _logarithm(probabilities(expected, head)), _logarithm(result)
         if result.shape != expected.shape:
@@ -90,6 +90,30 @@ def compare(
         difference = float(np.maximum(difference, np.abs(result - expected).max()))
         score = float(np.maximum(score, np.abs(expected).max()))
     return Comparison(difference, score, tolerance, tuple(sizes), expected.shape[1])
+
+
+def agreement(expected: np.ndarray, result: np.ndarray, head: str, *, gives_probabilities: bool) -> float:
+    """Returns how often two networks answer alike, from 0 to 1; what is not finite agrees with nothing.
+
+    Args:
+        expected: Scores or probabilities of the one, (N, num_classes).
+        result: Those of the other.
+        head: `single`: the share of images with the same first class. `multiple`: of the labels that either of them
+            finds, the share that both find.
+        gives_probabilities: Whether they are probabilities.
+    """
+    finite = np.isfinite(result).all(axis=1)
+    if head == SINGLE:
+        return float(np.mean(finite & (expected.argmax(axis=1) == result.argmax(axis=1))))
+    middle = 0.5 if gives_probabilities else 0.0
+    first, second = expected >= middle, (result >= middle) & finite[:, None]
+    either = np.count_nonzero(first | second)
+    return float(np.count_nonzero(first & second) / either) if either else float(finite.all())
+
+
+def normalised(pixels: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+    """Returns float32 images of uint8 ones (N, C, H, W)."""
+    return (pixels.astype(np.float32) - _by_channel(mean)) / _by_channel(std)
 
 
 def _logarithm(probabilities: np.ndarray) -> np.ndarray:

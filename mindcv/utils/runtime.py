@@ -52,6 +52,23 @@ def prepare_cpu_environment() -> None:
         _done.append(f"{ONEDNN_ISA_VARIABLE}=AVX2")
 
 
+@contextlib.contextmanager
+def without_isa_limit() -> Iterator[None]:
+    """Takes back what `prepare_cpu_environment` set, while another library with a oneDNN of its own makes its kernels.
+
+    OpenVINO's would be held to AVX2 too, where it has neither bf16 nor VNNI. A limit that the user has set stays.
+    """
+    limit = os.environ.get(ONEDNN_ISA_VARIABLE)
+    if f"{ONEDNN_ISA_VARIABLE}={limit}" not in _done:
+        yield
+        return
+    del os.environ[ONEDNN_ISA_VARIABLE]
+    try:
+        yield
+    finally:
+        os.environ[ONEDNN_ISA_VARIABLE] = limit or ""
+
+
 def prepare_cpu_runtime() -> None:
     """Prepares a CPU run, once: the environment above, and operators launched without a thread hand-off (4 ms each)."""
     prepare_cpu_environment()
