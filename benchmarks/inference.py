@@ -1,13 +1,20 @@
-"""Inference speed on CPU: the live network, its ONNX export, and PyTorch eager on the same cores.
+"""Inference speed on CPU: the live network, its ONNX exports in two runtimes, and PyTorch on the same cores.
 
-    python benchmarks/inference.py                                   ResNeXt-50, 224x224; about 10 minutes on two cores
+    python benchmarks/inference.py                                   ResNeXt-50, 224x224; about 15 minutes on two cores
     python benchmarks/inference.py --torch_python /opt/venvs/torch/bin/python      PyTorch of another environment
+    python benchmarks/inference.py --variants onnx openvino_int8 torch_bf16        some of them
     python benchmarks/inference.py --model resnet18 --image_size 64 --batch_size 4 --rounds 1 --latency_rounds 2
 
-All alternate in one run, each in a process of its own for the whole run, so that all meet the same machine: `eager` and
-`graph` (mindcv's live network in MindSpore's two modes, prepared CPU runtime), `onnx` (`mindcv.export` and onnxruntime)
-and `torch` (eager, from torchvision or timm, else ResNeXt-50 as written below; left out where torch is not installed).
-Printed: medians of the batch, p50 and p99 of batch 1, and the ratios that the project promises, as JSON too.
+All take turns in one run, each in a process of its own for the whole run, so that all meet the same machine:
+
+* `eager`, `graph`: mindcv's live network in MindSpore's two modes, prepared CPU runtime
+* `onnx`, `onnx_int8`: `mindcv.export`, with `quantize` (ranges of random pixels: speed does not depend on them), in onnxruntime
+* `openvino`, `openvino_bf16`, `openvino_int8`: the same files in OpenVINO
+* `torch`, `torch_channels_last`, `torch_bf16`: PyTorch eager, with channels-last tensors, and these with bf16 autocast;
+  the network of torchvision or timm, else ResNeXt-50 as written below
+
+What is not installed is left out. Printed: medians of the batch, p50 and p99 of batch 1, and ratios of medians, with those
+that the project wants, as JSON too.
 """
 
 import argparse
@@ -22,8 +29,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-VARIANTS = ("eager", "graph", "onnx", "torch")
-WANTED = {"eager": 1.8, "graph": 1.8, "torch": 1.0}  # times as fast the ONNX file must be
+# How an exported file runs: whether in int8, by what, in which precision.
+EXPORTED = {
+    "onnx": (None, "onnxruntime", "fp32"),
+    "onnx_int8": ("int8", "onnxruntime", "fp32"),
+    "openvino": (None, "openvino", "fp32"),
+    "openvino_bf16": (None, "openvino", "bf16"),
+    "openvino_int8": ("int8", "openvino", "fp32"),
+}
+TORCH = ("torch", "torch_channels_last", "torch_bf16")
+VARIANTS = ("eager", "graph", *EXPORTED, *TORCH)
+# The best of some must be so many times as fast as another.
+WANTED = (
+    (("onnx",), "eager", 1.8),
+    (("onnx",), "graph", 1.8),
+    (("onnx", "openvino"), "torch_channels_last", 1.5),
+    (tuple(EXPORTED), "torch_bf16", 1.6),  # with AMX
+    (("onnx_int8", "openvino_int8"), "onnx", 2.0),  # with VNNI or AMX
+)
 
 
 def cores() -> int:
@@ -40,6 +63,8 @@ def build_live(options: argparse.Namespace) -> Callable[[Any], Any]:
 
 
 def build_onnx(options: argparse.Namespace) -> Callable[[Any], Any]:
+    import numpy as np
+
     from mindcv import create_model
     from mindcv.data import EvalPreprocess
     from mindcv.engine import setup_run
@@ -49,8 +74,18 @@ def build_onnx(options: argparse.Namespace) -> Callable[[Any], Any]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.onnx")
         preprocess = EvalPreprocess(options.image_size)
-        export_model(create_model(options.model), path, batch_size="dynamic", preprocess=preprocess)
-        return ExportedModel(path)
+        quantize, runtime, precision = EXPORTED[options.worker]
+        images = np.random.RandomState(1).randint(0, 256, (12, options.image_size, options.image_size, 3), np.uint8)
+        export_model(
+            create_model(options.model),
+            path,
+            batch_size="dynamic",
+            preprocess=preprocess,
+            quantize=quantize,
+            calibration=images if quantize else None,
+            min_agreement=0.0,
+        )
+        return ExportedModel(path, runtime=runtime, precision=precision)
 
 
 def build_torch(options: argparse.Namespace) -> Callable[[Any], Any]:
@@ -59,10 +94,12 @@ def build_torch(options: argparse.Namespace) -> Callable[[Any], Any]:
     torch.set_num_threads(cores())
     torch.manual_seed(1)
     network = torch_network(options.model).eval()
+    layout = torch.contiguous_format if options.worker == "torch" else torch.channels_last
+    network = network.to(memory_format=layout)
 
     def run(images: Any) -> Any:
-        with torch.inference_mode():
-            return network(torch.from_numpy(images)).numpy()
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=options.worker == "torch_bf16"):
+            return network(torch.from_numpy(images).to(memory_format=layout)).float().numpy()
 
     return run
 
@@ -111,9 +148,10 @@ def torch_network(name: str) -> Any:
 def worker(options: argparse.Namespace) -> None:
     """Runs one batch of the size that each line on stdin says, and answers with its seconds."""
     try:
-        build = {"eager": build_live, "graph": build_live, "onnx": build_onnx, "torch": build_torch}[options.worker]
+        name = options.worker
+        build = build_onnx if name in EXPORTED else build_torch if name in TORCH else build_live
         run = build(options)
-    except ImportError as error:
+    except (ImportError, ValueError) as error:
         print(json.dumps({"missing": str(error)}), flush=True)
         return
     import numpy as np
@@ -139,8 +177,8 @@ def answer(process: subprocess.Popen) -> dict[str, Any]:
 def start(options: argparse.Namespace) -> dict[str, subprocess.Popen]:
     """Starts one process a variant and leaves out what is not installed."""
     workers = {}
-    for name in VARIANTS:
-        python = options.torch_python if name == "torch" else sys.executable
+    for name in options.variants:
+        python = options.torch_python if name in TORCH else sys.executable
         command = [python, __file__, *sys.argv[1:], "--worker", name]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         reply = answer(process)
@@ -157,6 +195,7 @@ def measure(workers: dict[str, subprocess.Popen], batch_size: int, rounds: int) 
     seconds: dict[str, list[float]] = {name: [] for name in workers}
     for index in range(rounds + 1):
         for name, process in workers.items():
+            time.sleep(0.03)  # until the threads of the one before have stopped to spin
             process.stdin.write(f"{batch_size}\n")
             process.stdin.flush()
             value = answer(process)["seconds"]
@@ -177,6 +216,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15, help="timed batches of each")
     parser.add_argument("--latency_rounds", type=int, default=200, help="timed batches of 1 of each")
     parser.add_argument("--torch_python", default=sys.executable, help="interpreter that has torch")
+    parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS, metavar="NAME")
     parser.add_argument("--worker", choices=VARIANTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
@@ -199,13 +239,17 @@ def main() -> None:
     print(f"{options.model}, {size}, {cores()} cores, {options.rounds} rounds")
     for name, median in medians.items():
         print(
-            f"{name:<6} {options.batch_size / median:8.2f} img/s  {1e3 * median:8.1f} ms a batch   batch 1: "
+            f"{name:<19} {options.batch_size / median:8.2f} img/s  {1e3 * median:8.1f} ms a batch   batch 1: "
             f"p50 {latency[name]['p50_ms']:.1f} ms, p99 {latency[name]['p99_ms']:.1f} ms"
         )
-    ratios = {name: medians[name] / medians["onnx"] for name in WANTED if name in medians}
-    for name, ratio in ratios.items():
-        print(f"onnx is {ratio:.2f} times as fast as {name} (wanted: at least {WANTED[name]})")
-    print(json.dumps({"model": options.model, "medians_s": medians, "latency": latency, "onnx_over": ratios}))
+    ratios = {}
+    for names, other, wanted in WANTED:
+        here = [name for name in names if name in medians]
+        if here and other in medians:
+            best = min(here, key=lambda name: medians[name])
+            ratios[f"{best}/{other}"] = ratio = medians[other] / medians[best]
+            print(f"{best} is {ratio:.2f} times as fast as {other} (wanted: at least {wanted})")
+    print(json.dumps({"model": options.model, "medians_s": medians, "latency": latency, "ratios": ratios}))
 
 
 if __name__ == "__main__":
