@@ -8,13 +8,13 @@
 All take turns in one run, each in a process of its own for the whole run, so that all meet the same machine:
 
 * `eager`, `graph`: mindcv's live network in MindSpore's two modes, prepared CPU runtime
-* `onnx`, `onnx_int8`: `mindcv.export`, with `quantize` (ranges of random pixels: speed does not depend on them), in onnxruntime
+* `onnx`, `onnx_int8`: `mindcv.export`, with `quantize` (ranges of random pixels, as the weights are), in onnxruntime
 * `openvino`, `openvino_bf16`, `openvino_int8`: the same files in OpenVINO
 * `torch`, `torch_channels_last`, `torch_bf16`: PyTorch eager, with channels-last tensors, and these with bf16 autocast;
   the network of torchvision or timm, else ResNeXt-50 as written below
 
-What is not installed is left out. Printed: medians of the batch, p50 and p99 of batch 1, and ratios of medians, with those
-that the project wants, as JSON too.
+What is not installed is left out. Printed: medians of the batch, p50 and p99 of batch 1, and ratios of medians, with
+those that the project wants, as JSON too.
 """
 
 import argparse
