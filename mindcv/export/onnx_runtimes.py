@@ -91,7 +91,7 @@ def load_onnx(path: Path, info: ExportInfo, runtime: OnnxRuntime, shares_cores: 
         ImportError: The package onnx, which reads it, is not installed.
         ValueError: The file cannot be loaded, or it is not what its JSON says.
     """
-    _logger.info("runtime: %s", runtime)
+    _logger.debug("runtime: %s", runtime)
     if runtime.name == OPENVINO:
         return _load_in_openvino(path, info, runtime.precision)
     return _load_in_onnxruntime(path, info, shares_cores)
