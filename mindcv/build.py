@@ -55,6 +55,7 @@ from .weights.outputs import MULTIPLE, SINGLE
 
 __all__ = [
     "build_class_weights",
+    "build_compile_cache",
     "build_eval_loader",
     "build_evaluator",
     "build_feed",
@@ -253,7 +254,9 @@ def build_eval_loader(
     return loader, num_classes
 
 
-def build_evaluator(cfg: Config, network: nn.Cell, loader: Any, num_classes: int) -> engine.Evaluator:
+def build_evaluator(
+    cfg: Config, network: nn.Cell, loader: Any, num_classes: int, compile_cache: engine.CompileCache | None = None
+) -> engine.Evaluator:
     """Returns what evaluates a network on the loader of `build_eval_loader`."""
     check_loss(cfg, loader)
     loss = build_loss(cfg, reduction="none")
@@ -261,6 +264,7 @@ def build_evaluator(cfg: Config, network: nn.Cell, loader: Any, num_classes: int
         *(network, loss, loader, num_classes, cfg.batch_size),
         is_shared=loader.num_shards > 1,
         is_multi_label=is_multi_label(loader),
+        compile_cache=compile_cache,
     )
 
 
@@ -508,15 +512,27 @@ def _head_parameters(model: nn.Cell) -> list[str]:
     return [parameter.name for path, parameter in model.parameters_and_names() if path.startswith(heads)]
 
 
+def build_compile_cache(cfg: Config, device: str, is_sunk: bool = False) -> engine.CompileCache | None:
+    """Returns where compiled graphs are kept, or None for nowhere; `is_sunk`: batches come from the device's queue."""
+    return engine.open_compile_cache(cfg.compile_cache, device, cfg.mode, cfg.jit_level, is_sunk)
+
+
 def build_feed(
-    cfg: Config, step: engine.TrainStep, loader: Any, device: str, steps_done: int
+    cfg: Config,
+    step: engine.TrainStep,
+    loader: Any,
+    device: str,
+    steps_done: int,
+    compile_cache: engine.CompileCache | None = None,
 ) -> engine.HostFeed | engine.SinkFeed:
-    """Returns what hands batches to the step."""
+    """Returns what hands batches to the step; `compile_cache` is where its compiled graph is kept."""
     # The queue runs over all epochs and knows none of them, so mixing could not end in it.
     if not cfg.mixup_off_epoch and engine.can_sink(cfg.dataset_sink_mode, device, cfg.mode):
         return engine.SinkFeed(step, loader, cfg.epoch_size, steps_done)
     seed = cfg.seed + engine.rank()
-    return engine.HostFeed(step, lambda epoch, first_step: epoch_batches(loader, epoch, first_step, seed))
+    return engine.HostFeed(
+        step, lambda epoch, first_step: epoch_batches(loader, epoch, first_step, seed), compile_cache
+    )
 
 
 def build_saver(

@@ -10,6 +10,7 @@ from . import engine
 from ._version import __version__
 from .build import (
     build_class_weights,
+    build_compile_cache,
     build_eval_loader,
     build_evaluator,
     build_feed,
@@ -116,10 +117,11 @@ def _train(
     if state and state.epoch >= cfg.epoch_size:
         return _tell_finished(cfg, folder, local_path(cfg.ckpt_path), state)
 
+    compile_cache = build_compile_cache(cfg, device, engine.can_sink(cfg.dataset_sink_mode, device, cfg.mode))
     evaluator = None
     if cfg.val_while_train:
         eval_loader, _ = build_eval_loader(cfg, outputs)
-        evaluator = build_evaluator(cfg, step.network.network, eval_loader, num_classes)
+        evaluator = build_evaluator(cfg, step.network.network, eval_loader, num_classes, compile_cache)
     reporter = engine.RunReporter(
         folder,
         cfg.epoch_size,
@@ -144,7 +146,7 @@ def _train(
         # Reading a loss waits for an accelerator, so it is read seldom there.
         read_interval=1 if device == "CPU" else cfg.log_interval,
     )
-    feed = build_feed(cfg, step, loader, device, state.global_step if state else 0)
+    feed = build_feed(cfg, step, loader, device, state.global_step if state else 0, compile_cache)
     saver = build_saver(
         *(cfg, network, folder, steps_per_epoch, rule, before_write, on_saved), outputs=outputs, data=data
     )

@@ -5,6 +5,7 @@ import sys
 
 from . import engine
 from .build import (
+    build_compile_cache,
     build_eval_loader,
     build_evaluator,
     build_network,
@@ -55,7 +56,8 @@ def validate(cfg: Config) -> dict[str, float]:
             f"{cfg.ckpt_path or cfg.model}: {not_finite}; its accuracy says nothing, evaluate other weights"
         )
     recorder = build_recorder(cfg, loader, num_classes, network=network)
-    evaluator = build_evaluator(cfg, prepare_network(cfg, network, cfg.val_amp_level), loader, num_classes)
+    prepared = prepare_network(cfg, network, cfg.val_amp_level)
+    evaluator = build_evaluator(cfg, prepared, loader, num_classes, build_compile_cache(cfg, device))
     _logger.info("Evaluating %s on %s (%s, %s)", cfg.model, cfg.dataset, cfg.val_split, device)
     with pipeline_errors():
         result = evaluator.run(sys.stderr.isatty(), on_batch=recorder.add if recorder else None)

@@ -1,9 +1,19 @@
 """What every test starts from: the prepared CPU runtime, PyNative mode and fixed seeds."""
 
+import atexit
+import os
+import shutil
+import tempfile
+
 import numpy as np
 import pytest
 
 from mindcv.utils.runtime import prepare_cpu_runtime
+
+if "MINDCV_COMPILE_CACHE" not in os.environ:
+    # Shared by the workers and the processes that tests start, and by nobody else.
+    os.environ["MINDCV_COMPILE_CACHE"] = tempfile.mkdtemp(prefix="mindcv-tests-")
+    atexit.register(shutil.rmtree, os.environ["MINDCV_COMPILE_CACHE"], ignore_errors=True)
 
 pytest_plugins = ["s3_server"]
 

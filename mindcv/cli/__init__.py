@@ -39,6 +39,7 @@ _COMMANDS = (
     "find-lr",
     "average",
     "config",
+    "cache",
     "benchmark",
 )
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mindcv
+from mindcv.cli.cache import summary
 from mindcv.kernels import describe_kernels, onednn
+from mindcv.utils.graph_store import GraphStore, default_cache_folder
 from mindcv.utils.runtime import ONEDNN_ISA_VARIABLE, cpu_runtime_state, prepare_cpu_runtime
 
 HELP = "print versions, device and speed of this machine, and what is wrong with it"
@@ -78,6 +80,15 @@ def describe_machine() -> list[tuple[str, str]]:
     return lines
 
 
+def describe_compile_cache() -> str:
+    """Returns what is kept of compiled graphs with `compile_cache: auto`, or why nothing is."""
+    folder = default_cache_folder()
+    try:
+        return summary(GraphStore(folder, is_read=True))
+    except (OSError, ValueError) as error:
+        return f"off: {error}"
+
+
 def describe_runtime() -> list[tuple[str, str]]:
     """Returns the device and the CPU runtime's state, as a run would have them."""
     prepare_cpu_runtime()
@@ -90,6 +101,7 @@ def describe_runtime() -> list[tuple[str, str]]:
         ("cpu runtime", runtime + ("yes" if state["avx512"] else "no")),
         ("cpu kernels", describe_kernels()),
         ("convolution", f"by MindSpore; training and evaluation by the kernels: {onednn.start().text}"),
+        ("compile cache", describe_compile_cache()),
     ]
 
 

@@ -22,7 +22,7 @@ COMMON_KEYS: dict[str, tuple[str, ...]] = {
         *("amp_level",),
     ),
     "validate": (
-        *("device_target", "mode", "jit_level", "report"),
+        *("device_target", "mode", "jit_level", "compile_cache", "report"),
         *("dataset", "data_dir", "class_names", "unknown_classes"),
         *("train_split", "val_split", "folds", "fold", "dataset_download"),
         *("num_parallel_workers", "bad_samples", "batch_size"),

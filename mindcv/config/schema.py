@@ -228,6 +228,12 @@ class RunKeys(Section):
         "How far the graph compiler optimises; None is MindSpore's default. Not every device and version has O2.",
         may_change=True,
     )
+    compile_cache: Annotated[str, Words("auto, off or a folder")] = key(
+        "auto",
+        "Where compiled graphs are kept for the next start: a folder, off, or auto, which is on where it was measured: "
+        "on CPU in graph mode.",
+        may_change=True,
+    )
     device_target: Literal["auto", "Ascend", "GPU", "CPU"] = key(
         "auto", "The device to run on; auto takes Ascend, then GPU, then CPU.", may_change=True
     )
@@ -279,6 +285,20 @@ class RunKeys(Section):
         unit="steps",
         may_change=True,
     )
+
+    @field_validator("compile_cache", mode="before")
+    @classmethod
+    def _read_switch(cls, value: Any) -> Any:
+        """YAML takes `off` for a switch, and so is the opposite of it."""
+        return {False: "off", True: "auto"}.get(value, value) if isinstance(value, bool) else value
+
+    @field_validator("compile_cache")
+    @classmethod
+    def _require_place(cls, value: str) -> str:
+        """Refuses a name that is empty, and takes the two words in any case."""
+        if not value.strip():
+            raise ValueError("auto, off or a folder")
+        return value.lower() if value.lower() in ("auto", "off") else value
 
 
 class DataKeys(Section):

@@ -5,6 +5,7 @@ It receives networks and loaders and never builds them.
 
 from .amp import auto_mixed_precision
 from .batch_norm import keep_variance_of_one_value
+from .compile_cache import CompileCache, open_compile_cache
 from .checkpoint import CheckpointManager, CheckpointSaver, TrainState, load_state, read_checkpoint
 from .device_input import LossWithMixing, NormalizedNetwork
 from .distillation import RenormalizedNetwork, WithTeacher
@@ -42,6 +43,7 @@ __all__ = [
     "AllReduceSum",
     "CheckpointManager",
     "CheckpointSaver",
+    "CompileCache",
     "Evaluator",
     "GradientAccumulation",
     "HostFeed",
@@ -78,6 +80,7 @@ __all__ = [
     "load_state",
     "metric_names",
     "name_not_finite",
+    "open_compile_cache",
     "rank",
     "read_checkpoint",
     "recompute_blocks",

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from ..kernels.cells import KernelCells
 from ..weights.outputs import MULTIPLE, SINGLE, mean_scores
+from .compile_cache import CompileCache
 from .distributed import gather_over_ranks, rank, report_alive, sum_integers
 from .metrics import (
     MEAN_AVERAGE_PRECISION,
@@ -145,6 +146,7 @@ class Evaluator:
         batch_size: Rows in a full batch.
         is_shared: Whether each rank's loader gives its own part of the samples. When not, all give all of them.
         is_multi_label: Whether samples have several labels, as zeros and ones, each with a sigmoid of its own.
+        compile_cache: Where the network's compiled graph is kept; None: it is compiled at each start.
 
     Attributes:
         average_precisions: Of each class in the last run, where samples have several labels; see `Scores`.
@@ -159,6 +161,7 @@ class Evaluator:
         batch_size: int,
         is_shared: bool = True,
         is_multi_label: bool = False,
+        compile_cache: CompileCache | None = None,
     ) -> None:
         self.network = network
         self.kernel_cells = KernelCells(network)
@@ -169,6 +172,7 @@ class Evaluator:
         self.num_classes = num_classes
         self.is_multi_label = is_multi_label
         self.average_precisions: list[float] = []
+        self.compile_cache = compile_cache
 
     @property
     def accuracies(self) -> list[str]:
@@ -274,8 +278,11 @@ class Evaluator:
 
     def _logits(self, image: np.ndarray) -> np.ndarray:
         """Returns float32 (batch_size, num_classes)."""
+        images = ms.Tensor(self._filled(image))
         with self.kernel_cells:
-            logits = self.network(ms.Tensor(self._filled(image)))
+            if self.compile_cache is not None:
+                self.compile_cache.compile(self.network, (images,), "the network's evaluation")
+            logits = self.network(images)
         if isinstance(logits, (tuple, list)):
             logits = logits[0]
         return logits.asnumpy().astype(np.float32)

@@ -9,6 +9,7 @@ import mindspore as ms
 from mindspore import nn
 from mindspore.train import DatasetHelper, connect_network_with_dataset
 
+from .compile_cache import CompileCache
 from .distributed import report_alive
 
 _logger = logging.getLogger(__name__)
@@ -24,11 +25,18 @@ class HostFeed:
     Args:
         step: The training step.
         open_epoch: Called with an epoch (from 0) and a step of it; returns an iterator over its batches from there on.
+        compile_cache: Where the step's compiled graph is kept; None: it is compiled at each start.
     """
 
-    def __init__(self, step: nn.Cell, open_epoch: Callable[[int, int], Iterator[Sequence[Any]]]) -> None:
+    def __init__(
+        self,
+        step: nn.Cell,
+        open_epoch: Callable[[int, int], Iterator[Sequence[Any]]],
+        compile_cache: CompileCache | None = None,
+    ) -> None:
         self.step = step
         self.open_epoch = open_epoch
+        self.compile_cache = compile_cache
         self.wait_s = 0.0
 
     def begin_epoch(self, epoch: int, first_step: int) -> None:
@@ -43,6 +51,8 @@ class HostFeed:
         batch = next(self._batches)
         self.wait_s += time.perf_counter() - begin
         report_alive()
+        if self.compile_cache is not None:
+            self.compile_cache.compile(self.step, tuple(batch), "the training step")
         return self.step(*batch)
 
 

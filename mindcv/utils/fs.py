@@ -106,11 +106,13 @@ def require_directory(path: str | os.PathLike[str], purpose: str) -> Path:
 
 
 @contextlib.contextmanager
-def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[Any]]:
+def atomic_write(
+    path: str | os.PathLike[str], mode: str = "wb", permissions: int | None = None
+) -> Iterator[IO[Any]]:
     """Writes a local file so that it is there whole or not at all: a temporary file beside it, flush, fsync, rename.
 
     On an error the temporary file is removed and what was there before stays; an OSError names the file. What a process
-    leaves that is killed meanwhile, `clear_remains` removes.
+    leaves that is killed meanwhile, `clear_remains` removes. `permissions` are the file's; None: as the umask says.
     """
     target = local_path(path)
     try:
@@ -123,7 +125,7 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
+        os.chmod(temporary, 0o666 & ~_umask() if permissions is None else permissions)
         os.replace(temporary, target)
     except BaseException as error:
         # What cannot be written has no name, or that of the temporary file.
