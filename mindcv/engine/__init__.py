@@ -5,8 +5,8 @@ It receives networks and loaders and never builds them.
 
 from .amp import auto_mixed_precision
 from .batch_norm import keep_variance_of_one_value
-from .compile_cache import CompileCache, open_compile_cache
 from .checkpoint import CheckpointManager, CheckpointSaver, TrainState, load_state, read_checkpoint
+from .compile_cache import CompileCache, open_compile_cache
 from .device_input import LossWithMixing, NormalizedNetwork
 from .distillation import RenormalizedNetwork, WithTeacher
 from .distributed import (

@@ -71,7 +71,9 @@ def open_compile_cache(
     if not is_measured:
         _logger.info("compile_cache: not measured on %s%s", device, f" at jit_level {jit_level}" if jit_level else "")
     if os.environ.get(_ENABLE) == "1" or ms.get_context("enable_compile_cache"):
-        _logger.warning("compile_cache: off, as MindSpore's own cache is on (%s), which may return wrong graphs", _ENABLE)
+        _logger.warning(
+            "compile_cache: off, as MindSpore's own cache is on (%s), which may return wrong graphs", _ENABLE
+        )
         return None
     folder = default_cache_folder() if is_auto else Path(wanted).expanduser()
     try:
@@ -318,7 +320,7 @@ def _by_name(cell: nn.Cell, parameters: list[Parameter]) -> dict[str, Parameter]
 
 
 def _is_bound(cell: nn.Cell, named: dict[str, Parameter]) -> bool:
-    """Whether each parameter of the graph from a file has a name of the cell's, whose parameter MindSpore then takes."""
+    """Whether each parameter of the graph from a file has the name of one of the cell's, which MindSpore then takes."""
     return all(name in named for name, _ in _parameters_in_graph(cell))
 
 

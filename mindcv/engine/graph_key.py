@@ -5,6 +5,7 @@ the cell itself is walked: its structure, each constant in it and in the functio
 inputs, MindSpore's settings, the versions. What is of a kind that is not known here has no digest, and so no cache.
 """
 
+import contextlib
 import enum
 import functools
 import hashlib
@@ -37,9 +38,7 @@ __all__ = ["NoKeyError", "graph_key"]
 _PACKAGE = Path(__file__).resolve().parents[1]
 _MINDSPORE = Path(ms.__file__).resolve().parent
 _CPUINFO = Path("/proc/cpuinfo")
-_STANDARD = tuple(
-    f"{os.path.realpath(sysconfig.get_path(name))}{os.sep}" for name in ("stdlib", "platstdlib")
-)
+_STANDARD = tuple(f"{os.path.realpath(sysconfig.get_path(name))}{os.sep}" for name in ("stdlib", "platstdlib"))
 # Code whose text the versions stand for.
 _VERSIONED = (f"{_MINDSPORE}{os.sep}", f"{Path(np.__file__).resolve().parent}{os.sep}")
 _SITE = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
@@ -99,7 +98,7 @@ def graph_key(cell: nn.Cell, inputs: Iterable[Any]) -> tuple[str, list[Parameter
         inputs: What it is called with. Of tensors the shape and type count, of all else the value.
 
     Returns:
-        64 hexadecimal digits, and all parameters that were met, those that are none of the cell's `parameters_dict` too.
+        64 hexadecimal digits, and all parameters that were met, also those that the cell's `parameters_dict` lacks.
 
     Raises:
         NoKeyError: Something in the cell, or reached by its code, is of a kind that is not known here.
@@ -188,7 +187,7 @@ def _is_under(path: str, folders: tuple[str, ...]) -> bool:
     return os.path.realpath(path).startswith(folders)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _is_versioned_file(path: str) -> bool:
     """Whether a file's text is one that a version in the key stands for: MindSpore's, numpy's or Python's."""
     if path.startswith("<frozen "):
@@ -401,7 +400,9 @@ class _Walker:
             if os.path.getsize(match["path"]) > _LARGEST_LIBRARY:
                 self._refuse(f"the library {match['path']}, which is too large")
             with open(match["path"], "rb") as file:
-                self.put("library", hashlib.file_digest(file, "sha256").hexdigest() if _HAS_FILE_DIGEST else file.read())
+                self.put(
+                    "library", hashlib.file_digest(file, "sha256").hexdigest() if _HAS_FILE_DIGEST else file.read()
+                )
 
     def _set(self, value: Any) -> None:
         """Digests the items in an order of their own, as a set's follows from addresses."""
@@ -527,7 +528,9 @@ class _Walker:
     def _module(self, module: types.ModuleType) -> None:
         self.put("module", module.__name__)
         path = getattr(module, "__file__", None)
-        if _is_versioned_module(module.__name__) or (path or "").endswith(tuple(importlib.machinery.EXTENSION_SUFFIXES)):
+        if _is_versioned_module(module.__name__) or (path or "").endswith(
+            tuple(importlib.machinery.EXTENSION_SUFFIXES)
+        ):
             self.put(getattr(module, "__version__", ""))
             return
         if not any(owner is module for owner in self._owners):
@@ -571,16 +574,14 @@ def _names_in(code: types.CodeType) -> set[str]:
 
 
 def _is_of_the_process(name: str, item: Any) -> bool:
-    """Whether an attribute of a cell says nothing of its graph: hooks are made, empty, when MindSpore looks for them."""
+    """Whether an attribute of a cell says nothing of its graph. Empty hooks are made when MindSpore looks for them."""
     return name in _OF_THE_PROCESS or (name.startswith("_lazy_") and not item)
 
 
 def _has_contents(cell: types.CellType) -> bool:
-    try:
-        cell.cell_contents
-    except ValueError:
-        return False
-    return True
+    with contextlib.suppress(ValueError):
+        return cell.cell_contents is not cell
+    return False
 
 
 _HEAP_TYPE = 1 << 9

@@ -106,9 +106,7 @@ def require_directory(path: str | os.PathLike[str], purpose: str) -> Path:
 
 
 @contextlib.contextmanager
-def atomic_write(
-    path: str | os.PathLike[str], mode: str = "wb", permissions: int | None = None
-) -> Iterator[IO[Any]]:
+def atomic_write(path: str | os.PathLike[str], mode: str = "wb", permissions: int | None = None) -> Iterator[IO[Any]]:
     """Writes a local file so that it is there whole or not at all: a temporary file beside it, flush, fsync, rename.
 
     On an error the temporary file is removed and what was there before stays; an OSError names the file. What a process

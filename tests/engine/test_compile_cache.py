@@ -390,7 +390,7 @@ def test_source_that_was_edited_is_in_the_key(graph_mode, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    "thing", [threading.Lock(), np.random.RandomState(0), object(), open(os.devnull), {1: threading.Event()}]
+    "thing", [threading.Lock(), np.random.RandomState(0), object(), iter([1]), {1: threading.Event()}]
 )
 def test_what_is_not_known_has_no_key(cache, caplog, thing):
     net = Net()
@@ -461,7 +461,7 @@ class TestStore:
 
     def test_others_must_not_write_there(self, tmp_path):
         tmp_path.chmod(0o777)
-        with pytest.raises(ValueError, match="others may write to .*: chmod go-w"):
+        with pytest.raises(ValueError, match=r"others may write to .*: chmod go-w"):
             GraphStore(tmp_path)
         tmp_path.chmod(0o755)
         GraphStore(tmp_path)
