@@ -119,6 +119,8 @@ def test_healthy_machine(healthy, capsys):
         "device",
         "cpu",
         "cpu",
+        "convolution",
+        "compile",
     ]
 
 

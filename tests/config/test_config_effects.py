@@ -57,6 +57,7 @@ BY_CHOICE = {
 BY_RULE = {"resume_opt", "amp_dtype", "aug_splits", "class_names", "data_dir", "amp_cast_list", "teacher"}
 # What counts wherever it stands, for training, evaluation or both; or on some devices, with some networks or datasets.
 ALWAYS = {
+    "compile_cache",
     *("config", "mode", "device_target", "distribute", "sync_bn", "seed", "log_interval", "val_while_train"),
     *("tensorboard", "profile", "report", "dataset", "train_split", "val_split", "unknown_classes", "folds"),
     *("dataset_download", "num_parallel_workers", "shuffle", "eval_shuffle", "sampler", "bad_samples", "num_samples"),
