@@ -30,9 +30,7 @@ setup(
         Extension(
             "mindcv.kernels._convolution",
             [f"mindcv/kernels/{name}.cpp" for name in ("_convolution", "_batch_norm", "_pooling")],
-            depends=[
-                f"mindcv/kernels/{name}.h" for name in ("_batch_norm_vectors", "_onednn", "_shared", "_threads")
-            ],
+            depends=[f"mindcv/kernels/{name}.h" for name in ("_batch_norm_vectors", "_onednn", "_shared", "_threads")],
             language="c++",
             extra_compile_args=["-O3", "-std=c++17", "-Wall", "-Wextra", "-Wno-psabi", "-pthread", "-fno-math-errno"],
             extra_link_args=["-pthread", "-ldl"],
