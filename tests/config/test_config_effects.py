@@ -45,6 +45,8 @@ CASES = {
     "distill": ("hard", {}, {"teacher": "resnet50"}),
     "distill_alpha": (0.3, {}, {"teacher": "resnet50", "distill": "hard"}),
     "distill_temperature": (2.0, {**TEACHER, "distill": "hard"}, {**TEACHER, "distill": "soft"}),
+    "runtime": ("openvino", {}, {"model": "m.onnx"}),
+    "precision": ("bf16", {}, {"model": "m.onnx"}),
 }
 UPSTREAMS = {name: need.is_upstreams for need in NEEDS for name in need.keys}
 
