@@ -47,16 +47,17 @@ def test_a_network_gives_the_same_by_the_kernels(family, name):
             start[key] = 0.1 * random.standard_normal(value.shape).astype(value.dtype)
     x = Tensor(random.standard_normal((4, 3, row.side, row.side)).astype(np.float32))
     kernel_cells = KernelCells(network)
-    # Where masks and paths are dropped at random, evaluation alone can be compared.
+    near = Tensor(x.asnumpy() * (1 + 1e-6 * random.standard_normal(x.shape)).astype(np.float32))
+    # Statistics of few pixels magnify the last digits, and paths are dropped at random: `near` says how much that is.
     for is_training in (False, True):
         cells.missed.clear()
         wanted = outputs(network, x, start, is_training)
-        again = outputs(network, x, start, is_training)
+        shifted = outputs(network, near, start, is_training)
         with kernel_cells:
             got = outputs(network, x, start, is_training)
         assert not cells.missed
         assert len(got) == len(wanted)
-        for a, b, c in zip(got, wanted, again, strict=True):
+        for a, b, c in zip(got, wanted, shifted, strict=True):
             assert a.shape == b.shape
-            if np.array_equal(b, c):
-                np.testing.assert_allclose(a, b, rtol=0, atol=1e-3 * max(np.abs(b).max(), 1.0))
+            tolerance = 1e-4 * max(np.abs(b).max(), 1.0) + 5 * np.abs(b - c).max()
+            np.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
