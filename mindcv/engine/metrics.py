@@ -74,7 +74,7 @@ def by_class(average_precisions: Sequence[float], class_names: Sequence[str] | N
         average_precisions: By index; NaN of a class without an image.
         class_names: By index; None where classes have no names.
     """
-    names = [(class_names and class_names[index]) or str(index) for index in range(len(average_precisions))]
+    names = [(class_names[index] if class_names else "") or str(index) for index in range(len(average_precisions))]
     found = [(value, index) for index, value in enumerate(average_precisions) if not math.isnan(value)]
     shown = found if len(found) <= _MOST_NAMED else sorted(found)[:_MOST_NAMED]
     which = f" (lowest {_MOST_NAMED} of {len(found)})" if len(shown) < len(found) else ""

@@ -9,6 +9,7 @@ and `norm_eps`), timm and torchvision.
 
 import math
 from functools import partial
+from typing import ClassVar
 
 from mindspore import Tensor, nn
 from mindspore.common.initializer import Uniform, XavierUniform
@@ -32,6 +33,7 @@ from .layers import (
 from .published.vit import WEIGHTS
 
 __all__ = [
+    "DistilledVisionTransformer",
     "VisionTransformer",
     "deit_base_distilled_patch16_224",
     "deit_small_distilled_patch16_224",
@@ -70,15 +72,13 @@ class VisionTransformer(ImageClassifier):
         drop_path_rate: Stochastic depth of the last block; the first has 0.
         act: Activation of the weights' MLP, "gelu_tanh" (MindCV) or "gelu" (timm, torchvision).
         norm_eps: Added to the variance in the weights' norms, 1e-7 (MindCV) or 1e-6 (timm, torchvision).
-        distilled: Whether there is a second token with a head of its own behind the class token (DeiT). The network
-            gives the mean of both heads; in training with a teacher, which sets the attribute `is_distilling`, it gives
-            both, (N, num_classes) each.
 
     Raises:
         ValueError: An image that is not made of whole patches, or another argument that cannot be.
     """
 
-    reads_image, gives_logits = ("patch_embed.proj",), ("head",)
+    reads_image = ("patch_embed.proj",)
+    gives_logits: ClassVar[tuple[str, ...]] = ("head",)
     # timm's names are ours; the others are torchvision's, with those of its published files for the MLP.
     torch_names = NameTable(
         ("cls_token", "cls_token"),
@@ -106,7 +106,9 @@ class VisionTransformer(ImageClassifier):
     torch_arguments = {"act": "gelu", "norm_eps": 1e-6}
     file_arguments = ("act", "norm_eps")
     resized = {"pos_embed": Tokens(prefix=1)}
-    not_decayed = ("cls_token", "pos_embed")
+    not_decayed: ClassVar[tuple[str, ...]] = ("cls_token", "pos_embed")
+    has_distillation_head: ClassVar[bool] = False
+    num_prefix_tokens: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -128,10 +130,9 @@ class VisionTransformer(ImageClassifier):
         drop_path_rate: float = 0.0,
         act: str = "gelu_tanh",
         norm_eps: float = 1e-7,
-        distilled: bool = False,
     ) -> None:
         super().__init__()
-        if distilled and global_pool != "token":
+        if self.has_distillation_head and global_pool != "token":
             raise ValueError(f"global_pool is {global_pool!r}; a distilled network reads its tokens: give 'token'")
         if global_pool not in ("token", "avg"):
             raise ValueError(f"global_pool is {global_pool!r}; give 'token' or 'avg'")
@@ -142,13 +143,9 @@ class VisionTransformer(ImageClassifier):
             image_size, patch_size, in_channels, embed_dim, patch_weight_init(patch_size, in_channels, embed_dim)
         )
         self.grids = {"pos_embed": self.patch_embed.grid_size}
-        self.has_distillation_head, self.is_distilling = distilled, False
-        self.num_prefix_tokens = 1 + distilled
-        if distilled:
+        self.is_distilling = False
+        if self.has_distillation_head:
             self.dist_token = tokens(1, embed_dim)
-            self.resized = {"pos_embed": Tokens(prefix=2)}
-            self.gives_logits = ("head", "head_dist")
-            self.not_decayed = ("cls_token", "dist_token", "pos_embed")
         self.pos_embed = tokens(self.num_prefix_tokens + self.patch_embed.num_patches, embed_dim)
         self.pos_drop = dropout("pos_drop_rate", pos_drop_rate)
         (rates,) = drop_path_rates(drop_path_rate, [depth])
@@ -182,7 +179,7 @@ class VisionTransformer(ImageClassifier):
             pool="token" if self.reads_token else "none",
             make=partial(classifier_head, weight_init=XAVIER),
         )
-        if distilled:
+        if self.has_distillation_head:
             self.head_dist = classifier_head(embed_dim, num_classes, weight_init=XAVIER)
         self.describe(
             list(self.blocks),
@@ -191,7 +188,7 @@ class VisionTransformer(ImageClassifier):
         )
 
     def forward_stages(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Returns the tokens behind each block, (N, 1 + patches, embed_dim); distilled, (N, 2 + patches, embed_dim)."""
+        """Returns the tokens behind each block, (N, num_prefix_tokens + patches, embed_dim)."""
         x = self.patch_embed(x)
         if self.has_distillation_head:
             x = prepend_token(self.dist_token, x)
@@ -221,6 +218,20 @@ class VisionTransformer(ImageClassifier):
         return tokens_as_map(x, self.patch_embed.grid_size, prefix=self.num_prefix_tokens)
 
 
+class DistilledVisionTransformer(VisionTransformer):
+    """DeiT: a ViT with a second token behind the class token, and a head of its own on it (arXiv:2012.12877).
+
+    It gives the mean of both heads; in training with a teacher, which sets the attribute `is_distilling`, it gives
+    both, (N, num_classes) each. The arguments are those of `VisionTransformer`.
+    """
+
+    gives_logits = ("head", "head_dist")
+    resized = {"pos_embed": Tokens(prefix=2)}
+    not_decayed = ("cls_token", "dist_token", "pos_embed")
+    has_distillation_head = True
+    num_prefix_tokens = 2
+
+
 def patch_weight_init(patch_size: int, in_channels: int, embed_dim: int) -> Uniform:
     """Initialiser of the patches' projection: Xavier-uniform as of the dense layer that it is."""
     return Uniform(math.sqrt(6 / (in_channels * patch_size**2 + embed_dim)))
@@ -237,7 +248,8 @@ vit_l_16_224 = variant("vit_l_16_224", **_LARGE)
 vit_l_16_384 = variant("vit_l_16_384", **_LARGE, image_size=384)
 vit_l_32_224 = variant("vit_l_32_224", **_LARGE, patch_size=32)
 # arXiv:2012.12877, table 1; timm's names
-_DEIT = {"act": "gelu", "norm_eps": 1e-6, "distilled": True}
-deit_tiny_distilled_patch16_224 = variant("deit_tiny_distilled_patch16_224", embed_dim=192, num_heads=3, **_DEIT)
-deit_small_distilled_patch16_224 = variant("deit_small_distilled_patch16_224", embed_dim=384, num_heads=6, **_DEIT)
-deit_base_distilled_patch16_224 = variant("deit_base_distilled_patch16_224", **_DEIT)
+_distilled = Family(DistilledVisionTransformer, WEIGHTS).variant
+_DEIT = {"act": "gelu", "norm_eps": 1e-6}
+deit_tiny_distilled_patch16_224 = _distilled("deit_tiny_distilled_patch16_224", embed_dim=192, num_heads=3, **_DEIT)
+deit_small_distilled_patch16_224 = _distilled("deit_small_distilled_patch16_224", embed_dim=384, num_heads=6, **_DEIT)
+deit_base_distilled_patch16_224 = _distilled("deit_base_distilled_patch16_224", **_DEIT)
