@@ -5,6 +5,8 @@ import os
 import shutil
 import tempfile
 
+import logging
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,18 @@ if "MINDCV_COMPILE_CACHE" not in os.environ:
     atexit.register(shutil.rmtree, os.environ["MINDCV_COMPILE_CACHE"], ignore_errors=True)
 
 pytest_plugins = ["s3_server"]
+
+
+@pytest.fixture(autouse=True)
+def _fresh_log():
+    """What a command of one test logs to stdout is not among what the next one prints."""
+    logger = logging.getLogger("mindcv")
+    before = (logger.level, logger.propagate, list(logger.handlers))
+    yield
+    for handler in [handler for handler in logger.handlers if handler not in before[2]]:
+        logger.removeHandler(handler)
+        handler.close()
+    logger.level, logger.propagate = before[:2]
 
 
 @pytest.fixture(autouse=True)
