@@ -297,7 +297,7 @@ class _Search:
 
     def _can_pair(self, convolution_cell: Any, norm: Any) -> bool:
         """Whether the second gets what the first gives, and nobody else does."""
-        if not (_is_convolution(convolution_cell) and _is_norm(norm)):
+        if not (_is_convolution(convolution_cell) and _is_norm(norm)) or convolution_cell.has_bias:
             return False
         cells = (convolution_cell, norm)
         return not any(id(cell) in self._known or self._places[id(cell)] > 1 for cell in cells)
