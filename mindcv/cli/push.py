@@ -99,6 +99,7 @@ def _figures(report: str | None, checkpoint: str) -> tuple[Mapping[str, float], 
         FileNotFoundError: There is no evaluation in the folder that was named.
         ValueError: There are several.
     """
+    from mindcv.export.share import dataset_text
     from mindcv.report.evaluation import find_evaluations, read_evaluation
 
     if report is None and is_remote(checkpoint):
@@ -119,4 +120,5 @@ def _figures(report: str | None, checkpoint: str) -> tuple[Mapping[str, float], 
         "expected calibration error": evaluation.expected_calibration_error,
     }
     known = {name: value for name, value in figures.items() if value is not None}
-    return known, f"{evaluation.num_images} images of {evaluation.facts.dataset}"
+    dataset = dataset_text(evaluation.facts.dataset, evaluation.num_classes)
+    return known, f"{evaluation.num_images} images of {dataset}"

@@ -216,15 +216,15 @@ def _card_text(source: Source, architecture: str | None, card: ModelCard) -> str
     height, width = preprocess.image_size
     count = sum(int(np.prod(parameter.shape)) for parameter in model.trainable_params())
     facts = [
-        f"* network: {name}" + (f", timm's {architecture}" if architecture else ", not among timm's networks"),
-        f"* classes: {model.num_classes}" + ("" if source.head == SINGLE else ", of which an image may have several"),
-        f"* parameters: {count / 1e6:.2f} million",
-        f"* images: {height} x {width} pixels, crop {preprocess.crop_pct:g}, {preprocess.interpolation}",
-        f"* licence: {card.licence or 'none is stated'}",
+        f"network: {name}" + (f", timm's {architecture}" if architecture else ", not among timm's networks"),
+        f"classes: {model.num_classes}" + ("" if source.head == SINGLE else ", of which an image may have several"),
+        f"parameters: {count / 1e6:.2f} million",
+        f"images: {height} x {width} pixels, crop {preprocess.crop_pct:g}, {preprocess.interpolation}",
+        f"licence: {card.licence or 'none is stated'}",
     ]
     if source.dataset:
-        facts.append(f"* trained on: {source.dataset}")
-    parts = ["\n".join(front), f"# {_as_text(name)}", "\n".join(map(_as_text, facts))]
+        facts.append(f"trained on: {dataset_text(source.dataset, model.num_classes)}")
+    parts = ["\n".join(front), f"# {_as_text(name)}", "\n".join(f"* {_as_text(fact)}" for fact in facts)]
     if card.figures:
         rows = [f"| {_as_text(key)} | {value:.6g} |" for key, value in card.figures.items()]
         where = f" on {_as_text(card.evaluated_on)}" if card.evaluated_on else ""
@@ -244,6 +244,11 @@ def _card_text(source: Source, architecture: str | None, card: ModelCard) -> str
 
 
 _SHOWN_CLASSES = 100
+
+
+def dataset_text(dataset: str, num_classes: int) -> str:
+    """What a card calls a dataset. `imagenet` is the key's word for any folder of images, not only for ImageNet-1K."""
+    return "a folder of classes" if dataset.lower() == "imagenet" and num_classes != 1000 else dataset
 
 
 def _recipe_text(cfg: Config) -> str:

@@ -14,7 +14,7 @@ from mindcv.config import read_config
 from mindcv.data import EvalPreprocess
 from mindcv.export import Classifier
 from mindcv.export.runtime import live_run
-from mindcv.export.share import FILES, ModelCard, model_folder, publish
+from mindcv.export.share import FILES, ModelCard, dataset_text, model_folder, publish
 from mindcv.export.source import Source
 from mindcv.models import create_model, name_at_timm, to_timm_names
 from mindcv.utils.errors import RunError
@@ -130,11 +130,19 @@ def test_card(source):
         assert json.loads((written / "config.json").read_text())["pretrained_cfg"]["license"] == "apache-2.0"
     assert text.startswith("---\nlibrary_name: timm\n")
     assert "\nlicense: apache-2.0\n" in text
+    assert "\n\n* network: seresnet18" in text  # a list of Markdown: its signs are not escaped
+    assert "\n* licence: apache-2.0\n" in text
     assert "| top1 | 0.9712 |" in text
     assert "pets\\_\\[test\\]" in text
     assert "lr: 0.1" in text
     assert "epoch_size: 3" in text
     assert "/home/me" not in text
+
+
+def test_dataset_of_a_card():
+    assert dataset_text("imagenet", 3) == "a folder of classes"  # what the key `dataset` calls any such folder
+    assert dataset_text("imagenet", 1000) == "imagenet"
+    assert dataset_text("digits", 10) == "digits"
 
 
 def test_weights_that_are_not_finite(tmp_path):
