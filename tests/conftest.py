@@ -1,11 +1,10 @@
 """What every test starts from: the prepared CPU runtime, PyNative mode and fixed seeds."""
 
 import atexit
+import logging
 import os
 import shutil
 import tempfile
-
-import logging
 
 import numpy as np
 import pytest

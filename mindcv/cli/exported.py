@@ -96,7 +96,7 @@ def _check_preprocess(cfg: Config, preprocess: "EvalPreprocess") -> None:
             f"in_channels: got {cfg.in_channels}, but {cfg.model} was exported for {channels}; leave it out"
         )
     wanted = EvalPreprocess.from_config(cfg.model_copy(update={"in_channels": channels}))
-    same = ("crop_pct", "interpolation", "mean", "std", "resize_rounding")
+    same = ("crop_pct", "interpolation", "mean", "std", "resize_rounding", "crop_mode")
     for key, field in {
         "image_resize": "image_size",
         "val_image_resize": "image_size",

@@ -452,6 +452,10 @@ class AugmentationKeys(Section):
         "floor",
         "How the evaluation rounds the longer side of a resized image: down, as torchvision does, or to the nearest.",
     )
+    crop_mode: Literal["center", "squash"] = key(
+        "center",
+        "How the evaluation resizes: in proportion, so that the crop loses the longer sides' ends, or squashed.",
+    )
 
 
 class MixingKeys(Section):

@@ -36,6 +36,8 @@ _PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+# timm's words. "squash" is what ConvNeXt is evaluated with at 384 pixels.
+CROP_MODES = ("center", "squash")
 _ROUNDINGS: dict[str, Callable[[float], int]] = {"floor": int, "round": round}
 # Of the resized image, in pixels: 3 GB of float32 with three channels.
 LARGEST_SIDE = 16384
@@ -68,7 +70,7 @@ def with_preprocess_of(config: Config, weights: Mapping[str, Any]) -> Config:
     Args:
         config: The run's config.
         weights: The entries of a `PretrainedCfg`: url, input_size, crop_pct, interpolation, mean, std and
-            resize_rounding.
+            resize_rounding, crop_mode.
     """
     if not weights["url"]:
         return config  # nothing is published, which is told when the network is built
@@ -82,6 +84,8 @@ def with_preprocess_of(config: Config, weights: Mapping[str, Any]) -> Config:
     }
     if weights.get("resize_rounding", "floor") != "floor":
         own["resize_rounding"] = weights["resize_rounding"]
+    if weights.get("crop_mode", "center") != "center":
+        own["crop_mode"] = weights["crop_mode"]
     if config.in_channels != len(own["mean"]):
         del own["mean"], own["std"]
     own = {name: value for name, value in own.items() if name not in preset_of(config.dataset)}
@@ -200,6 +204,7 @@ class ResizeAndCrop:
         crop: (height, width) of what is cut out.
         interpolation: Pillow's constant.
         rounding: "floor" rounds the longer side down, "round" to the nearest pixel.
+        squash: Whether the image takes just the size `resize`, which is a pair, whatever its proportions.
     """
 
     def __init__(
@@ -208,8 +213,10 @@ class ResizeAndCrop:
         crop: tuple[int, int],
         interpolation: Image.Resampling,
         rounding: str = "floor",
+        squash: bool = False,
     ) -> None:
         self.resize = resize
+        self.squash = squash
         self.crop = crop
         self.interpolation = interpolation
         self.rounding: Callable[[float], int] = _ROUNDINGS[rounding]
@@ -218,7 +225,9 @@ class ResizeAndCrop:
         """Returns the whole image at its new size."""
         image = _pixels_of(image)
         height, width, channels = image.shape
-        if isinstance(self.resize, int):
+        if self.squash:
+            new_height, new_width = as_size(self.resize)
+        elif isinstance(self.resize, int):
             short = min(height, width)
             new_height, new_width = (self.rounding(self.resize * side / short) for side in (height, width))
         else:
@@ -242,7 +251,7 @@ class ResizeAndCrop:
 class EvalPreprocess:
     """Resize, centre crop, normalise.
 
-    An image keeps its proportions. For a square its shorter side becomes `image_size / crop_pct`, rounded down, as in
+    An image keeps its proportions, unless `crop_mode` says otherwise. For a square its shorter side becomes `image_size / crop_pct`, rounded down, as in
     torchvision. For other sizes it is made just as large that both sides cover `image_size / crop_pct`, as in timm.
 
     Attributes:
@@ -257,6 +266,8 @@ class EvalPreprocess:
             were measured with; it stretches images to the proportions of a size that is not square.
         resize_rounding: The longer side of the resized image, for square sizes: "floor" rounds it down, as torchvision
             does, "round" to the nearest pixel.
+        crop_mode: "center", or "squash": both sides become `image_size / crop_pct`, whatever the image's proportions,
+            as timm has it.
     """
 
     image_size: tuple[int, int] = (224, 224)
@@ -266,6 +277,7 @@ class EvalPreprocess:
     std: tuple[float, ...] = tuple(IMAGENET_DEFAULT_STD)
     antialias: bool = True
     resize_rounding: str = "floor"
+    crop_mode: str = "center"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "image_size", as_size(self.image_size))
@@ -290,6 +302,12 @@ class EvalPreprocess:
             )
         if self.resize_rounding not in _ROUNDINGS:
             raise ValueError(f"resize_rounding is {self.resize_rounding!r}; give {' or '.join(map(repr, _ROUNDINGS))}")
+        if self.crop_mode not in CROP_MODES:
+            raise ValueError(f"crop_mode is {self.crop_mode!r}; give {' or '.join(map(repr, CROP_MODES))}")
+        if self.resize_rounding != "floor" and self.crop_mode == "squash":
+            raise ValueError(
+                "crop_mode 'squash' gives both sides a size and leaves nothing to round; leave out resize_rounding"
+            )
         if self.resize_rounding != "floor" and not self.antialias:
             raise ValueError(f"resize_rounding {self.resize_rounding!r} is Pillow's; set antialias to True")
         if self.antialias:
@@ -326,13 +344,15 @@ class EvalPreprocess:
             mean=config.mean,
             std=config.std,
             resize_rounding=getattr(config, "resize_rounding", "floor"),
+            crop_mode=getattr(config, "crop_mode", "center"),
         )
 
     @property
     def resize_size(self) -> int | tuple[int, int]:
-        """The shorter side (square sizes) or (height, width) to cover, of the resized image before the crop."""
+        """The shorter side (square sizes) or (height, width) to cover, or to take, of the image before the crop."""
         height, width = (math.floor(side / self.crop_pct) for side in self.image_size)
-        return height if self.image_size[0] == self.image_size[1] else (height, width)
+        is_square = self.image_size[0] == self.image_size[1]
+        return height if is_square and self.crop_mode == "center" else (height, width)
 
     def operations(self, encoded: bool = True, normalise: bool = True) -> list[Callable]:
         """Returns the operations for `dataset.map`.
@@ -360,6 +380,7 @@ class EvalPreprocess:
     def _resize_and_crop(self) -> list[Callable]:
         if self.antialias:
             interpolation = pillow_interpolation(self.interpolation)
-            return [ResizeAndCrop(self.resize_size, self.image_size, interpolation, self.resize_rounding)]
+            squash = self.crop_mode == "squash"
+            return [ResizeAndCrop(self.resize_size, self.image_size, interpolation, self.resize_rounding, squash)]
         resize = vision.Resize(self.resize_size, mindspore_interpolation(self.interpolation))
         return [resize, vision.CenterCrop(self.image_size)]

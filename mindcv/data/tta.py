@@ -73,7 +73,7 @@ class Views:
         size, rounding = preprocess.resize_size, preprocess.resize_rounding
         least = max(1 / _ENLARGED_BY, min(preprocess.crop_pct, 1.0))
         self.resizes = [
-            ResizeAndCrop(_scaled(size, by), self.crop, interpolation, rounding)
+            ResizeAndCrop(_scaled(size, by), self.crop, interpolation, rounding, preprocess.crop_mode == "squash")
             for by in ([least * _ENLARGED_BY**power for power in range(3)] if tta == "scales" else [1.0])
         ]
 

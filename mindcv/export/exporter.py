@@ -235,7 +235,9 @@ def preprocess_of(network: nn.Cell) -> EvalPreprocess:
     mean, std = channel_figures("", cfg["mean"], cfg["std"], channels)
     rounding = cfg.get("resize_rounding", "floor")
     return EvalPreprocess(
-        cfg["input_size"][1:], cfg["crop_pct"], cfg["interpolation"], mean, std, resize_rounding=rounding
+        *(cfg["input_size"][1:], cfg["crop_pct"], cfg["interpolation"], mean, std),
+        resize_rounding=rounding,
+        crop_mode=cfg.get("crop_mode", "center"),
     )
 
 

@@ -88,8 +88,9 @@ class ExportInfo:
         """What stands in the JSON."""
         entries = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         preprocess = dataclasses.asdict(self.preprocess)
-        if preprocess["resize_rounding"] == "floor":
-            del preprocess["resize_rounding"]  # as in files of earlier versions
+        for key, default in (("resize_rounding", "floor"), ("crop_mode", "center")):
+            if preprocess[key] == default:
+                del preprocess[key]  # as in files of earlier versions
         if self.threshold is None:
             del entries["threshold"]  # likewise
         return {**entries, "preprocess": preprocess}
@@ -121,6 +122,7 @@ class _Preprocess(BaseModel):
     std: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1, max_length=_MOST_CHANNELS)]
     antialias: bool
     resize_rounding: Literal["floor", "round"] = "floor"
+    crop_mode: Literal["center", "squash"] = "center"
 
 
 class _Entries(BaseModel):

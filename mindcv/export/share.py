@@ -138,7 +138,7 @@ def _config_of(source: Source, licence: str) -> dict[str, Any]:
         "fixed_input_size": "img_size" in arguments and not getattr(model, "resizes_images", False),
         "interpolation": _TIMM_INTERPOLATIONS.get(preprocess.interpolation, preprocess.interpolation),
         "crop_pct": preprocess.crop_pct,
-        "crop_mode": "center",
+        "crop_mode": preprocess.crop_mode,
         "mean": [value / 255 for value in preprocess.mean],
         "std": [value / 255 for value in preprocess.std],
         "num_classes": model.num_classes,

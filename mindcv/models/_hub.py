@@ -125,6 +125,8 @@ def _describe(name: str, hub_model: HubModel) -> PretrainedCfg:
     if size is not None:
         arguments["image_size"], sides = size, list(as_pair(size))
     facts["input_size"] = _size([said.get("in_chans", channels), *sides])
+    # timm's third one, "border", is passed over, as its networks have crop_pct 1 there.
+    facts["crop_mode"] = "squash" if given.get("crop_mode") == "squash" else None
     facts["resize_rounding"] = _one_of(("floor", "round"), "resize_rounding", hub_model.own)
     head = _one_of(HEADS, "head", hub_model.own) or SINGLE
     facts = {key: value for key, value in facts.items() if value is not None}

@@ -35,6 +35,7 @@ class PretrainedCfg(Mapping[str, Any]):
         crop_pct: Share of the resized image that the centre crop keeps in evaluation.
         interpolation: Interpolation of the resize in evaluation.
         resize_rounding: How the resized image's longer side is rounded in evaluation, "floor" or "round".
+        crop_mode: "center", or "squash": the resized image does not keep its proportions in evaluation.
         mean: Mean per channel, for pixels from 0 to 255.
         std: Standard deviation per channel, for pixels from 0 to 255.
         first_conv: Name of the cell that reads the image.
@@ -59,6 +60,7 @@ class PretrainedCfg(Mapping[str, Any]):
     crop_pct: float = 0.875
     interpolation: str = "bilinear"
     resize_rounding: str = "floor"
+    crop_mode: str = "center"
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     first_conv: str = ""

@@ -65,7 +65,7 @@ ALWAYS = {
     *("dataset_download", "num_parallel_workers", "shuffle", "eval_shuffle", "sampler", "bad_samples", "num_samples"),
     *("val_image_resize", "tta"),
     *("batch_size", "drop_remainder", "aug_repeats", "image_resize", "train_crop", "hflip", "vflip", "interpolation"),
-    *("auto_augment", "re_prob", "mean", "std", "normalize_on_device", "crop_pct", "resize_rounding"),
+    *("auto_augment", "re_prob", "mean", "std", "normalize_on_device", "crop_pct", "resize_rounding", "crop_mode"),
     *("mixup", "cutmix", "imports", "model", "num_classes", "in_channels", "drop_rate", "drop_path_rate", "pretrained"),
     *("head_init_scale", "random_weights", "ckpt_path", "ckpt_save_dir", "resume", "resume_force"),
     *("ckpt_save_interval", "ckpt_save_steps", "ckpt_save_on", "ckpt_async", "ckpt_on_error", "ckpt_save_policy"),

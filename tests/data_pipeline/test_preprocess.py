@@ -75,6 +75,25 @@ def test_longer_side_is_rounded_down_or_to_the_nearest():
             EvalPreprocess(224, **options)
 
 
+@pytest.mark.parametrize(("image_size", "crop_pct"), [(32, 1.0), (32, 0.8), ((24, 40), 0.8)])
+def test_squashed(image_size, crop_pct):
+    """Both sides get their own size, and the middle of that is taken."""
+    photo = Image.open(PHOTOS / "china.jpg").convert("RGB")
+    preprocess = EvalPreprocess(image_size, crop_pct, mean=(0,) * 3, std=(1,) * 3, crop_mode="squash")
+    height, width = preprocess.image_size
+    full = int(height / crop_pct), int(width / crop_pct)
+    resized = np.asarray(photo.resize(full[::-1], Image.Resampling.BILINEAR))
+    top, left = (full[0] - height) // 2, (full[1] - width) // 2
+    found = run(preprocess.operations(False), np.asarray(photo)).transpose(1, 2, 0)
+    np.testing.assert_array_equal(found, resized[top : top + height, left : left + width])
+    for options, message in (
+        ({"crop_mode": "border"}, "crop_mode is 'border'; give 'center' or 'squash'"),
+        ({"crop_mode": "squash", "resize_rounding": "round"}, "leaves nothing to round"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            EvalPreprocess(32, **options)
+
+
 def oblong_reference(path, size, crop_pct, filter_):
     """timm's resize and crop for sizes that are not square, written out on Pillow: both sides are covered."""
     image = Image.open(path).convert("RGB")
