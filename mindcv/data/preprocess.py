@@ -251,8 +251,9 @@ class ResizeAndCrop:
 class EvalPreprocess:
     """Resize, centre crop, normalise.
 
-    An image keeps its proportions, unless `crop_mode` says otherwise. For a square its shorter side becomes `image_size / crop_pct`, rounded down, as in
-    torchvision. For other sizes it is made just as large that both sides cover `image_size / crop_pct`, as in timm.
+    An image keeps its proportions, unless `crop_mode` says otherwise. For a square its shorter side becomes
+    `image_size / crop_pct`, rounded down, as in torchvision. For other sizes it is made just as large that both sides
+    cover `image_size / crop_pct`, as in timm.
 
     Attributes:
         image_size: (height, width) that the network sees, in pixels.
@@ -305,9 +306,7 @@ class EvalPreprocess:
         if self.crop_mode not in CROP_MODES:
             raise ValueError(f"crop_mode is {self.crop_mode!r}; give {' or '.join(map(repr, CROP_MODES))}")
         if self.resize_rounding != "floor" and self.crop_mode == "squash":
-            raise ValueError(
-                "crop_mode 'squash' gives both sides a size and leaves nothing to round; leave out resize_rounding"
-            )
+            raise ValueError("crop_mode 'squash' leaves nothing to round; leave out resize_rounding")
         if self.resize_rounding != "floor" and not self.antialias:
             raise ValueError(f"resize_rounding {self.resize_rounding!r} is Pillow's; set antialias to True")
         if self.antialias:

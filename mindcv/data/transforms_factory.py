@@ -259,8 +259,9 @@ def create_transforms(
         separate: In training, the three parts that augmentation splits need (crop and flips; colours and policy; the
             rest).
         **kwargs: scale, ratio, hflip, vflip, color_jitter, re_prob, re_scale, re_ratio, re_value, re_max_attempts,
-            re_count, train_crop (training); crop_pct, antialias, resize_rounding, crop_mode (evaluation); interpolation,
-            mean, std, normalize_on_device, in_channels (both). Each may be given to either, so that one recipe serves both.
+            re_count, train_crop (training); crop_pct, antialias, resize_rounding, crop_mode (evaluation);
+            interpolation, mean, std, normalize_on_device, in_channels (both). Each may be given to either, so that one
+            recipe serves both.
             mean and std are on the 0 to 255 scale, one number for all channels or one for each; with `in_channels` 1
             images become grey behind all else, None is the dataset's own channels. `normalize_on_device` leaves out
             normalisation and HWC2CHW, so that images stay uint8 (H, W, C), for a network that does these itself
