@@ -20,7 +20,7 @@ import struct
 import sys
 import sysconfig
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -322,8 +322,8 @@ class _Walker:
             self.walk(value.__self__, "__self__")
         elif isinstance(value, functools.partial):
             self.put("partial")
-            for part in (value.func, value.args, value.keywords):
-                self.walk(part, "partial")
+            for element in (value.func, value.args, value.keywords):
+                self.walk(element, "partial")
         elif isinstance(value, (staticmethod, classmethod)):
             self.put(type(value).__name__)
             self.walk(value.__func__)
@@ -359,8 +359,8 @@ class _Walker:
             self.walk(value.value, "value")
         elif isinstance(value, (int, float, str, bytes)) and not isinstance(value, np.generic):
             self._class_of(value)
-            base = next(base for base in (int, float, str, bytes) if isinstance(value, base))
-            self.walk(base.__new__(base, value), "value")
+            plain: Callable[[Any], Any] = next(base for base in (int, float, str, bytes) if isinstance(value, base))
+            self.walk(plain(value), "value")
             self._attributes(getattr(value, "__dict__", {}))
         elif type(kind).__name__ == "pybind11_type" and hasattr(kind, "__members__"):
             self.put("enum", kind.__module__, kind.__qualname__, int(value))
