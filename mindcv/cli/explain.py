@@ -98,6 +98,12 @@ def _explained(
     num_classes = getattr(classifier.network, "num_classes", 0)
     targets = None if target is None else [_index_of(target, classifier.class_names, num_classes)] * len(images)
     found = explain(classifier.network, images, targets)
+    if not np.ptp(found.maps, axis=(1, 2)).any():
+        print(
+            "mindcv: the maps are even: the network's last map is one place for images of "
+            f"{images.shape[2]} x {images.shape[3]}; larger images show more",
+            file=sys.stderr,
+        )
     preprocess = classifier.preprocess
     rows = zip(
         *(inputs, drawable(images, preprocess.mean, preprocess.std), found.maps, found.targets),

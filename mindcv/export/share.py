@@ -229,7 +229,11 @@ def _card_text(source: Source, architecture: str | None, card: ModelCard) -> str
         rows = [f"| {_as_text(key)} | {value:.6g} |" for key, value in card.figures.items()]
         where = f" on {_as_text(card.evaluated_on)}" if card.evaluated_on else ""
         parts.append("\n".join([f"## Evaluation{where}", "", "| figure | value |", "| --- | --- |", *rows]))
-    reads = ["import mindcv", "", 'model = mindcv.create_model("hf-hub:OWNER/NAME", pretrained=True)']
+    reads = [
+        "import mindcv",
+        "",
+        'model = mindcv.create_model("hf-hub:OWNER/NAME", pretrained=True)  # a folder: "local-dir:FOLDER"',
+    ]
     if architecture:
         reads += ["", "import timm", "", 'model = timm.create_model("hf-hub:OWNER/NAME", pretrained=True)']
     parts.append("\n".join(["## Use", "", "```python", *reads, "```"]))
@@ -252,9 +256,10 @@ def dataset_text(dataset: str, num_classes: int) -> str:
 
 
 def _recipe_text(cfg: Config) -> str:
-    """The keys that the training set, but for places on the author's machine."""
-    keys = [key for key in cfg.model_fields_set if key not in _PRIVATE and not _is_place(getattr(cfg, key))]
-    return to_yaml(cfg, keys)
+    """The keys whose values are not the defaults, but for places on the author's machine."""
+    fields = type(cfg).model_fields
+    set_ = [key for key in fields if getattr(cfg, key) != fields[key].get_default(call_default_factory=True)]
+    return to_yaml(cfg, [key for key in set_ if key not in _PRIVATE and not _is_place(getattr(cfg, key))])
 
 
 def _is_place(value: Any) -> bool:

@@ -112,6 +112,11 @@ class Run:
         return self.begins[-1] if self.begins else {}
 
     @property
+    def has_steps(self) -> bool:
+        """Whether the log has anything to draw."""
+        return bool(self.train.get("loss") or self.epochs)
+
+    @property
     def metrics(self) -> list[str]:
         """Names of the validation metrics, the one that decides first."""
         names = dict.fromkeys(name for row in self.epochs for name, value in row.items() if _number(value) is not None)
@@ -216,6 +221,9 @@ def read_run(folder: Path) -> Run:
         return run
     if has_log:
         _read_log(run)
+        if not run.has_steps and (folder / RESULT_LOG).is_file():
+            _read_result_log(run)
+            run.notes += [f"its epochs are those of {RESULT_LOG}"] if run.epochs else []
     else:
         run.notes.append(f"there is no {LOG}: curves of single steps, environment and schedule are not known")
         _read_result_log(run)
@@ -281,7 +289,7 @@ def _read_log(run: Run) -> None:
         run.notes.append(f"{LOG} is cut in the middle of its last line: the run ended there")
     if wrong:
         run.notes.append(f"{LOG}: {wrong} lines are damaged and left out")
-    if not run.train["loss"] and not run.epochs:
+    if not run.has_steps:
         run.notes.append(f"{LOG} has no steps: there is nothing to draw")
 
 

@@ -254,6 +254,18 @@ def test_what_is_damaged_is_one_line_and_the_rest_is_drawn(tmp_path, spoil, mess
     assert page.has(f"resnet18-3_{STEPS}.ckpt")
 
 
+def test_epochs_of_the_result_log_where_the_other_log_is_lost(tmp_path):
+    folder = write_run(tmp_path / "run")
+    (folder / "log.jsonl").write_bytes(b"")
+    (folder / "result.log").write_text(
+        "Epoch TrainLoss Top_1_Accuracy TrainTime EvalTime\n1 2.5 0.25 3 1\n2 1.5 0.5 3 1\n"
+    )
+    run = read_run(folder)
+    assert [row["Top_1_Accuracy"] for row in run.epochs] == [0.25, 0.5]
+    assert "its epochs are those of result.log" in run.notes
+    assert not any("was not evaluated" in note for note in run.notes)
+
+
 def test_events_that_make_no_sense_are_passed_over(tmp_path):
     folder = write_run(tmp_path / "run")
     odd = [
