@@ -14,7 +14,7 @@ from .build import (
     find_outputs,
     prepare_network,
 )
-from .config import Config
+from .config import Config, split_text
 from .data import get_class_names, pipeline_errors
 from .export.source import with_preprocess
 from .models import as_evaluated, require_published_head
@@ -58,7 +58,8 @@ def validate(cfg: Config) -> dict[str, float]:
     recorder = build_recorder(cfg, loader, num_classes, network=network)
     prepared = prepare_network(cfg, network, cfg.val_amp_level)
     evaluator = build_evaluator(cfg, prepared, loader, num_classes, build_compile_cache(cfg, device))
-    _logger.info("Evaluating %s on %s (%s, %s)", cfg.model, cfg.dataset, cfg.val_split, device)
+    data = split_text(cfg.dataset, num_classes, str(cfg.val_split), cfg.data_dir)
+    _logger.info("Evaluating %s on %s (%s)", cfg.model, data, device)
     with pipeline_errors():
         result = evaluator.run(sys.stderr.isatty(), on_batch=recorder.add if recorder else None)
     if evaluator.average_precisions:

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the sub-commands and their options."""
     commands = parser.add_subparsers(dest="action", required=True, metavar="check|show")
     check = commands.add_parser(
-        "check", help="find bad images, duplicates between splits; count classes and sizes; exit code 1 if found"
+        "check", help="find bad images, classes without any, duplicates between splits; exit code 1 if found"
     )
     check.add_argument("folder", metavar="DIR", help="folder of the dataset, above its splits, or a packed one")
     check.add_argument("--dataset", default="imagenet", metavar="NAME", help="folders (default), csv, tar, mindrecord")
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    """Prints what is found; returns 1 when images are bad or are in two splits.
+    """Prints what is found; returns 1 when images are bad or are in two splits, or a class has none.
 
     Raises:
         FileNotFoundError, ValueError: There is no such dataset, or it is damaged as a whole.
@@ -72,6 +72,7 @@ def _check(args: argparse.Namespace) -> int:
         _print_findings(name, samples, findings[name])
         lines += [("bad", samples.name(number), reason) for number, reason in findings[name].bad.items()]
         left_out += [("left out", file, reason) for file, reason in samples.left_out.described()]
+    lines += _empty_classes(splits, findings)
     for one, other in itertools.combinations(splits, 2):
         lines += [
             ("duplicate", splits[one].name(first), splits[other].name(second))
@@ -86,8 +87,24 @@ def _check(args: argparse.Namespace) -> int:
             more = len(found) - _MOST_LISTED
             print(f"... and {more} more{f' in {args.list}' if args.list else '; --list FILE has all'}")
     looked = " (headers only: damage amid a picture is not found)" if args.headers_only else ""
-    print(f"{'nothing is' if not lines else f'{len(lines)} things are'} wrong{looked}")
+    count = {0: "nothing is", 1: "1 thing is"}.get(len(lines), f"{len(lines)} things are")
+    print(f"{count} wrong{looked}")
     return _EXIT_FOUND if lines else 0
+
+
+def _empty_classes(splits: dict[str, Any], findings: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """The classes of which a split has no image, or which it has and `train` has not."""
+    classes = {
+        name: samples.class_names or [str(index) for index in range(samples.num_classes)]
+        for name, samples in splits.items()
+    }
+    taught = classes.get("train", [])
+    lines = []
+    for split, own in classes.items():
+        counts = dict(zip(own, findings[split].class_counts.tolist(), strict=False))
+        lines += [("no image", split, name) for name in dict.fromkeys([*own, *taught]) if not counts.get(name)]
+        lines += [("not in train", split, name) for name in own if taught and name not in taught]
+    return lines
 
 
 def _wrong_checksums(folder: Path, manifest: dict[str, Any]) -> list[tuple[str, str, str]]:

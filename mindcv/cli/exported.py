@@ -77,8 +77,9 @@ def main(cfg: Config) -> None:
         print(by_class(scores.average_precisions, outputs and outputs.class_names), file=sys.stderr)
         figures = f"mAP:{values['mAP']}, subset accuracy:{values['Subset_Accuracy']}"
     else:
-        # Of fewer than five classes, each is among the five best.
-        figures = f"top1 accuracy:{values['Top_1_Accuracy']}, top5 accuracy:{values.get('Top_5_Accuracy', 1.0)}"
+        figures = f"top1 accuracy:{values['Top_1_Accuracy']}"
+        if "Top_5_Accuracy" in values:
+            figures += f", top5 accuracy:{values['Top_5_Accuracy']}"
     if recorder is not None:
         finish_evaluation(recorder.write(), recorder.folder)
     print(f"Total data:{scores.num_samples}, {figures}")

@@ -99,7 +99,7 @@ def _figures(report: str | None, checkpoint: str) -> tuple[Mapping[str, float], 
         FileNotFoundError: There is no evaluation in the folder that was named.
         ValueError: There are several.
     """
-    from mindcv.export.share import dataset_text
+    from mindcv.config import dataset_text
     from mindcv.report.evaluation import find_evaluations, read_evaluation
 
     if report is None and is_remote(checkpoint):

@@ -11,7 +11,7 @@ from .parse import (
     recipe_folders,
     recipes_of_models,
 )
-from .render import save_args, summary, to_yaml
+from .render import dataset_text, save_args, split_text, summary, to_yaml
 from .schema import Config
 from .values import format_value
 
@@ -20,6 +20,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "create_parser",
+    "dataset_text",
     "find_recipe",
     "format_value",
     "load_recipe",
@@ -28,6 +29,7 @@ __all__ = [
     "recipe_folders",
     "recipes_of_models",
     "save_args",
+    "split_text",
     "summary",
     "to_yaml",
 ]

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from ..utils.fs import atomic_write, local_path, require_directory
-from .schema import KEYS, SECTIONS, Config
+from .schema import KEYS, PACKAGED_DATASETS, SECTIONS, Config
 from .values import format_value
 
 _logger = logging.getLogger(__name__)
@@ -32,6 +32,17 @@ _ALWAYS_SHOWN = {
     ),
     *("opt", "weight_decay", "scheduler", "lr", "loss", "amp_level"),
 }
+
+
+def dataset_text(dataset: str, num_classes: int) -> str:
+    """What a reader calls a dataset. `imagenet` is the key's word for any folder, not only for ImageNet-1K."""
+    return "a folder of classes" if dataset.lower() == "imagenet" and num_classes != 1000 else dataset
+
+
+def split_text(dataset: str, num_classes: int, split: str, data_dir: str) -> str:
+    """What a reader calls a split, and where it is."""
+    where = "" if dataset.lower() in PACKAGED_DATASETS else f" of {data_dir}"
+    return f"{dataset_text(dataset, num_classes)}, {split}{where}"
 
 
 class _Dumper(yaml.SafeDumper):

@@ -89,35 +89,39 @@ def checked_pixels(data: bytes) -> np.ndarray:
     return np.asarray(_decoded(data))
 
 
-def claimed_size(data: bytes) -> tuple[int, int]:
+def claimed_size(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """Returns the width and height that an image file says it has. Nothing is decoded.
+
+    Args:
+        data: The file.
+        max_pixels: How many pixels are allowed.
 
     Raises:
         ValueError: As for `checked_image`, as far as it can be seen without decoding.
     """
     with contextlib.suppress(_Unusual):
-        _check(data)
-    with _opened(data) as image:
+        _check(data, max_pixels)
+    with _opened(data, max_pixels) as image:
         return image.size
 
 
-def _check(data: bytes) -> None:
+def _check(data: bytes, max_pixels: int = MAX_PIXELS) -> None:
     kind = kind_of(data)
     if kind.name == "JPEG":
-        _check_jpeg(data)
+        _check_jpeg(data, max_pixels)
     elif kind.name == "PNG":
-        _check_png(data)
+        _check_png(data, max_pixels)
     else:
         kind.require()
         raise _Unusual
 
 
-def _check_size(width: int, height: int) -> None:
-    if not 0 < width * height <= MAX_PIXELS:
-        raise ValueError(f"the image claims {width} x {height} pixels; allowed are 1 to {MAX_PIXELS}")
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if not 0 < width * height <= max_pixels:
+        raise ValueError(f"the image claims {width} x {height} pixels; allowed are 1 to {max_pixels} in all")
 
 
-def _check_png(data: bytes) -> None:
+def _check_png(data: bytes, max_pixels: int) -> None:
     """Checks all of its checksums: the decoder would fill up what is missing or damaged without a word."""
     place, kind = 8, b""
     is_plain = True
@@ -133,7 +137,7 @@ def _check_png(data: bytes) -> None:
         if place == 8:
             if kind != b"IHDR" or length < 8:
                 raise ValueError("this PNG file has no header")
-            _check_size(*struct.unpack_from(">II", data, 16))
+            _check_size(*struct.unpack_from(">II", data, 16), max_pixels)
             is_plain = length >= 10 and data[24] == 8 and data[25] in _PLAIN_PNG
         elif kind == b"eXIf":
             is_plain = is_plain and not _is_turned(data[place + 8 : end])
@@ -144,7 +148,7 @@ def _check_png(data: bytes) -> None:
         raise _Unusual
 
 
-def _check_jpeg(data: bytes) -> None:
+def _check_jpeg(data: bytes, max_pixels: int) -> None:
     """Walks through the segments: 0xFF, a marker and, but for bare markers, a length that counts itself."""
     place, size = 2, len(data)
     components: dict[int, int] = {}
@@ -167,7 +171,7 @@ def _check_jpeg(data: bytes) -> None:
         elif marker == _HUFFMAN:
             huffman |= _huffman_tables(segment)
         elif marker in _PLAIN_FRAMES:
-            components = _components(segment)
+            components = _components(segment, max_pixels)
         elif marker in _OTHER_FRAMES:
             raise _Unusual
         elif marker not in _KNOWN_MARKERS:
@@ -223,14 +227,14 @@ def _huffman_tables(segment: bytes) -> frozenset[int]:
     return frozenset(found)
 
 
-def _components(segment: bytes) -> dict[int, int]:
+def _components(segment: bytes, max_pixels: int) -> dict[int, int]:
     """Number of each component and its quantisation table."""
     if len(segment) < 6 or len(segment) != 6 + 3 * segment[5]:
         raise ValueError("the frame header of this JPEG is damaged")
     precision, height, width, count = struct.unpack_from(">BHHB", segment)
     if precision != 8 or count not in (1, 3, 4):
         raise ValueError(f"this JPEG has {count} components of {precision} bits; 1, 3 or 4 of 8 bits can be decoded")
-    _check_size(width, height)
+    _check_size(width, height, max_pixels)
     numbers, samplings, tables = segment[6::3], segment[7::3], segment[8::3]
     for factors in ([sampling >> 4 for sampling in samplings], [sampling & 15 for sampling in samplings]):
         # The decoder scales components by whole numbers only.
@@ -336,12 +340,12 @@ def _decoded(data: bytes) -> Image.Image:
 
 
 @contextlib.contextmanager
-def _opened(data: bytes) -> Iterator[Image.Image]:
+def _opened(data: bytes, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
     """Opens an image file in Pillow; whatever goes wrong with it until it is closed becomes a ValueError."""
     kind = kind_of(data)
     try:
         with Image.open(io.BytesIO(data), formats=(kind.plugin,)) as image:
-            _check_size(*image.size)
+            _check_size(*image.size, max_pixels)
             yield image
     except UnidentifiedImageError as error:
         raise ValueError(
@@ -350,6 +354,8 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
         ) from error
     except MemoryError:
         raise
+    except Image.DecompressionBombError as error:  # of what claims more than `MAX_PIXELS` too, before it can be asked
+        raise ValueError(f"the image claims too many pixels; allowed are 1 to {max_pixels} in all") from error
     except Exception as error:  # readers of damaged files raise all kinds
         raise ValueError(f"the image cannot be decoded as {kind.name}: {error or type(error).__name__}") from error
 
@@ -371,5 +377,5 @@ def refuse_broken_jpeg(data: np.ndarray) -> np.ndarray:
     """
     if data.size >= 2 and data[0] == 0xFF and data[1] == 0xD8:
         with contextlib.suppress(_Unusual):
-            _check_jpeg(data.tobytes())
+            _check_jpeg(data.tobytes(), MAX_PIXELS)
     return data

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .._version import __version__
-from ..config import Config, to_yaml
+from ..config import Config, dataset_text, to_yaml
 from ..models import (
     INTERPOLATIONS_OF_TIMM,
     ImageClassifier,
@@ -248,11 +248,6 @@ def _card_text(source: Source, architecture: str | None, card: ModelCard) -> str
 
 
 _SHOWN_CLASSES = 100
-
-
-def dataset_text(dataset: str, num_classes: int) -> str:
-    """What a card calls a dataset. `imagenet` is the key's word for any folder of images, not only for ImageNet-1K."""
-    return "a folder of classes" if dataset.lower() == "imagenet" and num_classes != 1000 else dataset
 
 
 def _recipe_text(cfg: Config) -> str:

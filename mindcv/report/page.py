@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .._version import __version__
+from ..config.render import split_text
 from ..config.schema import SECTIONS
 from ..utils.fs import atomic_write
 from ..utils.text import escaped
@@ -313,7 +314,7 @@ def _evaluation_view(folder: Path, evaluation: Evaluation, run: Run) -> dict[str
             for name, text in (
                 ("model", facts.model),
                 ("weights", facts.checkpoint),
-                ("data", f"{facts.dataset}, {facts.split} of {facts.data_dir}"),
+                ("data", split_text(facts.dataset, evaluation.num_classes, facts.split, facts.data_dir)),
                 ("evaluated", time.strftime("%Y-%m-%d %H:%M", time.gmtime(evaluation.created)) + " UTC"),
             )
             if text

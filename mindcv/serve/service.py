@@ -288,9 +288,7 @@ class Service:
         Raises:
             ValueError: It is no image, or too much.
         """
-        width, height = claimed_size(data)
-        if width * height > self.max_pixels:
-            raise ValueError(f"the image has {width} x {height} pixels; allowed are {self.max_pixels} in all")
+        claimed_size(data, self.max_pixels)
         if data.startswith(b"\xff\xd8") and data.count(_START_OF_SCAN) > _MOST_SCANS:
             raise ValueError(f"this JPEG has more than {_MOST_SCANS} scans; save it anew")
 

@@ -21,7 +21,6 @@ import pytest
 from PIL import Image
 
 from mindcv.cli import main
-from mindcv.cli.data import _grid
 from mindcv.data import create_dataset, create_loader, create_transforms, get_class_names
 from mindcv.data import packing as packing_module
 from mindcv.data.dataset_check import examine
@@ -294,6 +293,26 @@ def test_check_finds_bad_images_and_duplicates(image_folder, tmp_path, capsys):
     assert len(listing.read_text().splitlines()) == 2
 
 
+def test_check_finds_classes_without_images(image_folder, capsys):
+    (image_folder / "train" / "bird").mkdir()
+    shutil.rmtree(image_folder / "val" / "cat")
+    (image_folder / "val" / "wolf").mkdir()
+    words = ["data", "check", str(image_folder), "--splits"]
+    assert main([*words, "train,val"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    found = [line for line in lines if line.startswith(("no image: ", "not in train: "))]
+    assert sorted(found) == [
+        "no image: train | bird",
+        "no image: val | bird",
+        "no image: val | cat",
+        "no image: val | wolf",
+        "not in train: val | wolf",
+    ]
+    assert lines[-1] == "5 things are wrong"
+    assert main([*words, "train"]) == 1
+    assert capsys.readouterr().out.splitlines()[-2:] == ["no image: train | bird", "1 thing is wrong"]
+
+
 def test_check_compares_the_checksums_of_a_packed_set(image_folder, tmp_path, capsys):
     target = packed(image_folder, tmp_path)
     assert main(["data", "check", str(target)]) == 0
@@ -343,27 +362,6 @@ def test_samples_go_to_other_processes_and_copies_are_the_samples_themselves(ima
     del other
     gc.collect()
     assert samples.read(3) == data
-
-
-def test_small_images_are_drawn_large_enough_to_be_read():
-    images = np.zeros((5, 3, 32, 32), np.float32)
-    images[:, :, 0, 0] = 1.0
-    picture = _grid(images, (0.0,) * 3, (255.0,) * 3, ["a", "W" * 200, "", "Katze 0.61 Hund 0.39", "\u732b"])
-    assert picture.size == (3 * (128 + 4), 2 * (128 + 14 + 4))
-    pixels = np.asarray(picture)
-    assert (pixels[:4, :4] == 255).all()  # one pixel is four by four
-    assert (pixels[4:128, 4:128] == 0).all()
-    captions = pixels[128:142]
-    assert (captions[:, :128] < 128).any()
-    # A long name is cut inside its tile: the gap beside it stays white.
-    assert (captions[:, 128:132] == 255).all()
-    assert (captions[:, 260:264] == 255).all()
-    assert (captions[:, 240:260] < 128).any()
-
-
-def test_large_images_are_drawn_as_they_are():
-    picture = _grid(np.zeros((1, 3, 224, 160), np.float32), (0.0,) * 3, (1.0,) * 3, ["a"])
-    assert picture.size == (160 + 4, 224 + 14 + 4)
 
 
 def test_names_that_are_not_utf8_are_packed(image_folder, tmp_path):

@@ -16,7 +16,8 @@ from PIL import Image
 
 from mindcv.cli import main
 from mindcv.cli.infer import expand_inputs
-from mindcv.data import create_dataset
+from mindcv.config import read_config
+from mindcv.data import EvalPreprocess, create_dataset
 from mindcv.export import export_model, read_info
 from mindcv.export.source import source_from_checkpoint
 from mindcv.models import create_model
@@ -150,6 +151,20 @@ def test_validate_equals_the_checkpoint(data, folder, exported, capsys, tmp_path
         assert [shown.path for shown in found.worst] == [shown.path for shown in of_live.worst]
         assert found.worst[0].image is not None
         assert found.facts.model == path
+
+
+def test_validate_of_two_classes_has_no_top_5(capsys, tmp_path):
+    """As `validate` of a checkpoint: each of fewer than five classes would be among the five best."""
+    network = create_model("resnet18", num_classes=2, channels=(8, 8, 16, 16), layers=(1, 1, 1, 1))
+    path = str(tmp_path / "two.onnx")
+    preprocess = EvalPreprocess.from_config(read_config(["--image_resize", "32"]))
+    export_model(network, path, None, 4, preprocess=preprocess, class_names=["a", "b"], model_name="resnet18")
+    for number in range(6):
+        (tmp_path / "val" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32), (40 * number, 90, 10)).save(tmp_path / "val" / "ab"[number % 2] / f"{number}.png")
+    code, out, _ = run(capsys, "validate", "--model", path, "--data_dir", str(tmp_path), "--dataset", "imagenet")
+    assert code == 0
+    assert re.search(r"^Total data:6, top1 accuracy:[\d.]+$", out, re.MULTILINE), out
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ import pytest
 from hub_server import COMMIT, Hub
 
 from mindcv.cli import main
-from mindcv.config import read_config
+from mindcv.config import dataset_text, read_config
 from mindcv.data import EvalPreprocess
 from mindcv.export import Classifier
 from mindcv.export.runtime import live_run
-from mindcv.export.share import FILES, ModelCard, dataset_text, model_folder, publish
+from mindcv.export.share import FILES, ModelCard, model_folder, publish
 from mindcv.export.source import Source
 from mindcv.models import create_model, name_at_timm, to_timm_names
 from mindcv.utils.errors import RunError

@@ -75,6 +75,9 @@ def test_shuffled_evaluation_reports_the_same(tmp_path, image_folder, capsys):
     words += ["--num_classes", "2", "--batch_size", "4", "--random-weights", "--device_target", "CPU", "--mode", "1"]
     for name in ("False", "True"):
         assert run_script("validate", [*words, "--eval_shuffle", name, "--report", str(tmp_path / name)]) == 0
+    told = f"a folder of classes, val of {image_folder}"  # the key's word, imagenet, would be taken for ImageNet
+    assert f"Evaluating resnet18 on {told} (CPU)" in "".join(capsys.readouterr())
+    assert told in (tmp_path / "False/report.html").read_text()
     rows = [(tmp_path / name / "predictions.csv").read_text().splitlines() for name in ("False", "True")]
     assert len(rows[0]) == 11
     assert rows[0][1].startswith(f"{image_folder}/val/digit3/0.png,0,")

@@ -92,6 +92,21 @@ def png_that_claims(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", header) + part(b"IDAT", zlib.compress(b"\0" * 9)) + part(b"IEND", b"")
 
 
+def jpeg_that_claims(width: int, height: int) -> bytes:
+    data = encoded(Image.new("RGB", (8, 8)), "JPEG")
+    frame = data.index(b"\xff\xc0") + 5
+    return data[:frame] + struct.pack(">HH", height, width) + data[frame + 4 :]
+
+
+def tiff_that_claims(width: int, height: int) -> bytes:
+    data = encoded(Image.new("RGB", (7, 9)), "TIFF")
+    for tag, old, new in ((256, 7, width), (257, 9, height)):
+        entries = [struct.pack("<HHI", tag, kind, 1) + struct.pack("<I", old) for kind in (3, 4)]
+        found = next(entry for entry in entries if entry in data)
+        data = data.replace(found, struct.pack("<HHII", tag, 4, 1, new))
+    return data
+
+
 def encoded(image: Image.Image, file_format: str, **options) -> bytes:
     file = io.BytesIO()
     image.save(file, file_format, **options)
@@ -167,6 +182,7 @@ def test_large_bodies(classifier, serve):
 
 def test_pictures_that_would_burst_memory_are_not_decoded(classifier, serve, monkeypatch):
     _, client = serve(classifier, max_pixels=4_000_000)
+    allowed = "allowed are 1 to 4000000 in all"
     bomb = encoded(Image.new("1", (2001, 2000)), "PNG")
     scans = encoded(Image.new("L", (64, 64)), "JPEG", progressive=True)
     start = scans.index(b"\xff\xda")
@@ -174,9 +190,11 @@ def test_pictures_that_would_burst_memory_are_not_decoded(classifier, serve, mon
     read = []
     monkeypatch.setattr(classifier, "read", read.append)
     for image, reason in (
-        (png_that_claims(50_000, 50_000), "the image claims 50000 x 50000 pixels"),
-        (encoded(Image.new("1", (2001, 2000)), "TIFF"), "the image has 2001 x 2000 pixels; allowed are 4000000 in all"),
-        (bomb, "the image has 2001 x 2000 pixels; allowed are 4000000 in all"),
+        (png_that_claims(50_000, 50_000), f"the image claims 50000 x 50000 pixels; {allowed}"),
+        (jpeg_that_claims(50_000, 50_000), f"the image claims 50000 x 50000 pixels; {allowed}"),
+        (tiff_that_claims(50_000, 50_000), f"the image claims too many pixels; {allowed}"),  # Pillow does not say which
+        (encoded(Image.new("1", (2001, 2000)), "TIFF"), f"the image claims 2001 x 2000 pixels; {allowed}"),
+        (bomb, f"the image claims 2001 x 2000 pixels; {allowed}"),
         (scans, "this JPEG has more than 100 scans"),
     ):
         answer = client.post("/predict", content=image)
