@@ -5,6 +5,8 @@ Each is a shared library beside this file, built by setup.py as an optional exte
 leaves all of them unused.
 """
 
+import ctypes
+import functools
 import importlib.machinery
 import os
 import sys
@@ -12,10 +14,13 @@ from pathlib import Path
 
 from ..utils.switches import is_on
 
-__all__ = ["KERNELS", "built_library", "describe_kernels", "is_enabled", "library"]
+__all__ = ["KERNELS", "REBUILD", "built_library", "describe_kernels", "is_current", "is_enabled", "library"]
 
 # Library -> what it computes.
 KERNELS = {"multi_tensor": "updates of all parameters at once", "convolution": "convolution and BatchNorm"}
+# Library -> its `interface`: that changes with its functions and what they take.
+_INTERFACES = {"multi_tensor": 2, "convolution": 1}
+REBUILD = "built from other sources; rebuild it by `pip install -e .` or `python setup.py build_ext --inplace`"
 
 _FOLDER = Path(__file__).resolve().parent
 # With it set, MindSpore runs no library outside of that folder.
@@ -40,6 +45,25 @@ def built_library(name: str) -> Path | None:
     return None
 
 
+def is_current(name: str) -> bool:
+    """Returns whether a kernel library was built, from the sources of this version.
+
+    Args:
+        name: A name of `KERNELS`.
+    """
+    path = built_library(name)
+    return path is not None and _interface(str(path)) == _INTERFACES[name]
+
+
+@functools.cache
+def _interface(path: str) -> int | None:
+    """A library's number; None of one that is not of this machine, or of before there were numbers."""
+    try:
+        return ctypes.c_int.in_dll(ctypes.CDLL(path), "interface").value
+    except (OSError, ValueError):
+        return None
+
+
 def library(name: str) -> str | None:
     """Returns the path of a kernel library that operators may use here and now, None where they must do without.
 
@@ -51,7 +75,7 @@ def library(name: str) -> str | None:
     import mindspore as ms
 
     path = built_library(name)
-    if path is None or ms.get_context("device_target") != "CPU":
+    if path is None or not is_current(name) or ms.get_context("device_target") != "CPU":
         return None
     allowed = os.environ.get(_ALLOWED_FOLDER)
     if allowed is not None and not path.is_relative_to(Path(allowed).resolve()):
@@ -61,5 +85,11 @@ def library(name: str) -> str | None:
 
 def describe_kernels() -> str:
     """Returns one line for `mindcv doctor`: what is built, and whether it is used."""
-    states = (f"{name} ({what}): {'built' if built_library(name) else 'not built'}" for name, what in KERNELS.items())
+    states = (f"{name} ({what}): {_state(name)}" for name, what in KERNELS.items())
     return f"{'on' if is_enabled() else 'off (MINDCV_CPU_KERNELS)'}; " + ", ".join(states)
+
+
+def _state(name: str) -> str:
+    if built_library(name) is None:
+        return "not built"
+    return "built" if is_current(name) else REBUILD

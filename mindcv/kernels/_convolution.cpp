@@ -524,6 +524,10 @@ using namespace mindcv;
 
 extern "C" {
 
+// Changes with what the functions take, here and in mindcv/kernels/__init__.py, which uses no library of another number.
+extern const int interface;
+const int interface = 1;
+
 // Takes the functions of the library at this path and makes the threads. `all_isa`: the library is our own copy, so it may
 // use all of the processor, whatever the environment says for MindSpore's. Writes what is wrong, or nothing, to `problem`.
 int mindcv_start(const char *path, int threads, int all_isa, int *version, char *problem, int size) {

@@ -28,7 +28,7 @@
 #endif
 #define API __attribute__((visibility("default")))
 
-/* Changes with what the functions take; multi_tensor.py uses no library of another number. */
+/* Changes with what the functions take, here and in mindcv/kernels/__init__.py, which uses no library of another number. */
 API extern const int interface;
 const int interface = 2;
 

@@ -4,7 +4,6 @@ They change parameters in place, through the memory that MindSpore hands to the 
 effect, so that what reads those parameters keeps its place before or after.
 """
 
-import ctypes
 import functools
 
 from mindspore import dtype as mstype
@@ -15,22 +14,11 @@ from . import library
 __all__ = ["has_kernels", "operator"]
 
 _NAME = "multi_tensor"
-# That of the library; one that was built from older sources takes other inputs.
-_INTERFACE = 2
 
 
 def has_kernels() -> bool:
     """Whether the operators can be used: on a CPU, where the library was built and is not switched off."""
-    path = library(_NAME)
-    return path is not None and _interface(path) == _INTERFACE
-
-
-@functools.cache
-def _interface(path: str) -> int | None:
-    try:
-        return ctypes.c_int.in_dll(ctypes.CDLL(path), "interface").value
-    except (OSError, ValueError):  # no library of this machine, or of before the number
-        return None
+    return library(_NAME) is not None
 
 
 @functools.cache

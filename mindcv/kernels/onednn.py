@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..utils.runtime import ONEDNN_ISA_VARIABLE, cpu_runtime_state, has_avx512
-from . import built_library, is_enabled, library
+from . import REBUILD, built_library, is_current, is_enabled, library
 
 _logger = logging.getLogger(__name__)
 
@@ -46,6 +46,9 @@ def start() -> Status:
         return Status(None, "off (MINDCV_CPU_KERNELS)")
     if built_library(_NAME) is None:
         return Status(None, "not built (no C++ compiler when mindcv was installed)")
+    if not is_current(_NAME):
+        _logger.warning("CPU kernels of convolutions: %s; MindSpore's convolution is used", REBUILD)
+        return Status(None, f"off ({REBUILD}; MindSpore's convolution is used)")
     path = library(_NAME)
     if path is None:
         return Status(None, "off (not this device, or outside of MS_CUSTOM_AOT_WHITE_LIST)")

@@ -147,7 +147,7 @@ class OptimizerBase(nn.Optimizer):
         self.kernel_kind, self.kernel_hypers = kind, tuple(hypers)
         others = sorted({str(param.dtype) for param in self.parameters if param.dtype != mstype.float32})
         if not has_kernels():
-            self.why_not_at_once = "its CPU kernel is off, not built, or of another version of mindcv"
+            self.why_not_at_once = "its CPU kernel is off, not built, or from other sources (see mindcv doctor)"
         elif others:
             self.why_not_at_once = f"it has parameters of {', '.join(others)}"
         elif self.centralizes:

@@ -6,7 +6,6 @@ import pytest
 from mindspore import nn, ops
 
 from mindcv import kernels
-from mindcv.kernels import multi_tensor
 from mindcv.kernels.multi_tensor import has_kernels, operator
 
 pytestmark = pytest.mark.skipif(not kernels.built_library("multi_tensor"), reason="the kernels were not built")
@@ -127,15 +126,3 @@ def test_the_switch(monkeypatch, tmp_path):
     monkeypatch.setenv("MINDCV_CPU_KERNELS", "0")
     assert not has_kernels()
     assert kernels.describe_kernels().startswith("off (MINDCV_CPU_KERNELS); ")
-
-
-def test_a_library_of_other_sources_is_not_used(monkeypatch, tmp_path):
-    assert has_kernels()
-    for text in (b"", b"no library"):
-        other = tmp_path / f"{len(text)}.so"
-        other.write_bytes(text)
-        monkeypatch.setattr(multi_tensor, "library", lambda name, path=str(other): path)
-        assert not has_kernels()
-    monkeypatch.undo()
-    monkeypatch.setattr(multi_tensor, "_INTERFACE", multi_tensor._INTERFACE + 1)
-    assert not has_kernels()
