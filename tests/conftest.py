@@ -23,12 +23,14 @@ pytest_plugins = ["s3_server"]
 def _fresh_log():
     """What a command of one test logs to stdout is not among what the next one prints."""
     logger = logging.getLogger("mindcv")
-    before = (logger.level, logger.propagate, list(logger.handlers))
+    # As set_logger leaves it. Pytest's own handlers are added to loggers that do not propagate, before a test begins.
+    logger.propagate = False
+    level, handlers = logger.level, list(logger.handlers)
     yield
-    for handler in [handler for handler in logger.handlers if handler not in before[2]]:
+    for handler in [handler for handler in logger.handlers if handler not in handlers]:
         logger.removeHandler(handler)
         handler.close()
-    logger.level, logger.propagate = before[:2]
+    logger.setLevel(level)
 
 
 @pytest.fixture(autouse=True)

@@ -144,12 +144,14 @@ class PixelErasing(RandomErasing):
         if rng.random() >= self.prob:
             return image
         height, width, channels = image.shape
-        image = image.copy()
+        erased = image
         for rows, columns in self._rectangles(height, width, rng):
+            if erased is image:
+                erased = image.copy()
             shape = (rows.stop - rows.start, columns.stop - columns.start, channels)
             filling = self._filling(shape, (1, 1, -1), rng) * self.std + self.mean
-            image[rows, columns] = np.clip(np.rint(filling), 0, 255)
-        return image
+            erased[rows, columns] = np.clip(np.rint(filling), 0, 255)
+        return erased
 
 
 def _checked_share(key: str, value: float) -> float:

@@ -25,6 +25,10 @@ class _BatchNorm(nn.BatchNorm2d):
         return self.bn_infer(values, self.gamma, self.beta, self.moving_mean, self.moving_variance)[0].reshape(x.shape)
 
 
+class _BatchNorm1d(_BatchNorm):
+    """The same by another name: `mindcv.kernels` takes norms of maps only."""
+
+
 def keep_variance_of_one_value(network: nn.Cell) -> int:
     """Lets the BatchNorm cells of a network, in place, keep their moving variance in a batch of one value a channel.
 
@@ -39,5 +43,5 @@ def keep_variance_of_one_value(network: nn.Cell) -> int:
     cells = [cell for cell in cells if cell.use_batch_statistics is None]
     for cell in cells:
         # The object stays, with its parameters, flags and places in the network.
-        cell.__class__ = _BatchNorm
+        cell.__class__ = _BatchNorm if type(cell) is nn.BatchNorm2d else _BatchNorm1d
     return len(cells)

@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any
 
 import mindspore as ms
 from mindspore import Parameter, Tensor, nn
-from mindspore.graph.api import _cell_graph_executor
+from mindspore.common.api import _cell_graph_executor
 
 from ..utils.graph_store import GraphStore, UnusableGraphError, default_cache_folder
 from .graph_key import NoKeyError, graph_key
@@ -33,6 +34,7 @@ _ENABLE = "MS_COMPILER_CACHE_ENABLE"
 _PATH = "MS_COMPILER_CACHE_PATH"
 # Else MindSpore looks at the source files, and after the first graph that it does not find at no other one.
 _FORCE = "MS_DEV_FORCE_USE_COMPILE_CACHE"
+_FILES: list[str] = []
 _SUFFIX = ".mindir"
 _NAME = "compile_cache_"
 
@@ -94,7 +96,7 @@ class CompileCache:
 
     def __init__(self, store: GraphStore) -> None:
         self.store = store
-        self._done: set[tuple[Any, ...]] = set()
+        self._done: weakref.WeakKeyDictionary[nn.Cell, set[tuple[Any, ...]]] = weakref.WeakKeyDictionary()
 
     def compile(self, cell: nn.Cell, inputs: tuple[Any, ...], what: str) -> bool:
         """Compiles a cell for such inputs, once; calling it afterwards runs it.
@@ -109,10 +111,11 @@ class CompileCache:
         Returns:
             Whether its graph was taken from the store now.
         """
-        call = (id(cell), cell.training, *((i.shape, i.dtype) if isinstance(i, Tensor) else i for i in inputs))
-        if call in self._done:
+        call = (cell.training, *((i.shape, i.dtype) if isinstance(i, Tensor) else i for i in inputs))
+        done = self._done.setdefault(cell, set())
+        if call in done:
             return False
-        self._done.add(call)
+        done.add(call)
         # Cells have other classes while they compute by the kernels.
         with getattr(cell, "kernel_cells", contextlib.nullcontext()):
             return self._compile(cell, inputs, what)
@@ -257,12 +260,16 @@ class _Compiler:
     def _switched_on(self) -> Iterator[None]:
         """Turns MindSpore's cache on; what it says of that is not shown."""
         wanted = {_ENABLE: "1", _FORCE: "1", _PATH: str(self.folder)}
+        executor = _cell_graph_executor
+        # MindSpore would read the main script and all that it imports, and fail where there is none (`python -c`).
+        executor._set_compile_cache_dep_files = lambda *_: executor._graph_executor.set_compile_cache_dep_files(_FILES)
         before = {name: os.environ.get(name) for name in wanted}
         os.environ.update(wanted)
         try:
             with _without_expected(self.folder):
                 yield
         finally:
+            del executor._set_compile_cache_dep_files
             for name, value in before.items():
                 if value is None:
                     del os.environ[name]

@@ -27,6 +27,7 @@ struct Norm {
     inverses[c] = 1.0 / std::sqrt(double(variance[c]) + eps);
     scales[c] = float(gamma[c] * inverses[c]);
     shifts[c] = float(beta[c] - double(mean[c]) * gamma[c] * inverses[c]);
+    if (training && images * pixels == 1) scales[c] = 0, shifts[c] = beta[c];  // y - mean, exactly; 0 * inf stays NaN
   }
 
   void set_statistics(long c, double batch_mean, double batch_variance) const {

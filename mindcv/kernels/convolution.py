@@ -95,6 +95,7 @@ def kernel_operator(name: str, key: str, out_shape: Any, outputs: int = 1, bprop
     path = onednn.start().path
     custom = ops.Custom(f"{path}:{name}", out_shape=out_shape, out_dtype=out_dtype, func_type="aot", bprop=bprop)
     custom.add_prim_attr("mindcv_key", key)
+    custom.__deepcopy__ = lambda memo: custom  # a copied network has the same; MindSpore's own copying fails
     return custom
 
 

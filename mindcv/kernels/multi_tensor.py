@@ -37,4 +37,5 @@ def operator(function: str) -> ops.Custom:
     # Of one dimension: MindSpore takes the result of shape () for a Python number in graph mode.
     custom = ops.Custom(f"{library(_NAME)}:{function}", out_shape=(1,), out_dtype=mstype.float32, func_type="aot")
     custom.add_prim_attr("side_effect_mem", True)
+    custom.__deepcopy__ = lambda memo: custom  # a copied step has the same; MindSpore's own copying fails
     return custom

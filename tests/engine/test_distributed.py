@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 LIKE_ONE_PROCESS = {"O0": 1e-5, "O2": 5e-4, "O3": 5e-4}
 # From float64 as a part of the way. With these batches one gradient passes so near zero that adamw, on one worker too,
 # makes 4e-5 of its rounding.
-LIKE_NUMPY = {**TOLERANCE, "O0": 3e-4}
+LIKE_NUMPY = {**TOLERANCE, "O0": 4e-4}
 MODES = [pytest.param(ms.GRAPH_MODE, id="graph"), pytest.param(ms.PYNATIVE_MODE, id="pynative")]
 
 
