@@ -288,13 +288,11 @@ def build_recorder(
         None where the key `report` names no folder.
 
     Raises:
-        ValueError: The folder cannot be written to, or samples have several labels.
+        ValueError: The folder cannot be written to.
     """
     if isinstance(cfg.report, bool):
         return None
     samples = get_samples(loader)
-    if is_multi_label(loader):
-        raise ValueError("report: an evaluation's report is for one label a sample; leave it out for several labels")
     return PredictionRecorder(
         *(cfg.report, num_classes, samples, epoch_numbers(loader)),
         Facts(
@@ -308,6 +306,7 @@ def build_recorder(
         functools.partial(picture_of, samples),
         are_probabilities,
         None if network is None else functools.partial(_explain, cfg, network, samples),
+        is_multi_label(loader),
     )
 
 

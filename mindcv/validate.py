@@ -67,7 +67,8 @@ def validate(cfg: Config) -> dict[str, float]:
     _logger.info("Evaluated %d images, %.1f img/s", result.pop("num_samples"), result.pop("images_per_s"))
     if recorder is not None:
         gather = engine.gather_rows if evaluator.is_shared else None
-        finish_evaluation(recorder.write(gather, engine.rank() == 0, result["loss"]), recorder.folder)
+        found = recorder.write(gather, engine.rank() == 0, result["loss"], evaluator.average_precisions)
+        finish_evaluation(found, recorder.folder)
     return result
 
 

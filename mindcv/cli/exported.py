@@ -81,7 +81,7 @@ def main(cfg: Config) -> None:
         if "Top_5_Accuracy" in values:
             figures += f", top5 accuracy:{values['Top_5_Accuracy']}"
     if recorder is not None:
-        finish_evaluation(recorder.write(), recorder.folder)
+        finish_evaluation(recorder.write(average_precisions=scores.average_precisions), recorder.folder)
     print(f"Total data:{scores.num_samples}, {figures}")
 
 

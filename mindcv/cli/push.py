@@ -114,6 +114,8 @@ def _figures(report: str | None, checkpoint: str) -> tuple[Mapping[str, float], 
         return {}, ""
     evaluation = read_evaluation(found[0])
     figures = {
+        "mAP": evaluation.mean_average_precision,
+        "subset accuracy": evaluation.subset_accuracy,
         "top-1 accuracy": evaluation.top_1_accuracy,
         "top-5 accuracy": evaluation.top_5_accuracy,
         "macro F1": evaluation.macro.f1,

@@ -5,9 +5,11 @@
 """
 
 import dataclasses
+import functools
 import io
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,6 +24,7 @@ from ..utils.fs import atomic_write, read_local, require_directory
 from ..utils.text import csv_line, escaped, json_text
 from .figures import (
     NO_CLASS,
+    ByClass,
     Predictions,
     averages,
     by_class,
@@ -29,6 +32,7 @@ from .figures import (
     confusion,
     expected_calibration_error,
 )
+from .label_sets import LabelSets
 
 __all__ = ["EVALUATION", "Evaluation", "Facts", "PredictionRecorder", "find_evaluations", "read_evaluation"]
 
@@ -43,6 +47,10 @@ IMAGES_OF_A_PAIR = 4
 _EXPLAINED_AT_ONCE = 8
 _SIDE = 192
 _MOST_PAIRS = 1000
+_COLUMNS = ("path", "label", "prediction", "label_name", "prediction_name", "label_probability", "probability")
+_SET_COLUMNS = ("path", "labels", "predictions", "label_names", "prediction_names")
+# Between the labels of an image, as in the lists that datasets are made of.
+_SEPARATOR = ";"
 _LARGEST_JSON = 512 << 20
 _LARGEST_IMAGE = 1 << 20
 _JPEG = b"\xff\xd8\xff"
@@ -86,7 +94,7 @@ class Means(_Part):
 
 
 class ClassRow(_Part):
-    """The figures of one class."""
+    """The figures of one class; the average precision where images have several labels, and some image has this one."""
 
     index: Index
     name: str
@@ -96,6 +104,7 @@ class ClassRow(_Part):
     precision: Share
     recall: Share
     f1: Share
+    average_precision: Share | None = None
 
 
 class CalibrationBin(_Part):
@@ -113,13 +122,15 @@ class Shown(_Part):
 
     Attributes:
         path: What it is called.
-        label: Its class.
-        prediction: The class that it was taken for; None where the output is not finite.
+        label: Its class. Where images have several, the class whose probability is farthest from the truth.
+        prediction: The class that it was taken for, or `label` again; None where the output is not finite.
         probability: That of the prediction.
         label_probability: That of the label.
         image: Number of its small copy, `images/<number>.jpg`; None where the image cannot be read.
         error: Why it cannot.
         is_explained: Whether there is a picture of where the network looked, `images/<number>_cam.jpg`.
+        labels: All classes that it has, where images have several.
+        predictions: All that the model says, likewise.
     """
 
     path: str
@@ -130,6 +141,8 @@ class Shown(_Part):
     image: Index | None = None
     error: str | None = None
     is_explained: bool = False
+    labels: list[Index] = []
+    predictions: list[Index] = []
 
 
 class ConfusedPair(_Part):
@@ -151,14 +164,21 @@ class ConfusedPair(_Part):
 
 
 class Evaluation(_Part):
-    """All that an evaluation found out, but for the predictions of each image."""
+    """All that an evaluation found out, but for the predictions of each image.
+
+    Where images have several labels each, `is_multi_label`, mAP and the share of images all of whose labels are right
+    stand in place of accuracies, and there is neither a confusion matrix nor a calibration.
+    """
 
     facts: Facts
     created: Annotated[float, Field(ge=0, le=1e11)]
     num_images: Annotated[int, Field(ge=1)]
     num_not_finite: Index
     num_classes: Annotated[int, Field(ge=1)]
-    top_1_accuracy: Share
+    is_multi_label: bool = False
+    mean_average_precision: Share | None = None
+    subset_accuracy: Share | None = None
+    top_1_accuracy: Share | None
     top_5_accuracy: Share | None
     macro: Means
     weighted: Means
@@ -177,11 +197,12 @@ class Evaluation(_Part):
     def problems(self) -> Iterator[str]:
         """Yields what a reader of the figures has to know, a sentence each."""
         if self.num_not_finite:
+            left_out = "" if self.is_multi_label else " and are left out of the confusion matrix and of the calibration"
             yield (
-                f"The output for {self.num_not_finite} of {self.num_images} images is not finite: they count as wrong "
-                "and are left out of the confusion matrix and of the calibration."
+                f"The output for {self.num_not_finite} of {self.num_images} images is not finite: they count as wrong"
+                f"{left_out}."
             )
-        if self.num_classes == 1:
+        if self.num_classes == 1 and not self.is_multi_label:
             yield "There is one class, so that every answer is right."
         without = [row.name for row in self.classes if not row.support]
         if without:
@@ -215,6 +236,7 @@ class PredictionRecorder:
         are_probabilities: Whether the model gives probabilities, not scores.
         explain: Gives pictures, uint8 (H, W, 3), of where the network looks in samples for the classes that it says;
             raises ValueError where it cannot. None: there are none.
+        is_multi_label: Whether images have several labels, as zeros and ones.
 
     Raises:
         ValueError: The folder cannot be written to.
@@ -230,6 +252,7 @@ class PredictionRecorder:
         picture_of: Callable[[int], Image.Image],
         are_probabilities: bool = False,
         explain: Callable[[list[int], list[int]], list[np.ndarray]] | None = None,
+        is_multi_label: bool = False,
     ) -> None:
         self.folder = require_directory(folder, "report")
         self.num_classes = num_classes
@@ -239,7 +262,8 @@ class PredictionRecorder:
         self.picture_of = picture_of
         self.are_probabilities = are_probabilities
         self.explain = explain
-        self._parts = [Predictions.empty(num_classes)]
+        self.kind: type[Any] = LabelSets if is_multi_label else Predictions
+        self._parts = [self.kind.empty(num_classes)]
         self._count = 0
 
     def add(self, scores: np.ndarray, labels: np.ndarray) -> None:
@@ -255,13 +279,14 @@ class PredictionRecorder:
                 "report: the images did not come in the order of the dataset, so it is not known which is which; "
                 "leave out report"
             )
-        self._parts.append(Predictions.of(scores, labels, numbers, self.are_probabilities))
+        self._parts.append(self.kind.of(scores, labels, numbers, self.are_probabilities))
 
     def write(
         self,
         gather: Callable[[np.ndarray], np.ndarray] | None = None,
         is_master: bool = True,
         loss: float | None = None,
+        average_precisions: Sequence[float] = (),
     ) -> Evaluation | None:
         """Writes all files. With several ranks it is a collective, and rank 0 writes.
 
@@ -269,6 +294,8 @@ class PredictionRecorder:
             gather: Gives the rows of all ranks for those of this one; None: this rank has seen all images.
             is_master: Whether this is rank 0.
             loss: The mean loss.
+            average_precisions: Of each class, of all ranks' images, where images have several labels; NaN of a class
+                that no image has.
 
         Returns:
             What was written; None on other ranks.
@@ -276,15 +303,18 @@ class PredictionRecorder:
         Raises:
             OSError: A file cannot be written.
         """
-        predictions = Predictions.joined(self._parts)
+        predictions = self.kind.joined(self._parts)
         if gather is not None:
             rows = gather(predictions.to_rows())
-            predictions = Predictions.joined([Predictions.from_rows(rows, self.num_classes)])
+            predictions = self.kind.joined([self.kind.from_rows(rows, self.num_classes)])
         if not is_master:
             return None
         facts = self.facts.model_copy(update={"loss": loss if loss is not None and np.isfinite(loss) else None})
         names = [name_of_class(facts.class_names, index) for index in range(self.num_classes)]
-        evaluation = self._evaluation(predictions, facts, names)
+        if isinstance(predictions, LabelSets):
+            evaluation = self._evaluation_of_sets(predictions, facts, names, average_precisions)
+        else:
+            evaluation = self._evaluation(predictions, facts, names)
         tables = _tables(evaluation)
         tables[PREDICTIONS] = self._prediction_lines(predictions, names)
         for file_name, lines in tables.items():
@@ -300,16 +330,9 @@ class PredictionRecorder:
         macro, weighted = averages(figures)
         bins = calibration(predictions)
         cells = confusion(predictions)
-        columns = [getattr(figures, field.name).tolist() for field in dataclasses.fields(figures)]
-        fields = [field.name for field in dataclasses.fields(figures)]
-        shown = _Pictures(self.folder, predictions, self._name, self.picture_of)
-        notes: list[str] = []
-        worst = [shown(place) for place in _worst(predictions)]
-        if self.explain is not None:
-            try:
-                worst = shown.explained(worst, self.explain)
-            except (ValueError, RuntimeError) as error:
-                notes.append(f"Where the network looks is not shown: {_line(error)}")
+        pictures = _Pictures(self.folder, self._name, self.picture_of)
+        shown = functools.partial(_shown, pictures, predictions)
+        worst, notes = self._explained(pictures, [shown(place) for place in _worst(predictions)])
         return Evaluation(
             facts=facts.model_copy(update={"class_names": facts.class_names and names}),
             created=round(time.time(), 3),
@@ -321,10 +344,7 @@ class PredictionRecorder:
             macro=Means(**dataclasses.asdict(macro)),
             weighted=Means(**dataclasses.asdict(weighted)),
             expected_calibration_error=expected_calibration_error(bins),
-            classes=[
-                ClassRow(index=index, name=names[index], **dict(zip(fields, row, strict=True)))
-                for index, row in enumerate(zip(*columns, strict=True))
-            ],
+            classes=_class_rows(figures, names),
             calibration=[CalibrationBin(**dataclasses.asdict(part)) for part in bins],
             confusion=[tuple(cell) for cell in cells.tolist()],
             confused=list(_confused(predictions, cells, figures.support, shown)),
@@ -332,24 +352,70 @@ class PredictionRecorder:
             notes=notes,
         )
 
+    def _evaluation_of_sets(
+        self, predictions: LabelSets, facts: Facts, names: list[str], average_precisions: Sequence[float]
+    ) -> Evaluation:
+        figures = predictions.by_class()
+        macro, weighted = averages(figures)
+        pictures = _Pictures(self.folder, self._name, self.picture_of)
+        shown = [_shown_with_sets(pictures, predictions, int(place)) for place in predictions.worst(NUM_WORST)]
+        worst, notes = self._explained(pictures, shown)
+        known = [value for value in average_precisions if np.isfinite(value)]
+        return Evaluation(
+            facts=facts.model_copy(update={"class_names": facts.class_names and names}),
+            created=round(time.time(), 3),
+            num_images=len(predictions),
+            num_not_finite=int((~predictions.is_finite).sum()),
+            num_classes=self.num_classes,
+            is_multi_label=True,
+            mean_average_precision=math.fsum(known) / len(known) if known else None,
+            subset_accuracy=float(predictions.is_right.mean()),
+            top_1_accuracy=None,
+            top_5_accuracy=None,
+            macro=Means(**dataclasses.asdict(macro)),
+            weighted=Means(**dataclasses.asdict(weighted)),
+            expected_calibration_error=None,
+            classes=_class_rows(figures, names, average_precisions),
+            calibration=[],
+            confusion=[],
+            confused=[],
+            worst=worst,
+            notes=notes,
+        )
+
+    def _explained(self, pictures: "_Pictures", worst: list[Shown]) -> tuple[list[Shown], list[str]]:
+        """Adds pictures of where the network looked, or a note that says why there are none."""
+        if self.explain is not None:
+            try:
+                return pictures.explained(worst, self.explain), []
+            except (ValueError, RuntimeError) as error:
+                return worst, [f"Where the network looks is not shown: {_line(error)}"]
+        return worst, []
+
     def _name(self, number: int) -> str:
         name = getattr(self.samples, "name", None)
         return name(number) if name else f"sample {number}"
 
-    def _prediction_lines(self, predictions: Predictions, names: list[str]) -> Iterator[str]:
+    def _prediction_lines(self, predictions: Predictions | LabelSets, names: list[str]) -> Iterator[str]:
         """The lines of predictions.csv: probabilities of all classes where they are kept, else of the best ones."""
         some = predictions.probabilities.shape[1] == 0
         count = predictions.top_classes.shape[1]
         titles = [f"probability_{index}" for index in range(predictions.probabilities.shape[1])]
         if some:
             titles = [title for k in range(1, count + 1) for title in (f"class_{k}", f"class_{k}_probability")]
-        first = ("path", "label", "prediction", "label_name", "prediction_name", "label_probability", "probability")
+        are_sets = isinstance(predictions, LabelSets)
+        first = _SET_COLUMNS if are_sets else _COLUMNS
         yield csv_line(*first, *titles)
         for place in range(len(predictions)):
-            label, said = int(predictions.labels[place]), int(predictions.predicted[place])
-            cells: list[object] = [self._name(int(predictions.numbers[place])), label, said, names[label]]
-            cells += ["" if said == NO_CLASS else names[said]]
-            cells += _shortest(predictions.label_probabilities[place], predictions.top_probabilities[place, 0])
+            cells: list[object] = [self._name(int(predictions.numbers[place]))]
+            if are_sets:
+                sets = [np.flatnonzero(row[place]).tolist() for row in (predictions.labels, predictions.said)]
+                cells += [_SEPARATOR.join(map(str, own)) for own in sets]
+                cells += [_SEPARATOR.join(names[index] for index in own) for own in sets]
+            else:
+                label, said = int(predictions.labels[place]), int(predictions.predicted[place])
+                cells += [label, said, names[label], "" if said == NO_CLASS else names[said]]
+                cells += _shortest(predictions.label_probabilities[place], predictions.top_probabilities[place, 0])
             if some:
                 top = predictions.top_classes[place].tolist()
                 shares = _shortest(*predictions.top_probabilities[place])
@@ -362,6 +428,17 @@ class PredictionRecorder:
 def name_of_class(names: Sequence[str] | None, index: int) -> str:
     """What a class is called: its name in one line, else its number."""
     return escaped(names[index]) if names and index < len(names) and names[index] else str(index)
+
+
+def _class_rows(figures: ByClass, names: list[str], average_precisions: Sequence[float] = ()) -> list[ClassRow]:
+    fields = [field.name for field in dataclasses.fields(figures)]
+    columns = [getattr(figures, name).tolist() for name in fields]
+    rows = [
+        ClassRow(index=index, name=names[index], **dict(zip(fields, row, strict=True)))
+        for index, row in enumerate(zip(*columns, strict=True))
+    ]
+    known = [value if np.isfinite(value) else None for value in average_precisions] or [None] * len(rows)
+    return [row.model_copy(update={"average_precision": value}) for row, value in zip(rows, known, strict=True)]
 
 
 def _shortest(*values: np.float32) -> list[str]:
@@ -392,38 +469,21 @@ def _confused(
 class _Pictures:
     """Writes small copies of images into a folder, each once."""
 
-    def __init__(
-        self,
-        folder: Path,
-        predictions: Predictions,
-        name_of: Callable[[int], str],
-        picture_of: Callable[[int], Image.Image],
-    ) -> None:
+    def __init__(self, folder: Path, name_of: Callable[[int], str], picture_of: Callable[[int], Image.Image]) -> None:
         self.folder = folder / IMAGES
         self.folder.mkdir(exist_ok=True)
         for earlier in self.folder.glob("*.jpg"):
             if earlier.stem.removesuffix("_cam").isdigit():
                 earlier.unlink()
-        self.predictions = predictions
         self.name_of = name_of
         self.picture_of = picture_of
         self._done: dict[int, dict[str, Any]] = {}
 
-    def __call__(self, place: int) -> Shown:
-        predictions = self.predictions
-        number, said = int(predictions.numbers[place]), int(predictions.predicted[place])
+    def __call__(self, number: int) -> dict[str, Any]:
+        """Returns what `Shown` says of a sample by its number, and of its copy."""
         if number not in self._done:
-            self._done[number] = self._copy(number)
-        shares = (predictions.top_probabilities[place, 0], predictions.label_probabilities[place])
-        probability, label_probability = (float(share) if np.isfinite(share) else None for share in shares)
-        return Shown(
-            path=escaped(self.name_of(number)),
-            label=int(predictions.labels[place]),
-            prediction=None if said == NO_CLASS else said,
-            probability=probability,
-            label_probability=label_probability,
-            **self._done[number],
-        )
+            self._done[number] = {"path": escaped(self.name_of(number)), **self._copy(number)}
+        return self._done[number]
 
     def _copy(self, number: int) -> dict[str, Any]:
         try:
@@ -456,6 +516,35 @@ class _Pictures:
             file.write(data.getvalue())
 
 
+def _shown(pictures: _Pictures, predictions: Predictions, place: int) -> Shown:
+    said = int(predictions.predicted[place])
+    return Shown(
+        label=int(predictions.labels[place]),
+        prediction=None if said == NO_CLASS else said,
+        probability=_known(predictions.top_probabilities[place, 0]),
+        label_probability=_known(predictions.label_probabilities[place]),
+        **pictures(int(predictions.numbers[place])),
+    )
+
+
+def _shown_with_sets(pictures: _Pictures, predictions: LabelSets, place: int) -> Shown:
+    worst, share = int(predictions.worst_classes[place]), _known(predictions.worst_probabilities[place])
+    labels, said = (np.flatnonzero(sets[place]).tolist() for sets in (predictions.labels, predictions.said))
+    return Shown(
+        label=max(worst, 0),
+        prediction=None if worst == NO_CLASS else worst,
+        probability=share,
+        label_probability=share,
+        labels=labels,
+        predictions=said,
+        **pictures(int(predictions.numbers[place])),
+    )
+
+
+def _known(share: np.float32) -> float | None:
+    return float(share) if np.isfinite(share) else None
+
+
 def _line(error: Exception) -> str:
     lines = (getattr(error, "strerror", None) or str(error)).splitlines()
     return escaped(lines[0] if lines else type(error).__name__)
@@ -463,11 +552,15 @@ def _line(error: Exception) -> str:
 
 def _tables(evaluation: Evaluation) -> dict[str, Iterable[str]]:
     """The lines of the CSV files but predictions.csv, by the file's name."""
-    class_columns = ("index", "name", "support", "predicted", "hits", "precision", "recall", "f1")
+    class_columns = ["index", "name", "support", "predicted", "hits", "precision", "recall", "f1"]
+    class_columns += ["average_precision"] if evaluation.is_multi_label else []
+    rows = [[getattr(row, column) for column in class_columns] for row in evaluation.classes]
+    if evaluation.is_multi_label:
+        return {"classes.csv": _csv(class_columns, rows)}
     bin_columns = ("lower", "upper", "count", "confidence", "accuracy")
     names = [row.name for row in evaluation.classes]
     return {
-        "classes.csv": _csv(class_columns, (row.model_dump().values() for row in evaluation.classes)),
+        "classes.csv": _csv(class_columns, rows),
         "calibration.csv": _csv(bin_columns, (part.model_dump().values() for part in evaluation.calibration)),
         "confusion.csv": _csv(
             ("label", "prediction", "count", "label_name", "prediction_name"),
@@ -502,6 +595,7 @@ def read_evaluation(folder: Path) -> Evaluation:
         named = [max(cell[:2]) for cell in evaluation.confusion]
         named += [max(pair.label, pair.prediction) for pair in evaluation.confused]
         named += [max(shown.label, shown.prediction or 0) for shown in evaluation._shown()]
+        named += [index for shown in evaluation._shown() for index in (*shown.labels, *shown.predictions)]
         if len(evaluation.classes) != classes or max(named, default=0) >= classes:
             raise ValueError("it names classes that there are not")
     except ValidationError as error:

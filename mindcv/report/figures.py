@@ -21,7 +21,9 @@ __all__ = [
     "by_class",
     "calibration",
     "confusion",
+    "counted",
     "expected_calibration_error",
+    "largest",
     "neighbours",
 ]
 
@@ -81,7 +83,7 @@ class Predictions:
         shares = known.clip(0, 1) if are_probabilities else probabilities(known, SINGLE)
         shares = shares.astype(np.float32)
         shares[~finite] = np.nan
-        top = _largest(known, count)
+        top = largest(known, count)
         top_shares = np.take_along_axis(shares, top, axis=1)
         top[~finite] = NO_CLASS
         label_shares = np.take_along_axis(shares, labels[:, None].astype(np.int64), axis=1)[:, 0]
@@ -143,7 +145,7 @@ class Predictions:
         return float((self.top_classes[:, :k] == self.labels[:, None]).any(axis=1).mean())
 
 
-def _largest(scores: np.ndarray, count: int) -> np.ndarray:
+def largest(scores: np.ndarray, count: int) -> np.ndarray:
     """The `count` classes of the largest scores, int64 (N, count), the largest first and of equal ones the lower."""
     least = -np.partition(-scores, count - 1, axis=1)[:, count - 1] if len(scores) else np.zeros(0)
     top = np.empty((len(scores), count), np.int64)
@@ -189,7 +191,11 @@ def by_class(predictions: Predictions) -> ByClass:
     labels, predicted = predictions.labels, predictions.predicted
     support = np.bincount(labels, minlength=classes)
     said = np.bincount(predicted[predictions.is_finite], minlength=classes)
-    hits = np.bincount(labels[labels == predicted], minlength=classes)
+    return counted(support, said, np.bincount(labels[labels == predicted], minlength=classes))
+
+
+def counted(support: np.ndarray, said: np.ndarray, hits: np.ndarray) -> ByClass:
+    """Returns the figures of each class from how many images have it, are said to have it, and both, (num_classes,)."""
     return ByClass(
         *(support, said, hits),
         precision=_shares(hits, said),

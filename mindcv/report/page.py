@@ -18,7 +18,7 @@ from ..utils.fs import atomic_write
 from ..utils.text import escaped
 from . import charts
 from .charts import Line
-from .evaluation import Evaluation, image_bytes
+from .evaluation import ClassRow, Evaluation, image_bytes
 from .figures import neighbours
 from .run import Run, read_run, shown
 
@@ -31,6 +31,7 @@ _INSTALL = "pip install 'mindcv[report]'"
 _TEMPLATES = Path(__file__).with_name("templates")
 _MOST_CLASS_ROWS = 200
 _MOST_PAIR_ROWS = 50
+_MOST_LABELS = 8
 _WHOLE_MATRIX_UP_TO = 40
 _CLASSES_CLOSE_UP = 16
 # A run that came so near to the end of its schedule has no need of a label at both.
@@ -133,6 +134,7 @@ def _render(runs: Sequence[Run]) -> str:
     environment.filters |= {
         "percent": percent,
         "number": number_text,
+        "names_of": _names_of,
     }
     environment.globals["svg"] = Markup  # what `charts` returns, whose texts are escaped
     is_single = len(runs) == 1
@@ -153,6 +155,13 @@ def _render(runs: Sequence[Run]) -> str:
 def percent(value: float | None, digits: int = 2) -> str:
     """A share in percent, or a dash."""
     return _DASH if value is None else f"{100 * value:.{digits}f} %"
+
+
+def _names_of(indices: Sequence[int], names: Sequence[str]) -> str:
+    """The classes of an image in words."""
+    words = [names[index] for index in indices[:_MOST_LABELS]]
+    more = [f"{len(indices) - _MOST_LABELS} more"] if len(indices) > _MOST_LABELS else []
+    return ", ".join([*words, *more]) or "none"
 
 
 def number_text(value: float | None, digits: int = 4) -> str:
@@ -291,20 +300,13 @@ def _differing(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
 
 def _evaluation_view(folder: Path, evaluation: Evaluation, run: Run) -> dict[str, Any]:
     """What the page says of an evaluation."""
-    cells = np.array(evaluation.confusion, np.int64).reshape(-1, 3)
     rows = evaluation.classes
-    names = [row.name for row in rows]
-    order = neighbours(cells, evaluation.num_classes)
-    is_whole = evaluation.num_classes <= _WHOLE_MATRIX_UP_TO
-    close_up = np.arange(evaluation.num_classes) if is_whole else _most_confused(evaluation, order)
-    support = np.array([row.support for row in rows])
-    counts = np.zeros((len(close_up), len(close_up)), np.int64)
-    place = {int(index): position for position, index in enumerate(close_up)}
-    for label, said, count in evaluation.confusion:
-        if label in place and said in place:
-            counts[place[label], place[said]] = count
-    title = "Confusion matrix"
-    listed = sorted(rows, key=lambda row: (not row.support, row.f1, row.index))[:_MOST_CLASS_ROWS]
+    if evaluation.is_multi_label:
+        listed = sorted(rows, key=_by_average_precision)[:_MOST_CLASS_ROWS]
+        matrices: dict[str, Any] = {}
+    else:
+        listed = sorted(rows, key=lambda row: (not row.support, row.f1, row.index))[:_MOST_CLASS_ROWS]
+        matrices = _matrices(evaluation)
     facts = evaluation.facts
     return {
         "title": escaped(str(folder.relative_to(run.folder))) if folder != run.folder else "",
@@ -320,19 +322,43 @@ def _evaluation_view(folder: Path, evaluation: Evaluation, run: Run) -> dict[str
             if text
         ],
         "problems": list(evaluation.problems()),
-        "names": names,
-        "matrix": charts.confusion_chart(title, counts, support[close_up], [names[index] for index in close_up])
-        if len(close_up)
-        else "",
-        "is_whole": is_whole,
-        "overview": "" if is_whole else charts.overview_chart(f"{title} of all classes", cells, order),
-        "reliability": charts.reliability_chart("Accuracy over probability", evaluation.calibration),
+        "names": [row.name for row in rows],
+        **matrices,
         "rows": listed,
         "num_left_out": len(rows) - len(listed),
         "pairs": evaluation.confused[:_MOST_PAIR_ROWS],
         "pictures": _pictures(folder, evaluation),
         "has_maps": any(shown.is_explained for shown in evaluation.worst),
         "surest_share": _mean_confidence(evaluation),
+    }
+
+
+def _by_average_precision(row: ClassRow) -> tuple[bool, float, int]:
+    known = row.average_precision
+    return known is None, known or 0.0, row.index
+
+
+def _matrices(evaluation: Evaluation) -> dict[str, Any]:
+    """The confusion matrix, whole or its two pictures, and the reliability diagram."""
+    cells = np.array(evaluation.confusion, np.int64).reshape(-1, 3)
+    names = [row.name for row in evaluation.classes]
+    order = neighbours(cells, evaluation.num_classes)
+    is_whole = evaluation.num_classes <= _WHOLE_MATRIX_UP_TO
+    close_up = np.arange(evaluation.num_classes) if is_whole else _most_confused(evaluation, order)
+    support = np.array([row.support for row in evaluation.classes])
+    counts = np.zeros((len(close_up), len(close_up)), np.int64)
+    place = {int(index): position for position, index in enumerate(close_up)}
+    for label, said, count in evaluation.confusion:
+        if label in place and said in place:
+            counts[place[label], place[said]] = count
+    title = "Confusion matrix"
+    return {
+        "matrix": charts.confusion_chart(title, counts, support[close_up], [names[index] for index in close_up])
+        if len(close_up)
+        else "",
+        "is_whole": is_whole,
+        "overview": "" if is_whole else charts.overview_chart(f"{title} of all classes", cells, order),
+        "reliability": charts.reliability_chart("Accuracy over probability", evaluation.calibration),
     }
 
 

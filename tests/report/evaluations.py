@@ -33,13 +33,15 @@ def scores_of(labels, num_classes, seed=0, group=4, strength=3.0):
     return scores
 
 
-def evaluate(folder: Path, labels, scores, batch_size=64, picture_of=draw, samples=None, **options):
+def evaluate(
+    folder: Path, labels, scores, batch_size=64, picture_of=draw, samples=None, average_precisions=(), **options
+):
     """Writes the evaluation of scores as one process does; returns what was found."""
-    given = {name: options.pop(name) for name in ("are_probabilities", "explain") if name in options}
+    given = {name: options.pop(name) for name in ("are_probabilities", "explain", "is_multi_label") if name in options}
     facts = Facts(model="resnet18", dataset="imagenet", data_dir="photos", split="val", **options)
     samples = samples or Samples(labels)
     numbers = np.arange(len(labels))
     recorder = PredictionRecorder(folder, scores.shape[1], samples, numbers, facts, picture_of, **given)
     for begin in range(0, len(labels), batch_size):
         recorder.add(scores[begin : begin + batch_size], samples.labels[begin : begin + batch_size])
-    return recorder.write(loss=0.5)
+    return recorder.write(loss=0.5, average_precisions=average_precisions)

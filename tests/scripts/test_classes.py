@@ -18,6 +18,7 @@ from mindcv.data.dataset_factory import find_samples
 from mindcv.data.packing import Packing, pack
 from mindcv.export import Classifier, export_model, read_info
 from mindcv.models import _registry, register_model
+from mindcv.report.evaluation import read_evaluation
 from mindcv.train import train
 from mindcv.utils.log import set_logger
 from mindcv.validate import validate
@@ -415,8 +416,14 @@ def test_several_labels_from_training_to_the_exported_file(tmp_path, capsys, cap
     assert "mAP" in (tmp_path / "run" / "result.log").read_text().splitlines()[0]
 
     caplog.set_level("INFO")
-    result = validate(several(tmp_path, ckpt_path=str(best)))
+    result = validate(several(tmp_path, ckpt_path=str(best), report=str(tmp_path / "live")))
     assert {name: result[name] for name in expected} == pytest.approx(expected)
+    of_live = read_evaluation(tmp_path / "live")
+    assert (of_live.mean_average_precision, of_live.subset_accuracy) == (result["mAP"], result["Subset_Accuracy"])
+    assert [row.average_precision for row in of_live.classes] == [pytest.approx(2 / 3), None, 1.0]
+    (worst,) = of_live.worst
+    assert (worst.path, worst.labels, worst.predictions) == (f"{tmp_path}/test_c.png", [2], [0, 1, 2])
+    assert "mAP" in (tmp_path / "live/report.html").read_text()
     by_class = "average precision: a 0.6667, c 1.0000; no image of b"
     assert by_class in caplog.text
     code = main(["infer", str(best), str(tmp_path / "train_ab.png"), "--output_format", "jsonl"])
@@ -434,7 +441,11 @@ def test_several_labels_from_training_to_the_exported_file(tmp_path, capsys, cap
         assert {label.name: label.probability for label in prediction.labels} == pytest.approx(shares, abs=1e-5)
         capsys.readouterr()
         where = ["--data_dir", str(tmp_path), "--dataset", "csv", "--val_split", "test"]
-        assert main(["validate", "--model", str(tmp_path / name), *where]) == 0
+        report = ["--report", str(tmp_path / "evaluation")]
+        assert main(["validate", "--model", str(tmp_path / name), *where, *report]) == 0
+        found = read_evaluation(tmp_path / "evaluation")
+        assert found.classes == of_live.classes
+        assert found.subset_accuracy == of_live.subset_accuracy
         out, err = capsys.readouterr()
         figures = re.search(r"Total data:4, mAP:(\S+), subset accuracy:(\S+)", out).groups()
         assert [float(figure) for figure in figures] == pytest.approx(list(expected.values()))
