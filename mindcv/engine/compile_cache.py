@@ -21,10 +21,14 @@ from typing import Any
 
 import mindspore as ms
 from mindspore import Parameter, Tensor, nn
-from mindspore.common.api import _cell_graph_executor
 
 from ..utils.graph_store import GraphStore, UnusableGraphError, default_cache_folder
 from .graph_key import NoKeyError, graph_key
+
+try:
+    from mindspore.graph.api import _cell_graph_executor
+except ImportError:  # before MindSpore 2.9
+    from mindspore.common.api import _cell_graph_executor
 
 _logger = logging.getLogger(__name__)
 
