@@ -184,12 +184,14 @@ class Run:
 def points_of_schedule(learning_rates: Sequence[float], epochs_per_update: float) -> list[tuple[float, float]]:
     """Returns as many points (epoch, learning rate) of a schedule as a curve needs, the first and the last with them.
 
+    An update stands at its end, where the steps of the log stand too.
+
     Args:
         learning_rates: One for each update.
         epochs_per_update: How much of an epoch an update takes.
     """
     places = np.unique(np.linspace(0, len(learning_rates) - 1, POINTS_OF_SCHEDULE).round().astype(int)).tolist()
-    return [(round(place * epochs_per_update, 4), learning_rates[place]) for place in places]
+    return [(round((place + 1) * epochs_per_update, 4), learning_rates[place]) for place in places]
 
 
 def shown(value: Any) -> str:

@@ -386,9 +386,9 @@ def test_points_of_schedule_keep_both_ends():
     rates = [0.1 / (step + 1) for step in range(5000)]
     points = points_of_schedule(rates, 0.01)
     assert len(points) == 200
-    assert points[0] == (0.0, 0.1)
-    assert points[-1] == (49.99, rates[-1])
-    assert points_of_schedule([0.5], 0.25) == [(0.0, 0.5)]
+    assert points[0] == (0.01, 0.1)
+    assert points[-1] == (50.0, rates[-1])
+    assert points_of_schedule([0.5], 0.25) == [(0.25, 0.5)]  # as the log has this rate
 
 
 def test_command(tmp_path, capsys, monkeypatch):
