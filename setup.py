@@ -14,6 +14,13 @@ setup(
             extra_compile_args=["-O3", "-Wall", "-Wextra", "-Wno-psabi", "-fwrapv", "-ffp-contract=off"],
             optional=True,
         ),
+        Extension(
+            "mindcv.data.images._augment",
+            ["mindcv/data/images/_augment.c"],
+            # -ffp-contract=off: Pillow's pixels, on all processors.
+            extra_compile_args=["-O3", "-Wall", "-Wextra", "-Wno-psabi", "-ffp-contract=off"],
+            optional=True,
+        ),
         # Libraries that MindSpore opens by their paths (mindcv/kernels): no modules, but built and installed as such.
         Extension(
             "mindcv.kernels._multi_tensor",

@@ -8,22 +8,23 @@ Papers:
     3-Augment (DeiT III), https://arxiv.org/abs/2204.07118
 
 A policy is written as text, its name and then sections of a letter code and a number, in any order:
-`randaug-m9-mstd0.5-inc1`. Transforms take and give uint8 (H, W, 3). Their randomness follows from the seed of
-`mindspore.dataset` and the pixels that come in (see `mindcv.data.randomness`), so that the number of workers does not
-matter.
+`randaug-m9-mstd0.5-inc1`. Transforms take and give uint8 (H, W, 3). What they do to pixels is in
+`mindcv.data.images.operations`; where their random numbers come from, in `mindcv.data.randomness`.
 """
 
 import math
+import random
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+from PIL import Image
 
 from ..utils.registry import unknown_name_message
+from .images import operations
 from .interpolation import pillow_interpolation
-from .randomness import dataset_seed, generator_for
+from .randomness import RandomOperation, generator_of
 
 __all__ = [
     "aug_mix_transform",
@@ -43,12 +44,12 @@ _UNIFORM_ABOVE = 100.0
 class _Context(NamedTuple):
     """What an operation may need besides image and magnitude."""
 
-    rng: np.random.Generator
+    rng: random.Random
     resamplings: Sequence[Image.Resampling]
     fill: tuple[int, ...]
 
 
-def _signed(value: float, rng: np.random.Generator) -> float:
+def _signed(value: float, rng: random.Random) -> float:
     return -value if rng.random() < 0.5 else value
 
 
@@ -56,9 +57,8 @@ def _signed(value: float, rng: np.random.Generator) -> float:
 # source points.
 
 
-def _affine(image: Image.Image, matrix: tuple[float, ...], context: _Context) -> Image.Image:
-    resampling = context.resamplings[context.rng.integers(len(context.resamplings))]
-    return image.transform(image.size, Image.Transform.AFFINE, matrix, resampling, fillcolor=context.fill)
+def _affine(image: np.ndarray, matrix: tuple[float, ...], context: _Context) -> np.ndarray:
+    return operations.affine(image, matrix, context.rng.choice(context.resamplings), context.fill)
 
 
 def _shear_x(image, slope, context):
@@ -70,53 +70,40 @@ def _shear_y(image, slope, context):
 
 
 def _translate_x(image, share, context):
-    return _affine(image, (1, 0, share * image.width, 0, 1, 0), context)
+    return _affine(image, (1, 0, share * image.shape[1], 0, 1, 0), context)
 
 
 def _translate_y(image, share, context):
-    return _affine(image, (1, 0, 0, 0, 1, share * image.height), context)
+    return _affine(image, (1, 0, 0, 0, 1, share * image.shape[0]), context)
 
 
 def _rotate(image, degrees, context):
-    resampling = context.resamplings[context.rng.integers(len(context.resamplings))]
-    return image.rotate(degrees, resampling, fillcolor=context.fill)
+    return operations.rotate(image, degrees, context.rng.choice(context.resamplings), context.fill)
 
 
 def _identity(image, _, __):
     return image
 
 
-def _auto_contrast(image, _, __):
-    return ImageOps.autocontrast(image)
-
-
-def _equalize(image, _, __):
-    return ImageOps.equalize(image)
-
-
-def _invert(image, _, __):
-    return ImageOps.invert(image)
-
-
-def _solarize(image, threshold, _):
-    return ImageOps.solarize(image, threshold)
-
-
 def _posterize(image, bits, _):
     """Keeps the upper `bits` of each value, at least 1: with none, which some levels ask for, all is black."""
-    return ImageOps.posterize(image, max(1, bits)) if bits < 8 else image
+    return operations.posterize(image, max(1, bits)) if bits < 8 else image
 
 
-def _enhance(enhancer: Callable) -> Callable:
-    return lambda image, factor, _: enhancer(image).enhance(factor)
+def _with_argument(operation: Callable[[np.ndarray, float], np.ndarray]) -> Callable:
+    return lambda image, argument, _: operation(image, argument)
+
+
+def _without_argument(operation: Callable[[np.ndarray], np.ndarray]) -> Callable:
+    return lambda image, _, __: operation(image)
 
 
 def _desaturate(image, share, _):
-    return ImageEnhance.Color(image).enhance(1.0 - share)
+    return operations.saturation(image, 1.0 - share)
 
 
 def _blur(image, greatest, context):
-    return image.filter(ImageFilter.GaussianBlur(context.rng.uniform(0.1, greatest)))
+    return operations.gaussian_blur(image, context.rng.uniform(0.1, greatest))
 
 
 # Arguments of operations: (level from 0 to 1, generator) -> argument.
@@ -138,17 +125,19 @@ def _whole(low: float, high: float) -> Callable:
     return lambda level, _: int(low + (high - low) * level)
 
 
-def _none(_: float, __: np.random.Generator) -> None:
+def _none(_: float, __: random.Random) -> None:
     return None
 
 
 class _Operation(NamedTuple):
-    apply: Callable[[Image.Image, Any, _Context], Image.Image]
-    argument: Callable[[float, np.random.Generator], Any]
+    apply: Callable[[np.ndarray, Any, _Context], np.ndarray]
+    argument: Callable[[float, random.Random], Any]
 
 
-_color, _contrast = _enhance(ImageEnhance.Color), _enhance(ImageEnhance.Contrast)
-_brightness, _sharpness = _enhance(ImageEnhance.Brightness), _enhance(ImageEnhance.Sharpness)
+_auto_contrast, _equalize = _without_argument(operations.auto_contrast), _without_argument(operations.equalize)
+_invert, _solarize = _without_argument(operations.invert), _with_argument(operations.solarize)
+_color, _contrast = _with_argument(operations.saturation), _with_argument(operations.contrast)
+_brightness, _sharpness = _with_argument(operations.brightness), _with_argument(operations.sharpness)
 
 # AutoAugment's table 6 and RandAugment. "Increasing": changes grow with the level, where the plain ones shrink or run
 # from one end of a range to the other.
@@ -329,52 +318,33 @@ class AugmentOp:
         self.magnitude = magnitude
         self.settings = settings
 
-    def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    def __call__(self, image: np.ndarray, rng: random.Random) -> np.ndarray:
         if self.prob < 1.0 and rng.random() >= self.prob:
             return image
         magnitude = self.magnitude
         if math.isinf(self.settings.magnitude_std):
             magnitude = rng.uniform(0, magnitude)
         elif self.settings.magnitude_std > 0:
-            magnitude = rng.normal(magnitude, self.settings.magnitude_std)
+            magnitude = rng.gauss(magnitude, self.settings.magnitude_std)
         level = min(max(magnitude, 0.0), self.settings.magnitude_max) / _MAX_LEVEL
         context = _Context(rng, self.settings.resamplings, self.settings.fill)
         return self.operation.apply(image, self.operation.argument(level, rng), context)
 
 
-class _PolicyTransform:
-    """Base of the policies: arrays outside, Pillow images and a generator of its own for every image inside.
-
-    Attributes:
-        salt: Tells two transforms of the same pixels apart, which augmentation splits need.
-    """
-
-    def __init__(self, salt: int = 0) -> None:
-        self.seed = dataset_seed()
-        self.salt = salt
-
-    def __call__(self, image: np.ndarray) -> np.ndarray:
-        array = np.asarray(image)
-        return np.asarray(self.augment(Image.fromarray(array), generator_for(self.seed, self.salt, array)))
-
-    def augment(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        raise NotImplementedError
-
-
-class AutoAugment(_PolicyTransform):
+class AutoAugment(RandomOperation):
     """One sub-policy for each image, its operations in turn."""
 
     def __init__(self, policy: Sequence[Sequence[AugmentOp]]) -> None:
         super().__init__()
         self.policy = policy
 
-    def augment(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        for operation in self.policy[rng.integers(len(self.policy))]:
+    def apply(self, image: np.ndarray, rng: random.Random) -> np.ndarray:
+        for operation in rng.choice(self.policy):
             image = operation(image, rng)
         return image
 
 
-class RandAugment(_PolicyTransform):
+class RandAugment(RandomOperation):
     """`num_layers` operations for each image, drawn with replacement, or without when they are weighted."""
 
     def __init__(
@@ -385,14 +355,23 @@ class RandAugment(_PolicyTransform):
         self.num_layers = num_layers
         self.choice_weights = choice_weights
 
-    def augment(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        replace = self.choice_weights is None
-        for index in rng.choice(len(self.ops), self.num_layers, replace=replace, p=self.choice_weights):
-            image = self.ops[index](image, rng)
+    def apply(self, image: np.ndarray, rng: random.Random) -> np.ndarray:
+        for operation in self._drawn(rng):
+            image = operation(image, rng)
         return image
 
+    def _drawn(self, rng: random.Random) -> list[AugmentOp]:
+        if self.choice_weights is None:
+            return rng.choices(self.ops, k=self.num_layers)
+        drawn, weights = [], list(self.choice_weights)
+        for _ in range(self.num_layers):
+            [index] = rng.choices(range(len(weights)), weights)
+            drawn.append(self.ops[index])
+            weights[index] = 0.0
+        return drawn
 
-class TrivialAugmentWide(_PolicyTransform):
+
+class TrivialAugmentWide(RandomOperation):
     """One operation for each image, at one of the levels 0 to `max_level` of 30."""
 
     def __init__(self, operations: Sequence[_Operation], max_level: int, settings: _Settings) -> None:
@@ -401,14 +380,14 @@ class TrivialAugmentWide(_PolicyTransform):
         self.max_level = max_level
         self.settings = settings
 
-    def augment(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        operation = self.operations[rng.integers(len(self.operations))]
-        level = rng.integers(self.max_level + 1) / _WIDE_LEVELS
+    def apply(self, image: np.ndarray, rng: random.Random) -> np.ndarray:
+        operation = rng.choice(self.operations)
+        level = rng.randrange(self.max_level + 1) / _WIDE_LEVELS
         context = _Context(rng, self.settings.resamplings, self.settings.fill)
         return operation.apply(image, operation.argument(level, rng), context)
 
 
-class AugMix(_PolicyTransform):
+class AugMix(RandomOperation):
     """Mixes `width` chains of operations by Dirichlet weights, and that with the image by a Beta weight."""
 
     def __init__(self, ops: Sequence[AugmentOp], alpha: float, width: int, depth: int) -> None:
@@ -418,17 +397,18 @@ class AugMix(_PolicyTransform):
         self.width = width
         self.depth = depth
 
-    def augment(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        weights = rng.dirichlet([self.alpha] * self.width)
-        share = rng.beta(self.alpha, self.alpha)
-        mixed = (1 - share) * np.asarray(image, np.float32)
+    def apply(self, image: np.ndarray, rng: random.Random) -> np.ndarray:
+        distributions = generator_of(rng)
+        weights = distributions.dirichlet([self.alpha] * self.width).tolist()
+        share = float(distributions.beta(self.alpha, self.alpha))
+        mixed = np.multiply(image, np.float32(1 - share), dtype=np.float32)
         for weight in weights:
-            depth = self.depth if self.depth > 0 else rng.integers(1, 4)
+            depth = self.depth if self.depth > 0 else rng.randint(1, 3)
             chain = image
-            for index in rng.integers(len(self.ops), size=depth):
-                chain = self.ops[index](chain, rng)
-            mixed += share * weight * np.asarray(chain, np.float32)
-        return Image.fromarray(np.clip(np.round(mixed), 0, 255).astype(np.uint8))
+            for operation in rng.choices(self.ops, k=depth):
+                chain = operation(chain, rng)
+            mixed += np.multiply(chain, np.float32(share * weight), dtype=np.float32)
+        return np.clip(np.rint(mixed, out=mixed), 0, 255).astype(np.uint8)
 
 
 def auto_augment_transform(configs: str, hparams: dict[str, Any] | None = None) -> AutoAugment:
@@ -477,6 +457,9 @@ def rand_augment_transform(configs: str, hparams: dict[str, Any] | None = None) 
     num_layers = sections.get("n", 2)
     if num_layers < 1:
         raise ValueError(f"augmentation policy {configs!r}: n must be at least 1")
+    drawable = sum(weight > 0 for weight in _RAND_WEIGHTS[weights]) if weights is not None else num_layers
+    if num_layers > drawable:
+        raise ValueError(f"augmentation policy {configs!r}: n must be at most {drawable}, the operations that w has")
     settings = _Settings.read(hparams, sections, _DEFAULT_MAGNITUDE_STD)
     names = _RAND_INCREASING_NAMES if sections.get("inc", 0) else _RAND_NAMES
     ops = [AugmentOp(_OPERATIONS[name], 0.5, sections.get("m", _MAX_LEVEL), settings) for name in names]
@@ -523,7 +506,7 @@ def aug_mix_transform(configs: str, hparams: dict[str, Any] | None = None) -> Au
     return AugMix(ops, alpha, width, sections.get("d", -1))
 
 
-_POLICIES: dict[str, Callable[[str, dict[str, Any]], _PolicyTransform]] = {
+_POLICIES: dict[str, Callable[[str, dict[str, Any]], RandomOperation]] = {
     "randaug": rand_augment_transform,
     "autoaug": auto_augment_transform,
     "autoaugr": auto_augment_transform,
@@ -533,7 +516,7 @@ _POLICIES: dict[str, Callable[[str, dict[str, Any]], _PolicyTransform]] = {
 }
 
 
-def augmentation_transform(policy: str, mean: Sequence[float], interpolation: str) -> _PolicyTransform:
+def augmentation_transform(policy: str, mean: Sequence[float], interpolation: str) -> RandomOperation:
     """Creates the transform that a policy text names; what shifts into an image is filled with `mean` (0 to 255).
 
     Raises:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from .image_check import MAX_PIXELS, checked_pixels
 from .preprocess import ResizeAndCrop
-from .randomness import dataset_seed, generator_for
+from .randomness import RandomOperation, dataset_seed, generator_for
 
 try:
     from . import _jpeg
@@ -237,6 +237,31 @@ class SimpleRandomCrop:
         return np.ascontiguousarray(padded[top : top + self.size[0], left : left + self.size[1]])
 
 
+class RandomFlip(RandomOperation):
+    """Mirrors images.
+
+    Args:
+        prob: Share of images that are mirrored.
+        axis: 1: left to right; 0: top to bottom.
+    """
+
+    def __init__(self, prob: float, axis: int) -> None:
+        super().__init__()
+        self.prob = prob
+        self.axis = axis
+
+    def apply(self, image: np.ndarray, rng: random.Random) -> np.ndarray:
+        return np.ascontiguousarray(np.flip(image, self.axis)) if rng.random() < self.prob else image
+
+
+_FLIP_AXES = {vision.RandomHorizontalFlip: 1, vision.RandomVerticalFlip: 0}
+
+
+def _with_own_flips(operations: Sequence[Callable]) -> list[Callable]:
+    """Puts our flips, which a reader can give random numbers, in the place of MindSpore's."""
+    return [RandomFlip(each.prob, _FLIP_AXES[type(each)]) if type(each) in _FLIP_AXES else each for each in operations]
+
+
 def decoder_of(transform: Sequence[Callable]) -> tuple[Decoder, list[Callable]] | None:
     """Splits a list of operations into a decoder of this module and the operations behind it.
 
@@ -252,12 +277,13 @@ def decoder_of(transform: Sequence[Callable]) -> tuple[Decoder, list[Callable]] 
         return None
     first, rest = transform[0], list(transform[1:])
     if isinstance(first, SimpleRandomCrop):
-        return first, rest
+        return first, _with_own_flips(rest)
     if type(first) is vision.Decode and not first.to_pil:
-        return WholeImage(), rest
+        return WholeImage(), _with_own_flips(rest)
     if type(first) is not vision.RandomCropDecodeResize or first.max_attempts != _ATTEMPTS:
         return None
     if _jpeg is None or first.interpolation != vision.Inter.BILINEAR:
-        return RandomBox(first.size, first.scale, first.ratio), [vision.Resize(first.size, first.interpolation), *rest]
+        resize = vision.Resize(first.size, first.interpolation)
+        return RandomBox(first.size, first.scale, first.ratio), [resize, *_with_own_flips(rest)]
     hflip = rest.pop(0).prob if rest and type(rest[0]) is vision.RandomHorizontalFlip else 0.0
-    return RandomCrop(first.size, first.scale, first.ratio, hflip), rest
+    return RandomCrop(first.size, first.scale, first.ratio, hflip), _with_own_flips(rest)

@@ -15,12 +15,12 @@ import numpy as np
 from mindspore.dataset import transforms, vision
 from mindspore.dataset.transforms.transforms import TensorOperation
 
-from .auto_augment import _PolicyTransform
 from .dataset_factory import _source_of, get_num_classes, set_dataset_epoch
-from .decoding import decoder_of, is_jpeg_extension_built
+from .decoding import Decoder, decoder_of, is_jpeg_extension_built
 from .image_check import refuse_broken_jpeg
 from .image_reader import EpochKeys, suspects
 from .mixup import Mixup
+from .randomness import RandomOperation
 from .transforms_factory import create_transforms
 from .workers import cap_workers
 
@@ -106,29 +106,27 @@ def create_loader(
         dataset = dataset.rename(label_column, "label")
     is_ours = hasattr(_source_of(dataset), "samples")
     is_batched = False
+    whole = batch_size if isinstance(batch_size, int) and target_transform is None else None
     if hasattr(dataset, "decoded_by"):
-        if separate:
-            first, policy, last = transform
-            dataset, first, _ = _decode_as_read(dataset, first, None, drop_remainder, stage)
-            transform = first, policy, last
-        else:
-            whole = batch_size if isinstance(batch_size, int) and target_transform is None else None
-            dataset, transform, is_batched = _decode_as_read(dataset, transform, whole, drop_remainder, stage)
+        dataset, transform, is_batched = _decode_as_read(dataset, transform, separate, whole, drop_remainder, stage)
     if target_transform is not None or not is_ours:
         dataset = dataset.map(target_transform or transforms.TypeCast(ms.int32), "label", **stage)
     if _decodes(transform) and not is_ours:
         # A stage of its own: MindSpore names the file only when the first operation of a stage fails.
         dataset = dataset.map(refuse_broken_jpeg, "image", num_parallel_workers=1)
-    if separate:
+    splits_columns = separate and not is_batched
+    if splits_columns:
         dataset = _map_splits(dataset, transform, stage)
     elif transform:
         dataset = dataset.map(transform, "image", **stage)
     # Only now: after a projection MindSpore no longer names the file that an operation failed on.
-    dataset = dataset.project([*_SPLIT_COLUMNS, "label"] if separate else ["image", "label"])
+    dataset = dataset.project([*_SPLIT_COLUMNS, "label"] if splits_columns else ["image", "label"])
     if not is_batched:
         dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
     if separate:
-        dataset = dataset.map(_join_splits, [*_SPLIT_COLUMNS, "label"], ["image", "label"], **stage)
+        columns = ["image", "label"]
+        join, split = (_join_splits, [*_SPLIT_COLUMNS, "label"]) if splits_columns else (_join_split_images, columns)
+        dataset = dataset.map(join, split, columns, **stage)
     if mixes:
         mix = Mixup(
             *(mixup, cutmix),
@@ -185,28 +183,59 @@ def _is_in_parts(transform: Callable | Sequence | None) -> bool:
 def _decode_as_read(
     dataset: ds.Dataset,
     transform: Callable | Sequence,
+    separate: bool,
     batch_size: int | None,
     drop_remainder: bool,
     stage: dict[str, Any],
 ) -> tuple[ds.Dataset, Callable | Sequence, bool]:
     """Lets the reader of a dataset of `create_dataset` decode, and where it can do all the rest, make whole batches.
 
+    Where not, it does what draws random numbers right behind the crop.
+
     Returns:
-        The dataset, the operations that are left, and whether it is in batches.
+        The dataset, the operations that are left, and whether it is in batches; those of augmentation splits are
+        (N, 3, H, W, C) then.
     """
-    found = decoder_of(transform) if isinstance(transform, list) else None
+    first, *later = transform if separate else [transform]
+    found = decoder_of(first) if isinstance(first, list) else None
     if found is None:
         return dataset, transform, False
     if not is_jpeg_extension_built():
         _logger.info("Pillow decodes the images, more slowly than the JPEG extension would: see mindcv doctor")
     decode, rest = found
-    if batch_size is None or any(isinstance(operation, TensorOperation) for operation in rest):
-        return dataset.decoded_by(decode, **stage), rest, False
+    parts = [rest, *later]
+    if batch_size is not None and not any(
+        isinstance(operation, TensorOperation) for part in parts for operation in part
+    ):
+        return dataset.decoded_by(_then(decode, *parts), batch_size, drop_remainder, **stage), [], True
+    count = next((i for i, each in enumerate(rest) if not isinstance(each, RandomOperation)), len(rest))
+    dataset = dataset.decoded_by(_then(decode, rest[:count]), **stage)
+    return dataset, [rest[count:], *later] if separate else rest[count:], False
+
+
+def _then(
+    decode: Decoder,
+    rest: Sequence[Callable],
+    policy: Sequence[Callable] = (),
+    last: Sequence[Callable] | None = None,
+) -> Decoder:
+    """Returns what decodes an image and then applies operations; with `last`, the images of an augmentation split."""
+    if not rest and last is None:
+        return decode
 
     def read(data: bytes, rng: random.Random, out: np.ndarray | None) -> np.ndarray:
-        return functools.reduce(lambda image, operation: operation(image), rest, decode(data, rng))
+        image = _apply(rest, decode(data, rng, out if last is None else None), rng)
+        if last is None:
+            return image
+        return np.stack([_apply([*(policy if split else []), *last], image, rng) for split in range(_NUM_SPLITS)])
 
-    return dataset.decoded_by(read if rest else decode, batch_size, drop_remainder, **stage), [], True
+    return read
+
+
+def _apply(operations: Sequence[Callable], image: np.ndarray, rng: random.Random) -> np.ndarray:
+    for operation in operations:
+        image = operation.apply(image, rng) if isinstance(operation, RandomOperation) else operation(image)
+    return image
 
 
 def _decodes(transform: Callable | Sequence) -> bool:
@@ -234,7 +263,7 @@ def _salted(operations: Sequence, salt: int) -> list:
     """Copies of operations that draw other numbers than the originals for the same image."""
     salted = [copy.copy(operation) for operation in operations]
     for operation in salted:
-        if isinstance(operation, _PolicyTransform):
+        if isinstance(operation, RandomOperation):
             operation.salt = salt
     return salted
 
@@ -246,6 +275,13 @@ def _copy_image(image: np.ndarray) -> tuple[np.ndarray, ...]:
 def _join_splits(*columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     *images, label = columns
     return np.concatenate(images), np.concatenate([label] * _NUM_SPLITS)
+
+
+def _join_split_images(images: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, 3, ...), or one blank for each sample, which is not looked at."""
+    if images.ndim == 5:
+        images = images.swapaxes(0, 1).reshape(-1, *images.shape[2:])
+    return np.ascontiguousarray(images), np.concatenate([label] * _NUM_SPLITS)
 
 
 _FILE = re.compile(r"The corresponding data file is: (?P<path>.+?\.\w+)\. (?P<reason>.*)")

@@ -1,14 +1,17 @@
-"""Random numbers for Python transforms that do not depend on how threads take turns.
+"""Random numbers that do not depend on how threads take turns.
 
-MindSpore calls Python transforms from several threads. Drawing from one global generator would hand its numbers out in
-the order in which the threads happen to arrive, so that two runs with the same seed differ. Here every call has a
-generator of its own, made from the seed and from the pixels that come in: the same picture with the same seed is always
-treated alike, whatever the number of workers. Epochs differ because the random crop and flip that come before hand in
-other pixels each time.
+Several threads work on the images of a pipeline. Drawing from one global generator would hand its numbers out in the
+order in which the threads happen to arrive, so that two runs with the same seed differ. Here every image has a
+generator of its own. The reader makes it from the seed, the epoch and the image's place in it, and crop, policy,
+colours and erasing draw from it in turn. An operation that stands in a list of MindSpore's, where it learns nothing but
+the pixels, makes it from the seed and those: epochs differ there because the random crop and flip that come before hand
+in other pixels each time.
 """
 
 import math
+import random
 import zlib
+from collections.abc import Iterable
 
 import mindspore.dataset as ds
 import numpy as np
@@ -30,6 +33,38 @@ def generator_for(seed: int, salt: int, *arrays: np.ndarray) -> np.random.Genera
         salt: Tells users of the same pixels apart (two augmentations of one image).
         *arrays: What is about to be transformed. Evenly spread values of each are hashed.
     """
+    return np.random.Generator(np.random.PCG64([seed, salt, _digest(arrays)]))
+
+
+def generator_of(rng: random.Random) -> np.random.Generator:
+    """Returns a numpy generator that follows from another one, for what that cannot draw."""
+    return np.random.Generator(np.random.PCG64(rng.getrandbits(64)))
+
+
+class RandomOperation:
+    """Base of what is done to images at random: an operation for a reader, and for `dataset.map`.
+
+    Attributes:
+        salt: Tells users of the same pixels apart (two augmentations of one image) where these give the random numbers.
+    """
+
+    salt = 0
+
+    def __init__(self) -> None:
+        self.seed = dataset_seed()
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Changes an image, with random numbers that follow from the seed and its pixels."""
+        image = np.asarray(image)
+        return self.apply(image, random.Random(f"{self.seed} {self.salt} {_digest([image])}"))
+
+    def apply(self, image: np.ndarray, rng: random.Random) -> np.ndarray:
+        """Changes an image, with these random numbers; the given array stays as it is."""
+        raise NotImplementedError
+
+
+def _digest(arrays: Iterable[np.ndarray]) -> int:
+    """A number that arrays which differ, also in few places, most probably do not share."""
     digest = 0
     for array in arrays:
         flat = array.reshape(-1)
@@ -38,4 +73,4 @@ def generator_for(seed: int, salt: int, *arrays: np.ndarray) -> np.random.Genera
         while math.gcd(step, 6) > 1:
             step += 1
         digest = zlib.crc32(flat[::step].tobytes(), digest)
-    return np.random.Generator(np.random.PCG64([seed, salt, digest]))
+    return digest

@@ -1,5 +1,7 @@
 """Transforms by dataset and options: lists of operations that end in a normalised float32 (C, H, W) image."""
 
+import math
+import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -12,9 +14,10 @@ from .auto_augment import augmentation_transform
 from .constants import DEFAULT_CROP_PCT, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from .dataset_factory import is_encoded
 from .decoding import SimpleRandomCrop
+from .images import operations
 from .interpolation import mindspore_interpolation, pillow_interpolation
 from .preprocess import EvalPreprocess, ToGrey, as_size, channel_figures, check_channels, preset_of
-from .randomness import dataset_seed, generator_for
+from .randomness import RandomOperation, generator_of
 
 __all__ = ["RandomErasing", "create_transforms"]
 
@@ -53,7 +56,7 @@ _EVAL_OPTIONS: dict[str, Any] = {
 }
 
 
-class RandomErasing:
+class RandomErasing(RandomOperation):
     """Erases a random rectangle of an image (https://arxiv.org/abs/1708.04896); float32 (C, H, W) in and out.
 
     Args:
@@ -66,6 +69,8 @@ class RandomErasing:
             (timm's `recount`, with value "random" its mode pixel).
     """
 
+    salt = _ERASING_SALT
+
     def __init__(
         self,
         prob: float = 0.5,
@@ -75,6 +80,7 @@ class RandomErasing:
         max_attempts: int = 10,
         count: int = 1,
     ) -> None:
+        super().__init__()
         if isinstance(value, str) and value != "random":
             raise ValueError(f"re_value must be a number, one number a channel or 'random', got {value!r}")
         self.prob = _checked_share("re_prob", prob)
@@ -85,42 +91,41 @@ class RandomErasing:
         if count < 1:
             raise ValueError(f"re_count must be at least 1, got {count}")
         self.count = count
-        self.seed = dataset_seed()
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
-        rng = generator_for(self.seed, _ERASING_SALT, image)
+    def apply(self, image: np.ndarray, rng: random.Random) -> np.ndarray:
         if rng.random() >= self.prob:
             return image
-        channels, height, width = image.shape
-        image = image.copy()
-        for rows, columns in self._rectangles(height, width, rng):
+        channels, *size = image.shape
+        rectangles = list(self._rectangles(*size, rng))
+        image = image.copy() if rectangles else image
+        for rows, columns in rectangles:
             shape = (channels, rows.stop - rows.start, columns.stop - columns.start)
             image[:, rows, columns] = self._filling(shape, (-1, 1, 1), rng)
         return image
 
-    def _rectangles(self, height: int, width: int, rng: np.random.Generator) -> Iterator[tuple[slice, slice]]:
+    def _rectangles(self, height: int, width: int, rng: random.Random) -> Iterator[tuple[slice, slice]]:
         """Rows and columns that are erased."""
-        count = 1 if self.count == 1 else int(rng.integers(1, self.count + 1))
+        count = 1 if self.count == 1 else rng.randint(1, self.count)
         for _ in range(count):
             rectangle = self._rectangle(height, width, count, rng)
             if rectangle is not None:
                 yield rectangle
 
-    def _rectangle(self, height: int, width: int, count: int, rng: np.random.Generator) -> tuple[slice, slice] | None:
+    def _rectangle(self, height: int, width: int, count: int, rng: random.Random) -> tuple[slice, slice] | None:
         """Rows and columns of one of so many rectangles; None when none fitted into the image."""
         for _ in range(self.max_attempts):
             area = rng.uniform(*self.scale) * height * width / count
-            ratio = np.exp(rng.uniform(*np.log(self.ratio)))
-            h, w = round(np.sqrt(area * ratio)), round(np.sqrt(area / ratio))
+            ratio = math.exp(rng.uniform(math.log(self.ratio[0]), math.log(self.ratio[1])))
+            h, w = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
             if 0 < h < height and 0 < w < width:
-                top, left = rng.integers(0, height - h + 1), rng.integers(0, width - w + 1)
+                top, left = rng.randint(0, height - h), rng.randint(0, width - w)
                 return slice(top, top + h), slice(left, left + w)
         return None
 
-    def _filling(self, shape: tuple[int, ...], by_channel: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    def _filling(self, shape: tuple[int, ...], by_channel: tuple[int, ...], rng: random.Random) -> np.ndarray:
         """What is put into the rectangle, in normalised units."""
         if isinstance(self.value, str):
-            return rng.standard_normal(shape, dtype=np.float32)
+            return generator_of(rng).standard_normal(shape, dtype=np.float32)
         return np.asarray(self.value, np.float32).reshape(by_channel)
 
 
@@ -139,19 +144,43 @@ class PixelErasing(RandomErasing):
         super().__init__(*args)
         self.mean, self.std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
-        rng = generator_for(self.seed, _ERASING_SALT, image)
+    def apply(self, image: np.ndarray, rng: random.Random) -> np.ndarray:
         if rng.random() >= self.prob:
             return image
-        height, width, channels = image.shape
-        erased = image
-        for rows, columns in self._rectangles(height, width, rng):
-            if erased is image:
-                erased = image.copy()
+        *size, channels = image.shape
+        rectangles = list(self._rectangles(*size, rng))
+        image = image.copy() if rectangles else image
+        for rows, columns in rectangles:
             shape = (rows.stop - rows.start, columns.stop - columns.start, channels)
             filling = self._filling(shape, (1, 1, -1), rng) * self.std + self.mean
-            erased[rows, columns] = np.clip(np.rint(filling), 0, 255)
-        return erased
+            image[rows, columns] = np.clip(np.rint(filling), 0, 255)
+        return image
+
+
+class ColorJitter(RandomOperation):
+    """Changes brightness, contrast, saturation and hue in random order; uint8 (H, W, 3) in and out.
+
+    Args:
+        brightness: The factor is drawn evenly from 1 - `brightness`, but not below 0, to 1 + `brightness`.
+        contrast: The same for contrast.
+        saturation: The same for saturation.
+        hue: The hue is turned by at most this share of the circle of colours either way, 0 to 0.5.
+    """
+
+    def __init__(self, brightness: float, contrast: float, saturation: float, hue: float = 0.0) -> None:
+        super().__init__()
+        factors = {
+            operations.brightness: (max(0.0, 1 - brightness), 1 + brightness),
+            operations.contrast: (max(0.0, 1 - contrast), 1 + contrast),
+            operations.saturation: (max(0.0, 1 - saturation), 1 + saturation),
+            operations.hue: (-hue, hue),
+        }
+        self.ranges = [(change, least, most) for change, (least, most) in factors.items() if least < most]
+
+    def apply(self, image: np.ndarray, rng: random.Random) -> np.ndarray:
+        for change, least, most in rng.sample(self.ranges, len(self.ranges)):
+            image = change(image, rng.uniform(least, most))
+        return image
 
 
 def _checked_share(key: str, value: float) -> float:
@@ -176,7 +205,9 @@ def _color_jitter(strength: float | Sequence[float] | None) -> list[Callable]:
             "color_jitter must be one strength, or three or four for brightness, contrast, saturation, hue; "
             f"got {strength!r}"
         )
-    return [vision.RandomColorAdjust(*strengths)] if any(strengths) else []
+    if len(strengths) == 4 and strengths[3] > 0.5:
+        raise ValueError(f"color_jitter: the hue's strength must be at most 0.5, got {strengths[3]}")
+    return [ColorJitter(*strengths)] if any(strengths) else []
 
 
 def _flips(options: dict[str, Any]) -> list[Callable]:

@@ -1,4 +1,5 @@
 import math
+import random
 from collections import Counter
 
 import mindspore.dataset as ds
@@ -14,6 +15,7 @@ from mindcv.data import (
     trivial_augment_wide_transform,
 )
 from mindcv.data.auto_augment import _OPERATIONS, _WIDE_OPERATIONS, _Context, augmentation_transform
+from mindcv.data.images import operations
 
 POLICIES = [
     "randaug-m9-mstd0.5-inc1",
@@ -33,7 +35,7 @@ def picture(seed=0, size=(24, 20)):
 
 
 def context(seed=0):
-    return _Context(np.random.default_rng(seed), [Image.Resampling.NEAREST], (1, 2, 3))
+    return _Context(random.Random(seed), [Image.Resampling.NEAREST], (1, 2, 3))
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -97,6 +99,7 @@ def test_other_sections():
         ("randaug-n1.5", "whole number"),
         ("randaug-n0", "n must be at least 1"),
         ("randaug-w3", "w3. Allowed: w0"),
+        ("randaug-w0-n14", "n must be at most 13"),
         ("augmix-w0", "w must be at least 1"),
         ("3a-m9", "unknown section 'm'"),
         ("trivialaugwide-m-1", "m must be at least 0"),
@@ -132,7 +135,7 @@ ROW = np.repeat(np.array([[0, 100, 200, 255]], np.uint8)[..., None], 3, axis=-1)
     ],
 )
 def test_operations(name, argument, expected):
-    result = np.asarray(_OPERATIONS[name].apply(Image.fromarray(ROW), argument, context()))
+    result = _OPERATIONS[name].apply(ROW, argument, context())
     np.testing.assert_array_equal(result[0, :, 0], expected)
 
 
@@ -153,7 +156,7 @@ def test_operations(name, argument, expected):
     ],
 )
 def test_magnitudes(name, level, expected):
-    rng = np.random.default_rng(0)
+    rng = random.Random(0)
     assert {round(_OPERATIONS[name].argument(level, rng), 6) for _ in range(40)} == expected
 
 
@@ -168,7 +171,7 @@ def test_magnitudes(name, level, expected):
     ],
 )
 def test_wide_magnitudes(name, level, expected):
-    rng = np.random.default_rng(0)
+    rng = random.Random(0)
     assert {round(_WIDE_OPERATIONS[name].argument(level, rng), 6) for _ in range(40)} == expected
 
 
@@ -178,10 +181,10 @@ def test_operations_are_drawn_evenly():
     counts = Counter()
     for index, op in enumerate(transform.ops):
         op.operation = op.operation._replace(apply=lambda image, _, __, i=index: counts.update([i]) or image)
-    image = Image.fromarray(picture())
-    rng = np.random.default_rng(0)
+    image = picture()
+    rng = random.Random(0)
     for _ in range(2800):
-        transform.augment(image, rng)
+        transform.apply(image, rng)
     # 2800 * 2 / 14 * 0.5 = 200 each, standard deviation 14.
     assert len(counts) == 14
     assert all(abs(count - 200) < 60 for count in counts.values())
@@ -193,3 +196,28 @@ def test_aug_mix_of_identities_is_the_image():
         op.operation = op.operation._replace(apply=lambda image, _, __: image)
     image = picture()
     np.testing.assert_array_equal(transform(image), image)
+
+
+def test_weighted_operations_are_drawn_by_their_shares_and_once():
+    transform = rand_augment_transform("randaug-n1-w0-mstd0", {})
+    counts, rng = Counter(), random.Random(0)
+    for _ in range(4000):
+        counts.update(transform.ops.index(op) for op in transform._drawn(rng))
+    assert abs(counts[3] / 4000 - 0.3) < 0.03  # Rotate
+    assert abs(counts[10] / 4000 - 0.2) < 0.03  # ShearX
+    assert counts[2] == 0  # Invert
+    all_of_them = rand_augment_transform("randaug-n13-w0", {})
+    assert {all_of_them.ops.index(op) for op in all_of_them._drawn(rng)} == set(range(14)) - {2}
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_pillow_gives_the_same_pictures(policy, monkeypatch):
+    """Without the extension the same random numbers lead to the same pixels."""
+    transform = augmentation_transform(policy, (128, 128, 128), "bilinear")
+    images = [picture(seed) for seed in range(40)]
+    fast = [transform.apply(image, random.Random(seed)) for seed, image in enumerate(images)]
+    monkeypatch.setattr(operations, "_augment", None)
+    for seed, image in enumerate(images):
+        slow = transform.apply(image, random.Random(seed))
+        assert np.abs(slow.astype(int) - fast[seed]).max() <= 1
+        assert (slow != fast[seed]).mean() < 1e-2

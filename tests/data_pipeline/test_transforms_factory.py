@@ -126,10 +126,10 @@ def test_policy_takes_the_place_of_colour_jitter():
     def middle(**kwargs):
         return create_transforms("", 32, True, separate=True, **kwargs)[1]
 
-    assert kinds(middle(color_jitter=0.4)) == ["RandomColorAdjust"]
+    assert kinds(middle(color_jitter=0.4)) == ["ColorJitter"]
     assert middle(color_jitter=None) == middle(color_jitter=0.0) == []
     assert kinds(middle(color_jitter=0.4, auto_augment="randaug-m9")) == [RandAugment.__name__]
-    assert kinds(middle(color_jitter=0.3, auto_augment="3a")) == [AutoAugment.__name__, "RandomColorAdjust"]
+    assert kinds(middle(color_jitter=0.3, auto_augment="3a")) == [AutoAugment.__name__, "ColorJitter"]
 
 
 def test_separate_parts_make_up_the_whole():

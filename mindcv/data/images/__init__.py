@@ -1,0 +1,1 @@
+"""Pixels: decoding, and what is done to images, one at a time."""

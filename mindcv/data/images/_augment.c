@@ -1,0 +1,475 @@
+/* Operations of augmentation on pixels, without holding Python's lock.
+ *
+ * Each gives Pillow's result, bit for bit: its formulas are followed in the same order and precision, which is why the
+ * compiler may not contract multiplications and additions. Images are (height, width, 3) bytes. Only the buffer protocol
+ * is used, so one build serves any numpy.
+ */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Code for the processor at hand is chosen when the module is loaded, where the compiler can. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__gnu_linux__)
+#define FOR_PROCESSORS_WITH(feature) __attribute__((target_clones(feature, "default")))
+#else
+#define FOR_PROCESSORS_WITH(feature)
+#endif
+
+enum { CHANNELS = 3, LEVELS = 256, LARGEST_SIDE = 1 << 16 };
+
+static inline long clamp(long value, long least, long most)
+{
+    return value < least ? least : value > most ? most : value;
+}
+
+/* Luma of ITU-R BT.601, in parts of 65536, rounded. */
+static inline int grey_of(const uint8_t *pixel)
+{
+    return (pixel[0] * 19595 + pixel[1] * 38470 + pixel[2] * 7471 + 0x8000) >> 16;
+}
+
+/* From one value to another by a share, cut off at the ends of the range; what is behind the point is dropped. */
+static inline uint8_t blend(int from, int to, float share)
+{
+    float value = (float)from + share * (float)(to - from);
+    return value <= 0 ? 0 : value >= 255 ? 255 : (uint8_t)value;
+}
+
+static void look_up(const uint8_t *source, const uint8_t *table, long pixels, uint8_t *out)
+{
+    const uint8_t *red = table, *green = table + LEVELS, *blue = table + 2 * LEVELS;
+    for (long i = 0; i < pixels; i++, source += CHANNELS, out += CHANNELS) {
+        out[0] = red[source[0]];
+        out[1] = green[source[1]];
+        out[2] = blue[source[2]];
+    }
+}
+
+static void count_levels(const uint8_t *source, long pixels, int32_t *counts)
+{
+    memset(counts, 0, CHANNELS * LEVELS * sizeof(int32_t));
+    for (long i = 0; i < pixels; i++, source += CHANNELS)
+        for (int channel = 0; channel < CHANNELS; channel++)
+            counts[channel * LEVELS + source[channel]]++;
+}
+
+FOR_PROCESSORS_WITH("avx2")
+static int64_t sum_grey(const uint8_t *source, long pixels)
+{
+    int64_t sum = 0;
+    for (long i = 0; i < pixels; i++)
+        sum += grey_of(source + i * CHANNELS);
+    return sum;
+}
+
+FOR_PROCESSORS_WITH("avx2")
+static void saturate(const uint8_t *restrict source, float factor, long pixels, uint8_t *restrict out)
+{
+    for (long i = 0; i < pixels; i++, source += CHANNELS, out += CHANNELS) {
+        int grey = grey_of(source);
+        for (int channel = 0; channel < CHANNELS; channel++)
+            out[channel] = blend(grey, source[channel], factor);
+    }
+}
+
+/* A row, away from the mean of 3 x 3 pixels whose middle counts five times, or towards it. */
+FOR_PROCESSORS_WITH("avx2")
+static void sharpen_row(const uint8_t *restrict above, const uint8_t *restrict row, const uint8_t *restrict below,
+                        long values, float factor, uint8_t *restrict out)
+{
+    for (long i = CHANNELS; i < values - CHANNELS; i++) {
+        int sum = above[i - CHANNELS] + above[i] + above[i + CHANNELS] + row[i - CHANNELS] + 5 * row[i] +
+                  row[i + CHANNELS] + below[i - CHANNELS] + below[i] + below[i + CHANNELS];
+        out[i] = blend((2 * sum + 13) / 26, row[i], factor);
+    }
+}
+
+/* The border of one pixel stays as it is. */
+static void sharpen(const uint8_t *source, long height, long width, float factor, uint8_t *out)
+{
+    long stride = width * CHANNELS;
+    memcpy(out, source, (size_t)(height * stride));
+    for (long row = 1; row < height - 1; row++) {
+        const uint8_t *middle = source + row * stride;
+        sharpen_row(middle - stride, middle, middle + stride, stride, factor, out + row * stride);
+    }
+}
+
+/* Geometry. A pixel is handled in four lanes; the fourth is not used. */
+typedef double Pixel __attribute__((vector_size(32)));
+typedef double Values __attribute__((vector_size(32)));
+typedef int32_t Whole __attribute__((vector_size(16)));
+typedef uint8_t Bytes __attribute__((vector_size(4)));
+
+typedef struct {
+    const Pixel *pixels;
+    long height, width;
+} Picture;
+
+/* Between the second and the third of four values, by the cubic polynomial whose slopes there are theirs. */
+#define CUBIC(one, two, three, four, d) \
+    __extension__({ \
+        Values v1_ = one, v2_ = two, v3_ = three, v4_ = four; \
+        v2_ + (d) * (v3_ - v1_ + (d) * (2 * (v1_ - v2_) + v3_ - v4_ + (d) * (v2_ - v1_ - v3_ + v4_))); \
+    })
+
+/* Where a new pixel lies among the old ones: in front of it the pixel (row, column), and how far it is behind that. */
+typedef struct {
+    long row, column;
+    double down, right;
+} Place;
+
+/* The values in double precision: what is done with them is rounded as Pillow rounds. */
+#define VALUE(i) pixels_[columns[i]]
+
+static inline const Pixel *pixels_of(const Picture *picture, long row)
+{
+    return picture->pixels + clamp(row, 0, picture->height - 1) * picture->width;
+}
+
+/* Cuts values off at the ends of the range, and drops what is behind the point. */
+static inline void store(Values values, uint8_t *out)
+{
+    Whole whole = __builtin_convertvector(values, Whole);
+    whole &= whole >= 0;
+    whole |= whole > 255;
+    Bytes bytes = __builtin_convertvector(whole, Bytes);
+    memcpy(out, &bytes, CHANNELS);
+}
+
+#define LINEAR_ROW(row) \
+    __extension__({ \
+        const Pixel *pixels_ = pixels_of(picture, row); \
+        Values near_ = VALUE(1); \
+        place.right != 0 ? near_ + (VALUE(2) - near_) * place.right : near_; \
+    })
+
+#define CUBIC_ROW(row) \
+    __extension__({ \
+        const Pixel *pixels_ = pixels_of(picture, row); \
+        Values two_ = VALUE(1); \
+        place.right != 0 ? CUBIC(VALUE(0), two_, VALUE(2), VALUE(3), place.right) : two_; \
+    })
+
+/* One row of the result. Pixels from outside keep the filling. Where a place is on a row of old pixels, as it is
+ * throughout when an image is sheared or moved sideways, the other rows count nothing and are not read. */
+#define WARP_ROW(name, ROW, BETWEEN) \
+    FOR_PROCESSORS_WITH("avx2") \
+    static void name(const Picture *picture, const double *matrix, long row, uint8_t *out) \
+    { \
+        double y = (double)row + 0.5; \
+        for (long column = 0; column < picture->width; column++, out += CHANNELS) { \
+            double x = (double)column + 0.5; \
+            double from_x = matrix[0] * x + matrix[1] * y + matrix[2]; \
+            double from_y = matrix[3] * x + matrix[4] * y + matrix[5]; \
+            if (!(from_x >= 0 && from_x < (double)picture->width && from_y >= 0 && from_y < (double)picture->height)) \
+                continue; \
+            Place place = place_of(from_x, from_y); \
+            long columns[4]; \
+            for (int i = 0; i < 4; i++) \
+                columns[i] = clamp(place.column - 1 + i, 0, picture->width - 1); \
+            Values values = ROW(place.row); \
+            if (place.down != 0) \
+                values = BETWEEN; \
+            store(values, out); \
+        } \
+    }
+
+static inline Place place_of(double x, double y)
+{
+    double column = floor(x - 0.5), row = floor(y - 0.5);
+    return (Place){(long)row, (long)column, y - 0.5 - row, x - 0.5 - column};
+}
+
+WARP_ROW(warp_row_linear, LINEAR_ROW, values + (LINEAR_ROW(place.row + 1) - values) * place.down)
+WARP_ROW(warp_row_cubic, CUBIC_ROW,
+         CUBIC(CUBIC_ROW(place.row - 1), values, CUBIC_ROW(place.row + 1), CUBIC_ROW(place.row + 2), place.down))
+
+static int warp(const uint8_t *source, long height, long width, const double *matrix, int is_cubic,
+                const uint8_t *filling, uint8_t *out)
+{
+    long count = height * width;
+    Pixel *pixels = aligned_alloc(32, (size_t)count * sizeof(Pixel));
+    if (!pixels)
+        return -1;
+    for (long i = 0; i < count; i++, source += CHANNELS) {
+        pixels[i] = (Pixel){source[0], source[1], source[2], 0};
+        memcpy(out + i * CHANNELS, filling, CHANNELS);
+    }
+    Picture picture = {pixels, height, width};
+    for (long row = 0; row < height; row++)
+        (is_cubic ? warp_row_cubic : warp_row_linear)(&picture, matrix, row, out + row * width * CHANNELS);
+    free(pixels);
+    return 0;
+}
+
+/* Blur: three means over boxes stand for a normal distribution. */
+
+enum { PASSES = 3, BOX_BITS = 24 };
+
+/* A box: pixels within `radius` count `inner`, the next ones on both sides `outer`, in parts of 1 << BOX_BITS. */
+typedef struct {
+    long radius;
+    uint32_t inner, outer;
+} Box;
+
+/* The box whose three-fold mean has the standard deviation `sigma`: Gwosdek, Grewenig, Bruhn, Weickert, "Theoretical
+ * Foundations of Gaussian Convolution by Extended Box Filtering", 2011. */
+static Box box_of(float sigma)
+{
+    float variance = sigma * sigma / PASSES;
+    float length = (float)sqrt(12.0 * variance + 1.0);
+    float whole = (float)floor((length - 1.0) / 2.0);
+    float part = (2 * whole + 1) * (whole * (whole + 1) - 3 * variance);
+    part /= 6 * (variance - (whole + 1) * (whole + 1));
+    float radius = whole + part;
+    Box box = {(long)radius, (uint32_t)((float)(1 << BOX_BITS) / (radius * 2 + 1)), 0};
+    box.outer = ((1u << BOX_BITS) - (uint32_t)(2 * box.radius + 1) * box.inner) / 2;
+    return box;
+}
+
+/* Adds lines; `step` is how far neighbours are apart, and there are radius + 1 of them on either side. */
+FOR_PROCESSORS_WITH("avx2")
+static void mean_of_box(const uint8_t *const *lines, Box box, long values, uint32_t *restrict sums,
+                        uint8_t *restrict out)
+{
+    const uint8_t *first = lines[0], *last = lines[2 * box.radius + 2];
+    for (long i = 0; i < values; i++)
+        sums[i] = 0;
+    for (long line = 1; line <= 2 * box.radius + 1; line++) {
+        const uint8_t *restrict values_of = lines[line];
+        for (long i = 0; i < values; i++)
+            sums[i] += values_of[i];
+    }
+    for (long i = 0; i < values; i++)
+        out[i] = (uint8_t)((sums[i] * box.inner + (uint32_t)(first[i] + last[i]) * box.outer +
+                            (1u << (BOX_BITS - 1))) >> BOX_BITS);
+}
+
+/* What a blur needs besides its images. */
+typedef struct {
+    const uint8_t **lines;
+    uint8_t *padded, *image;
+    uint32_t *sums;
+} Room;
+
+static void blur_along_rows(uint8_t *image, long height, long width, Box box, const Room *room)
+{
+    long border = box.radius + 1;
+    for (long i = 0; i < 2 * border + 1; i++)
+        room->lines[i] = room->padded + i * CHANNELS;
+    for (long row = 0; row < height; row++, image += width * CHANNELS)
+        for (int pass = 0; pass < PASSES; pass++) {
+            for (long i = 0; i < border; i++) {
+                memcpy(room->padded + i * CHANNELS, image, CHANNELS);
+                memcpy(room->padded + (border + width + i) * CHANNELS, image + (width - 1) * CHANNELS, CHANNELS);
+            }
+            memcpy(room->padded + border * CHANNELS, image, (size_t)(width * CHANNELS));
+            mean_of_box(room->lines, box, width * CHANNELS, room->sums, image);
+        }
+}
+
+static void blur_along_columns(uint8_t *image, long height, long width, Box box, const Room *room)
+{
+    long border = box.radius + 1, stride = width * CHANNELS;
+    for (int pass = 0; pass < PASSES; pass++) {
+        memcpy(room->image, image, (size_t)(height * stride));
+        for (long row = 0; row < height; row++) {
+            for (long i = 0; i < 2 * border + 1; i++)
+                room->lines[i] = room->image + clamp(row - border + i, 0, height - 1) * stride;
+            mean_of_box(room->lines, box, stride, room->sums, image + row * stride);
+        }
+    }
+}
+
+static int blur(const uint8_t *source, long height, long width, float sigma, uint8_t *out)
+{
+    Box box = box_of(sigma);
+    size_t size = (size_t)(height * width * CHANNELS);
+    Room room = {
+        malloc((size_t)(2 * box.radius + 3) * sizeof(uint8_t *)),
+        malloc((size_t)((width + 2 * (box.radius + 1)) * CHANNELS)),
+        malloc(size),
+        malloc((size_t)(width * CHANNELS) * sizeof(uint32_t)),
+    };
+    int failed = !room.lines || !room.padded || !room.image || !room.sums;
+    if (!failed) {
+        memcpy(out, source, size);
+        blur_along_rows(out, height, width, box, &room);
+        blur_along_columns(out, height, width, box, &room);
+    }
+    free(room.lines);
+    free(room.padded);
+    free(room.image);
+    free(room.sums);
+    return failed ? -1 : 0;
+}
+
+/* The module. Every function takes the source's bytes, its height and width, what it needs, and where to put the result. */
+
+static int fits(const Py_buffer *buffer, long height, long width)
+{
+    return height > 0 && width > 0 && height <= LARGEST_SIDE && width <= LARGEST_SIDE &&
+           buffer->len == (Py_ssize_t)height * width * CHANNELS;
+}
+
+static PyObject *finish(Py_buffer *source, Py_buffer *out, const char *fault, int failed)
+{
+    PyBuffer_Release(source);
+    PyBuffer_Release(out);
+    if (fault)
+        PyErr_SetString(PyExc_ValueError, fault);
+    else if (failed)
+        PyErr_NoMemory();
+    return fault || failed ? NULL : Py_NewRef(Py_None);
+}
+
+static const char WRONG_SIZE[] = "images must have height x width x 3 bytes and sides of 1 to 65536";
+
+static PyObject *py_look_up(PyObject *self, PyObject *args)
+{
+    (void)self;
+    Py_buffer source, out, table;
+    if (!PyArg_ParseTuple(args, "y*y*w*:look_up", &source, &table, &out))
+        return NULL;
+    const char *fault = source.len != out.len || source.len % CHANNELS || table.len != CHANNELS * LEVELS
+                            ? "look_up needs images of one size and a table of 3 x 256 bytes"
+                            : NULL;
+    if (!fault) {
+        Py_BEGIN_ALLOW_THREADS
+        look_up(source.buf, table.buf, source.len / CHANNELS, out.buf);
+        Py_END_ALLOW_THREADS
+    }
+    PyBuffer_Release(&table);
+    return finish(&source, &out, fault, 0);
+}
+
+static PyObject *py_count_levels(PyObject *self, PyObject *args)
+{
+    (void)self;
+    Py_buffer source, out;
+    if (!PyArg_ParseTuple(args, "y*w*:count_levels", &source, &out))
+        return NULL;
+    const char *fault = source.len % CHANNELS || source.len / CHANNELS > INT32_MAX ||
+                                out.len != CHANNELS * LEVELS * (Py_ssize_t)sizeof(int32_t)
+                            ? "count_levels needs an image and 3 x 256 int32"
+                            : NULL;
+    if (!fault) {
+        Py_BEGIN_ALLOW_THREADS
+        count_levels(source.buf, source.len / CHANNELS, out.buf);
+        Py_END_ALLOW_THREADS
+    }
+    return finish(&source, &out, fault, 0);
+}
+
+static PyObject *py_sum_grey(PyObject *self, PyObject *args)
+{
+    (void)self;
+    Py_buffer source;
+    if (!PyArg_ParseTuple(args, "y*:sum_grey", &source))
+        return NULL;
+    int64_t sum;
+    Py_BEGIN_ALLOW_THREADS
+    sum = sum_grey(source.buf, source.len / CHANNELS);
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&source);
+    return PyLong_FromLongLong(sum);
+}
+
+static PyObject *py_saturate(PyObject *self, PyObject *args)
+{
+    (void)self;
+    Py_buffer source, out;
+    float factor;
+    if (!PyArg_ParseTuple(args, "y*fw*:saturate", &source, &factor, &out))
+        return NULL;
+    const char *fault = source.len != out.len || source.len % CHANNELS ? "saturate needs images of one size" : NULL;
+    if (!fault) {
+        Py_BEGIN_ALLOW_THREADS
+        saturate(source.buf, factor, source.len / CHANNELS, out.buf);
+        Py_END_ALLOW_THREADS
+    }
+    return finish(&source, &out, fault, 0);
+}
+
+static PyObject *py_sharpen(PyObject *self, PyObject *args)
+{
+    (void)self;
+    Py_buffer source, out;
+    long height, width;
+    float factor;
+    if (!PyArg_ParseTuple(args, "y*llfw*:sharpen", &source, &height, &width, &factor, &out))
+        return NULL;
+    const char *fault = fits(&source, height, width) && fits(&out, height, width) ? NULL : WRONG_SIZE;
+    if (!fault) {
+        Py_BEGIN_ALLOW_THREADS
+        sharpen(source.buf, height, width, factor, out.buf);
+        Py_END_ALLOW_THREADS
+    }
+    return finish(&source, &out, fault, 0);
+}
+
+static PyObject *py_warp(PyObject *self, PyObject *args)
+{
+    (void)self;
+    Py_buffer source, out;
+    long height, width;
+    double matrix[6];
+    int is_cubic, failed = 0;
+    uint8_t filling[CHANNELS];
+    if (!PyArg_ParseTuple(args, "y*ll(dddddd)p(bbb)w*:warp", &source, &height, &width, &matrix[0], &matrix[1], &matrix[2],
+                          &matrix[3], &matrix[4], &matrix[5], &is_cubic, &filling[0], &filling[1], &filling[2], &out))
+        return NULL;
+    const char *fault = fits(&source, height, width) && fits(&out, height, width) ? NULL : WRONG_SIZE;
+    if (!fault) {
+        Py_BEGIN_ALLOW_THREADS
+        failed = warp(source.buf, height, width, matrix, is_cubic, filling, out.buf);
+        Py_END_ALLOW_THREADS
+    }
+    return finish(&source, &out, fault, failed);
+}
+
+static PyObject *py_blur(PyObject *self, PyObject *args)
+{
+    (void)self;
+    Py_buffer source, out;
+    long height, width;
+    float sigma;
+    int failed = 0;
+    if (!PyArg_ParseTuple(args, "y*llfw*:blur", &source, &height, &width, &sigma, &out))
+        return NULL;
+    const char *fault = fits(&source, height, width) && fits(&out, height, width) ? NULL : WRONG_SIZE;
+    if (!fault && !(sigma > 0 && sigma <= 1000))
+        fault = "the blur's radius must be above 0 and at most 1000";
+    if (!fault) {
+        Py_BEGIN_ALLOW_THREADS
+        failed = blur(source.buf, height, width, sigma, out.buf);
+        Py_END_ALLOW_THREADS
+    }
+    return finish(&source, &out, fault, failed);
+}
+
+static PyMethodDef methods[] = {
+    {"look_up", py_look_up, METH_VARARGS, "look_up(source, table, out): replaces values by those of a table for each channel."},
+    {"count_levels", py_count_levels, METH_VARARGS, "count_levels(source, out): how often each value occurs in each channel."},
+    {"sum_grey", py_sum_grey, METH_VARARGS, "sum_grey(source): the sum of all pixels' luma."},
+    {"saturate", py_saturate, METH_VARARGS, "saturate(source, factor, out): away from grey, or towards it."},
+    {"sharpen", py_sharpen, METH_VARARGS, "sharpen(source, height, width, factor, out): away from a smooth image, or towards it."},
+    {"warp", py_warp, METH_VARARGS, "warp(source, height, width, matrix, is_cubic, filling, out): an affine transform."},
+    {"blur", py_blur, METH_VARARGS, "blur(source, height, width, radius, out): a blur close to a Gaussian one."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT, "_augment", "Operations of augmentation on pixels.", 0, methods, NULL, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit__augment(void)
+{
+    return PyModule_Create(&module);
+}
