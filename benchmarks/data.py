@@ -67,8 +67,8 @@ def sizes(dataset) -> Iterator[int]:
 def mindcv_composition(root: Path, workers: int, strong: bool = False) -> Batches:
     """What MindCV's create_transforms and create_loader put together.
 
-    `strong`: with RandAugment, random erasing and mixup, where MindCV has them in the list. RandAugment is ours, since
-    the two do the same by Pillow, and so are erasing and mixup.
+    `strong`: with RandAugment, random erasing and mixup, where MindCV has them in the list. They are ours, since the two
+    do the same, but by Pillow as MindCV does it, not by our extension.
     """
     import mindspore as ms
     import mindspore.dataset as ds
@@ -91,7 +91,21 @@ def mindcv_composition(root: Path, workers: int, strong: bool = False) -> Batche
     if strong:
         mixup = Mixup(0.2, 0.0, prob=1.0, label_smoothing=0.0, num_classes=1000)
         dataset = dataset.map(mixup, ["image", "label"], num_parallel_workers=workers)
-    return lambda: sizes(dataset)
+    return by_pillow(lambda: sizes(dataset))
+
+
+def by_pillow(batches: Batches) -> Batches:
+    """Gives batches whose augmentation is done by Pillow, as it is where the extension could not be built."""
+    from mindcv.data.images import operations
+
+    def without_extension() -> Iterator[int]:
+        extension, operations._augment = operations._augment, None
+        try:
+            yield from batches()
+        finally:
+            operations._augment = extension
+
+    return without_extension
 
 
 def ours(root: Path, workers: int, **options) -> Batches:
