@@ -67,8 +67,8 @@ def sizes(dataset) -> Iterator[int]:
 def mindcv_composition(root: Path, workers: int, strong: bool = False) -> Batches:
     """What MindCV's create_transforms and create_loader put together.
 
-    `strong`: with RandAugment, random erasing and mixup, where MindCV has them in the list. They are ours, since the two
-    do the same, but by Pillow as MindCV does it, not by our extension.
+    `strong`: with RandAugment, random erasing and mixup, where MindCV has them in the list. They are ours, since the
+    two do the same, but by Pillow as MindCV does it, not by our extension.
     """
     import mindspore as ms
     import mindspore.dataset as ds
