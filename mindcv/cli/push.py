@@ -1,6 +1,7 @@
 """`mindcv push`: a trained model in the form of timm and of the Hugging Face hub, to a folder, a store or the hub."""
 
 import argparse
+import json
 from collections.abc import Mapping
 
 from mindcv.utils.fs import is_remote, local_path
@@ -52,10 +53,12 @@ def run(args: argparse.Namespace) -> int:
     figures, evaluated_on = _figures(args.report, checkpoint)
     card = ModelCard(figures, evaluated_on, args.licence, read_config(["-c", beside]))
     with model_folder(source, card) as folder:
+        architecture = json.loads((folder / "config.json").read_bytes())["architecture"]
         size = sum(path.stat().st_size for path in folder.iterdir())
         place = publish(folder, args.target, args.overwrite, args.private)
     print(f"{args.target}: {source.name} of {checkpoint}, {size / 1e6:.1f} MB, reads back with equal logits")
     print(f"read it with: {_how_to_read(place, source.name)}")
+    print(_what_timm_does(architecture))
     return 0
 
 
@@ -63,6 +66,12 @@ def _how_to_read(place: str, name: str) -> str:
     if is_remote(place):
         return f'create_model("{name}", pretrained="{place}")'
     return f'create_model("{place}", pretrained=True)'
+
+
+def _what_timm_does(architecture: str) -> str:
+    if architecture.startswith("mindcv."):
+        return f"timm has no network that computes the same as this {architecture.removeprefix('mindcv.')}, and refuses it"
+    return f"timm reads it as {architecture}"
 
 
 def _checkpoint_of(source: str) -> str:

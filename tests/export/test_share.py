@@ -10,6 +10,7 @@ import pytest
 from hub_server import COMMIT, Hub
 
 from mindcv.cli import main
+from mindcv.cli.push import _what_timm_does
 from mindcv.config import dataset_text, read_config
 from mindcv.data import EvalPreprocess
 from mindcv.export import Classifier
@@ -251,6 +252,8 @@ def test_the_command(run, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "reads back with equal logits" in out
     assert f'create_model("local-dir:{target}", pretrained=True)' in out
+    assert out.endswith("timm has no network that computes the same as this seresnet18, and refuses it\n")
+    assert _what_timm_does("seresnet18") == "timm reads it as seresnet18"
     text = (tmp_path / "out" / "README.md").read_text()
     assert "license: mit" in text
     assert "## Evaluation" not in text
