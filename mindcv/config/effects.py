@@ -31,6 +31,8 @@ class Need:
 
 # Optimizers with `beta1` and `beta2`.
 WITH_MOMENTS = ("adam", "adamw", "lion", "nadam", "adan", "lamb")
+# Datasets whose pictures are small and have a crop, mean and deviation of their own; those of mnist are not augmented.
+_OWN_CROP = ("cifar10", "cifar100", "mnist")
 
 
 def _mixes(cfg: "Config") -> bool:
@@ -41,8 +43,34 @@ def _jitters(cfg: "Config") -> bool:
     return not cfg.auto_augment or cfg.auto_augment.startswith("3a")
 
 
+def _is_cropped(cfg: "Config") -> bool:
+    return cfg.dataset.lower() not in _OWN_CROP
+
+
+def _is_augmented(cfg: "Config") -> bool:
+    return cfg.dataset.lower() != "mnist"
+
+
 NEEDS = (
     # MindCV's keys
+    Need(
+        ("mixup", "cutmix"),
+        lambda cfg: cfg.batch_size > 1 and cfg.cutmix_prob > 0,
+        "batch_size above 1 and cutmix_prob above 0",
+        is_upstreams=True,
+    ),
+    Need(
+        ("scale", "ratio", "mean", "std", "crop_pct"),
+        _is_cropped,
+        f"a dataset that has none of its own, as {', '.join(_OWN_CROP)} have",
+        is_upstreams=True,
+    ),
+    Need(
+        ("hflip", "vflip", "color_jitter", "re_prob"),
+        _is_augmented,
+        "a dataset that is augmented, which mnist is not",
+        is_upstreams=True,
+    ),
     Need(("warmup_factor",), lambda cfg: cfg.warmup_epochs > 0, "warmup_epochs", is_upstreams=True),
     Need(("cycle_decay",), lambda cfg: cfg.num_cycles > 1, "num_cycles above 1", is_upstreams=True),
     Need(("clip_value",), lambda cfg: cfg.clip_grad, "clip_grad", is_upstreams=True),
@@ -75,6 +103,9 @@ NEEDS = (
     Need(("re_count",), lambda cfg: cfg.re_prob > 0, "re_prob"),
     Need(("switch_prob",), lambda cfg: cfg.mixup > 0 and cfg.cutmix > 0, "both mixup and cutmix"),
     Need(("mixup_off_epoch",), _mixes, "mixup or cutmix"),
+    Need(("mixup_off_epoch",), lambda cfg: cfg.mixup_off_epoch < cfg.epoch_size, "an epoch_size above it"),
+    Need(("train_crop",), _is_cropped, f"a dataset that has no crop of its own, as {', '.join(_OWN_CROP)} have"),
+    Need(("resize_rounding",), lambda cfg: cfg.crop_mode != "squash", "crop_mode: center"),
     Need(("focal_gamma",), lambda cfg: cfg.loss in ("focal", "focal_multi_label"), "loss: focal or focal_multi_label"),
     Need(("bce_target_threshold",), lambda cfg: cfg.loss == "BCE", "loss: BCE"),
     Need(("teacher_ckpt_path", "distill", "distill_alpha"), lambda cfg: cfg.teacher, "teacher"),

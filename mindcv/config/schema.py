@@ -99,6 +99,9 @@ LARGEST_SIDE = 16384
 # Datasets that come with the package and have no folder.
 PACKAGED_DATASETS = ("digits",)
 
+# That of the paper (arXiv 2102.06171) for batches of 4,096 images; the default of clip_value would never clip.
+AGC_CLIP_VALUE = 0.01
+
 Probability = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, le=1000)]
@@ -608,7 +611,11 @@ class TrainingKeys(Section):
     )
     clip_grad: bool = key(False, "Clip the gradient by its global norm.", old=("use_clip_grad",))
     clip_value: float = key(
-        15.0, "Largest global norm of the gradient, with clip_grad; or what clip_mode makes of it.", gt=0, le=1e9
+        15.0,
+        "Largest global norm of the gradient, with clip_grad; or what clip_mode makes of it: with agc, 0.01 when it is "
+        "not set.",
+        gt=0,
+        le=1e9,
     )
     clip_mode: Literal["norm", "agc"] = key(
         "norm",
@@ -900,11 +907,14 @@ def _following_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the defaults that are others than usual because of what is set.
 
     A dynamic loss scale always drops overflowing updates. A schedule fits the run: the warm-up is no longer than a
-    third of a short one, a cosine lasts to the end, and no floor is above the rate that falls to it.
+    third of a short one, a cosine lasts to the end, and no floor is above the rate that falls to it. Clipping by the
+    weights gets its paper's factor.
     """
     follow: dict[str, Any] = {}
     if str(values.get("loss_scale_type")).lower() == "dynamic":
         follow["drop_overflow_update"] = True
+    if str(values.get("clip_mode")).strip().lower() == "agc":
+        follow["clip_value"] = AGC_CLIP_VALUE
     scheduler = str(values.get("scheduler", KEYS["scheduler"].default)).strip().lower()
     epochs = _as_number(values.get("epoch_size"))
     warmup_default = KEYS["warmup_epochs"].default
@@ -1018,6 +1028,17 @@ def contradictions(config: Config) -> list[tuple[str, str]]:
             bool(config.teacher) and config.distill is None,
             "teacher",
             "teacher needs distill, which says what is learned from it; set distill: soft or hard",
+        ),
+        (
+            bool(config.teacher) and config.distill_alpha == 0,
+            "distill_alpha",
+            "distill_alpha 0 leaves teacher without effect; set it above 0, or leave out teacher",
+        ),
+        (
+            config.mixup > 0 and config.cutmix > 0 and config.switch_prob in (0, 1),
+            "switch_prob",
+            f"switch_prob {config.switch_prob:g} leaves {'mixup' if config.switch_prob else 'cutmix'} without effect; "
+            f"leave out both, or set switch_prob between 0 and 1",
         ),
         (
             config.bce_target_threshold is not None and config.label_smoothing > 0,

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import Parameter, Tensor, nn
 
 from mindcv.utils.fs import is_remote, local_path
 from mindcv.utils.registry import suggest
@@ -208,8 +208,7 @@ def create_model(
             # MindCV's way for a network that is no chain (its HRNet): the function has another class for the maps.
             wanted = {"features_only": True, "out_indices": out_indices}
             model = create_fn(**given, **{key: value for key, value in wanted.items() if value is not None})
-    if head_init_scale != 1.0:
-        _scale_head(model, head_init_scale)
+    fresh_head = _scale_head(model, head_init_scale) if head_init_scale != 1.0 else {}
     if isinstance(model, FeatureExtractWrapper):
         features_only = False  # it is one already, and has no use for a file's entries behind the last map
         there = {parameter.name for parameter in model.get_parameters()}
@@ -222,15 +221,23 @@ def create_model(
             auto_mapping=auto_mapping,
             has_other_names=has_other_names,
         )
+        # What a training goes on from has its head always; weights to fine-tune have one that fits, or none.
+        if not checkpoint_path and any(not np.array_equal(p.asnumpy(), fresh_head[p]) for p in fresh_head):
+            _logger.warning(
+                "head_init_scale: %g has no effect: %s has a head of these classes", head_init_scale, source
+            )
     return FeatureExtractWrapper(model, out_indices) if features_only else model
 
 
-def _scale_head(model: nn.Cell, factor: float) -> None:
-    """Multiplies the fresh weights of the layers that give logits."""
+def _scale_head(model: nn.Cell, factor: float) -> dict[Parameter, np.ndarray]:
+    """Multiplies the fresh weights of the layers that give logits, and returns what they are then."""
+    scaled: dict[Parameter, np.ndarray] = {}
     heads = tuple(f"{name}." for name in getattr(model, "gives_logits", ("classifier",)))
     for path, parameter in model.parameters_and_names():
         if path.startswith(heads):
-            parameter.set_data(Tensor(parameter.asnumpy() * np.float32(factor)))
+            scaled[parameter] = parameter.asnumpy() * np.float32(factor)
+            parameter.set_data(Tensor(scaled[parameter]))
+    return scaled
 
 
 def _has_other_names(location: str, class_names: Sequence[str]) -> bool:

@@ -45,10 +45,34 @@ CASES = {
     "distill": ("hard", {}, {"teacher": "resnet50"}),
     "distill_alpha": (0.3, {}, {"teacher": "resnet50", "distill": "hard"}),
     "distill_temperature": (2.0, {**TEACHER, "distill": "hard"}, {**TEACHER, "distill": "soft"}),
+    "mixup": (0.2, {"batch_size": 1}, {}),
+    "cutmix": (1.0, {"batch_size": 1}, {}),
+    "mean": ((1.0, 2.0, 3.0), {"dataset": "cifar10"}, {}),
+    "std": ((1.0, 2.0, 3.0), {"dataset": "mnist"}, {}),
+    "crop_pct": (0.9, {"dataset": "cifar100"}, {}),
+    "hflip": (0.3, {"dataset": "mnist"}, {"dataset": "cifar10"}),
+    "vflip": (0.5, {"dataset": "mnist"}, {"dataset": "cifar10"}),
+    "re_prob": (0.5, {"dataset": "MNIST"}, {"dataset": "cifar10"}),
+    "train_crop": ("simple", {"dataset": "cifar10"}, {}),
+    "resize_rounding": ("round", {"crop_mode": "squash"}, {}),
     "runtime": ("openvino", {}, {"model": "m.onnx"}),
     "precision": ("bf16", {}, {"model": "m.onnx"}),
 }
 UPSTREAMS = {name: need.is_upstreams for need in NEEDS for name in need.keys}
+
+# More that keys need, and what they need besides.
+MORE = [
+    ("cutmix", 1.0, {"cutmix_prob": 0.0}, {}),
+    ("scale", (0.5, 1.0), {"dataset": "cifar10"}, {}),
+    ("color_jitter", 0.2, {"dataset": "mnist", "auto_augment": "3a"}, {"auto_augment": "3a"}),
+    ("mixup_off_epoch", 90, {"mixup": 0.2}, {"mixup": 0.2, "epoch_size": 91}),
+]
+# Values that leave another key without effect.
+LEAVES = [
+    ({"mixup": 0.2, "cutmix": 1.0, "switch_prob": 0.0}, "switch_prob 0 leaves cutmix without effect"),
+    ({"mixup": 0.2, "cutmix": 1.0, "switch_prob": 1.0}, "switch_prob 1 leaves mixup without effect"),
+    ({**TEACHER, "distill": "soft", "distill_alpha": 0.0}, "distill_alpha 0 leaves teacher without effect"),
+]
 
 # What a factory's table says: `scheduler_arguments` and `optimizer_arguments`.
 BY_CHOICE = {
@@ -64,9 +88,9 @@ ALWAYS = {
     *("tensorboard", "profile", "report", "dataset", "train_split", "val_split", "unknown_classes", "folds"),
     *("dataset_download", "num_parallel_workers", "shuffle", "eval_shuffle", "sampler", "bad_samples", "num_samples"),
     *("val_image_resize", "tta"),
-    *("batch_size", "drop_remainder", "aug_repeats", "image_resize", "train_crop", "hflip", "vflip", "interpolation"),
-    *("auto_augment", "re_prob", "mean", "std", "normalize_on_device", "crop_pct", "resize_rounding", "crop_mode"),
-    *("mixup", "cutmix", "imports", "model", "num_classes", "in_channels", "drop_rate", "drop_path_rate", "pretrained"),
+    *("batch_size", "drop_remainder", "aug_repeats", "image_resize", "interpolation"),
+    *("auto_augment", "normalize_on_device", "crop_mode"),
+    *("imports", "model", "num_classes", "in_channels", "drop_rate", "drop_path_rate", "pretrained"),
     *("head_init_scale", "random_weights", "ckpt_path", "ckpt_save_dir", "resume", "resume_force"),
     *("ckpt_save_interval", "ckpt_save_steps", "ckpt_save_on", "ckpt_async", "ckpt_on_error", "ckpt_save_policy"),
     *("epoch_size", "dataset_sink_mode", "gradient_accumulation_steps", "lr_base_batch_size", "freeze", "recompute"),
@@ -83,9 +107,10 @@ def test_of_every_key_it_is_known_what_it_needs():
     assert set(CASES) == set(UPSTREAMS)
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_a_key_in_vain(name):
-    value, without, needed = CASES[name]
+@pytest.mark.parametrize(
+    ("name", "value", "without", "needed"), [*((name, *case) for name, case in CASES.items()), *MORE]
+)
+def test_a_key_in_vain(name, value, without, needed):
     is_upstreams = UPSTREAMS[name]
     if is_upstreams:
         found = list(without_effect(Config(**{**without, name: value}), True))
@@ -98,3 +123,16 @@ def test_a_key_in_vain(name):
     missing = {"distill": "hard"} if name == "distill" else {name: value}
     assert name not in dict(without_effect(Config(**{**needed, **missing}), is_upstreams))
     assert name not in dict(without_effect(Config(), is_upstreams))
+
+
+@pytest.mark.parametrize(("values", "message"), LEAVES)
+def test_a_value_that_leaves_another_key_without_effect(values, message):
+    with pytest.raises(ValueError, match=message):
+        Config(**values)
+
+
+def test_clipping_by_the_weights_clips():
+    """The default of `clip_value` is for norms of all gradients; 15 times the weights' norm would never be reached."""
+    assert Config(clip_grad=True, clip_mode="agc").clip_value == 0.01
+    assert Config(clip_grad=True, clip_mode="agc", clip_value=0.1).clip_value == 0.1
+    assert Config(clip_grad=True).clip_value == 15.0

@@ -28,7 +28,7 @@ def test_fresh_heads_begin_smaller(name, heads):
             assert scaled[path].std() == pytest.approx(array.std(), rel=0.3, abs=1e-3)
 
 
-def test_heads_of_a_file_are_the_files(tmp_path):
+def test_heads_of_a_file_are_the_files(tmp_path, caplog):
     network = build_network(Config(model="resnet18"), 5)
     arrays = {name: parameter.asnumpy() for name, parameter in network.parameters_dict().items()}
     path = tmp_path / "net.ckpt"
@@ -36,6 +36,11 @@ def test_heads_of_a_file_are_the_files(tmp_path):
     for keys in ({"ckpt_path": str(path)}, {"pretrained": str(path)}):
         same = build_network(Config(model="resnet18", head_init_scale=FACTOR, **keys), 5)
         np.testing.assert_array_equal(same.classifier.weight.asnumpy(), arrays["classifier.weight"])
+    assert [line for line in caplog.messages if "head_init_scale" in line] == [
+        f"head_init_scale: 0.001 has no effect: {path} has a head of these classes"  # with pretrained: fine-tuning
+    ]
+    caplog.clear()
     other = build_network(Config(model="resnet18", head_init_scale=FACTOR, pretrained=str(path)), 7)
     assert 0 < np.abs(other.classifier.weight.asnumpy()).max() < 0.2 * FACTOR
     np.testing.assert_array_equal(other.conv1.weight.asnumpy(), arrays["conv1.weight"])
+    assert not [line for line in caplog.messages if "head_init_scale" in line]
