@@ -370,11 +370,13 @@ def check_head(outputs: ModelOutputs, loader: Any, source: str) -> None:
 
 
 def check_loss(cfg: Config, loader: Any) -> None:
-    """Checks that the loss has a meaning for samples of several labels, where the data has such.
+    """Checks that the loss, and a teacher beside it, have a meaning for samples of several labels, if there are such.
 
     Raises:
-        ValueError: It has not.
+        ValueError: They have not.
     """
+    if is_multi_label(loader) and cfg.teacher:
+        raise ValueError("teacher: these samples have several labels; distillation is for one, so leave out teacher")
     if is_multi_label(loader) and cfg.loss not in _LOSSES_OF_SEVERAL:
         raise ValueError(
             f"loss {cfg.loss!r} is for one label a sample, but these samples have several; "

@@ -25,7 +25,7 @@ with gzip.open(Path(__file__).parent / "data/upstream/recipes.jsonl.gz", "rt", e
     UPSTREAM = {recipe.pop("recipe"): recipe for recipe in map(json.loads, _lines)}
 
 # How many of MindCV's recipes carry which key without what it needs.
-IN_VAIN = {"color_jitter": 14, "ema_decay": 4}
+IN_VAIN = {"color_jitter": 14, "ema_decay": 4, "cutmix": 5, "mixup": 2}
 
 load = functools.cache(lambda path: load_recipe(str(path)))
 text_of = functools.cache(lambda path: path.read_text(encoding="utf-8"))

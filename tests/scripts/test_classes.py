@@ -533,6 +533,15 @@ def test_best_follows_the_average_precision(tmp_path, caplog):
     assert manifest["checkpoints"][-1]["metric"] == 1.0
 
 
+def test_a_teacher_is_refused_for_several_labels(tmp_path):
+    """Whatever the teacher was trained on: its probabilities add up to 1."""
+    write_list(tmp_path, "train", MIXED)
+    write_list(tmp_path, "test", MIXED)
+    cfg = several(tmp_path, teacher="resnet18", distill="soft")
+    with pytest.raises(ValueError, match="teacher: these samples have several labels; distillation is for one"):
+        train(cfg)
+
+
 @pytest.mark.parametrize("loss", ["CE", "asl_single_label"])
 def test_a_loss_of_one_label_is_refused_for_several(loss, tmp_path):
     write_list(tmp_path, "train", MIXED)
