@@ -70,7 +70,8 @@ def _how_to_read(place: str, name: str) -> str:
 
 def _what_timm_does(architecture: str) -> str:
     if architecture.startswith("mindcv."):
-        return f"timm has no network that computes the same as this {architecture.removeprefix('mindcv.')}, and refuses it"
+        name = architecture.removeprefix("mindcv.")
+        return f"timm has no network that computes the same as this {name}, and refuses it"
     return f"timm reads it as {architecture}"
 
 
