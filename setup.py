@@ -7,11 +7,26 @@ from setuptools import Extension, setup
 setup(
     ext_modules=[
         Extension(
-            "mindcv.data._jpeg",
-            ["mindcv/data/_jpeg.c", "mindcv/data/_jpeg_decoder.c"],
-            depends=["mindcv/data/_jpeg_decoder.h", "mindcv/data/_jpeg_vectors.h"],
+            "mindcv.data.images._jpeg",
+            [
+                f"mindcv/data/images/jpeg/{name}.c"
+                for name in (
+                    *("module", "header", "entropy", "decode", "colour", "resize"),
+                    # One file for each kind of processor.
+                    *("loops", "loops_plain", "loops_sse4", "loops_avx2", "loops_neon"),
+                )
+            ],
+            depends=[
+                f"mindcv/data/images/jpeg/{name}.h"
+                for name in (
+                    *("jpeg", "picture", "entropy", "colour", "resize", "vectors", "loops", "loops_set"),
+                    *("entropy_loops", "transform_loops", "colour_loops", "resize_loops"),
+                )
+            ],
             # -fwrapv: damaged files may make sums overflow; -ffp-contract=off: the same pixels on all processors.
-            extra_compile_args=["-O3", "-Wall", "-Wextra", "-Wno-psabi", "-fwrapv", "-ffp-contract=off"],
+            extra_compile_args=[
+                *("-O3", "-Wall", "-Wextra", "-Wno-psabi", "-fvisibility=hidden", "-fwrapv", "-ffp-contract=off"),
+            ],
             optional=True,
         ),
         Extension(

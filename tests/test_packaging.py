@@ -124,6 +124,6 @@ def test_wheel(tmp_path):
     names = set(zipfile.ZipFile(wheel).namelist())
     assert "mindcv/configs/resnext/resnext50_32x4d_cpu.yaml" in names
     assert {"mindcv/py.typed", "mindcv/config/config.schema.json", "mindcv/data/assets/digits.npz"} <= names
-    for extension in ("data/_jpeg", "kernels/_multi_tensor", "kernels/_convolution"):
+    for extension in ("data/images/_jpeg", "kernels/_multi_tensor", "kernels/_convolution"):
         is_built = any(name.startswith(f"mindcv/{extension}.") and name.endswith(".so") for name in names)
         assert is_built == has_c_compiler()

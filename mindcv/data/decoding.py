@@ -18,7 +18,7 @@ from .preprocess import ResizeAndCrop
 from .randomness import RandomOperation, dataset_seed, generator_for
 
 try:
-    from . import _jpeg
+    from .images import _jpeg
 except ImportError:
     _jpeg = None
 

@@ -5,7 +5,6 @@ no plain JPEG or PNG is decoded here, by Pillow, the same for training, evaluati
 """
 
 import contextlib
-import functools
 import io
 import struct
 import zlib
@@ -17,20 +16,15 @@ from PIL import __version__ as pillow_version
 
 from .image_kinds import kind_of
 
+try:
+    from .images import _jpeg
+except ImportError:
+    _jpeg = None
+
 __all__ = ["MAX_PIXELS", "checked_image", "checked_pixels", "claimed_size", "refuse_broken_jpeg", "to_rgb"]
 
 # Of a picture that claims more, decoding takes over half a gigabyte; Pillow's limit too.
 MAX_PIXELS = 178_956_970
-
-_START_OF_SCAN, _END_OF_IMAGE = 0xDA, b"\xff\xd9"
-_QUANTISATION, _HUFFMAN, _EXIF = 0xDB, 0xC4, 0xE1
-# Baseline and extended sequential frames. Progressive and other ones have tables amid the picture, damage to which
-# MindSpore's decoder does not survive (segmentation fault with 2.10).
-_PLAIN_FRAMES = frozenset({0xC0, 0xC1})
-_OTHER_FRAMES = frozenset(range(0xC2, 0xD0)) - {0xC4, 0xC8, 0xCC}
-# Of what may stand in front of a picture: tables, restart interval, application data, comments.
-_KNOWN_MARKERS = frozenset({0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)})
-
 
 # Of PNGs, those with 8 bits: grey, RGB, palette, and the first two with alpha. The decoder takes the high bytes of
 # longer numbers too, but not in all versions.
@@ -60,8 +54,9 @@ class _Unusual(Exception):  # noqa: N818
 def checked_image(data: bytes) -> bytes:
     """Returns an image file as MindSpore's decoder can take it.
 
-    Plain JPEG and PNG files are returned as they are. Turned (EXIF), progressive and CMYK JPEGs, PNGs that are turned
-    or have other than 8 bits, and other formats are decoded as `checked_pixels` does, and returned as a BMP.
+    Plain JPEG and PNG files are returned as they are (JPEGs where the C extension was built, which knows them). Turned
+    (EXIF), progressive and CMYK JPEGs, PNGs that are turned or have other than 8 bits, and other formats are decoded as
+    `checked_pixels` does, and returned as a BMP.
 
     Raises:
         ValueError: The file is empty, no image, cut off, damaged, or claims to be larger than `MAX_PIXELS`.
@@ -148,117 +143,19 @@ def _check_png(data: bytes, max_pixels: int) -> None:
         raise _Unusual
 
 
-def _check_jpeg(data: bytes, max_pixels: int) -> None:
-    """Walks through the segments: 0xFF, a marker and, but for bare markers, a length that counts itself."""
-    place, size = 2, len(data)
-    components: dict[int, int] = {}
-    huffman, quantisation = set(), set()
-    is_turned = False
-    while place + 4 <= size and data[place] == 0xFF:
-        marker = data[place + 1]
-        if marker == 0xFF:
-            place += 1
-            continue
-        if marker == 0x01 or 0xD0 <= marker <= 0xD7:
-            place += 2
-            continue
-        end = place + 2 + (data[place + 2] << 8 | data[place + 3])
-        segment = data[place + 4 : end]
-        if end > size:
-            break
-        if marker == _QUANTISATION:
-            quantisation |= _quantisation_tables(segment)
-        elif marker == _HUFFMAN:
-            huffman |= _huffman_tables(segment)
-        elif marker in _PLAIN_FRAMES:
-            components = _components(segment, max_pixels)
-        elif marker in _OTHER_FRAMES:
-            raise _Unusual
-        elif marker not in _KNOWN_MARKERS:
-            break
-        elif marker == _EXIF and segment.startswith(b"Exif\0\0"):
-            is_turned = is_turned or _is_turned(segment[6:])
-        elif marker == _START_OF_SCAN:
-            _check_scan(segment, components, huffman, quantisation)
-            # What is missing at the end stops the decoder; a thumbnail's end, in front of the picture, does not count.
-            if data.rfind(_END_OF_IMAGE, end) < 0:
-                raise ValueError(f"this JPEG is cut off after {size} bytes")
-            if is_turned or len(components) == 4 or segment[0] < len(components):
-                raise _Unusual
-            return
-        place = end
-    raise _broken(size)
+def _check_jpeg(data: bytes | np.ndarray, max_pixels: int = MAX_PIXELS) -> None:
+    """Asks the C extension, which has the only parser of these headers; without it Pillow decodes every JPEG.
 
-
-def _broken(size: int) -> ValueError:
-    return ValueError(f"this JPEG of {size} bytes ends, or is damaged, before its picture begins")
-
-
-@functools.lru_cache(256)
-def _quantisation_tables(segment: bytes) -> frozenset[int]:
-    """Numbers of the tables in a segment; almost all files of a dataset share a few segments."""
-    found, place = set(), 0
-    while place < len(segment):
-        is_long, number = segment[place] >> 4, segment[place] & 15
-        place += 1 + (128 if is_long else 64)
-        if is_long > 1 or number > 3 or place > len(segment):
-            raise ValueError("a quantisation table of this JPEG is damaged")
-        found.add(number)
-    return frozenset(found)
-
-
-@functools.lru_cache(256)
-def _huffman_tables(segment: bytes) -> frozenset[int]:
-    """Numbers of the tables in a segment, 16 added for AC. Checks that the lengths of their codes are possible."""
-    found, place = set(), 0
-    while place < len(segment):
-        number, counts = segment[place], segment[place + 1 : place + 17]
-        place += 17 + sum(counts)
-        free = 1
-        for count in counts:
-            free = 2 * free - count
-            if free < 0:
-                break
-        if number & 0xEF > 3 or len(counts) < 16 or place > len(segment) or sum(counts) > 256 or free < 0:
-            raise ValueError("a Huffman table of this JPEG is damaged")
-        if number < 16 and any(symbol > 15 for symbol in segment[place - sum(counts) : place]):
-            raise ValueError("a Huffman table of this JPEG is damaged")
-        found.add(number)
-    return frozenset(found)
-
-
-def _components(segment: bytes, max_pixels: int) -> dict[int, int]:
-    """Number of each component and its quantisation table."""
-    if len(segment) < 6 or len(segment) != 6 + 3 * segment[5]:
-        raise ValueError("the frame header of this JPEG is damaged")
-    precision, height, width, count = struct.unpack_from(">BHHB", segment)
-    if precision != 8 or count not in (1, 3, 4):
-        raise ValueError(f"this JPEG has {count} components of {precision} bits; 1, 3 or 4 of 8 bits can be decoded")
-    _check_size(width, height, max_pixels)
-    numbers, samplings, tables = segment[6::3], segment[7::3], segment[8::3]
-    for factors in ([sampling >> 4 for sampling in samplings], [sampling & 15 for sampling in samplings]):
-        # The decoder scales components by whole numbers only.
-        if min(factors) < 1 or max(factors) > 4 or any(max(factors) % factor for factor in factors):
-            raise ValueError("the frame header of this JPEG is damaged")
-    if len(set(numbers)) < count or max(tables) > 3:
-        raise ValueError("the frame header of this JPEG is damaged")
-    return dict(zip(numbers, tables, strict=True))
-
-
-def _check_scan(segment: bytes, components: dict[int, int], huffman: set[int], quantisation: set[int]) -> None:
-    count = segment[0] if segment else 0
-    numbers, tables = segment[1 : 1 + 2 * count : 2], segment[2 : 2 + 2 * count : 2]
-    if (
-        not components
-        or not 1 <= count <= 4
-        or len(segment) != 4 + 2 * count
-        or len(set(numbers)) != count
-        or not set(numbers) <= components.keys()
-        or not {components[number] for number in numbers} <= quantisation
-        or not {table >> 4 for table in tables} <= huffman
-        or not {16 + (table & 15) for table in tables} <= huffman
-    ):
-        raise ValueError("the scan header of this JPEG is damaged")
+    Progressive files have tables amid the picture, damage to which MindSpore's decoder does not survive (segmentation
+    fault with 2.10), so they are unusual too.
+    """
+    if _jpeg is None:
+        raise _Unusual
+    size, is_plain = _jpeg.check(data)
+    if size:
+        _check_size(*size, max_pixels)
+    if not is_plain:
+        raise _Unusual
 
 
 def _is_turned(exif: bytes) -> bool:
@@ -272,7 +169,7 @@ def _is_turned(exif: bytes) -> bool:
     count = struct.unpack_from(f"{order}H", exif, start)[0]
     for place in range(start + 2, min(start + 2 + 12 * count, len(exif) - 11), 12):
         tag, number_type, _, value = struct.unpack_from(f"{order}HHIH", exif, place)
-        if tag == 0x0112:
+        if tag == _ORIENTATION:
             # Not the SHORT that the standard asks for: Pillow decides.
             return number_type != 3 or 2 <= value <= 8
     return False
@@ -364,7 +261,8 @@ def refuse_broken_jpeg(data: np.ndarray) -> np.ndarray:
     """Lets an image file pass unless it is a JPEG that MindSpore's decoder would not survive or not take.
 
     One that ends before its picture begins makes the decoder divide by zero, which kills the process (SIGFPE, seen with
-    2.10). For datasets of `create_dataset`, `checked_image` has looked at every file already.
+    2.10). Without the C extension Pillow decodes the whole image to see it. For datasets of `create_dataset`,
+    `checked_image` has looked at every file already.
 
     Args:
         data: The bytes of an image file, uint8 (size,).

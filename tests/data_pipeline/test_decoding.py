@@ -18,7 +18,7 @@ from mindcv.data.samples import FileSamples
 
 PHOTOS = sorted((Path(__file__).parents[1] / "data" / "photos").glob("*.jpg"))
 
-_jpeg = pytest.importorskip("mindcv.data._jpeg", reason="the JPEG extension is not built")
+_jpeg = pytest.importorskip("mindcv.data.images._jpeg", reason="the JPEG extension is not built")
 
 
 def jpeg(height=131, width=203, *, mode="RGB", **options) -> bytes:

@@ -1,0 +1,270 @@
+/* Decodes a box of a baseline JPEG file (ITU-T T.81) that is fast where a training crop is wanted.
+ *
+ * Outside of the box only the lengths of codes are looked up. Damaged files are refused, never guessed at.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "colour.h"
+#include "entropy.h"
+#include "jpeg.h"
+#include "loops.h"
+#include "picture.h"
+
+INLINE void fill_flat(int dc, uint8_t *out, size_t stride)
+{
+    int value = ((dc * 4 + 16) >> 5) + 128;
+    value = value < 0 ? 0 : value > 255 ? 255 : value;
+    for (int i = 0; i < SIDE; i++)
+        memset(out + (size_t)i * stride, value, SIDE);
+}
+
+/* Writes the means of `reduce_y` x `reduce_x` samples. */
+static void average(const uint8_t *samples, int reduce_x, int reduce_y, uint8_t *out, size_t stride)
+{
+    int area = reduce_x * reduce_y;
+    for (int y = 0; y < SIDE / reduce_y; y++)
+        for (int x = 0; x < SIDE / reduce_x; x++) {
+            int sum = area / 2;
+            for (int i = 0; i < reduce_y; i++)
+                for (int j = 0; j < reduce_x; j++)
+                    sum += samples[(y * reduce_y + i) * SIDE + x * reduce_x + j];
+            out[(size_t)y * stride + (size_t)x] = (uint8_t)(sum / area);
+        }
+}
+
+/* Makes sure that an MCU can be read; -1 when more has been read than there is. */
+INLINE int prepare(Window *window, BitReader *reader)
+{
+    if (UNLIKELY(window->end - reader->next < MCU_BYTES)) {
+        if (window->is_last)
+            return reader->next - reader->count / 8 > window->end ? -1 : 0;
+        jpeg_move_window(window, reader);
+    }
+    return 0;
+}
+
+/* Writes a block's samples, averaged where they are reduced, to `place` in a ring. */
+static void write_block(const Component *component, const Block *block, const Block *quantisation, int kind,
+                        uint8_t *place)
+{
+    uint8_t whole[AREA];
+    int is_reduced = component->reduce_x > 1 || component->reduce_y > 1;
+    uint8_t *out = is_reduced ? whole : place;
+    size_t stride = is_reduced ? SIDE : component->stride;
+    if (kind == 0)
+        fill_flat((int16_t)(block->values[0] * quantisation->values[0]), out, stride);
+    else
+        jpeg_loops->inverse_transform(block, quantisation, out, stride);
+    if (is_reduced)
+        average(whole, component->reduce_x, component->reduce_y, place, component->stride);
+}
+
+/* Decodes one MCU into the rings; `row` and `column` count MCUs, `column` from the first that is kept. A.2.3: components
+ * take turns, each with all of its blocks, row by row. */
+static int read_mcu(Picture *picture, BitReader *reader, long row, long column)
+{
+    /* All blocks are read before the first is transformed, since values just stored in parts are slow to load whole. */
+    Block blocks[MOST_BLOCKS];
+    int kinds[MOST_BLOCKS], count = picture->blocks;
+    for (int i = 0; i < count; i++)
+        for (int y = 0; y < SIDE; y++)
+            blocks[i].rows[y] = (Short8){0};
+    if (UNLIKELY(jpeg_loops->read_blocks(reader, picture->components, picture->component_count, blocks, kinds)))
+        return -1;
+    count = 0;
+    for (int c = 0; c < picture->component_count; c++) {
+        const Component *component = picture->components + c;
+        int height = SIDE / component->reduce_y, width = SIDE / component->reduce_x;
+        for (int y = 0; y < component->down; y++)
+            for (int x = 0; x < component->across; x++, count++) {
+                long ring_row = (row * component->down + y) * height % component->ring_rows;
+                uint8_t *place = component->ring + (size_t)ring_row * component->stride +
+                                 (size_t)((column * component->across + x) * width);
+                write_block(component, blocks + count, picture->quantisation + component->quantisation, kinds[count],
+                            place);
+            }
+    }
+    return 0;
+}
+
+/* Where in the coded picture a decoder is. */
+typedef struct {
+    Window window;
+    BitReader reader;
+    int until_restart;
+    unsigned restarts;
+    HuffmanTable tables[2 * MOST_TABLES]; /* those that the scan uses */
+} Position;
+
+/* Passes a restart marker. F.2.1.3.1: differences of DC coefficients begin at 0 again. */
+static int restart(Picture *picture, Position *position)
+{
+    if (jpeg_pass_restart(&position->window, &position->reader, position->restarts++))
+        return -1;
+    for (int c = 0; c < picture->component_count; c++)
+        picture->components[c].predicted = 0;
+    position->until_restart = picture->restart_interval;
+    return 0;
+}
+
+static int pass_mcu(Picture *picture, BitReader *reader)
+{
+    return jpeg_loops->pass_blocks(reader, picture->components, picture->component_count);
+}
+
+/* Reads a row of MCUs up to `end`; those outside of `first` to `last` are passed. */
+static int read_mcu_row(Picture *picture, Position *position, long row, long first, long last, long end)
+{
+    for (long column = 0; column < end; column++) {
+        if (picture->restart_interval && position->until_restart-- == 0) {
+            if (restart(picture, position))
+                return -1;
+            position->until_restart--;
+        }
+        if (UNLIKELY(prepare(&position->window, &position->reader)))
+            return -1;
+        int is_passed = column < first || column >= last;
+        if (UNLIKELY(is_passed ? pass_mcu(picture, &position->reader)
+                               : read_mcu(picture, &position->reader, row, column - first)))
+            return -1;
+    }
+    /* What was made up behind the end does not count. */
+    return position->reader.next - position->reader.count / 8 > position->window.end ? -1 : 0;
+}
+
+static long divide_up(long value, long by)
+{
+    return (value + by - 1) / by;
+}
+
+static long smaller(long one, long other)
+{
+    return one < other ? one : other;
+}
+
+/* The MCUs that a box needs. */
+typedef struct {
+    long first_column, last_column, first_row, last_row, columns, height;
+} McuRange;
+
+static McuRange range_of(const Picture *picture, JpegBox box, int reduction)
+{
+    long mcu_width = SIDE * picture->most_across, mcu_height = SIDE * picture->most_down;
+    /* Two pixels more on each side, from which colours are interpolated. */
+    long left = box.left * reduction - 2, right = (box.left + box.width) * reduction + 2;
+    long top = box.top * reduction - 2, bottom = (box.top + box.height) * reduction + 2;
+    return (McuRange){
+        .first_column = left > 0 ? left / mcu_width : 0,
+        .last_column = divide_up(smaller(right, picture->width), mcu_width),
+        .first_row = top > 0 ? top / mcu_height : 0,
+        .last_row = divide_up(smaller(bottom, picture->height), mcu_height),
+        .columns = divide_up(picture->width, mcu_width),
+        .height = mcu_height / reduction,
+    };
+}
+
+/* Says how a component is reduced, or spread, and returns the bytes of its ring; 0: it is left to others. */
+static size_t plan_component(const Picture *picture, Component *component, const McuRange *range, int reduction)
+{
+    int shared_x = picture->most_across / component->across, shared_y = picture->most_down / component->down;
+    component->reduce_x = reduction > shared_x ? reduction / shared_x : 1;
+    component->reduce_y = reduction > shared_y ? reduction / shared_y : 1;
+    component->spread_x = reduction == 1 ? shared_x : 1;
+    component->spread_y = reduction == 1 ? shared_y : 1;
+    component->rows = divide_up(picture->height, shared_y);
+    component->columns = divide_up(picture->width, shared_x);
+    if (component->spread_x == 2 && component->columns < 3)
+        return 0; /* libjpeg does not interpolate so few */
+    long width = component->across * SIDE / component->reduce_x;
+    component->first_column = range->first_column * width;
+    component->stride = (size_t)((range->last_column - range->first_column) * width);
+    component->ring_rows = 2 * component->down * SIDE / component->reduce_y;
+    component->predicted = 0;
+    return component->stride * (size_t)component->ring_rows;
+}
+
+/* Makes the tables that the scan uses. */
+static void define_tables(Picture *picture, Position *position)
+{
+    int is_defined[2 * MOST_TABLES] = {0};
+    for (int c = 0; c < picture->component_count; c++) {
+        Component *component = picture->components + c;
+        const int used[2] = {component->dc_table, component->ac_table};
+        for (int is_ac = 0; is_ac < 2; is_ac++)
+            if (!is_defined[used[is_ac]]) {
+                jpeg_define_table(position->tables + used[is_ac], picture->huffman[used[is_ac]], is_ac);
+                is_defined[used[is_ac]] = 1;
+            }
+        component->dc = position->tables + component->dc_table;
+        component->ac = position->tables + component->ac_table;
+    }
+}
+
+static void start(Picture *picture, Position *position)
+{
+    define_tables(picture, position);
+    jpeg_start_window(&position->window, &position->reader, picture->scan, picture->end);
+    position->until_restart = picture->restart_interval;
+    position->restarts = 0;
+}
+
+/* Reads rows of MCUs and gives out rows of pixels as soon as the samples of them are there. */
+static JpegResult decode_rows(Picture *picture, Position *position, const McuRange *range, JpegBox box,
+                              const Scratch *scratch, JpegRows *out)
+{
+    long done = box.top, wanted = box.top + box.height;
+    for (long row = 0; row < range->last_row; row++) {
+        int is_kept = row >= range->first_row, is_last = row == range->last_row - 1;
+        long first = is_kept ? range->first_column : range->columns;
+        if (read_mcu_row(picture, position, row, first, range->last_column,
+                         is_last ? range->last_column : range->columns))
+            return JPEG_OTHER;
+        /* The last row of pixels waits for the colours of the next row of MCUs. */
+        long ready = is_last ? wanted : smaller(wanted, (row + 1) * range->height - 1);
+        for (; is_kept && done < ready; done++) {
+            jpeg_write_pixels(picture, done, box, scratch, out->room(out, done - box.top));
+            out->filled(out, done - box.top);
+        }
+    }
+    return JPEG_DONE;
+}
+
+static JpegResult decode(Picture *picture, JpegBox box, int reduction, JpegRows *out)
+{
+    McuRange range = range_of(picture, box, reduction);
+    size_t room = 0, kept = (size_t)((range.last_column - range.first_column) * SIDE * picture->most_across) + 64;
+    for (int c = 0; c < picture->component_count; c++) {
+        size_t ring = plan_component(picture, picture->components + c, &range, reduction);
+        if (!ring)
+            return JPEG_OTHER;
+        room += ring;
+    }
+    Position *position = malloc(sizeof *position + room + 2 * kept + kept * sizeof(uint16_t));
+    if (!position)
+        return JPEG_NO_MEMORY;
+    uint8_t *memory = (uint8_t *)(position + 1);
+    Scratch scratch = {(uint16_t *)memory, memory + kept * sizeof(uint16_t), memory + kept * (sizeof(uint16_t) + 1)};
+    uint8_t *ring = scratch.red + kept;
+    for (int c = 0; c < picture->component_count; c++) {
+        picture->components[c].ring = ring;
+        ring += picture->components[c].stride * (size_t)picture->components[c].ring_rows;
+    }
+    start(picture, position);
+    JpegResult result = decode_rows(picture, position, &range, box, &scratch, out);
+    free(position);
+    return result;
+}
+
+JpegResult jpeg_decode_box(const uint8_t *data, size_t size, JpegBox box, int reduction, JpegRows *rows)
+{
+    Picture picture;
+    jpeg_read_header(&picture, data, size);
+    if (picture.fault || picture.is_other)
+        return JPEG_OTHER;
+    long height = divide_up(picture.height, reduction), width = divide_up(picture.width, reduction);
+    int is_inside = box.top >= 0 && box.left >= 0 && box.height > 0 && box.width > 0 &&
+                    box.height <= height - box.top && box.width <= width - box.left;
+    return is_inside ? decode(&picture, box, reduction, rows) : JPEG_OUTSIDE;
+}

@@ -1,0 +1,14 @@
+/* All loops, as the file that includes this is compiled. TRANSPOSE is how it turns a block. */
+
+#include "colour_loops.h"
+#include "entropy_loops.h"
+#include "resize_loops.h"
+#include "transform_loops.h"
+
+#define LOOPS_SET(set_name)                                                                                          \
+    {                                                                                                                \
+        .name = set_name, .read_blocks = read_blocks, .pass_blocks = pass_blocks,                                    \
+        .inverse_transform = inverse_transform, .widen_row = widen_row, .weigh_rows = weigh_rows,                    \
+        .spread_samples = spread_samples, .spread_sums = spread_sums, .round_sums = round_sums,                      \
+        .convert_row = convert_row, .mix_rows = mix_rows, .stretch_row = stretch_row,                                \
+    }
