@@ -122,6 +122,35 @@ def test_a_crop_is_a_box_resized():
         np.testing.assert_array_equal(cropped, expected)
 
 
+@pytest.mark.parametrize("name", _jpeg.loops()[1:])
+@pytest.mark.parametrize("options", VARIANTS)
+def test_loops_for_this_processor_have_the_pixels_of_plain_c(name, options):
+    data = jpeg(**options)
+    whole = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    results = {}
+    try:
+        for loops in ("plain", name):
+            _jpeg.use_loops(loops)
+            results[loops] = []
+            for reduction in (1, 2, 4, 8):
+                shape = tuple(-(-side // reduction) for side in whole.shape[:2])
+                for top, left, height, width in random_boxes(shape, 7, 5):
+                    results[loops].append(decoded_box(data, top, left, height, width, reduction))
+                    resized = np.empty((33, 47, 3), np.uint8)
+                    assert _jpeg.crop(data, top, left, height, width, reduction, resized, 33, 47, True)
+                    results[loops].append(resized)
+    finally:
+        _jpeg.use_loops(None)
+    assert len(results[name]) == 40
+    for pixels, expected in zip(results[name], results["plain"], strict=True):
+        np.testing.assert_array_equal(pixels, expected)
+
+
+def test_loops_that_the_processor_has_not_are_refused():
+    with pytest.raises(ValueError, match="there are no loops altivec here"):
+        _jpeg.use_loops("altivec")
+
+
 @pytest.mark.parametrize("options", [{"progressive": True}, {"mode": "CMYK"}])
 def test_files_of_other_kinds_are_left_to_pillow(options):
     data = jpeg(**options)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mindcv.data import image_check
 from mindcv.data.image_check import checked_image, refuse_broken_jpeg
 
 pytestmark = pytest.mark.no_mindspore
@@ -164,3 +165,15 @@ def test_arrays_pass_unless_they_would_kill_the_decoder():
         assert refuse_broken_jpeg(array) is array
     with pytest.raises(ValueError, match="ends, or is damaged, before its picture begins"):
         refuse_broken_jpeg(np.frombuffer(PHOTO[:PICTURE], np.uint8))
+
+
+def test_without_the_extension_pillow_decodes_every_jpeg(monkeypatch):
+    """The only parser of headers is in C; what is cut off is refused all the same."""
+    monkeypatch.setattr(image_check, "_jpeg", None)
+    np.testing.assert_array_equal(decode(checked_image(encode())), decode(encode()))
+    array = np.frombuffer(PHOTO, np.uint8)
+    assert refuse_broken_jpeg(array) is array
+    for data in (PHOTO[:PICTURE], PHOTO[:20], PHOTO[:-5000]):
+        for function in (checked_image, lambda data: refuse_broken_jpeg(np.frombuffer(data, np.uint8))):
+            with pytest.raises(ValueError, match="the image cannot be decoded as JPEG"):
+                function(data)

@@ -75,7 +75,7 @@ INLINE size_t read_ac(BitReader *reader, const HuffmanTable *table, size_t k, in
         return k;
     }
     /* Without a second one both are put into the same place, and the first one stays. */
-    const uint8_t *zigzag = jpeg_zigzag - 1 + k;
+    const uint8_t *zigzag = jpeg_zigzag + (k - 1);
     block[zigzag[part(seen, PASSED)]] = value_at(reader->bits, seen >> SECOND_PLACE, seen >> SECOND_SHIFT);
     block[zigzag[part(seen, FIRST_PASSED)]] = value_at(reader->bits, seen >> FIRST_PLACE, seen >> FIRST_SHIFT);
     return take(reader, k, seen);
