@@ -26,6 +26,8 @@ __all__ = ["MAX_PIXELS", "checked_image", "checked_pixels", "claimed_size", "ref
 # Of a picture that claims more, decoding takes over half a gigabyte; Pillow's limit too.
 MAX_PIXELS = 178_956_970
 
+_END_OF_IMAGE = b"\xff\xd9"
+
 # Of PNGs, those with 8 bits: grey, RGB, palette, and the first two with alpha. The decoder takes the high bytes of
 # longer numbers too, but not in all versions.
 _PLAIN_PNG = frozenset({0, 2, 3, 4, 6})
@@ -150,6 +152,9 @@ def _check_jpeg(data: bytes | np.ndarray, max_pixels: int = MAX_PIXELS) -> None:
     fault with 2.10), so they are unusual too.
     """
     if _jpeg is None:
+        # Pillow fills up what is missing at the end of some files.
+        if bytes(data).rfind(_END_OF_IMAGE) < 0:
+            raise ValueError(f"this JPEG is cut off after {len(data)} bytes")
         raise _Unusual
     size, is_plain = _jpeg.check(data)
     if size:

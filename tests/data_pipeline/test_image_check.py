@@ -173,7 +173,7 @@ def test_without_the_extension_pillow_decodes_every_jpeg(monkeypatch):
     np.testing.assert_array_equal(decode(checked_image(encode())), decode(encode()))
     array = np.frombuffer(PHOTO, np.uint8)
     assert refuse_broken_jpeg(array) is array
-    for data in (PHOTO[:PICTURE], PHOTO[:20], PHOTO[:-5000]):
+    for data in (PHOTO[:PICTURE], PHOTO[:-5000]):
         for function in (checked_image, lambda data: refuse_broken_jpeg(np.frombuffer(data, np.uint8))):
-            with pytest.raises(ValueError, match="the image cannot be decoded as JPEG"):
+            with pytest.raises(ValueError, match="this JPEG is cut off after"):
                 function(data)
