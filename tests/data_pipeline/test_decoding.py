@@ -338,7 +338,7 @@ def test_only_what_is_done_the_same_is_taken_over():
     bicubic = vision.RandomCropDecodeResize(32, (0.2, 0.9), (0.8, 1.2), interpolation=vision.Inter.BICUBIC)
     decode, rest = decoder_of([bicubic, flip])
     assert (type(decode), decode.size, decode.scale, decode.ratio) == (RandomBox, (32, 32), (0.2, 0.9), (0.8, 1.2))
-    assert [type(operation) for operation in rest] == [vision.Resize, vision.RandomHorizontalFlip]
+    assert [type(operation) for operation in rest] == [vision.Resize, decoding.RandomFlip]
     assert decoder_of([vision.Resize(32)]) is None
     assert decoder_of([vision.Decode(to_pil=True)]) is None
     assert decoder_of([vision.RandomCropDecodeResize(32, max_attempts=3)]) is None

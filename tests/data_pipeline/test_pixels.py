@@ -322,7 +322,7 @@ REFUSED = {
     "jp2": (FILES["plain.jp2"][0][:150] if "plain.jp2" in FILES else b"\0\0\0\x0cjP  \r\n\x87\n", "as JPEG 2000"),
     "avif": (b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf" + bytes(40), "AVIF"),
     "ppm": (b"P6\n36 24\n255\n" + bytes(50), "as PNM"),
-    "huge": (b"P5\n60000 60000\n255\n" + bytes(50), "exceeds limit of 178956970 pixels"),
+    "huge": (b"P5\n60000 60000\n255\n" + bytes(50), "claims too many pixels; allowed are 1 to 178956970"),
     "webp": (FILES["plain.webp"][0][:60], "as WebP"),
     "pdf": (b"%PDF-1.7", "this is no image file (it begins with b'%PDF-1.7')"),
 }
