@@ -110,6 +110,13 @@ def test_upstreams_paths_are_for_users():
     assert [f"{module} imports {name}" for module, name, _ in all_imports() if name in UPSTREAM] == []
 
 
+def test_mindcvs_interface_is_for_users():
+    """`engine.upstream` stands on the engine; only what shows its names to users imports it."""
+    inside = "mindcv.engine.upstream"
+    importers = {module for module, name, _ in all_imports() if name.startswith(inside) and inside not in module}
+    assert importers - UPSTREAM == {"mindcv.engine"}
+
+
 def test_every_part_has_a_level():
     parts = {part_of(module_name(path)) for path in PACKAGE.rglob("*.py")}
     assert parts <= set(ALLOWED) | TOP

@@ -5,12 +5,11 @@ It receives networks and loaders and never builds them.
 
 from .amp import auto_mixed_precision
 from .batch_norm import keep_variance_of_one_value
-from .checkpoint import CheckpointManager, CheckpointSaver, TrainState, load_state, read_checkpoint
+from .checkpoint import CheckpointSaver, TrainState, load_state, read_checkpoint
 from .compile_cache import CompileCache, open_compile_cache
 from .device_input import LossWithMixing, NormalizedNetwork
 from .distillation import RenormalizedNetwork, WithTeacher
 from .distributed import (
-    AllReduceSum,
     average_batch_norm,
     broadcast_parameters,
     gather_rows,
@@ -36,8 +35,9 @@ from .resume import Resumed, check_same_rates, find_run, resume_run, resume_weig
 from .run_folder import run_folder
 from .setup import set_seed, setup_run
 from .sync_batch_norm import synchronize_batch_norm
-from .train_step import GradientAccumulation, LossScale, LossWithNetwork, TrainStep
+from .train_step import LossScale, LossWithNetwork, TrainStep
 from .trainer import Schedule, Trainer
+from .upstream import AllReduceSum, CheckpointManager, GradientAccumulation
 
 __all__ = [
     "AllReduceSum",

@@ -10,11 +10,10 @@ from collections.abc import Iterable, Sequence
 
 import mindspore as ms
 import numpy as np
-from mindspore import Parameter, Tensor, nn, ops
+from mindspore import Parameter, nn, ops
 from mindspore.communication import GlobalComm, get_group_size, get_rank, init
 
 __all__ = [
-    "AllReduceSum",
     "average_batch_norm",
     "average_gradients",
     "broadcast_parameters",
@@ -33,7 +32,6 @@ __all__ = [
     "world_size",
 ]
 
-_INTEGER_PART = 1 << 12
 # Numbers of all ranks together that one collective takes.
 _MOST_AT_ONCE = 1 << 20
 
@@ -221,21 +219,3 @@ def _average(parameters: Sequence[Parameter]) -> None:
     for parameter, mean in zip(parameters, np.split(means, np.cumsum([p.size for p in parameters])[:-1]), strict=True):
         # In place: after set_data, a step that has run once would go on with the old memory.
         ops.assign(parameter, ms.Tensor(mean.reshape(parameter.shape), parameter.dtype))
-
-
-class AllReduceSum(nn.Cell):
-    """Sums floats or integers over all ranks (upstream's interface). Input and output have the same shape."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.all_reduce = ops.AllReduce()
-        self.is_cpu = ms.get_context("device_target") == "CPU"
-
-    def construct(self, x: Tensor) -> Tensor:
-        if self.is_cpu and x.dtype in (ms.int32, ms.int64):
-            # The CPU's collectives know floats only; two parts of an integer are exact in fp32 where the whole is not.
-            high = x // _INTEGER_PART
-            low = ops.cast(x - high * _INTEGER_PART, ms.float32)
-            high = ops.cast(high, ms.float32)
-            return ops.cast(self.all_reduce(high), x.dtype) * _INTEGER_PART + ops.cast(self.all_reduce(low), x.dtype)
-        return self.all_reduce(x)

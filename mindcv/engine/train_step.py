@@ -26,7 +26,7 @@ from .sharpness import SharpnessAware
 
 _logger = logging.getLogger(__name__)
 
-__all__ = ["GradientAccumulation", "LossScale", "LossWithNetwork", "TrainStep"]
+__all__ = ["LossScale", "LossWithNetwork", "TrainStep"]
 
 CLIP_MODES = ("norm", "agc")
 LOSS_SCALE_TYPES = ("fixed", "dynamic", "auto")
@@ -45,11 +45,11 @@ KEPT_STATISTICS = "kept_statistics"
 # The functions below are mapped over tensors; those of `optim.gradients` too.
 
 
-def _add_into(factor: Tensor, buffer: Tensor, gradient: Tensor) -> Tensor:
+def add_into(factor: Tensor, buffer: Tensor, gradient: Tensor) -> Tensor:
     return descend(buffer, as_type_of(factor, buffer), as_type_of(gradient, buffer))
 
 
-def _clear(buffer: Tensor) -> Tensor:
+def clear(buffer: Tensor) -> Tensor:
     return ops.assign(buffer, ops.zeros_like(buffer))
 
 
@@ -183,7 +183,7 @@ class _ScaledLoss(nn.Cell):
         return loss * ops.cast(scale, loss.dtype), loss
 
 
-def _state(value: float | int, dtype: Any, name: str) -> Parameter:
+def state(value: float | int, dtype: Any, name: str) -> Parameter:
     return Parameter(Tensor(value, dtype), name=name, requires_grad=False)
 
 
@@ -245,7 +245,7 @@ class TrainStep(nn.Cell):
         check_ema(ema_decay, ema_warmup, ema_interval)
         self.network = network
         self.kernel_cells = KernelCells(network)
-        dropout_step = _state(0, ms.int32, "dropout_step")
+        dropout_step = state(0, ms.int32, "dropout_step")
         seed = ms.get_seed()
         self.has_dropout = follow_steps(network, np.random.randint(1 << 31) if seed is None else seed, dropout_step) > 0
         if self.has_dropout:
@@ -262,20 +262,20 @@ class TrainStep(nn.Cell):
         self.scale_factor = self.scale.factor
         self.scale_window = self.scale.window
         if self.is_scaled:
-            self.loss_scale = _state(self.scale.value, ms.float32, "loss_scale")
+            self.loss_scale = state(self.scale.value, ms.float32, "loss_scale")
             self.value_and_grad = ops.value_and_grad(_ScaledLoss(network), None, self.weights, has_aux=True)
         else:
             self.value_and_grad = ops.value_and_grad(network, None, self.weights)
         if self.is_dynamic:
-            self.good_updates = _state(0, ms.int32, "good_updates")
+            self.good_updates = state(0, ms.int32, "good_updates")
         if self.checks_overflow:
-            self.skipped_updates = _state(0, ms.int32, "skipped_updates")
+            self.skipped_updates = state(0, ms.int32, "skipped_updates")
             # MindSpore's check knows how Ascend and GPU tell an overflow. On the CPU it takes longer than a norm.
             self.checks_norm = ms.get_context("device_target") == "CPU"
         self.accumulation_steps = gradient_accumulation_steps
         if self.accumulation_steps > 1:
             self.accumulated = self.weights.clone("grad_accum", init="zeros")
-            self.accumulated_batches = _state(0, ms.int32, "accumulated_batches")
+            self.accumulated_batches = state(0, ms.int32, "accumulated_batches")
             self.inverse_accumulation_steps = Tensor(1.0 / gradient_accumulation_steps, ms.float32)
 
         statistics = [parameter for parameter in network.get_parameters() if parameter.name.endswith(STATISTICS)]
@@ -315,7 +315,7 @@ class TrainStep(nn.Cell):
         if ema:
             self.averaged_weights = ParameterTuple(list(network.get_parameters()))
             self.ema_weights = self.averaged_weights.clone("ema", init="same")
-            self.ema_updates = _state(0.0, ms.float32, "ema_updates")
+            self.ema_updates = state(0.0, ms.float32, "ema_updates")
         self._use_kernels()
 
     def _use_kernels(self) -> None:
@@ -423,14 +423,14 @@ class TrainStep(nn.Cell):
             norm = self.accumulate(factor, *self.accumulated, *gradients)
             loss = ops.depend(loss, norm)
         else:
-            loss = ops.depend(loss, self.hyper_map(ops.partial(_add_into, -factor), self.accumulated, gradients))
+            loss = ops.depend(loss, self.hyper_map(ops.partial(add_into, -factor), self.accumulated, gradients))
         batches = self.accumulated_batches + 1
         if batches >= self.accumulation_steps:
             if self.is_at_once:
                 loss = ops.depend(loss, self._update_at_once(self.accumulated, self.one, norm))
             else:
                 loss = ops.depend(loss, self._update(self.accumulated))
-                loss = ops.depend(loss, self.hyper_map(_clear, self.accumulated))
+                loss = ops.depend(loss, self.hyper_map(clear, self.accumulated))
             batches = ops.zeros_like(batches)
         return ops.depend(loss, ops.assign(self.accumulated_batches, batches))
 
@@ -581,39 +581,3 @@ class TrainStep(nn.Cell):
         done = ops.assign(self.loss_scale, ops.select(finite, raised, lowered))
         counted = ops.assign(self.good_updates, ops.select(finite, kept, ops.zeros_like(kept)))
         return ops.depend(done, counted)
-
-
-class GradientAccumulation(nn.Cell):
-    """Adds up gradients and hands their mean to the optimizer every so many calls (upstream's interface).
-
-    `TrainStep(gradient_accumulation_steps=n)` does the same for whole training steps.
-
-    Args:
-        max_accumulation_step: Calls per update.
-        optimizer: Updates the weights.
-        grad_reducer: Averages gradients over ranks, called once per update.
-
-    Inputs: the loss and the gradients of `optimizer.parameters`. Output: the loss.
-    """
-
-    def __init__(self, max_accumulation_step: int, optimizer: nn.Optimizer, grad_reducer: Any) -> None:
-        super().__init__(auto_prefix=False)
-        if max_accumulation_step < 1:
-            raise ValueError(f"max_accumulation_step is {max_accumulation_step}; it must be at least 1")
-        self.steps = max_accumulation_step
-        self.inverse_steps = Tensor(1.0 / max_accumulation_step, ms.float32)
-        self.optimizer = optimizer
-        self.grad_reducer = grad_reducer
-        self.hyper_map = ops.HyperMap()
-        self.accumulated = optimizer.parameters.clone("grad_accum", init="zeros")
-        self.batches = _state(0, ms.int32, "accumulated_batches")
-
-    def construct(self, loss: Tensor, gradients: tuple[Tensor, ...]) -> Tensor:
-        add = ops.partial(_add_into, -self.inverse_steps)
-        loss = ops.depend(loss, self.hyper_map(add, self.accumulated, gradients))
-        batches = self.batches + 1
-        if batches >= self.steps:
-            loss = ops.depend(loss, self.optimizer(self.grad_reducer(self.accumulated)))
-            loss = ops.depend(loss, self.hyper_map(_clear, self.accumulated))
-            batches = ops.zeros_like(batches)
-        return ops.depend(loss, ops.assign(self.batches, batches))

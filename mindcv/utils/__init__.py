@@ -10,26 +10,31 @@ from .imports import submodule
 
 if TYPE_CHECKING:
     from ..engine.amp import auto_mixed_precision
-    from ..engine.callbacks import StateMonitor, ValCallback
-    from ..engine.checkpoint import CheckpointManager
-    from ..engine.distributed import AllReduceSum
     from ..engine.metrics import get_metrics
     from ..engine.setup import set_seed
-    from ..engine.train_step import GradientAccumulation, TrainStep
-    from ..engine.trainer_factory import create_trainer, require_customized_train_step
+    from ..engine.train_step import TrainStep
+    from ..engine.upstream import (
+        AllReduceSum,
+        CheckpointManager,
+        GradientAccumulation,
+        StateMonitor,
+        ValCallback,
+        create_trainer,
+        require_customized_train_step,
+    )
     from .log import set_logger
 
 _EXPORTS = {
-    "AllReduceSum": "mindcv.engine.distributed",
-    "CheckpointManager": "mindcv.engine.checkpoint",
-    "GradientAccumulation": "mindcv.engine.train_step",
-    "StateMonitor": "mindcv.engine.callbacks",
+    "AllReduceSum": "mindcv.engine.upstream",
+    "CheckpointManager": "mindcv.engine.upstream",
+    "GradientAccumulation": "mindcv.engine.upstream",
+    "StateMonitor": "mindcv.engine.upstream",
     "TrainStep": "mindcv.engine.train_step",
-    "ValCallback": "mindcv.engine.callbacks",
+    "ValCallback": "mindcv.engine.upstream",
     "auto_mixed_precision": "mindcv.engine.amp",
-    "create_trainer": "mindcv.engine.trainer_factory",
+    "create_trainer": "mindcv.engine.upstream",
     "get_metrics": "mindcv.engine.metrics",
-    "require_customized_train_step": "mindcv.engine.trainer_factory",
+    "require_customized_train_step": "mindcv.engine.upstream",
     "set_logger": "mindcv.utils.log",
     "set_seed": "mindcv.engine.setup",
 }

@@ -1,5 +1,5 @@
 """MindCV's import path of the callbacks."""
 
-from ..engine.callbacks import StateMonitor, ValCallback
+from ..engine.upstream.callbacks import StateMonitor, ValCallback
 
 __all__ = ["StateMonitor", "ValCallback"]

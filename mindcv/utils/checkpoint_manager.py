@@ -1,5 +1,5 @@
 """MindCV's import path of the checkpoint manager."""
 
-from ..engine.checkpoint import CheckpointManager
+from ..engine.upstream.checkpoint_manager import CheckpointManager
 
 __all__ = ["CheckpointManager"]

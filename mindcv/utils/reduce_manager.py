@@ -1,5 +1,5 @@
 """MindCV's import path of sums over ranks."""
 
-from ..engine.distributed import AllReduceSum
+from ..engine.upstream.reduce import AllReduceSum
 
 __all__ = ["AllReduceSum"]

@@ -11,7 +11,7 @@ from mindspore import nn
 from reference import Settings, batches
 from stepping import Net, arrays, run, step_of
 
-from mindcv.engine.callbacks import StateMonitor, ValCallback
+from mindcv.engine.upstream.callbacks import StateMonitor, ValCallback
 from mindcv.loss import create_loss
 from mindcv.utils.errors import RunError
 from mindcv.weights import read_ckpt

@@ -9,7 +9,7 @@ import pytest
 from mindspore import nn
 
 from mindcv.engine import LossScale, LossWithNetwork, TrainStep
-from mindcv.engine.trainer_factory import create_trainer, require_customized_train_step
+from mindcv.engine.upstream.trainer_factory import create_trainer, require_customized_train_step
 from mindcv.loss import create_loss
 from mindcv.utils import StateMonitor, get_metrics, set_seed
 

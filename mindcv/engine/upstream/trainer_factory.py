@@ -2,10 +2,10 @@
 
 from mindspore import Tensor, nn, train
 
-from .amp import auto_mixed_precision
-from .batch_norm import keep_variance_of_one_value
-from .distributed import broadcast_parameters
-from .train_step import LossScale, LossWithNetwork, TrainStep, to_fp32
+from ..amp import auto_mixed_precision
+from ..batch_norm import keep_variance_of_one_value
+from ..distributed import broadcast_parameters
+from ..train_step import LossScale, LossWithNetwork, TrainStep, to_fp32
 
 __all__ = ["add_loss_network", "create_trainer", "require_customized_train_step"]
 

@@ -14,14 +14,15 @@ from mindspore import Tensor, nn
 from mindspore import dtype as mstype
 from mindspore.train import Callback, Model, RunContext
 
-from ..utils.fs import require_directory
-from ..utils.registry import unknown_name_message
-from .checkpoint import CheckpointManager, TrainState, save_cell
-from .distributed import average_batch_norm, rank, sum_over_ranks, world_size
-from .ema import averaged_weights
-from .finite import name_unused, require_finite
-from .report import EVENT_LOG, RunReporter
-from .train_step import TrainStep
+from ...utils.fs import require_directory
+from ...utils.registry import unknown_name_message
+from ..checkpoint import TrainState, save_cell
+from ..distributed import average_batch_norm, rank, sum_over_ranks, world_size
+from ..ema import averaged_weights
+from ..finite import name_unused, require_finite
+from ..report import EVENT_LOG, RunReporter
+from ..train_step import TrainStep
+from .checkpoint_manager import CheckpointManager
 
 _logger = logging.getLogger(__name__)
 
