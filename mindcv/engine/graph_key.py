@@ -83,6 +83,8 @@ _UNNAMED = tuple(
     )
 )
 _MOST_NODES = 3_000_000
+_MOST_PENDING = 1 << 16  # bytes
+_LENGTH = struct.Struct("<q")
 _LARGEST_LIBRARY = 1 << 30
 
 
@@ -214,6 +216,7 @@ class _Walker:
     def __init__(self) -> None:
         self.parameters: list[Parameter] = []
         self._hash = hashlib.sha256()
+        self._pending = bytearray()  # many short texts, digested together
         # What the kernels count while cells are compiled is none of their constants.
         self._seen: dict[int, int] = {id(missed): 0}
         self._alive: list[Any] = []  # so that no number of an object in `_seen` is given to another one
@@ -225,14 +228,19 @@ class _Walker:
 
     def digest(self) -> str:
         """The digest of all that was walked."""
+        self._hash.update(self._pending)
+        self._pending.clear()
         return self._hash.hexdigest()
 
     def put(self, *parts: Any) -> None:
         """Digests texts; each is preceded by its length, so that no two lists of texts look alike."""
         for part in parts:
             data = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
-            self._hash.update(struct.pack("<q", len(data)))
-            self._hash.update(data)
+            self._pending += _LENGTH.pack(len(data))
+            self._pending += data
+        if len(self._pending) > _MOST_PENDING:
+            self._hash.update(self._pending)
+            self._pending.clear()
 
     def finish(self) -> None:
         """Walks what the code that was reached may look up by name, until that reaches nothing more."""

@@ -16,7 +16,7 @@ from ..utils.runtime import without_isa_limit
 from ._groups import with_whole_blocks
 from .info import ExportInfo
 
-__all__ = ["PRECISIONS", "RUNTIMES", "OnnxRuntime", "Run", "choose_runtime", "load_onnx"]
+__all__ = ["PRECISIONS", "RUNTIMES", "OnnxRuntime", "Run", "UnloadableError", "choose_runtime", "fallback", "load_onnx"]
 
 _logger = logging.getLogger(__name__)
 
@@ -29,6 +29,13 @@ FP32, BF16 = "fp32", "bf16"
 PRECISIONS = (FP32, BF16)
 
 _INSTALL = {ONNXRUNTIME: "pip install 'mindcv[export]'", OPENVINO: "pip install 'mindcv[openvino]'"}
+
+
+_INT8 = "auto: the file is int8"
+
+
+class UnloadableError(ValueError):
+    """A runtime cannot load a file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +79,7 @@ def choose_runtime(path: Path, info: ExportInfo, runtime: str = AUTO, precision:
         if precision == BF16:
             runtime, reason = OPENVINO, "auto: bf16"
         elif info.weights_dtype == "int8" and _is_installed(OPENVINO):
-            runtime, reason = OPENVINO, "auto: the file is int8"
+            runtime, reason = OPENVINO, _INT8
         elif _is_installed(ONNXRUNTIME) or not _is_installed(OPENVINO):
             runtime, reason = ONNXRUNTIME, "auto"
         else:
@@ -82,6 +89,16 @@ def choose_runtime(path: Path, info: ExportInfo, runtime: str = AUTO, precision:
     if not _is_installed(runtime):
         raise ImportError(f"{path}: {runtime} is not installed; {_INSTALL[runtime]}")
     return OnnxRuntime(runtime, precision, reason)
+
+
+def fallback(runtime: OnnxRuntime | None) -> OnnxRuntime | None:
+    """Returns what runs a file that `auto` chose OpenVINO for because it is the faster one, and OpenVINO refuses.
+
+    It cannot load some files in int8 (CaiT, RepMLP and Swin v2 with OpenVINO 2026.4). None: there is nothing else.
+    """
+    if runtime is None or runtime.reason != _INT8 or not _is_installed(ONNXRUNTIME):
+        return None
+    return OnnxRuntime(ONNXRUNTIME, runtime.precision, "auto: OpenVINO cannot load the file")
 
 
 def load_onnx(path: Path, info: ExportInfo, runtime: OnnxRuntime, shares_cores: bool = False) -> Run:
@@ -149,7 +166,8 @@ def _load_in_openvino(path: Path, info: ExportInfo, precision: str) -> Run:
             first = np.zeros((info.batch_size or 1, *info.input_shape[1:]), info.input_dtype)
             compiled.create_infer_request().infer({0: first})  # makes its kernels
     except Exception as error:
-        raise ValueError(f"{path}: OpenVINO cannot load it: {_first_line(error)}") from error
+        other = f"; use runtime {ONNXRUNTIME}" if info.weights_dtype == "int8" else ""
+        raise UnloadableError(f"{path}: OpenVINO cannot load it: {_first_line(error)}{other}") from error
     _check_names(
         path,
         info,

@@ -50,6 +50,7 @@ def quantize_onnx(source: Path, target: Path, batches: Iterable[np.ndarray], inp
         prepared = Path(folder, "prepared.onnx")
         model = _prepared(source, prepared)
         nodes = layers_to_quantize(model.graph)
+        _give_own_constants(model.graph, nodes)
         kinds = {node.name: node.op_type for node in model.graph.node}
         count = sum(kinds[name] in _LAYERS for name in nodes)
         if not count:
@@ -97,12 +98,30 @@ def _prepared(source: Path, target: Path) -> Any:
     return model
 
 
+def _give_own_constants(graph: Any, names: list[str]) -> None:
+    """Copies constants that several of the named nodes read.
+
+    A bias is scaled by the input's scale too, and the quantiser would write the one that they share once for each.
+    """
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    wanted, seen = set(names), set()
+    for node in graph.node:
+        if node.name not in wanted:
+            continue
+        for index, name in enumerate(node.input):
+            if name in constants and name in seen:
+                copied = graph.initializer.add()
+                copied.CopyFrom(constants[name])
+                copied.name = node.input[index] = f"{name}_of_{node.name}"
+            seen.add(name)
+
+
 class _Graph:
     """Who makes and who takes each tensor of an ONNX graph."""
 
     def __init__(self, graph: Any) -> None:
         self.nodes = list(graph.node)
-        self.weights = {tensor.name for tensor in graph.initializer}
+        self.weights = {tensor.name: tensor for tensor in graph.initializer}
         self.maker = {name: node for node in self.nodes for name in node.output}
         self.takers: dict[str, list[Any]] = defaultdict(list)
         for node in self.nodes:
@@ -114,8 +133,13 @@ class _Graph:
         return [name for name in node.input if name and name not in self.weights]
 
     def is_layer(self, node: Any) -> bool:
-        """Whether a node multiplies by weights; attention's products of two tensors do not."""
-        return node.op_type in _LAYERS and node.input[1] in self.weights and node.input[0] not in self.weights
+        """Whether a node multiplies by weights; attention's products of two tensors do not.
+
+        Nor is a product with a stack of matrices one: it has no axis of output channels.
+        """
+        if node.op_type not in _LAYERS or node.input[1] not in self.weights or node.input[0] in self.weights:
+            return False
+        return node.op_type == "Conv" or len(self.weights[node.input[1]].dims) <= 2
 
     def source(self, name: str) -> str:
         """The name of the node that a tensor comes from, but for activations; '' for the model's input."""

@@ -1,5 +1,6 @@
 """Networks ready to run, whatever they come from: a live one, a MINDIR or an ONNX file. All give scores as numpy."""
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +12,21 @@ from mindspore import Tensor, nn
 from ..utils.fs import local_path
 from ..utils.runtime import prepare_cpu_runtime
 from .info import ExportInfo, read_info
-from .onnx_runtimes import AUTO, FP32, ONNXRUNTIME, OnnxRuntime, Run, choose_runtime, load_onnx
+from .onnx_runtimes import (
+    AUTO,
+    FP32,
+    ONNXRUNTIME,
+    OnnxRuntime,
+    Run,
+    UnloadableError,
+    choose_runtime,
+    fallback,
+    load_onnx,
+)
 
 __all__ = ["KEY_FILE_VARIABLE", "ExportedModel", "Run", "is_exported_file", "live_run", "load_run", "read_key"]
+
+_logger = logging.getLogger(__name__)
 
 KEY_FILE_VARIABLE = "MINDCV_KEY_FILE"
 _SUFFIXES = (".mindir", ".onnx")
@@ -57,7 +70,15 @@ class ExportedModel:
                     f"{path} is encrypted ({self.info.encryption}); name the file with its key in {KEY_FILE_VARIABLE}"
                 )
             key = read_key(key_file)
-        self._run = load_run(self.path, self.info, key, self.runtime, shares_cores)
+        try:
+            self._run = load_run(self.path, self.info, key, self.runtime, shares_cores)
+        except UnloadableError as error:
+            other = fallback(self.runtime)
+            if other is None:
+                raise
+            _logger.debug("%s", error)
+            self.runtime = other
+            self._run = load_run(self.path, self.info, key, other, shares_cores)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         return in_batches(self._run, images, self.info.batch_size)

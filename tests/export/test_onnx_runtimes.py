@@ -12,7 +12,7 @@ from small_networks import build
 
 from mindcv.cli import main
 from mindcv.data import EvalPreprocess
-from mindcv.export import Classifier, ExportedModel, choose_runtime, export_model, info_path
+from mindcv.export import Classifier, ExportedModel, choose_runtime, export_model, info_path, onnx_runtimes
 from mindcv.export.info import file_sha256
 from mindcv.utils import runtime as cpu_runtime
 
@@ -90,6 +90,22 @@ def test_choice(exported, monkeypatch):
         choice("openvino", dataclasses.replace(info, format="mindir"), "openvino")
     with pytest.raises(ValueError, match="runtime and precision are for ONNX files"):
         Classifier(build("basic"), preprocess=EvalPreprocess(32), runtime="openvino")
+
+
+def test_what_openvino_refuses_runs_in_onnxruntime_where_nobody_asked(exported, monkeypatch):
+    def choose(path, info, runtime, precision):
+        return onnx_runtimes.OnnxRuntime("openvino", precision, onnx_runtimes._INT8 if runtime == "auto" else "")
+
+    def refuse(path, info, precision):
+        raise onnx_runtimes.UnloadableError("OpenVINO cannot load it")
+
+    monkeypatch.setattr("mindcv.export.runtime.choose_runtime", choose)
+    monkeypatch.setattr(onnx_runtimes, "_load_in_openvino", refuse)
+    model = ExportedModel(exported)
+    assert (model.runtime.name, model.runtime.reason) == ("onnxruntime", "auto: OpenVINO cannot load the file")
+    assert model(IMAGES).shape == (5, 7)
+    with pytest.raises(ValueError, match="OpenVINO cannot load it"):
+        ExportedModel(exported, runtime="openvino")
 
 
 @pytest.mark.parametrize("command", ["infer", "validate"])
