@@ -405,7 +405,8 @@ def test_several_labels_from_training_to_the_exported_file(tmp_path, capsys, cap
     write_list(tmp_path, "train", MIXED)
     # The list for evaluation lacks b, and has one image that the network gets wrong: white, which is a, b and c to it.
     write_list(tmp_path, "test", {"a": MIXED["a"], "c": (255, 255, 255), "ac": (255, 0, 255), "": (0, 0, 0)})
-    state = train(several(tmp_path, val_while_train=True))
+    state = train(several(tmp_path, val_while_train=True, report=True))
+    assert "<h2>Training</h2>" in (tmp_path / "run/report.html").read_text()
     # a: red and magenta are its samples, and white is as red as these: precision 2/3 at one threshold; c alike: 2/2.
     expected = {"mAP": (2 / 3 + 1) / 2, "Subset_Accuracy": 3 / 4}
     history = state.history[0]
@@ -514,7 +515,8 @@ def test_the_head_of_a_network_of_ones_own():
 
 def test_the_asymmetric_loss_trains_on_several_labels(tmp_path):
     write_list(tmp_path, "train", MIXED)
-    state = train(several(tmp_path, loss="asl_multi_label", batch_size=5, color_jitter=0.0))
+    state = train(several(tmp_path, loss="asl_multi_label", batch_size=5, color_jitter=0.0, report=False))
+    assert not (tmp_path / "run/report.html").exists()
     mean, std = np.array([0.485, 0.456, 0.406]) * 255, np.array([0.229, 0.224, 0.225]) * 255
     labels = np.array([[name in own for name in "abc"] for own in MIXED])
     p = 1 / (1 + np.exp(-(np.array(list(MIXED.values())) - mean) / std))
