@@ -51,10 +51,13 @@ setup(
         # Over the oneDNN of MindSpore's wheel, which it opens when it is used: nothing of either is needed to build it.
         Extension(
             "mindcv.kernels._convolution",
-            [f"mindcv/kernels/{name}.cpp" for name in ("_convolution", "_batch_norm", "_pooling")],
+            [f"mindcv/kernels/{name}.cpp" for name in ("_convolution", "_batch_norm", "_pooling", "_gelu")],
             depends=[f"mindcv/kernels/{name}.h" for name in ("_batch_norm_vectors", "_onednn", "_shared", "_threads")],
             language="c++",
-            extra_compile_args=["-O3", "-std=c++17", "-Wall", "-Wextra", "-Wno-psabi", "-pthread", "-fno-math-errno"],
+            extra_compile_args=[
+                *("-O3", "-std=c++17", "-Wall", "-Wextra", "-Wno-psabi", "-pthread"),
+                *("-fno-math-errno", "-fno-trapping-math"),
+            ],
             extra_link_args=["-pthread", "-ldl"],
             optional=True,
         ),

@@ -22,6 +22,7 @@ from .batch_norm import ACTIVATIONS, NO_ACTIVATION, batch_norm, batch_norm_confi
 from .blocks import BLOCKS, block_class
 from .convolution import as_tensor, configuration, convolution, takes_convolution
 from .dense import dense
+from .gelu import gelu
 from .pooling import max_pool
 
 _logger = logging.getLogger(__name__)
@@ -52,6 +53,13 @@ def _takes_map(what: str, is_fp32: bool, x: tuple[int, ...]) -> bool:
     return False
 
 
+def _takes_values(what: str, is_fp32: bool, x: tuple[int, ...]) -> bool:
+    if is_fp32 and len(x) > 0 and min(x) > 0:
+        return True
+    missed[f"{what} of {tuple(x)}" + ("" if is_fp32 else ", not in fp32")] += 1
+    return False
+
+
 def _takes_dense(is_fp32: bool, x: tuple[int, ...], w: tuple[int, ...]) -> bool:
     if is_fp32 and min(x) > 0:
         return True
@@ -67,6 +75,7 @@ def _miss_dynamic(what: str) -> None:
 _takes_in_graph = ops.constexpr(_takes)
 _takes_dense_in_graph = ops.constexpr(_takes_dense)
 _takes_map_in_graph = ops.constexpr(_takes_map)
+_takes_values_in_graph = ops.constexpr(_takes_values)
 _miss_dynamic_in_graph = ops.constexpr(_miss_dynamic)
 
 
@@ -117,6 +126,17 @@ class _Dense(nn.Dense):
         if self.activation_flag:
             y = self.activation(y)
         return y.reshape((*shape[:-1], -1))
+
+
+class _GELU(nn.GELU):
+    """GELU by the kernels."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        if not ops.isconstant(x.shape):
+            _miss_dynamic_in_graph("GELU")
+        elif _takes_values_in_graph("GELU", x.dtype == ms.float32, x.shape):
+            return self.kernel(x, self.kernel_tensor)
+        return ops.gelu(x, approximate=self.approximate)
 
 
 class _BatchNorm2d(nn.BatchNorm2d):
@@ -173,6 +193,10 @@ def _prepare_convolution(cell: nn.Conv2d, gives_last: bool = False) -> None:
 def _prepare_dense(cell: nn.Dense) -> None:
     cell.kernel = dense(cell.has_bias)
     cell.kernel_tensor = as_tensor((int(getattr(cell, IN_BF16, False)),))
+
+
+def _prepare_gelu(cell: nn.GELU) -> None:
+    cell.kernel, cell.kernel_tensor = gelu(), as_tensor((int(cell.approximate == "tanh"),))
 
 
 def _prepare_pool(cell: nn.MaxPool2d) -> None:
@@ -291,6 +315,9 @@ class _Search:
         elif type(cell) is nn.Dense and not _is_half(cell):
             _prepare_dense(cell)
             self._exchange(cell, _Dense)
+        elif type(cell) is nn.GELU and not _is_half(cell):
+            _prepare_gelu(cell)
+            self._exchange(cell, _GELU)
         elif type(cell) in (nn.Conv2d, nn.BatchNorm2d, nn.Dense):
             self._known.add(id(cell))
             missed[f"{type(cell).__name__} in half precision"] += 1

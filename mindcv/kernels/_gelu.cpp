@@ -1,0 +1,120 @@
+// GELU, by tanh or by erf, and its gradient, over values of any shape.
+#include <cstdint>
+#include <cstring>
+
+#include "_shared.h"
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define FOR_PROCESSORS __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define FOR_PROCESSORS
+#endif
+#define HIDDEN __attribute__((visibility("hidden")))
+
+namespace mindcv {
+
+// e^x to 2 units of the last digit; below -87 as at -87, which is 1e-38. Loops over it become vectors.
+static inline float exponential(float x) {
+  x = x < -87.0f ? -87.0f : x;
+  x = x > 87.0f ? 87.0f : x;
+  const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, which stands in the lowest bits
+  const float rounded = x * 1.44269504f + magic, n = rounded - magic;
+  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  float p = 1.0f / 5040;
+  p = p * r + 1.0f / 720;
+  p = p * r + 1.0f / 120;
+  p = p * r + 1.0f / 24;
+  p = p * r + 1.0f / 6;
+  p = p * r + 0.5f;
+  p = p * r + 1.0f;
+  p = p * r + 1.0f;
+  int32_t bits;
+  memcpy(&bits, &rounded, sizeof bits);
+  bits = int32_t((uint32_t(bits) << 23) + 0x3f800000u);
+  float power;
+  memcpy(&power, &bits, sizeof power);
+  return p * power;
+}
+
+// x * (1 + tanh(u)) / 2 is x over 1 + e^(-2u), with u = sqrt(2 / pi) * (x + 0.044715 x^3)
+static inline float sigmoid_of_cubic(float x) {
+  return 1.0f / (1.0f + exponential(-1.5957691216f * x * (1.0f + 0.044715f * x * x)));
+}
+
+// The normal distribution's integral up to x, by Abramowitz and Stegun 7.1.26, to 1e-7; `bell`: e^(-x^2 / 2).
+static inline float normal_integral(float x, float bell) {
+  const float z = (x < 0.0f ? -x : x) * 0.70710678f, t = 1.0f / (1.0f + 0.3275911f * z);
+  float p = 1.061405429f;
+  p = p * t - 1.453152027f;
+  p = p * t + 1.421413741f;
+  p = p * t - 0.284496736f;
+  p = p * t + 0.254829592f;
+  const float tail = 0.5f * p * t * bell;
+  return x < 0.0f ? tail : 1.0f - tail;
+}
+
+FOR_PROCESSORS HIDDEN void gelu_tanh(const float *x, float *y, long n) {
+  for (long i = 0; i < n; i++) y[i] = x[i] * sigmoid_of_cubic(x[i]);
+}
+
+FOR_PROCESSORS HIDDEN void gelu_tanh_backward(const float *dy, const float *x, float *dx, long n) {
+  for (long i = 0; i < n; i++) {
+    const float value = x[i], s = sigmoid_of_cubic(value);
+    dx[i] = dy[i] * (s + value * s * (1.0f - s) * 1.5957691216f * (1.0f + 0.134145f * value * value));
+  }
+}
+
+FOR_PROCESSORS HIDDEN void gelu_erf(const float *x, float *y, long n) {
+  for (long i = 0; i < n; i++) y[i] = x[i] * normal_integral(x[i], exponential(-0.5f * x[i] * x[i]));
+}
+
+FOR_PROCESSORS HIDDEN void gelu_erf_backward(const float *dy, const float *x, float *dx, long n) {
+  for (long i = 0; i < n; i++) {
+    const float value = x[i], bell = exponential(-0.5f * value * value);
+    dx[i] = dy[i] * (normal_integral(value, bell) + value * 0.39894228f * bell);
+  }
+}
+
+// Calls work(first, count) for the parts of a tensor, each of whole cache lines.
+template <class Work>
+static int over_values(const int64_t *shape, int dims, Work work) {
+  Shared &s = shared();
+  std::lock_guard<std::mutex> lock(s.mutex);
+  if (!s.is_ready) return NOT_READY;
+  long values = 1;
+  for (int i = 0; i < dims; i++) values *= shape[i];
+  const int threads = s.pool.get_num_threads();
+  const long lines = (values + 15) / 16;
+  s.pool.parallel_for(threads, [&](int thread, int) {
+    const long begin = lines * thread / threads * 16, end = lines * (thread + 1) / threads * 16;
+    if (begin < values) work(begin, (end < values ? end : values) - begin);
+  });
+  return OK;
+}
+
+}  // namespace mindcv
+
+using namespace mindcv;
+
+extern "C" {
+
+// x, configuration {by tanh} -> y
+int GeluForward(int n, void **data, int *dims, int64_t **shapes, const char **dtypes, void *, void *) {
+  if (n != 3 || strcmp(dtypes[0], "float32") != 0 || strcmp(dtypes[1], "int64") != 0) return BAD_ARGUMENTS;
+  const auto *x = static_cast<const float *>(data[0]);
+  auto *y = static_cast<float *>(data[2]);
+  auto *run = *static_cast<const int64_t *>(data[1]) ? gelu_tanh : gelu_erf;
+  return over_values(shapes[0], dims[0], [&](long begin, long count) { run(x + begin, y + begin, count); });
+}
+
+// dy, x, configuration {by tanh} -> dx
+int GeluBackward(int n, void **data, int *dims, int64_t **shapes, const char **dtypes, void *, void *) {
+  if (n != 4 || strcmp(dtypes[0], "float32") != 0 || strcmp(dtypes[1], "float32") != 0 || strcmp(dtypes[2], "int64") != 0)
+    return BAD_ARGUMENTS;
+  const auto *dy = static_cast<const float *>(data[0]), *x = static_cast<const float *>(data[1]);
+  auto *dx = static_cast<float *>(data[3]);
+  auto *run = *static_cast<const int64_t *>(data[2]) ? gelu_tanh_backward : gelu_erf_backward;
+  return over_values(shapes[1], dims[1], [&](long begin, long count) { run(dy + begin, x + begin, dx + begin, count); });
+}
+
+}  // extern "C"
