@@ -124,7 +124,7 @@ class RandomCrop:
         Raises:
             ValueError: It is no image, damaged or too large.
         """
-        if out is None:
+        if out is None or out.shape != (*self.size, 3):  # the batch of a grey model has room for one channel
             out = np.empty((*self.size, 3), np.uint8)
         size = _plain_size(data)
         pixels = None if size else checked_pixels(data)
