@@ -14,7 +14,8 @@ from . import engine, models
 from ._version import __version__
 from .config import Config
 from .config.effects import without_effect
-from .config.schema import KEYS, OptimizerKeys, ScheduleKeys
+from .config.schema import KEYS
+from .config.training_keys import OptimizerKeys, ScheduleKeys
 from .config.values import format_value
 from .data import (
     DataFingerprint,

@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from ..utils.fs import atomic_write
 from .compat import NEW_KEYS, UNUSED
-from .schema import KEYS, SECTIONS, Config, Key, limits
+from .fields import Key, limits
+from .schema import KEYS, SECTIONS, Config
 from .values import format_value
 
 _PACKAGE = Path(__file__).resolve().parents[1]

@@ -18,9 +18,10 @@ from ..utils.fs import is_remote, local_path
 from ..utils.registry import closest, suggest
 from .common import COMMON_KEYS, DESCRIPTIONS
 from .compat import NEW_KEYS, SWITCHES, Setting, shown, translate
+from .fields import Key
 from .recipe_file import ConfigError, read_settings
 from .render import to_yaml
-from .schema import KEYS, SECTIONS, Config, Key
+from .schema import KEYS, SECTIONS, Config
 from .values import format_value
 
 _logger = logging.getLogger(__name__)

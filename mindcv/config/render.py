@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from ..utils.fs import atomic_write, local_path, require_directory
-from .schema import KEYS, PACKAGED_DATASETS, SECTIONS, Config
+from .fields import PACKAGED_DATASETS
+from .schema import KEYS, SECTIONS, Config
 from .values import format_value
 
 _logger = logging.getLogger(__name__)

@@ -7,7 +7,8 @@ import pydantic
 import pytest
 
 from mindcv.config import Config, ConfigError, read_config
-from mindcv.config.schema import KEYS, PACKAGED_DATASETS, SECTIONS, contradictions, limits
+from mindcv.config.fields import PACKAGED_DATASETS, limits
+from mindcv.config.schema import KEYS, SECTIONS, contradictions
 
 pytestmark = pytest.mark.no_mindspore
 

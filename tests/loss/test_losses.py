@@ -10,7 +10,7 @@ import pytest
 from mindspore import Tensor, nn
 
 from mindcv import loss as losses
-from mindcv.config.schema import LossKeys
+from mindcv.config.training_keys import LossKeys
 from mindcv.loss import JSDCrossEntropy, create_loss, list_losses
 
 N, C = 6, 4

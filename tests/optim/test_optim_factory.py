@@ -12,7 +12,8 @@ import pytest
 from mindspore import Parameter, Tensor, nn
 
 from mindcv.config.effects import WITH_MOMENTS
-from mindcv.config.schema import KEYS, OptimizerKeys
+from mindcv.config.schema import KEYS
+from mindcv.config.training_keys import OptimizerKeys
 from mindcv.engine import freeze
 from mindcv.models import create_model
 from mindcv.optim import (

@@ -8,7 +8,8 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from mindcv.config.schema import KEYS, ScheduleKeys
+from mindcv.config.schema import KEYS
+from mindcv.config.training_keys import ScheduleKeys
 from mindcv.scheduler import create_scheduler, list_schedulers, scheduler_arguments
 
 pytestmark = pytest.mark.no_mindspore
