@@ -190,7 +190,7 @@ def _summary(run: Run) -> dict[str, Any]:
     return {
         "name": run.name,
         "model": shown(run.config["model"]) if "model" in run.config else _DASH,
-        "metric": best[0].replace("_", "-", 1).replace("_", " ").lower() if best else "",
+        "metric": metric_name(best[0]) if best else "",
         "best": percent(best[1]) if best else _DASH,
         "best_epoch": f"epoch {best[2]}" if best else "",
         "loss": number_text(losses.y[-1]) if len(losses) else _DASH,
@@ -261,8 +261,13 @@ def _curves(runs: Sequence[Run], all_runs: Sequence[Run]) -> Iterator[dict[str, 
     yield from chart("Data wait", note, waits, "%", x_label)
 
 
+def metric_name(name: str) -> str:
+    """`Top_1_Accuracy` as `top-1 accuracy`; names of one word, as mAP, stay."""
+    return name.replace("_", "-", 1).replace("_", " ").lower() if "_" in name else name
+
+
 def _metric_title(name: str) -> str:
-    return escaped(name).removesuffix("_Accuracy").replace("_", "-").lower() or escaped(name)
+    return escaped(metric_name(name.removesuffix("_Accuracy")) or name)
 
 
 def _run_view(run: Run, number: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from runs import STEPS, write_run
 from mindcv.cli import main
 from mindcv.report import points_of_schedule, report_of_run, write_report
 from mindcv.report.charts import Line, line_chart, overview_chart, thinned
+from mindcv.report.page import metric_name
 from mindcv.report.run import Series, read_run
 
 pytestmark = pytest.mark.no_mindspore
@@ -443,3 +444,8 @@ def test_earlier_page_stays_when_a_new_one_cannot_be_written(tmp_path, monkeypat
     report_of_run(folder)
     assert (folder / "report.html").read_bytes() == before
     assert not list(folder.glob(".*.tmp"))
+
+
+@pytest.mark.parametrize(("name", "shown"), [("mAP", "mAP"), ("Top_1_Accuracy", "top-1 accuracy"), ("loss", "loss")])
+def test_names_of_metrics(name, shown):
+    assert metric_name(name) == shown
