@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         for name, value in describe_runtime():
             print(f"{name:<12} {value}")
-        problems += check_jpeg_extension()
+        problems += check_image_extensions()
         if args.seconds:
             speeds = measure_convolutions(args.seconds)
             for name, gflops in speeds.items():
@@ -153,19 +153,21 @@ def check_launcher() -> list[Problem]:
     return []
 
 
-def check_jpeg_extension() -> list[Problem]:
-    """Returns what is wrong when images are not decoded by the C extension."""
+def check_image_extensions() -> list[Problem]:
+    """Returns what is wrong when images are not decoded, or not augmented, by the C extensions."""
     from mindcv.data.decoding import is_jpeg_extension_built
+    from mindcv.data.images.operations import is_augment_extension_built
 
-    if is_jpeg_extension_built():
-        return []
-    return [
-        Problem(
-            "the JPEG extension was not built, so Pillow decodes images, as a whole and more slowly",
-            "install a C compiler (apt install gcc, or dnf install gcc), then: "
-            "pip install --force-reinstall --no-deps mindcv",
-        )
-    ]
+    missing = []
+    if not is_jpeg_extension_built():
+        missing.append("the JPEG extension was not built, so Pillow decodes images, as a whole and more slowly")
+    if not is_augment_extension_built():
+        missing.append("the extension for augmentation was not built, so Pillow augments images, more slowly")
+    remedy = (
+        "install a C compiler (apt install gcc, or dnf install gcc), then: "
+        "pip install --force-reinstall --no-deps mindcv"
+    )
+    return [Problem(what, remedy) for what in missing]
 
 
 def check_speeds(speeds: dict[str, float], device: str, state: dict[str, object]) -> tuple[list[Problem], list[str]]:

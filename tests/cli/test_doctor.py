@@ -86,7 +86,7 @@ def test_busy_machine_is_not_wrong(healthy, capsys, load, words):
     healthy.setattr(doctor, "measure_convolutions", lambda seconds: SLOW)
     healthy.setattr(doctor, "cpu_runtime_state", lambda: SET)
     healthy.setattr(doctor.os, "getloadavg", lambda: (load, load, load))
-    healthy.setattr(doctor, "check_jpeg_extension", list)
+    healthy.setattr(doctor, "check_image_extensions", list)
     assert doctor.run(parse()) == 0
     out = capsys.readouterr().out
     assert "note: conv 3x3 0.4 GFLOP/s: slow, though the CPU runtime is set as it should be. " in out

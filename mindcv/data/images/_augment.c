@@ -1,8 +1,9 @@
 /* Operations of augmentation on pixels, without holding Python's lock.
  *
- * Each gives Pillow's result, bit for bit: its formulas are followed in the same order and precision, which is why the
- * compiler may not contract multiplications and additions. Images are (height, width, 3) bytes. Only the buffer protocol
- * is used, so one build serves any numpy.
+ * Colours, sharpness and blur are Pillow's, bit for bit: its formulas are followed in the same order and precision, which
+ * is why the compiler may not contract multiplications and additions. Geometry is computed in single precision, where
+ * Pillow has double, so that a value in some hundred is a grey level off. Images are (height, width, 3) bytes. Only the
+ * buffer protocol is used, so one build serves any numpy.
  */
 
 #define PY_SSIZE_T_CLEAN
@@ -77,6 +78,14 @@ static void saturate(const uint8_t *restrict source, float factor, long pixels, 
     }
 }
 
+/* As `blend` from one level, for all values. */
+FOR_PROCESSORS_WITH("avx2")
+static void blend_level(const uint8_t *restrict source, int level, float factor, long values, uint8_t *restrict out)
+{
+    for (long i = 0; i < values; i++)
+        out[i] = blend(level, source[i], factor);
+}
+
 /* A row, away from the mean of 3 x 3 pixels whose middle counts five times, or towards it. */
 FOR_PROCESSORS_WITH("avx2")
 static void sharpen_row(const uint8_t *restrict above, const uint8_t *restrict row, const uint8_t *restrict below,
@@ -100,9 +109,8 @@ static void sharpen(const uint8_t *source, long height, long width, float factor
     }
 }
 
-/* Geometry. A pixel is handled in four lanes; the fourth is not used. */
-typedef double Pixel __attribute__((vector_size(32)));
-typedef double Values __attribute__((vector_size(32)));
+/* Geometry in general. A pixel is handled in four lanes; the fourth is not used. */
+typedef float Pixel __attribute__((vector_size(16)));
 typedef int32_t Whole __attribute__((vector_size(16)));
 typedef uint8_t Bytes __attribute__((vector_size(4)));
 
@@ -114,17 +122,16 @@ typedef struct {
 /* Between the second and the third of four values, by the cubic polynomial whose slopes there are theirs. */
 #define CUBIC(one, two, three, four, d) \
     __extension__({ \
-        Values v1_ = one, v2_ = two, v3_ = three, v4_ = four; \
+        Pixel v1_ = one, v2_ = two, v3_ = three, v4_ = four; \
         v2_ + (d) * (v3_ - v1_ + (d) * (2 * (v1_ - v2_) + v3_ - v4_ + (d) * (v2_ - v1_ - v3_ + v4_))); \
     })
 
 /* Where a new pixel lies among the old ones: in front of it the pixel (row, column), and how far it is behind that. */
 typedef struct {
     long row, column;
-    double down, right;
+    float down, right;
 } Place;
 
-/* The values in double precision: what is done with them is rounded as Pillow rounds. */
 #define VALUE(i) pixels_[columns[i]]
 
 static inline const Pixel *pixels_of(const Picture *picture, long row)
@@ -133,7 +140,7 @@ static inline const Pixel *pixels_of(const Picture *picture, long row)
 }
 
 /* Cuts values off at the ends of the range, and drops what is behind the point. */
-static inline void store(Values values, uint8_t *out)
+static inline void store(Pixel values, uint8_t *out)
 {
     Whole whole = __builtin_convertvector(values, Whole);
     whole &= whole >= 0;
@@ -145,19 +152,18 @@ static inline void store(Values values, uint8_t *out)
 #define LINEAR_ROW(row) \
     __extension__({ \
         const Pixel *pixels_ = pixels_of(picture, row); \
-        Values near_ = VALUE(1); \
-        place.right != 0 ? near_ + (VALUE(2) - near_) * place.right : near_; \
+        Pixel near_ = VALUE(1); \
+        near_ + (VALUE(2) - near_) * place.right; \
     })
 
 #define CUBIC_ROW(row) \
     __extension__({ \
         const Pixel *pixels_ = pixels_of(picture, row); \
-        Values two_ = VALUE(1); \
-        place.right != 0 ? CUBIC(VALUE(0), two_, VALUE(2), VALUE(3), place.right) : two_; \
+        Pixel two_ = VALUE(1); \
+        CUBIC(VALUE(0), two_, VALUE(2), VALUE(3), place.right); \
     })
 
-/* One row of the result. Pixels from outside keep the filling. Where a place is on a row of old pixels, as it is
- * throughout when an image is sheared or moved sideways, the other rows count nothing and are not read. */
+/* One row of the result. Pixels from outside keep the filling. */
 #define WARP_ROW(name, ROW, BETWEEN) \
     FOR_PROCESSORS_WITH("avx2") \
     static void name(const Picture *picture, const double *matrix, long row, uint8_t *out) \
@@ -173,34 +179,133 @@ static inline void store(Values values, uint8_t *out)
             long columns[4]; \
             for (int i = 0; i < 4; i++) \
                 columns[i] = clamp(place.column - 1 + i, 0, picture->width - 1); \
-            Values values = ROW(place.row); \
-            if (place.down != 0) \
-                values = BETWEEN; \
-            store(values, out); \
+            Pixel values = ROW(place.row); \
+            store(BETWEEN, out); \
         } \
     }
 
 static inline Place place_of(double x, double y)
 {
     double column = floor(x - 0.5), row = floor(y - 0.5);
-    return (Place){(long)row, (long)column, y - 0.5 - row, x - 0.5 - column};
+    return (Place){(long)row, (long)column, (float)(y - 0.5 - row), (float)(x - 0.5 - column)};
 }
 
 WARP_ROW(warp_row_linear, LINEAR_ROW, values + (LINEAR_ROW(place.row + 1) - values) * place.down)
 WARP_ROW(warp_row_cubic, CUBIC_ROW,
          CUBIC(CUBIC_ROW(place.row - 1), values, CUBIC_ROW(place.row + 1), CUBIC_ROW(place.row + 2), place.down))
 
+/* Geometry along one direction. Each row is moved by a length of its own, the same for all its pixels. */
+
+/* Mixes four neighbours in a row, or two when their weights say so, for each value; the first is at `values`. */
+FOR_PROCESSORS_WITH("avx2")
+static void mix_linear(const uint8_t *restrict values, float right, long count, uint8_t *restrict out)
+{
+    for (long i = 0; i < count; i++) {
+        float near = values[i + CHANNELS], far = values[i + 2 * CHANNELS];
+        out[i] = (uint8_t)(int)(near + (far - near) * right);
+    }
+}
+
+FOR_PROCESSORS_WITH("avx2")
+static void mix_cubic(const uint8_t *restrict values, float right, long count, uint8_t *restrict out)
+{
+    for (long i = 0; i < count; i++) {
+        float one = values[i], two = values[i + CHANNELS], three = values[i + 2 * CHANNELS], four = values[i + 3 * CHANNELS];
+        int value = (int)(two + right * (three - one + right * (2 * (one - two) + three - four +
+                                                                right * (two - one - three + four))));
+        out[i] = (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
+    }
+}
+
+/* Where a row's pixels come from: the one at `column` from column + 0.5 + slope x (row + 0.5) + shift. */
+static inline double place_in_row(long column, double slope, double y, double shift)
+{
+    return ((double)column + 0.5) + slope * y + shift;
+}
+
+/* What is not written has been filled. `padded` has room for a row and three pixels. */
+static void slide_row(const uint8_t *source, long width, long row, double slope, double shift, int is_cubic,
+                      uint8_t *padded, uint8_t *out)
+{
+    double y = (double)row + 0.5, by = slope * y + shift;
+    if (!(fabs(by) < (double)width))
+        return;
+    long first = clamp((long)floor(-by) - 1, 0, width), last = clamp(width - (long)floor(by) + 1, 0, width);
+    while (first < width && place_in_row(first, slope, y, shift) < 0)
+        first++;
+    while (last > first && place_in_row(last - 1, slope, y, shift) >= (double)width)
+        last--;
+    long offset = (long)floor(by);
+    for (long i = 0; i < 2; i++)
+        memcpy(padded + i * CHANNELS, source, CHANNELS);
+    memcpy(padded + 2 * CHANNELS, source, (size_t)(width * CHANNELS));
+    for (long i = 0; i < 3; i++)
+        memcpy(padded + (2 + width + i) * CHANNELS, source + (width - 1) * CHANNELS, CHANNELS);
+    /* The pixel in front of a place is at first + offset, which may be -1, and the one before it at -2. */
+    const uint8_t *from = padded + (first + offset + 1) * CHANNELS;
+    (is_cubic ? mix_cubic : mix_linear)(from, (float)(by - (double)offset), (last - first) * CHANNELS, out + first * CHANNELS);
+}
+
+static void fill(uint8_t *out, long count, const uint8_t *filling)
+{
+    for (long i = 0; i < count; i++, out += CHANNELS)
+        memcpy(out, filling, CHANNELS);
+}
+
+static int slide_rows(const uint8_t *source, long height, long width, double slope, double shift, int is_cubic,
+                      const uint8_t *filling, uint8_t *out)
+{
+    uint8_t *padded = malloc((size_t)((width + 5) * CHANNELS));
+    if (!padded)
+        return -1;
+    fill(out, height * width, filling);
+    for (long row = 0; row < height; row++)
+        slide_row(source + row * width * CHANNELS, width, row, slope, shift, is_cubic, padded,
+                  out + row * width * CHANNELS);
+    free(padded);
+    return 0;
+}
+
+/* Rows become columns; by squares that stay in the cache. */
+static void transpose(const uint8_t *source, long height, long width, uint8_t *out)
+{
+    enum { SQUARE = 16 };
+    for (long top = 0; top < height; top += SQUARE)
+        for (long left = 0; left < width; left += SQUARE)
+            for (long row = top; row < height && row < top + SQUARE; row++)
+                for (long column = left; column < width && column < left + SQUARE; column++)
+                    memcpy(out + (column * height + row) * CHANNELS, source + (row * width + column) * CHANNELS, CHANNELS);
+}
+
+static int slide_columns(const uint8_t *source, long height, long width, double slope, double shift, int is_cubic,
+                         const uint8_t *filling, uint8_t *out)
+{
+    size_t size = (size_t)(height * width * CHANNELS);
+    uint8_t *turned = malloc(2 * size);
+    if (!turned)
+        return -1;
+    transpose(source, height, width, turned);
+    int failed = slide_rows(turned, width, height, slope, shift, is_cubic, filling, turned + size);
+    if (!failed)
+        transpose(turned + size, width, height, out);
+    free(turned);
+    return failed;
+}
+
 static int warp(const uint8_t *source, long height, long width, const double *matrix, int is_cubic,
                 const uint8_t *filling, uint8_t *out)
 {
+    if (matrix[0] == 1 && matrix[3] == 0 && matrix[4] == 1 && matrix[5] == 0)
+        return slide_rows(source, height, width, matrix[1], matrix[2], is_cubic, filling, out);
+    if (matrix[0] == 1 && matrix[1] == 0 && matrix[2] == 0 && matrix[4] == 1)
+        return slide_columns(source, height, width, matrix[3], matrix[5], is_cubic, filling, out);
     long count = height * width;
-    Pixel *pixels = aligned_alloc(32, (size_t)count * sizeof(Pixel));
+    Pixel *pixels = malloc((size_t)count * sizeof(Pixel));
     if (!pixels)
         return -1;
-    for (long i = 0; i < count; i++, source += CHANNELS) {
+    for (long i = 0; i < count; i++, source += CHANNELS)
         pixels[i] = (Pixel){source[0], source[1], source[2], 0};
-        memcpy(out + i * CHANNELS, filling, CHANNELS);
-    }
+    fill(out, count, filling);
     Picture picture = {pixels, height, width};
     for (long row = 0; row < height; row++)
         (is_cubic ? warp_row_cubic : warp_row_linear)(&picture, matrix, row, out + row * width * CHANNELS);
@@ -397,6 +502,23 @@ static PyObject *py_saturate(PyObject *self, PyObject *args)
     return finish(&source, &out, fault, 0);
 }
 
+static PyObject *py_blend_level(PyObject *self, PyObject *args)
+{
+    (void)self;
+    Py_buffer source, out;
+    int level;
+    float factor;
+    if (!PyArg_ParseTuple(args, "y*ifw*:blend_level", &source, &level, &factor, &out))
+        return NULL;
+    const char *fault = source.len != out.len ? "blend_level needs images of one size" : NULL;
+    if (!fault) {
+        Py_BEGIN_ALLOW_THREADS
+        blend_level(source.buf, level, factor, source.len, out.buf);
+        Py_END_ALLOW_THREADS
+    }
+    return finish(&source, &out, fault, 0);
+}
+
 static PyObject *py_sharpen(PyObject *self, PyObject *args)
 {
     (void)self;
@@ -459,6 +581,7 @@ static PyMethodDef methods[] = {
     {"count_levels", py_count_levels, METH_VARARGS, "count_levels(source, out): how often each value occurs in each channel."},
     {"sum_grey", py_sum_grey, METH_VARARGS, "sum_grey(source): the sum of all pixels' luma."},
     {"saturate", py_saturate, METH_VARARGS, "saturate(source, factor, out): away from grey, or towards it."},
+    {"blend_level", py_blend_level, METH_VARARGS, "blend_level(source, level, factor, out): away from a level, or towards it."},
     {"sharpen", py_sharpen, METH_VARARGS, "sharpen(source, height, width, factor, out): away from a smooth image, or towards it."},
     {"warp", py_warp, METH_VARARGS, "warp(source, height, width, matrix, is_cubic, filling, out): an affine transform."},
     {"blur", py_blur, METH_VARARGS, "blur(source, height, width, radius, out): a blur close to a Gaussian one."},

@@ -1,8 +1,8 @@
 """What augmentation does to an image: uint8 (H, W, 3), RGB, in and out; nothing here is random.
 
 Done by the C extension `_augment`, which does not hold Python's lock, and by Pillow where that was not built, for other
-shapes and for nearest neighbours. Both give the same pixels: colours, sharpness and blur bit for bit, and geometry too,
-except where a processor rounds a sum of products once instead of twice.
+shapes and for nearest neighbours. Both give the same pixels: colours, sharpness and blur bit for bit; in geometry, where
+Pillow's double precision is single here, a value in some hundred is a grey level off.
 """
 
 import math
@@ -54,10 +54,9 @@ def _by_pillow(image: np.ndarray, operation: Callable[[Image.Image], Image.Image
 
 
 def _looked_up(image: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Replaces each value by the one that a table, (256,) or one for each channel (3, 256), has for it."""
+    """Replaces each value by the one that its channel's table, (3, 256), has for it."""
     out = np.empty(image.shape, np.uint8)
-    table = np.ascontiguousarray(np.broadcast_to(table.astype(np.uint8), (3, 256)))
-    _augment.look_up(np.ascontiguousarray(image), table, out)
+    _augment.look_up(np.ascontiguousarray(image), table.astype(np.uint8), out)
     return out
 
 
@@ -68,10 +67,11 @@ def _histograms(image: np.ndarray) -> np.ndarray:
     return counts
 
 
-def _blended(level: float, factor: float) -> np.ndarray:
-    """A table of what lies `factor` of the way from one level to each; in single precision, as Pillow does it."""
-    values = np.float32(level) + np.float32(factor) * (_LEVELS - level).astype(np.float32)
-    return np.clip(values, 0, 255).astype(np.uint8)
+def _blended(image: np.ndarray, level: int, factor: float) -> np.ndarray:
+    """Values that lie `factor` of the way from one level to the image's."""
+    out = np.empty(image.shape, np.uint8)
+    _augment.blend_level(np.ascontiguousarray(image), level, factor, out)
+    return out
 
 
 def auto_contrast(image: np.ndarray) -> np.ndarray:
@@ -106,28 +106,28 @@ def equalize(image: np.ndarray) -> np.ndarray:
 
 def invert(image: np.ndarray) -> np.ndarray:
     """Dark becomes light."""
-    return _looked_up(image, 255 - _LEVELS) if _is_ours(image) else _by_pillow(image, ImageOps.invert)
+    return 255 - image if _is_ours(image) else _by_pillow(image, ImageOps.invert)
 
 
 def solarize(image: np.ndarray, threshold: float) -> np.ndarray:
     """Inverts values from a threshold on."""
     if not _is_ours(image):
         return _by_pillow(image, lambda each: ImageOps.solarize(each, threshold))
-    return _looked_up(image, np.where(threshold > _LEVELS, _LEVELS, 255 - _LEVELS))
+    return np.where(image < threshold, image, 255 - image)
 
 
 def posterize(image: np.ndarray, bits: int) -> np.ndarray:
     """Keeps the upper bits, 1 to 8, of each value."""
     if not _is_ours(image):
         return _by_pillow(image, lambda each: ImageOps.posterize(each, bits))
-    return _looked_up(image, _LEVELS & (256 - (1 << 8 - bits)))
+    return image & np.uint8(256 - (1 << 8 - bits))
 
 
 def brightness(image: np.ndarray, factor: float) -> np.ndarray:
     """Makes an image darker (below 1) or lighter."""
     if not _is_ours(image):
         return _by_pillow(image, lambda each: ImageEnhance.Brightness(each).enhance(factor))
-    return _looked_up(image, _blended(0, factor))
+    return _blended(image, 0, factor)
 
 
 def contrast(image: np.ndarray, factor: float) -> np.ndarray:
@@ -136,7 +136,7 @@ def contrast(image: np.ndarray, factor: float) -> np.ndarray:
         return _by_pillow(image, lambda each: ImageEnhance.Contrast(each).enhance(factor))
     image = np.ascontiguousarray(image)
     mean = int(_augment.sum_grey(image) / (image.size // 3) + 0.5)
-    return _looked_up(image, _blended(mean, factor))
+    return _blended(image, mean, factor)
 
 
 def saturation(image: np.ndarray, factor: float) -> np.ndarray:
