@@ -39,7 +39,7 @@ SIZE = (500, 375)
 MEAN, STD = (0.485 * 255, 0.456 * 255, 0.406 * 255), (0.229 * 255, 0.224 * 255, 0.225 * 255)
 BATCH = 128
 # (faster, slower, at least so many times)
-GOALS = (("b", "a", 2.0), ("c", "a", 3.5), ("b", "d", 5.0), ("b", "e", 0.9), ("g", "f", 1.5))
+GOALS = (("b", "a", 2.0), ("c", "a", 3.5), ("b", "d", 5.0), ("b", "e", 0.9), ("g", "f", 5.5), ("g", "b", 0.6))
 STRONG = {"auto_augment": "randaug-m9-mstd0.5-inc1", "re_prob": 0.25}
 
 Batches = Callable[[], Iterator[int]]

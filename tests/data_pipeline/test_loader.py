@@ -15,6 +15,7 @@ from mindcv.data import (
     explain_pipeline_error,
     pipeline_errors,
 )
+from mindcv.data.dataset_factory import _source_of
 from mindcv.data.workers import cap_workers, usable_cores
 from mindcv.utils.remote import RemoteError
 
@@ -129,6 +130,41 @@ def test_two_runs_of_one_seed_are_equal_bit_for_bit(image_folder, options, mixin
         np.testing.assert_array_equal(label, label_again)
     assert (first[0][0] != other[0][0]).any()
     assert (first[0][0] != first[4][0]).any()
+
+
+STRONG = {
+    "randaug": {"auto_augment": "randaug-m9-mstd0.5-inc1"},
+    "autoaug": {"auto_augment": "autoaug"},
+    "wide": {"auto_augment": "trivialaugwide"},
+    "3a": {"auto_augment": "3a", "color_jitter": 0.3, "train_crop": "simple", "vflip": 0.5},
+    "augmix": {"auto_augment": "augmix-m5-w4-d2"},
+    "jitter": {"color_jitter": [0.4, 0.4, 0.4, 0.1]},
+    "splits": {"auto_augment": "augmix-m5-w4-d2", "separate": True},
+}
+
+
+@pytest.mark.parametrize("name", STRONG)
+def test_strong_augmentation_is_the_readers_and_follows_from_seed_epoch_and_place(image_folder, name):
+    """Whole batches; the same with one worker and two, and from any step on, which only the reader's numbers allow."""
+    options = {"re_prob": 0.5, "re_value": "random", "normalize_on_device": True, **STRONG[name]}
+    separate = options.get("separate", False)
+
+    def run(workers, first_step=0, epoch=3):
+        ds.config.set_seed(1)
+        dataset = pets(image_folder, is_training=True, num_parallel_workers=workers)
+        transform = create_transforms("imagenet", 16, True, **options)
+        loader = create_loader(
+            dataset, 4, True, True, transform=transform, num_parallel_workers=workers, separate=separate
+        )
+        assert _source_of(loader).source.batch_size == 4  # the reader makes whole batches
+        return [batch[0].asnumpy() for batch in epoch_batches(loader, epoch, first_step, seed=1)]
+
+    whole = run(1)
+    assert [batch.shape for batch in whole] == [(12 if separate else 4, 16, 16, 3)] * 3
+    for workers, first_step in ((2, 0), (2, 1), (1, 2)):
+        for expected, batch in zip(whole[first_step:], run(workers, first_step), strict=True):
+            np.testing.assert_array_equal(batch, expected)
+    assert (run(2, epoch=4)[0] != whole[0]).any()
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """What augmentation does to an image: uint8 (H, W, 3), RGB, in and out; nothing here is random.
 
 Done by the C extension `_augment`, which does not hold Python's lock, and by Pillow where that was not built, for other
-shapes and for nearest neighbours. Both give the same pixels: colours, sharpness and blur bit for bit; in geometry, where
-Pillow's double precision is single here, a value in some hundred is a grey level off.
+shapes and for nearest neighbours. Both give the same pixels: colours, sharpness and blur bit for bit; in geometry,
+which Pillow does in double precision and the extension in single, a value in some hundred is a grey level off.
 """
 
 import math
