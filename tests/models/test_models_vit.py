@@ -163,10 +163,10 @@ def test_deit_has_timms_names_and_is_fitted_to_other_sizes(tmp_path):
 
 
 def test_the_head_of_deits_token_learns_from_the_teacher_alone():
-    """With alpha 1 the labels teach nothing: neither head nor class token's head moves; with 0 the other way round."""
+    """With alpha 1 the labels teach nothing: the class token's head stays. With next to 0 it is the other way round."""
     images = ms.Tensor(np.random.RandomState(0).standard_normal((4, 3, 32, 32)).astype(np.float32))
     labels = ms.Tensor(np.arange(4), ms.int32)
-    for alpha, still, moved in ((1.0, "head.weight", "head_dist.weight"), (0.0, "head_dist.weight", "head.weight")):
+    for alpha, still, moved in ((1.0, "head.weight", "head_dist.weight"), (1e-12, "head_dist.weight", "head.weight")):
         ms.set_seed(1)
         network, teacher = deit(), deit()
         keys = {"teacher": "resnet18", "distill": "hard", "distill_alpha": alpha, "opt": "sgd", "momentum": 0.0}
