@@ -39,7 +39,9 @@ def test_a_network_gives_the_same_by_the_kernels(family, name):
     row = FAMILIES[family]
     ms.set_seed(0)
     np.random.seed(0)
-    network = create_model(name, num_classes=5, **{**row.small, **row.more.get(name, {})})
+    # By default visformer_tiny drops a path now and then, of which the three runs draw different ones.
+    still = {"drop_path_rate": 0.0} if family == "visformer" else {}
+    network = create_model(name, num_classes=5, **{**row.small, **row.more.get(name, {}), **still})
     random = np.random.RandomState(0)
     start = {parameter.name: parameter.asnumpy().copy() for parameter in network.get_parameters()}
     for key, value in start.items():
