@@ -19,6 +19,8 @@ from .switches import is_on
 _logger = logging.getLogger(__name__)
 
 ONEDNN_ISA_VARIABLE = "ONEDNN_MAX_CPU_ISA"
+# The limit that mindcv set: a process started from here inherits both, and knows that the limit is not the user's.
+_OWN_LIMIT_VARIABLE = "MINDCV_ONEDNN_LIMIT"
 _CPUINFO = Path("/proc/cpuinfo")
 _STATUS = Path("/proc/self/status")
 _done: list[str] = []
@@ -48,8 +50,10 @@ def prepare_cpu_environment() -> None:
         return
     _state["environment"] = True
     if ONEDNN_ISA_VARIABLE not in os.environ and has_avx512():
-        os.environ[ONEDNN_ISA_VARIABLE] = "AVX2"
-        _done.append(f"{ONEDNN_ISA_VARIABLE}=AVX2")
+        os.environ[ONEDNN_ISA_VARIABLE] = os.environ[_OWN_LIMIT_VARIABLE] = "AVX2"
+    limit = os.environ.get(ONEDNN_ISA_VARIABLE)
+    if limit is not None and limit == os.environ.get(_OWN_LIMIT_VARIABLE):
+        _done.append(f"{ONEDNN_ISA_VARIABLE}={limit}")
 
 
 @contextlib.contextmanager

@@ -41,9 +41,8 @@ def test_a_family_in_int8(family, tmp_path):
     inputs = normalised(np.stack(pixels).transpose(0, 3, 1, 2), preprocess.mean, preprocess.std)
     expected = network(Tensor(inputs))
     expected = (expected[0] if isinstance(expected, tuple) else expected).asnumpy()
-    # `auto`: OpenVINO where it is installed and can load the file. It rounds between layers in its own way, by which
-    # random networks were seen to lose up to 0.7 of the largest score.
-    for runtime, bound in (("onnxruntime", 0.1), ("auto", 1.0)):
+    # `auto`: OpenVINO where it is installed and can load the file.
+    for runtime in ("onnxruntime", "auto"):
         scores = ExportedModel(path, runtime=runtime)(inputs)
         difference = np.abs(scores - expected).max() / np.abs(expected).max()
-        assert 0 < difference < bound, runtime
+        assert 0 < difference < 0.1, runtime

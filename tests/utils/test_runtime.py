@@ -29,7 +29,8 @@ print(json.dumps({"light": light, **cpu_runtime_state()}))
 
 
 def report(flags: str, do: str = "import", **variables: str):
-    environment = {k: v for k, v in os.environ.items() if k not in ("ONEDNN_MAX_CPU_ISA", "MINDCV_CPU_RUNTIME")}
+    ours = ("ONEDNN_MAX_CPU_ISA", "MINDCV_CPU_RUNTIME", "MINDCV_ONEDNN_LIMIT")
+    environment = {k: v for k, v in os.environ.items() if k not in ours}
     environment.update(variables)
     done = subprocess.run(
         [sys.executable, "-c", _REPORT, flags, do], env=environment, capture_output=True, text=True, check=True
@@ -52,6 +53,21 @@ def test_import_sets_the_variable_once_and_never_over_the_users(flags, variables
     assert state["ONEDNN_MAX_CPU_ISA"] == isa
     assert state["light"], "import mindcv must not import mindspore"
     assert bool(state["set_by_mindcv"]) is (isa == "AVX2")
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_ours"),
+    [
+        ({"ONEDNN_MAX_CPU_ISA": "AVX2", "MINDCV_ONEDNN_LIMIT": "AVX2"}, True),  # of a process that imported mindcv
+        ({"ONEDNN_MAX_CPU_ISA": "AVX2"}, False),
+        ({"ONEDNN_MAX_CPU_ISA": "AVX512_CORE", "MINDCV_ONEDNN_LIMIT": "AVX2"}, False),
+    ],
+)
+def test_an_inherited_limit_is_known_as_ours(variables, is_ours):
+    """Else OpenVINO's int8 and bf16, and the kernels, would be held to AVX2 in each worker of `mindcv launch`."""
+    state, _ = report("avx2 avx512f", **variables)
+    assert state["ONEDNN_MAX_CPU_ISA"] == variables["ONEDNN_MAX_CPU_ISA"]
+    assert bool(state["set_by_mindcv"]) is is_ours
 
 
 def test_a_run_says_in_one_line_what_was_set():
