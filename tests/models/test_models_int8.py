@@ -41,7 +41,7 @@ def test_a_family_in_int8(family, tmp_path):
     inputs = normalised(np.stack(pixels).transpose(0, 3, 1, 2), preprocess.mean, preprocess.std)
     expected = network(Tensor(inputs))
     expected = (expected[0] if isinstance(expected, tuple) else expected).asnumpy()
-    # `auto`: OpenVINO where it is installed and can load the file. PoolFormer's file has other scores there from one load
+    # `auto`: OpenVINO where it is installed and can load the file. Of PoolFormer it gives other scores from one load
     # to the next, 0.03 to 0.7 of the largest one off (OpenVINO 2026.4.1).
     for runtime, bound in (("onnxruntime", 0.1), ("auto", 1.0 if family == "poolformer" else 0.1)):
         scores = ExportedModel(path, runtime=runtime)(inputs)
