@@ -39,7 +39,7 @@ dataset = create_dataset("imagenet", folder, bad_samples="replace")
 seconds = time.perf_counter() - begin
 opened = current_memory_mb()
 if sys.argv[3] == "True":
-    from mindcv.data.samples import FileSamples
+    from mindcv.data.sources.samples import FileSamples
     with open(next(glob.iglob(os.path.join(glob.escape(folder), "train", "*", "*"))), "rb") as file:
         data = file.read()
     FileSamples.read = lambda self, index: data

@@ -65,7 +65,7 @@ def has_c_compiler() -> bool:
 
 @pytest.mark.skipif(not has_c_compiler(), reason="there is no C compiler")
 def test_the_jpeg_extension_is_built_where_it_can_be():
-    from mindcv.data.decoding import is_jpeg_extension_built
+    from mindcv.data.images.decoding import is_jpeg_extension_built
 
     assert is_jpeg_extension_built(), "install the package again, or run: python setup.py build_ext --inplace"
 

@@ -95,7 +95,7 @@ def measure(cfg: "Config", seconds: float, steps: int) -> dict[str, Any]:
 
 def _decoder() -> Callable[[bytes], Any]:
     """What gives all pixels of an image, by the decoder that training uses."""
-    from mindcv.data.decoding import decode_image
+    from mindcv.data.images.decoding import decode_image
 
     return decode_image
 

@@ -50,8 +50,8 @@ def _check(args: argparse.Namespace) -> int:
 
     from mindcv.data.dataset_check import duplicates, examine
     from mindcv.data.dataset_factory import find_samples
-    from mindcv.data.image_folder import find_splits
-    from mindcv.data.packed import is_packed, read_manifest
+    from mindcv.data.sources.image_folder import find_splits
+    from mindcv.data.sources.packed import is_packed, read_manifest
     from mindcv.data.workers import cap_workers, usable_cores
 
     folder = Path(args.folder)

@@ -155,7 +155,7 @@ def check_launcher() -> list[Problem]:
 
 def check_image_extensions() -> list[Problem]:
     """Returns what is wrong when images are not decoded, or not augmented, by the C extensions."""
-    from mindcv.data.decoding import is_jpeg_extension_built
+    from mindcv.data.images.decoding import is_jpeg_extension_built
     from mindcv.data.images.operations import is_augment_extension_built
 
     missing = []

@@ -43,8 +43,8 @@ def run(args: argparse.Namespace) -> int:
         FileNotFoundError, ValueError: SRC is not there, or cannot be packed as asked.
     """
     from mindcv.data.dataset_factory import find_samples
-    from mindcv.data.image_folder import find_splits
     from mindcv.data.packing import Packing
+    from mindcv.data.sources.image_folder import find_splits
 
     names = args.splits.split(",") if args.splits else find_splits(args.src)
     splits: dict[str, Any] = {name: find_samples(args.dataset, args.src, name) for name in names}
@@ -82,7 +82,7 @@ def _pack_to_store(splits: dict[str, Any], packing: Any, args: argparse.Namespac
 
     What was packed and what was uploaded when it was stopped is not done again.
     """
-    from mindcv.data.packed import MANIFEST, is_packed, read_manifest
+    from mindcv.data.sources.packed import MANIFEST, is_packed, read_manifest
 
     address = args.dst.rstrip("/")
     there = files_below(address)

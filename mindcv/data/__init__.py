@@ -10,7 +10,6 @@ from .batch_names import batch_names, epoch_numbers, picture_of
 from .class_weights import class_weights
 from .classes import imagenet_class_names, known_outputs, other_classes, read_class_names
 from .constants import DEFAULT_CROP_PCT, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from .dataset_download import Cifar10Download, Cifar100Download, MnistDownload, get_dataset_download_root
 from .dataset_factory import (
     check_num_classes,
     create_dataset,
@@ -26,7 +25,8 @@ from .fingerprints import DataFingerprint, fingerprint
 from .image_reader import evaluation_policy
 from .loader import create_loader, epoch_batches, explain_pipeline_error, pipeline_errors
 from .preprocess import EvalPreprocess, with_image_size, with_preprocess_of
-from .samples import single_labels
+from .sources.dataset_download import Cifar10Download, Cifar100Download, MnistDownload, get_dataset_download_root
+from .sources.samples import single_labels
 from .splits import Part, divide
 from .transforms_factory import create_transforms
 from .tta import view_operations

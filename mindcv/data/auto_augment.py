@@ -23,7 +23,7 @@ from PIL import Image
 
 from ..utils.registry import unknown_name_message
 from .images import operations
-from .interpolation import pillow_interpolation
+from .images.interpolation import pillow_interpolation
 from .randomness import RandomOperation, generator_of
 
 __all__ = [

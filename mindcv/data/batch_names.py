@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image
 
 from .dataset_factory import _source_of
-from .decoding import decode_image
 from .image_reader import number_read
-from .samples import ArraySamples, Samples
+from .images.decoding import decode_image
+from .sources.samples import ArraySamples, Samples
 
 __all__ = ["batch_names", "epoch_numbers", "picture_of"]
 

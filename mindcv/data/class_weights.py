@@ -10,7 +10,7 @@ import numpy as np
 from ..utils.fs import open_file
 from ..utils.registry import suggest
 from ..utils.text import names_in
-from .samples import ArraySamples, Samples
+from .sources.samples import ArraySamples, Samples
 
 __all__ = ["BALANCED", "balanced_weights", "class_weights", "read_class_weights"]
 

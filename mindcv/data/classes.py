@@ -13,7 +13,7 @@ from ..config import Config
 from ..utils.fs import local_path
 from ..utils.text import names_in
 from ..weights import ModelOutputs
-from .samples import ArraySamples, Samples, Subset
+from .sources.samples import ArraySamples, Samples, Subset
 
 __all__ = [
     "UNKNOWN_CLASSES",

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from .decoding import check_pixels
-from .image_check import checked_image
 from .image_reader import reason_of
-from .samples import Samples, single_labels
+from .images.decoding import check_pixels
+from .images.image_check import checked_image
+from .sources.samples import Samples, single_labels
 
 __all__ = ["SIDES", "Findings", "duplicates", "examine"]
 

@@ -13,19 +13,25 @@ import numpy as np
 from ..utils.fs import atomic_write, is_remote
 from ..utils.registry import Registry, suggest, unknown_name_message
 from ..utils.text import names_to_bytes
-from .array_files import find_cifar10, find_cifar100, find_digits, find_mnist
 from .classes import UNKNOWN_CLASSES, with_classes
-from .dataset_download import Cifar10Download, Cifar100Download, MnistDownload, _Download, get_dataset_download_root
-from .decoding import WholeImage
 from .distributed_sampler import RepeatAugSampler, ShardSampler
-from .image_folder import find_image_folder
 from .image_reader import BAD_SAMPLES, ArrayReader, EpochKeys, ImageReader, append_bad_sample, find_bad_samples
-from .listed import find_listed
-from .packed import find_mindrecord
-from .remote_shards import find_remote
-from .samples import ArraySamples, Samples, Subset, single_labels
+from .images.decoding import WholeImage
+from .sources.array_files import find_cifar10, find_cifar100, find_digits, find_mnist
+from .sources.dataset_download import (
+    Cifar10Download,
+    Cifar100Download,
+    DatasetDownload,
+    MnistDownload,
+    get_dataset_download_root,
+)
+from .sources.image_folder import find_image_folder
+from .sources.listed import find_listed
+from .sources.packed import find_mindrecord
+from .sources.remote_shards import find_remote
+from .sources.samples import ArraySamples, Samples, Subset, single_labels
+from .sources.tar_shards import find_tar_shards
 from .splits import Part
-from .tar_shards import find_tar_shards
 from .workers import cap_workers, usable_cores
 
 __all__ = [
@@ -56,7 +62,7 @@ class DatasetSpec:
     """
 
     find: Callable[..., Samples | ArraySamples]
-    download: type[_Download] | None = None
+    download: type[DatasetDownload] | None = None
     needs_root: bool = True
     is_encoded: bool = False
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .samples import ArraySamples, FileSamples, Samples, StoredSamples, Subset
+from .sources.samples import ArraySamples, FileSamples, Samples, StoredSamples, Subset
 
 __all__ = ["DataFingerprint", "fingerprint"]
 

@@ -16,10 +16,10 @@ import numpy as np
 
 from ..utils.registry import unknown_name_message
 from ..utils.text import line_of
-from .decoding import Decoder, check_pixels
-from .image_check import checked_image
+from .images.decoding import Decoder, check_pixels
+from .images.image_check import checked_image
 from .randomness import dataset_seed
-from .samples import ArraySamples, Samples
+from .sources.samples import ArraySamples, Samples
 
 __all__ = [
     "BAD_SAMPLES",

@@ -16,9 +16,9 @@ from mindspore.dataset import transforms, vision
 from mindspore.dataset.transforms.transforms import TensorOperation
 
 from .dataset_factory import _source_of, get_num_classes, set_dataset_epoch
-from .decoding import Decoder, decoder_of, is_jpeg_extension_built
-from .image_check import refuse_broken_jpeg
 from .image_reader import EpochKeys, suspects
+from .images.decoding import Decoder, decoder_of, is_jpeg_extension_built
+from .images.image_check import refuse_broken_jpeg
 from .mixup import Mixup
 from .randomness import RandomOperation
 from .transforms_factory import create_transforms

@@ -21,10 +21,10 @@ from PIL import Image
 from ..utils.fs import atomic_write, require_directory
 from ..utils.text import harmless, line_of, names_to_bytes
 from .classes import with_classes
-from .image_check import checked_image, to_rgb
 from .image_reader import reason_of
-from .packed import FORMAT, MANIFEST, index_shard, is_packed
-from .samples import Names, Samples
+from .images.image_check import checked_image, to_rgb
+from .sources.packed import FORMAT, MANIFEST, index_shard, is_packed
+from .sources.samples import Names, Samples
 
 __all__ = ["Packing", "file_sha256", "pack", "repacked"]
 

@@ -21,8 +21,8 @@ from .constants import (
     MNIST_MEAN,
     MNIST_STD,
 )
-from .image_check import to_rgb
-from .interpolation import mindspore_interpolation, pillow_interpolation
+from .images.image_check import to_rgb
+from .images.interpolation import mindspore_interpolation, pillow_interpolation
 
 __all__ = ["EvalPreprocess", "ResizeAndCrop", "with_image_size", "with_preprocess_of"]
 

@@ -13,9 +13,9 @@ from ..utils.registry import unknown_name_message
 from .auto_augment import augmentation_transform
 from .constants import DEFAULT_CROP_PCT, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from .dataset_factory import is_encoded
-from .decoding import SimpleRandomCrop
 from .images import operations
-from .interpolation import mindspore_interpolation, pillow_interpolation
+from .images.decoding import SimpleRandomCrop
+from .images.interpolation import mindspore_interpolation, pillow_interpolation
 from .preprocess import EvalPreprocess, ToGrey, as_size, channel_figures, check_channels, preset_of
 from .randomness import RandomOperation, generator_of
 

@@ -7,7 +7,7 @@ from mindspore.dataset import vision
 from PIL import Image
 
 from ..utils.registry import unknown_name_message
-from .interpolation import pillow_interpolation
+from .images.interpolation import pillow_interpolation
 from .preprocess import EvalPreprocess, ResizeAndCrop, ToGrey
 
 __all__ = ["TTA", "Views", "view_operations"]

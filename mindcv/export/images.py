@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..data.decoding import decode_image
-from ..data.image_check import to_rgb
+from ..data.images.decoding import decode_image
+from ..data.images.image_check import to_rgb
 from ..data.loader import explain_pipeline_error
 from ..data.preprocess import EvalPreprocess, check_channels
 from ..data.tta import view_operations

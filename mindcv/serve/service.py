@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
-from ..data.image_check import claimed_size
+from ..data.images.image_check import claimed_size
 from ..export import Classifier, Label
 from ..export.images import ImageReader
 

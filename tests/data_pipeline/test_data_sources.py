@@ -15,10 +15,10 @@ from PIL import Image
 from mindcv.build import build_eval_loader
 from mindcv.config import Config
 from mindcv.data import Part, check_num_classes, create_dataset, create_loader, create_transforms, get_class_names
-from mindcv.data import samples as samples_module
 from mindcv.data.dataset_factory import is_multi_label, save_class_names
 from mindcv.data.distributed_sampler import ShardSampler
-from mindcv.data.folders import read_class_names
+from mindcv.data.sources import samples as samples_module
+from mindcv.data.sources.folders import read_class_names
 
 
 def rows(dataset):

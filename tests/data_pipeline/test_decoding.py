@@ -11,10 +11,11 @@ import pytest
 from mindspore.dataset import vision
 from PIL import Image, ImageOps
 
-from mindcv.data import create_dataset, create_loader, create_transforms, decoding, epoch_batches
-from mindcv.data.decoding import RandomBox, RandomCrop, WholeImage, decoder_of
-from mindcv.data.image_check import checked_image
-from mindcv.data.samples import FileSamples
+from mindcv.data import create_dataset, create_loader, create_transforms, epoch_batches
+from mindcv.data.images import decoding
+from mindcv.data.images.decoding import RandomBox, RandomCrop, WholeImage, decoder_of
+from mindcv.data.images.image_check import checked_image
+from mindcv.data.sources.samples import FileSamples
 
 PHOTOS = sorted((Path(__file__).parents[1] / "data" / "photos").glob("*.jpg"))
 

@@ -10,7 +10,7 @@ import pytest
 from mindcv.data import DataFingerprint, Part, create_dataset, fingerprint, get_samples
 from mindcv.data.dataset_factory import find_samples
 from mindcv.data.packing import Packing, pack
-from mindcv.data.samples import FileSamples
+from mindcv.data.sources.samples import FileSamples
 
 
 def of(root, **options) -> DataFingerprint:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mindcv.data import image_check
-from mindcv.data.image_check import checked_image, refuse_broken_jpeg
+from mindcv.data.images import image_check
+from mindcv.data.images.image_check import checked_image, refuse_broken_jpeg
 
 pytestmark = pytest.mark.no_mindspore
 

@@ -14,11 +14,11 @@ from PIL import Image
 from mindcv.cli import main
 from mindcv.cli.infer import expand_inputs
 from mindcv.data import create_dataset, create_loader, create_transforms, get_samples
-from mindcv.data import samples as samples_module
-from mindcv.data.image_folder import find_splits
-from mindcv.data.image_kinds import IMAGE_SUFFIXES, KINDS, LeftOut, is_image_name
+from mindcv.data.images.image_kinds import IMAGE_SUFFIXES, KINDS, LeftOut, is_image_name
 from mindcv.data.preprocess import EvalPreprocess
-from mindcv.data.samples import FileSamples
+from mindcv.data.sources import samples as samples_module
+from mindcv.data.sources.image_folder import find_splits
+from mindcv.data.sources.samples import FileSamples
 from mindcv.export.images import ImageReader
 
 PHOTO = (Path(__file__).parents[1] / "data" / "photos" / "china.jpg").read_bytes()

@@ -10,12 +10,12 @@ from mindcv.data import (
     create_dataset,
     create_loader,
     create_transforms,
-    decoding,
     epoch_batches,
     explain_pipeline_error,
     pipeline_errors,
 )
 from mindcv.data.dataset_factory import _source_of
+from mindcv.data.images import decoding
 from mindcv.data.workers import cap_workers, usable_cores
 from mindcv.utils.remote import RemoteError
 

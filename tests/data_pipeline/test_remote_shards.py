@@ -32,7 +32,7 @@ from mindcv.data import packing as packing_module
 from mindcv.data.dataset_factory import find_samples
 from mindcv.data.distributed_sampler import ShardSampler, Windows
 from mindcv.data.packing import Packing, pack
-from mindcv.data.remote_shards import RemoteSamples
+from mindcv.data.sources.remote_shards import RemoteSamples
 from mindcv.utils import transfer
 from mindcv.utils.remote import RemoteError
 

@@ -7,7 +7,7 @@ from mindcv.build import _explain, build_recorder
 from mindcv.cli import run_script
 from mindcv.config.parse import read_config
 from mindcv.data.preprocess import EvalPreprocess
-from mindcv.data.samples import ArraySamples
+from mindcv.data.sources.samples import ArraySamples
 from mindcv.export.images import ImageReader
 from mindcv.models import create_model
 from mindcv.report.grad_cam import explain, overlay

@@ -300,6 +300,6 @@ def test_skipping_decodes_with_and_without_the_extension(folder, monkeypatch):
     (folder / "data" / "val" / "light" / "bad.jpg").write_bytes(broken_amid())
     for extension in (True, False):
         if not extension:
-            monkeypatch.setattr("mindcv.data.decoding._jpeg", None)
+            monkeypatch.setattr("mindcv.data.images.decoding._jpeg", None)
         dataset = create_dataset("", str(folder / "data"), "val", bad_samples="skip")
         assert dataset.get_dataset_size() == 8

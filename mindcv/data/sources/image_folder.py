@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..utils.registry import suggest
+from ...utils.registry import suggest
+from ..images.image_kinds import IMAGE_SUFFIXES, LeftOut, is_hidden, is_image_name, reason_to_leave_out
 from .folders import check_folder, choose_split, folder_names, listing
-from .image_kinds import IMAGE_SUFFIXES, LeftOut, is_hidden, is_image_name, reason_to_leave_out
 from .packed import find_packed, is_packed
 from .samples import FileSamples, Samples, scan_classes
 

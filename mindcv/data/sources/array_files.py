@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..utils.text import names_in
-from .dataset_download import Cifar10Download, Cifar100Download, MnistDownload, _Download
+from ...utils.text import names_in
+from .dataset_download import Cifar10Download, Cifar100Download, DatasetDownload, MnistDownload
 from .folders import check_folder, choose_split
 from .samples import ArraySamples
 
@@ -81,7 +81,7 @@ def _names_of_pickle(path: Path, key: bytes) -> list[str] | None:
     return [bytes(name).decode() if isinstance(name, bytes) else str(name) for name in names] if names else None
 
 
-def _missing(download: type[_Download], folder: Path, files: list[str]) -> FileNotFoundError:
+def _missing(download: type[DatasetDownload], folder: Path, files: list[str]) -> FileNotFoundError:
     return FileNotFoundError(
         f"dataset {download.name!r}: {str(folder)!r} has no {', '.join(files)}; "
         "set data_dir to the unpacked dataset, or download it with dataset_download: True"
@@ -89,7 +89,7 @@ def _missing(download: type[_Download], folder: Path, files: list[str]) -> FileN
 
 
 def _find_cifar(
-    download: type[_Download],
+    download: type[DatasetDownload],
     root: str,
     split: str,
     python_dir: str,

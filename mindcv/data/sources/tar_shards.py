@@ -8,8 +8,8 @@ from typing import IO, Any
 
 import numpy as np
 
+from ..images.image_kinds import LeftOut, has_hidden_part, is_hidden, is_image_name
 from .folders import check_folder, listing, read_class_names
-from .image_kinds import LeftOut, has_hidden_part, is_hidden, is_image_name
 from .labels import class_number, numbers_by_name
 from .samples import Names, StoredSamples
 

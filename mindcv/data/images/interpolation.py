@@ -3,7 +3,7 @@
 from mindspore.dataset.vision import Inter
 from PIL import Image
 
-from ..utils.registry import unknown_name_message
+from ...utils.registry import unknown_name_message
 
 _ALIASES = {"linear": "bilinear", "cubic": "bicubic", "lanczos": "antialias"}
 

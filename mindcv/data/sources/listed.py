@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..utils.registry import suggest
+from ...utils.registry import suggest
+from ..images.image_kinds import LeftOut, has_hidden_part, is_hidden
 from .folders import check_folder, listing, read_class_names
-from .image_kinds import LeftOut, has_hidden_part, is_hidden
 from .labels import class_number, is_whole, numbers_by_name
 from .samples import FileSamples, Names
 

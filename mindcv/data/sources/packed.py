@@ -12,9 +12,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..utils.registry import suggest
+from ...utils.registry import suggest
+from ..images.image_kinds import is_hidden
 from .folders import check_folder, read_class_names
-from .image_kinds import is_hidden
 from .labels import class_number
 from .samples import Names, StoredSamples
 

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..utils.fs import is_remote, local_path
-from ..utils.registry import suggest
-from ..utils.text import names_in
-from .image_kinds import is_hidden
+from ...utils.fs import is_remote, local_path
+from ...utils.registry import suggest
+from ...utils.text import names_in
+from ..images.image_kinds import is_hidden
 
 __all__ = ["check_folder", "choose_split", "folder_names", "listing", "read_class_names"]
 

@@ -13,12 +13,12 @@ import numpy as np
 from mindspore.dataset import vision
 from PIL import Image
 
+from ..preprocess import ResizeAndCrop
+from ..randomness import RandomOperation, dataset_seed, generator_for
 from .image_check import MAX_PIXELS, checked_pixels
-from .preprocess import ResizeAndCrop
-from .randomness import RandomOperation, dataset_seed, generator_for
 
 try:
-    from .images import _jpeg
+    from . import _jpeg
 except ImportError:
     _jpeg = None
 

@@ -14,10 +14,10 @@ from typing import IO, Any, Protocol
 
 import numpy as np
 
-from ..utils.cache import get_default_download_root
-from ..utils.fs import atomic_write, read_local
-from .distributed_sampler import Windows
-from .image_kinds import IMAGE_SUFFIXES, LeftOut, images_below, is_hidden, is_image_name
+from ...utils.cache import get_default_download_root
+from ...utils.fs import atomic_write, read_local
+from ..distributed_sampler import Windows
+from ..images.image_kinds import IMAGE_SUFFIXES, LeftOut, images_below, is_hidden, is_image_name
 
 __all__ = [
     "ArraySamples",

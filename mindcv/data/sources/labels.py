@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from ..utils.registry import suggest
+from ...utils.registry import suggest
 
 __all__ = ["MOST_CLASSES", "class_number", "is_whole", "numbers_by_name"]
 

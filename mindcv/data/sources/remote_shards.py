@@ -19,14 +19,14 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..utils.cache import get_default_download_root
-from ..utils.fs import locked, open_file, require_directory
-from ..utils.registry import unknown_name_message
-from ..utils.remote import Entry, RemoteError, files_below, find_file
-from ..utils.text import names_in
-from ..utils.transfer import download
-from .distributed_sampler import Windows
-from .image_kinds import LeftOut, has_hidden_part
+from ...utils.cache import get_default_download_root
+from ...utils.fs import locked, open_file, require_directory
+from ...utils.registry import unknown_name_message
+from ...utils.remote import Entry, RemoteError, files_below, find_file
+from ...utils.text import names_in
+from ...utils.transfer import download
+from ..distributed_sampler import Windows
+from ..images.image_kinds import LeftOut, has_hidden_part
 from .packed import MANIFEST, parse_manifest, read_index, split_facts
 from .samples import Names, StoredSamples, read_arrays, write_arrays
 from .tar_shards import index_tar
