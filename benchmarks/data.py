@@ -130,7 +130,7 @@ def ours(root: Path, workers: int, **options) -> Batches:
 
 def ours_without_extension(root: Path, workers: int) -> Batches:
     """The loader that is made where the extension could not be built."""
-    from mindcv.data import decoding
+    from mindcv.data.images import decoding
 
     extension, decoding._jpeg = decoding._jpeg, None
     try:
