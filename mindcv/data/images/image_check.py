@@ -17,7 +17,7 @@ from PIL import __version__ as pillow_version
 from .image_kinds import kind_of
 
 try:
-    from .images import _jpeg
+    from . import _jpeg
 except ImportError:
     _jpeg = None
 
