@@ -11,10 +11,11 @@ import pytest
 
 from mindcv.utils.runtime import prepare_cpu_runtime
 
-if "MINDCV_COMPILE_CACHE" not in os.environ:
-    # Shared by the workers and the processes that tests start, and by nobody else.
-    os.environ["MINDCV_COMPILE_CACHE"] = tempfile.mkdtemp(prefix="mindcv-tests-")
-    atexit.register(shutil.rmtree, os.environ["MINDCV_COMPILE_CACHE"], ignore_errors=True)
+# Shared by the workers and the processes that tests start, and by nobody else: nothing is left in the user's folders.
+for variable in ("MINDCV_HOME", "MINDCV_COMPILE_CACHE"):
+    if variable not in os.environ:
+        os.environ[variable] = tempfile.mkdtemp(prefix="mindcv-tests-")
+        atexit.register(shutil.rmtree, os.environ[variable], ignore_errors=True)
 
 pytest_plugins = ["s3_server"]
 
