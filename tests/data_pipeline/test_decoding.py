@@ -12,14 +12,16 @@ from mindspore.dataset import vision
 from PIL import Image, ImageOps
 
 from mindcv.data import create_dataset, create_loader, create_transforms, epoch_batches
-from mindcv.data.images import decoding
+from mindcv.data.images import decoding, extensions
 from mindcv.data.images.decoding import RandomBox, RandomCrop, WholeImage, decoder_of
 from mindcv.data.images.image_check import checked_image
 from mindcv.data.sources.samples import FileSamples
 
 PHOTOS = sorted((Path(__file__).parents[1] / "data" / "photos").glob("*.jpg"))
 
-_jpeg = pytest.importorskip("mindcv.data.images._jpeg", reason="the JPEG extension is not built")
+_jpeg = extensions.jpeg
+if _jpeg is None:
+    pytest.skip("the JPEG extension is not built", allow_module_level=True)
 
 
 def jpeg(height=131, width=203, *, mode="RGB", **options) -> bytes:

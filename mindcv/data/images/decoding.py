@@ -15,12 +15,8 @@ from PIL import Image
 
 from ..preprocess import ResizeAndCrop
 from ..randomness import RandomOperation, dataset_seed, generator_for
+from .extensions import jpeg as _jpeg
 from .image_check import MAX_PIXELS, checked_pixels
-
-try:
-    from . import _jpeg
-except ImportError:
-    _jpeg = None
 
 __all__ = [
     "Decoder",

@@ -14,12 +14,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL import __version__ as pillow_version
 
+from .extensions import jpeg as _jpeg
 from .image_kinds import kind_of
-
-try:
-    from . import _jpeg
-except ImportError:
-    _jpeg = None
 
 __all__ = ["MAX_PIXELS", "checked_image", "checked_pixels", "claimed_size", "refuse_broken_jpeg", "to_rgb"]
 

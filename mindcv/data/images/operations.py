@@ -11,10 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
-try:
-    from . import _augment
-except ImportError:
-    _augment = None
+from .extensions import augment as _augment
 
 __all__ = [
     "affine",
