@@ -19,13 +19,14 @@ from .data import get_class_names, pipeline_errors
 from .export.source import with_preprocess
 from .models import as_evaluated, require_published_head
 from .report import finish_evaluation
+from .report.evaluation import PredictionRecorder
 from .utils.commands import quoted
 from .utils.fs import is_remote, local_path
 from .utils.imports import import_modules
 from .utils.log import set_logger
 from .utils.modelarts import copy_inputs
 
-__all__ = ["main", "validate"]
+__all__ = ["main", "run_evaluator", "validate", "write_records"]
 
 _logger = logging.getLogger(__name__)
 
@@ -60,16 +61,26 @@ def validate(cfg: Config) -> dict[str, float]:
     evaluator = build_evaluator(cfg, prepared, loader, num_classes, build_compile_cache(cfg, device))
     data = split_text(cfg.dataset, num_classes, str(cfg.val_split), cfg.data_dir)
     _logger.info("Evaluating %s on %s (%s)", cfg.model, data, device)
-    with pipeline_errors():
-        result = evaluator.run(sys.stderr.isatty(), on_batch=recorder.add if recorder else None)
+    result = run_evaluator(evaluator, recorder)
     if evaluator.average_precisions:
         _logger.info("%s", engine.by_class(evaluator.average_precisions, get_class_names(loader)))
     _logger.info("Evaluated %d images, %.1f img/s", result.pop("num_samples"), result.pop("images_per_s"))
+    write_records(evaluator, recorder, result)
+    return result
+
+
+def run_evaluator(evaluator: engine.Evaluator, recorder: PredictionRecorder | None) -> dict[str, float]:
+    """Returns the evaluator's figures; the recorder, where there is one, keeps what is said of each image."""
+    with pipeline_errors():
+        return evaluator.run(sys.stderr.isatty(), on_batch=recorder.add if recorder else None)
+
+
+def write_records(evaluator: engine.Evaluator, recorder: PredictionRecorder | None, result: dict[str, float]) -> None:
+    """Writes the files of an evaluation that has a recorder, and its page. With several ranks it is a collective."""
     if recorder is not None:
         gather = engine.gather_rows if evaluator.is_shared else None
-        found = recorder.write(gather, engine.rank() == 0, result["loss"], evaluator.average_precisions)
+        found = recorder.write(gather, engine.rank() == 0, result.get("loss"), evaluator.average_precisions)
         finish_evaluation(found, recorder.folder)
-    return result
 
 
 def _require_weights(cfg: Config) -> None:

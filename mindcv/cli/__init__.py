@@ -19,7 +19,7 @@ _SCRIPTS = {
     "train": "train a model from a recipe",
     "validate": "evaluate a checkpoint",
 }
-# `validate --model FILE` with a file of `mindcv export` goes to mindcv.cli.exported.
+# `validate --model FILE` with a file of `mindcv export` goes to mindcv.cli._exported.
 _EXPORTED_SUFFIXES = (".mindir", ".onnx")
 _COMMANDS = (
     "models",
@@ -89,7 +89,7 @@ def run_script(name: str, argv: Sequence[str] | None = None, prog: str | None = 
     set_logger("mindcv")
     cfg = parse_args(argv, prog=prog, command=name)
     is_exported = name == "validate" and cfg.model.lower().endswith(_EXPORTED_SUFFIXES)
-    module = "mindcv.cli.exported" if is_exported else f"mindcv.{name}"
+    module = "mindcv.cli._exported" if is_exported else f"mindcv.{name}"
     return run_command(lambda: importlib.import_module(module).main(cfg))
 
 

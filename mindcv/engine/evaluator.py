@@ -1,9 +1,10 @@
 """Evaluation: every sample once, whatever the batch size and the number of ranks."""
 
+import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import mindspore as ms
@@ -132,14 +133,51 @@ class Scores:
         return math.fsum(found) / len(found)
 
 
-class Evaluator:
-    """Runs a network over a loader and gives accuracy, mean loss, count and speed.
+class _NetworkScores:
+    """A network as a function from images to scores. It sees full batches: graph mode compiles one shape only."""
 
-    The last batch is filled up to the batch size, so that graph mode compiles one shape only.
+    def __init__(self, network: nn.Cell, batch_size: int, compile_cache: CompileCache | None) -> None:
+        self.network = network
+        self.kernel_cells = KernelCells(network)
+        self.batch_size = batch_size
+        self.compile_cache = compile_cache
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Returns float32 (N, num_classes) for at most batch_size images."""
+        batch = ms.Tensor(_filled(images, self.batch_size))
+        with self.kernel_cells:
+            if self.compile_cache is not None:
+                self.compile_cache.compile(self.network, (batch,), "the network's evaluation")
+            scores = self.network(batch)
+        if isinstance(scores, (tuple, list)):
+            scores = scores[0]
+        return scores.asnumpy()[: len(images)].astype(np.float32)
+
+
+def _filled(rows: np.ndarray, batch_size: int) -> np.ndarray:
+    """Returns a full batch: the rows, and the first one again for those that are missing."""
+    missing = batch_size - len(rows)
+    return np.concatenate([rows, np.repeat(rows[:1], missing, axis=0)]) if missing else rows
+
+
+@contextlib.contextmanager
+def _evaluation_mode(network: nn.Cell) -> Iterator[None]:
+    was_training = network.training
+    network.set_train(False)
+    try:
+        yield
+    finally:
+        network.set_train(was_training)
+
+
+class Evaluator:
+    """Runs a network, or an exported one, over a loader and gives accuracy, mean loss, count and speed.
 
     Args:
-        network: Images `(N, C, H, W)` to logits `(N, num_classes)`, or a tuple whose first entry they are.
-        loss: Called with logits and labels; gives a loss for each sample (reduction "none").
+        network: Images `(N, C, H, W)` to logits `(N, num_classes)`, or a tuple whose first entry they are. What is no
+            cell, as an `export.ExportedModel`, is a function from numpy to numpy that takes any number of images.
+        loss: Called with logits and labels; gives a loss for each sample (reduction "none"). None: there is no `loss`
+            among the figures.
         loader: Dataset with the columns image and label. Images with one axis more, (N, V, ...), are V views each, of
             which the probabilities are averaged.
         num_classes: Number of classes.
@@ -147,6 +185,7 @@ class Evaluator:
         is_shared: Whether each rank's loader gives its own part of the samples. When not, all give all of them.
         is_multi_label: Whether samples have several labels, as zeros and ones, each with a sigmoid of its own.
         compile_cache: Where the network's compiled graph is kept; None: it is compiled at each start.
+        are_probabilities: Whether the network gives probabilities, not logits.
 
     Attributes:
         average_precisions: Of each class in the last run, where samples have several labels; see `Scores`.
@@ -154,25 +193,29 @@ class Evaluator:
 
     def __init__(
         self,
-        network: nn.Cell,
-        loss: nn.Cell,
+        network: nn.Cell | Callable[[np.ndarray], np.ndarray],
+        loss: nn.Cell | None,
         loader: Any,
         num_classes: int,
         batch_size: int,
         is_shared: bool = True,
         is_multi_label: bool = False,
         compile_cache: CompileCache | None = None,
+        are_probabilities: bool = False,
     ) -> None:
         self.network = network
-        self.kernel_cells = KernelCells(network)
         self.loss = loss
         self.loader = loader
         self.batch_size = batch_size
         self.is_shared = is_shared
         self.num_classes = num_classes
         self.is_multi_label = is_multi_label
+        self.are_probabilities = are_probabilities
         self.average_precisions: list[float] = []
-        self.compile_cache = compile_cache
+        is_cell = isinstance(network, nn.Cell)
+        self._scores_of = _NetworkScores(network, batch_size, compile_cache) if is_cell else network
+        # Of several labels those count as found whose score is not below.
+        self._threshold = np.float32(0.5 if are_probabilities and is_multi_label else 0)
 
     @property
     def accuracies(self) -> list[str]:
@@ -202,17 +245,15 @@ class Evaluator:
 
         Returns:
             Accuracies in 0..1 by upstream's names, or `mAP` and `Subset_Accuracy` where samples have several labels;
-            `loss`, `num_samples` and `images_per_s`; None when it was stopped.
+            `loss` where there is one, `num_samples` and `images_per_s`; None when it was stopped.
 
         Raises:
             ValueError: There is nothing to evaluate, no output is finite, or the loss gives no loss for each sample.
         """
-        was_training = self.network.training
-        self.network.set_train(False)
         begin = time.perf_counter()
         scores = Scores(self.num_classes, self.is_multi_label)
-        losses = self._losses(scores, show_progress, should_stop, on_batch)
-        self.network.set_train(was_training)
+        with _evaluation_mode(self.network) if isinstance(self.network, nn.Cell) else contextlib.nullcontext():
+            losses = self._losses(scores, show_progress, should_stop, on_batch)
         if losses is None:
             return None
         own = [scores.num_samples, scores.num_not_finite, *losses, *scores.hits]
@@ -222,7 +263,8 @@ class Evaluator:
         scores.require_finite(wild, count)
         values = scores.metric_values(count, hits, self.is_shared)
         self.average_precisions = scores.average_precisions
-        values["loss"] = math.nan if not_finite else loss / (terms * _UNITS)
+        if self.loss is not None:
+            values["loss"] = math.nan if not_finite else loss / (terms * _UNITS)
         return {**values, "num_samples": count, "images_per_s": count / (time.perf_counter() - begin)}
 
     def _losses(
@@ -241,53 +283,39 @@ class Evaluator:
             batch = next(batches, None)
             if batch is not None:
                 report_alive()
-                losses = self._batch_losses(scores, batch[0], batch[1], on_batch)
+                image, label = batch[0], batch[1]
+                logits = self._logits(image)
+                losses = self._batch_losses(logits, label)
                 sums = [total + value for total, value in zip(sums, losses, strict=True)]
+                scores.add(logits - self._threshold, label)
+                if on_batch is not None:
+                    on_batch(logits, label)
             keep_handlers()
             if should_stop():
                 return None
         return sums
 
-    def _batch_losses(
-        self,
-        scores: Scores,
-        image: np.ndarray,
-        label: np.ndarray,
-        on_batch: Callable[[np.ndarray, np.ndarray], None] | None,
-    ) -> list[int]:
-        """Adds a batch to the scores; returns how many loss values it has, how many not finite, and their sum."""
-        count = len(image)
-        if image.ndim == 5:
-            views = [self._logits(image[:, index]) for index in range(image.shape[1])]
-            logits = mean_scores(np.stack(views), MULTIPLE if self.is_multi_label else SINGLE)
-        else:
-            logits = self._logits(image)
-        losses = self.loss(ms.Tensor(logits), ms.Tensor(self._filled(label))).asnumpy()
+    def _logits(self, image: np.ndarray) -> np.ndarray:
+        """Returns float32 (N, num_classes) for images, or for views of them."""
+        if image.ndim != 5:
+            return np.asarray(self._scores_of(image), np.float32)
+        views = np.stack([self._scores_of(image[:, index]) for index in range(image.shape[1])])
+        if self.are_probabilities:
+            return views.mean(0, dtype=np.float32)
+        return mean_scores(views, MULTIPLE if self.is_multi_label else SINGLE)
+
+    def _batch_losses(self, logits: np.ndarray, label: np.ndarray) -> list[int]:
+        """Returns how many loss values a batch has, how many of them are not finite, and the sum of the others."""
+        if self.loss is None:
+            return [0] * 3
+        full = [ms.Tensor(_filled(rows, self.batch_size)) for rows in (logits, label)]
+        losses = self.loss(*full).asnumpy()
         if losses.shape[:1] != (self.batch_size,):
             raise ValueError(
                 f"the loss for {self.batch_size} samples has shape {losses.shape}; evaluation needs one with "
                 "reduction 'none'"
             )
-        values = losses[:count].astype(np.float64).reshape(-1)
+        values = losses[: len(label)].astype(np.float64).reshape(-1)
         finite = values[np.isfinite(values)]
         units = sum(n * (_UNITS // d) for n, d in map(float.as_integer_ratio, finite.tolist()))
-        scores.add(logits[:count], label)
-        if on_batch is not None:
-            on_batch(logits[:count], label)
         return [values.size, values.size - finite.size, units]
-
-    def _logits(self, image: np.ndarray) -> np.ndarray:
-        """Returns float32 (batch_size, num_classes)."""
-        images = ms.Tensor(self._filled(image))
-        with self.kernel_cells:
-            if self.compile_cache is not None:
-                self.compile_cache.compile(self.network, (images,), "the network's evaluation")
-            logits = self.network(images)
-        if isinstance(logits, (tuple, list)):
-            logits = logits[0]
-        return logits.asnumpy().astype(np.float32)
-
-    def _filled(self, rows: np.ndarray) -> np.ndarray:
-        """Returns a full batch: the rows, and the first one again for those that are missing."""
-        missing = self.batch_size - len(rows)
-        return np.concatenate([rows, np.repeat(rows[:1], missing, axis=0)]) if missing else rows

@@ -24,17 +24,12 @@ def main(cfg: Config) -> None:
         FileNotFoundError: The file, its JSON or the data is not there.
         ValueError: The file is damaged, the data does not fit it, or the config contradicts it.
     """
-    import numpy as np
-    from tqdm import tqdm
-
     from mindcv.build import build_eval_loader, build_recorder, check_head
-    from mindcv.data import known_outputs, pipeline_errors, view_operations
-    from mindcv.data.dataset_factory import is_encoded
-    from mindcv.engine import Scores, by_class, setup_run
-    from mindcv.engine.distributed import is_launched
+    from mindcv.data import is_encoded, known_outputs, view_operations
+    from mindcv.engine import Evaluator, by_class, is_launched, setup_run
     from mindcv.export import ExportedModel
-    from mindcv.report import finish_evaluation
-    from mindcv.weights.outputs import MULTIPLE, mean_scores
+    from mindcv.validate import run_evaluator, write_records
+    from mindcv.weights.outputs import MULTIPLE
 
     if is_launched():
         raise ValueError("an exported file is evaluated by one process; start it without msrun")
@@ -53,36 +48,24 @@ def main(cfg: Config) -> None:
         operations = info.preprocess.operations(encoded, normalise)
     loader, num_classes = build_eval_loader(cfg, outputs, operations)
     check_head(outputs, loader, cfg.model)
-    scores = Scores(num_classes, info.head == MULTIPLE)
     gives_probabilities = info.output_name == "probabilities"
+    evaluator = Evaluator(
+        *(model, None, loader, num_classes, cfg.batch_size),
+        is_shared=False,
+        is_multi_label=info.head == MULTIPLE,
+        are_probabilities=gives_probabilities,
+    )
     recorder = build_recorder(cfg, loader, num_classes, gives_probabilities)
-    # Of several labels those count as found that have a score of 0 or above.
-    middle = np.float32(0.5 if gives_probabilities and scores.is_multi_label else 0)
-    with pipeline_errors():
-        batches = loader.create_tuple_iterator(num_epochs=1, output_numpy=True)
-        for image, label in tqdm(
-            batches, "Evaluating", loader.get_dataset_size(), leave=False, disable=not sys.stderr.isatty()
-        ):
-            if image.ndim == 5:
-                views = np.stack([model(image[:, index]) for index in range(image.shape[1])])
-                result = views.mean(0, dtype=np.float32) if gives_probabilities else mean_scores(views, info.head)
-            else:
-                result = np.asarray(model(image), np.float32)
-            scores.add(result - middle, label)
-            if recorder is not None:
-                recorder.add(result, label)
-    scores.require_finite(scores.num_not_finite, scores.num_samples)
-    values = scores.metric_values(scores.num_samples, scores.hits)
-    if scores.is_multi_label:
-        print(by_class(scores.average_precisions, outputs and outputs.class_names), file=sys.stderr)
+    values = run_evaluator(evaluator, recorder)
+    if evaluator.is_multi_label:
+        print(by_class(evaluator.average_precisions, outputs and outputs.class_names), file=sys.stderr)
         figures = f"mAP:{values['mAP']}, subset accuracy:{values['Subset_Accuracy']}"
     else:
         figures = f"top1 accuracy:{values['Top_1_Accuracy']}"
         if "Top_5_Accuracy" in values:
             figures += f", top5 accuracy:{values['Top_5_Accuracy']}"
-    if recorder is not None:
-        finish_evaluation(recorder.write(average_precisions=scores.average_precisions), recorder.folder)
-    print(f"Total data:{scores.num_samples}, {figures}")
+    write_records(evaluator, recorder, values)
+    print(f"Total data:{values['num_samples']}, {figures}")
 
 
 def _check_preprocess(cfg: Config, preprocess: "EvalPreprocess") -> None:
