@@ -56,16 +56,23 @@ static inline vec slope(vec z, vec dout) {
   return dout;
 }
 
+// Lanes of two vectors, by number
+#ifdef __clang__
+#define MINDCV_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define MINDCV_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (ivec){__VA_ARGS__})
+#endif
+
 // In registers: rows of channels at 16 pixels to rows of pixels of 16 channels, and back.
 static inline void transpose(vec *r) {
   vec t[16];
-#define MINDCV_LOW(a, b) __builtin_shuffle(a, b, (ivec){0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29})
-#define MINDCV_HIGH(a, b) __builtin_shuffle(a, b, (ivec){2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31})
-#define MINDCV_LOW2(a, b) __builtin_shuffle(a, b, (ivec){0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29})
-#define MINDCV_HIGH2(a, b) __builtin_shuffle(a, b, (ivec){2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31})
+#define MINDCV_LOW(a, b) MINDCV_SHUFFLE(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29)
+#define MINDCV_HIGH(a, b) MINDCV_SHUFFLE(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31)
+#define MINDCV_LOW2(a, b) MINDCV_SHUFFLE(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29)
+#define MINDCV_HIGH2(a, b) MINDCV_SHUFFLE(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31)
 #define MINDCV_LANES(a, b, i, j)                                                                                   \
-  __builtin_shuffle(a, b, (ivec){4 * i, 4 * i + 1, 4 * i + 2, 4 * i + 3, 4 * j, 4 * j + 1, 4 * j + 2, 4 * j + 3,   \
-                                 16 + 4 * i, 17 + 4 * i, 18 + 4 * i, 19 + 4 * i, 16 + 4 * j, 17 + 4 * j, 18 + 4 * j, 19 + 4 * j})
+  MINDCV_SHUFFLE(a, b, 4 * i, 4 * i + 1, 4 * i + 2, 4 * i + 3, 4 * j, 4 * j + 1, 4 * j + 2, 4 * j + 3,             \
+                 16 + 4 * i, 17 + 4 * i, 18 + 4 * i, 19 + 4 * i, 16 + 4 * j, 17 + 4 * j, 18 + 4 * j, 19 + 4 * j)
   for (int i = 0; i < 8; i++) {
     t[2 * i] = MINDCV_LOW(r[2 * i], r[2 * i + 1]);
     t[2 * i + 1] = MINDCV_HIGH(r[2 * i], r[2 * i + 1]);
@@ -92,6 +99,7 @@ static inline void transpose(vec *r) {
 #undef MINDCV_LOW2
 #undef MINDCV_HIGH2
 #undef MINDCV_LANES
+#undef MINDCV_SHUFFLE
 }
 
 // ---- (N, C, pixels): channel after channel, whose second pass finds it in the cache

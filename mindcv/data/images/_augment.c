@@ -3,11 +3,13 @@
  * Colours, sharpness and blur are Pillow's, bit for bit: its formulas are followed in the same order and precision, which
  * is why the compiler may not contract multiplications and additions. Geometry is computed in single precision, where
  * Pillow has double, so that a value in some hundred is a grey level off. Images are (height, width, 3) bytes. Only the
- * buffer protocol is used, so one build serves any numpy.
+ * buffer protocol is used, so one build serves any numpy. With WITHOUT_PYTHON it has no module, for `.ci/c`.
  */
 
+#ifndef WITHOUT_PYTHON
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#endif
 
 #include <math.h>
 #include <stdint.h>
@@ -38,7 +40,7 @@ static inline int grey_of(const uint8_t *pixel)
 static inline uint8_t blend(int from, int to, float share)
 {
     float value = (float)from + share * (float)(to - from);
-    return value <= 0 ? 0 : value >= 255 ? 255 : (uint8_t)value;
+    return !(value > 0) ? 0 : value >= 255 ? 255 : (uint8_t)value; /* what is no number becomes 0 */
 }
 
 static void look_up(const uint8_t *source, const uint8_t *table, long pixels, uint8_t *out)
@@ -415,6 +417,7 @@ static int blur(const uint8_t *source, long height, long width, float sigma, uin
     return failed ? -1 : 0;
 }
 
+#ifndef WITHOUT_PYTHON
 /* The module. Every function takes the source's bytes, its height and width, what it needs, and where to put the result. */
 
 static int fits(const Py_buffer *buffer, long height, long width)
@@ -596,3 +599,4 @@ PyMODINIT_FUNC PyInit__augment(void)
 {
     return PyModule_Create(&module);
 }
+#endif

@@ -1,4 +1,4 @@
-"""Writes the JPEG files that the C programs here are tried with: `make_corpus.py FOLDER`; FOLDER/seeds for fuzzing."""
+"""Writes the JPEG files that the C programs here are tried with: `make_corpus.py FOLDER`; FOLDER/jpeg for fuzzing."""
 
 import io
 import random
@@ -44,7 +44,7 @@ def damaged(data: bytes, rng: random.Random) -> bytes:
 
 def main(folder: Path) -> None:
     """Writes whole and damaged files, the same each time, and seeds."""
-    seeds = folder / "seeds"
+    seeds = folder / "jpeg"
     seeds.mkdir(parents=True, exist_ok=True)
     rng = random.Random(16)
     whole = [encoded(size, **variant) for variant in VARIANTS for size in SIZES]
