@@ -22,7 +22,7 @@ ALLOWED = {
     "optim": {"kernels", "weights", "optim.gradients"},  # files of the optimizer state
     "optim.gradients": set(),  # of the optimizers and of the training step
     "scheduler": set(),
-    "data": {"weights"},  # downloads are one thing, for weights and for data
+    "data": {"weights"},  # what the outputs of a model mean
     "models": {"models.layers", "weights"},
     "engine": {"kernels", "weights", "optim.gradients"},
     "export": {"models", "models.layers", "data", "weights"},
@@ -100,7 +100,7 @@ def test_levels():
         if name.split(".")[0] != "mindcv" or here in TOP or name in ("mindcv", "mindcv.__version__"):
             continue
         # Upstream's names, when used.
-        reexports = {"engine", "weights"} if here == "utils" and (lazy or module in UPSTREAM) else set()
+        reexports = {"engine"} if here == "utils" and (lazy or module in UPSTREAM) else set()
         if there not in {here, "utils", "config", "_version", *ALLOWED[here], *reexports}:
             wrong.append(f"{module} imports {name}")
     assert wrong == []

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mindcv.utils.fs import file_sha256
 from mindcv.utils.text import escaped, line_of
 
 from . import _data_show
@@ -108,8 +109,6 @@ def _empty_classes(splits: dict[str, Any], findings: dict[str, Any]) -> list[tup
 
 
 def _wrong_checksums(folder: Path, manifest: dict[str, Any]) -> list[tuple[str, str, str]]:
-    from mindcv.data.packing import file_sha256
-
     wrong = []
     for facts in manifest["splits"].values():
         files = {facts["index"]: facts["index_sha256"]}

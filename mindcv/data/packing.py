@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..utils.fs import atomic_write, require_directory
+from ..utils.fs import atomic_write, file_sha256, require_directory
 from ..utils.text import harmless, line_of, names_to_bytes
 from .classes import with_classes
 from .image_reader import reason_of
@@ -26,7 +26,7 @@ from .images.image_check import checked_image, to_rgb
 from .sources.packed import FORMAT, MANIFEST, index_shard, is_packed
 from .sources.samples import Names, Samples
 
-__all__ = ["Packing", "file_sha256", "pack", "repacked"]
+__all__ = ["Packing", "pack", "repacked"]
 
 _logger = logging.getLogger(__name__)
 
@@ -99,15 +99,6 @@ def _shrunk(picture: Image.Image, size: int) -> Image.Image:
     short = min(picture.size)
     width, height = (max(size, round(side * size / short)) for side in picture.size)
     return picture.resize((width, height), Image.Resampling.BICUBIC)
-
-
-def file_sha256(path: Path) -> str:
-    """Returns the checksum of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def pack(

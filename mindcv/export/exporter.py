@@ -23,14 +23,14 @@ from .._version import __version__
 from ..data.preprocess import EvalPreprocess, channel_figures
 from ..models import checkpoint_marks, load_model_checkpoint, require_classifier
 from ..utils.errors import RunError
-from ..utils.fs import atomic_write, local_path, require_directory
+from ..utils.fs import atomic_write, file_sha256, local_path, require_directory
 from ..utils.registry import unknown_name_message
 from ..weights import ModelOutputs, write_weights
 from ..weights.outputs import HEADS, SINGLE, check_threshold
 from ._mark import write_mark
 from .calibration import Calibration, calibration_images
 from .images import ImageReader
-from .info import MARKED_FORMATS, ExportInfo, file_sha256, info_path, json_digest, weights_sha256
+from .info import MARKED_FORMATS, ExportInfo, info_path, json_digest, weights_sha256
 from .quantize import quantize_onnx
 from .runtime import Run, live_run, load_run
 from .swaps import swap_layers

@@ -13,13 +13,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..data.preprocess import LARGEST_SIDE, EvalPreprocess
-from ..utils.fs import local_path
+from ..utils.fs import file_sha256, local_path
 from ..utils.text import json_text
 from ..weights import ModelOutputs
 from ..weights.outputs import SINGLE
 from ._mark import read_mark
 
-__all__ = ["MARKED_FORMATS", "ExportInfo", "file_sha256", "info_path", "json_digest", "read_info", "weights_sha256"]
+__all__ = ["MARKED_FORMATS", "ExportInfo", "info_path", "json_digest", "read_info", "weights_sha256"]
 
 _logger = logging.getLogger(__name__)
 
@@ -244,15 +244,6 @@ def json_digest(entries: Mapping[str, Any]) -> str:
     """Returns the sha256 of a JSON's entries, of all but the file's own sha256, which is known later."""
     text = json.dumps({name: value for name, value in entries.items() if name != "file_sha256"}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def file_sha256(path: str | os.PathLike[str]) -> str:
-    """Returns the sha256 of a file in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def weights_sha256(arrays: Iterable[tuple[str, np.ndarray]]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .archive import extract_archive
 from .cache import get_default_download_root, set_default_download_root
+from .fetch import fetch
 from .fs import local_path, require_directory
 
 __all__ = ["DownLoad", "get_default_download_root", "set_default_download_root"]
@@ -17,7 +18,7 @@ _STAGING = ".download"
 class DownLoad:
     """Downloads files to a folder of one's choice and unpacks archives (upstream's interface).
 
-    `mindcv.weights.sources.fetch`, which it uses, says how downloads are resumed, retried and mirrored.
+    `mindcv.utils.fetch.fetch`, which it uses, says how downloads are resumed, retried and mirrored.
     """
 
     @staticmethod
@@ -69,8 +70,6 @@ class DownLoad:
         Raises:
             DownloadError: No network, no such file, a full disk.
         """
-        from ..weights.sources import fetch
-
         path = local_path(file_path)
         folder = require_directory(path.parent, "path")
         os.replace(fetch(url, folder=folder / _STAGING), path)

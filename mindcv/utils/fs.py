@@ -5,6 +5,7 @@ A path with a scheme (`s3://`, `obs://`, `memory://` ...) goes through fsspec; e
 
 import contextlib
 import errno
+import hashlib
 import logging
 import os
 import re
@@ -20,6 +21,7 @@ _logger = logging.getLogger(__name__)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # `.NAME.<random>.tmp` of `atomic_write`.
 _TEMPORARY = re.compile(r"\.(.+?)(\.[a-z0-9_]{8})?\.tmp")
+_BLOCK_BYTES = 1 << 20
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 
 
@@ -85,6 +87,15 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         return read_local(local_path(path))
     with open_file(path) as file:
         return file.read()
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """Returns the sha256 of a local file's contents in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with local_path(path).open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def require_directory(path: str | os.PathLike[str], purpose: str) -> Path:

@@ -17,8 +17,9 @@ from typing import Any
 from .cache import get_default_download_root
 from .errors import RunError, RunStopped
 from .fs import is_remote, local_path, locked, require_directory
+from .part_file import clear_parts
 from .remote import find_file
-from .transfer import Mirror, clear_parts, copy_in, download
+from .transfer import Mirror, copy_in, download
 
 __all__ = ["copy_inputs", "outputs_copied"]
 

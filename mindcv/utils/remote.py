@@ -12,16 +12,14 @@ import errno
 import functools
 import importlib.util
 import io
-import logging
 import os
-import random
 import re
-import time
 from collections.abc import Callable
 from typing import IO, Any, TypeVar
 from urllib.parse import urlsplit
 
 from .errors import RunError
+from .retry import with_retries
 
 __all__ = [
     "Entry",
@@ -35,16 +33,14 @@ __all__ = [
     "store_of",
 ]
 
-_logger = logging.getLogger(__name__)
-
 RETRIES_VARIABLE = "MINDCV_RETRIES"
 OBS_VARIABLE = "MINDCV_OBS_ENDPOINT"
 _S3_SCHEMES = ("s3", "obs")
 _RETRIES = 6
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
+_FIRST_PAUSE_S = 0.5
 _READ_AHEAD = 4 << 20
 
-# What another try does not mend: errors of the request, of the program, and of this machine.
+# What another try does not help: errors of the request, of the program, and of this machine.
 _LASTING = (
     FileNotFoundError,
     PermissionError,
@@ -96,30 +92,33 @@ def retried(url: str, action: Callable[[], T]) -> T:
         RemoteError: It failed too often.
     """
     retries = _number_of_retries()
-    failures = 0
-    while True:
-        try:
-            return action()
-        except Exception as error:
-            failures += 1
-            reason = _reason(error)
-            if isinstance(error, FileNotFoundError):
-                raise FileNotFoundError(f"{url}: there is no such file, folder or bucket") from error
-            if isinstance(error, PermissionError) or type(error).__name__ in _NO_KEYS:
-                raise PermissionError(
-                    f"{url}: no access ({reason}); look at AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-                ) from error
-            if isinstance(error, _LASTING) or getattr(error, "errno", None) in _LASTING_NUMBERS:
-                raise
-            if failures > retries:
-                raise RemoteError(
-                    f"{url}: failed {failures} times, the last time with: {reason}; is the store reachable? "
-                    f"{RETRIES_VARIABLE} says how often to try again"
-                ) from error
-        # Jitter keeps many processes from coming back all at once.
-        pause = min(_FIRST_PAUSE_S * 2 ** (failures - 1), _LONGEST_PAUSE_S) * random.uniform(0.5, 1)
-        _logger.warning("%s: %s; trying again in %.1f s (%d of %d)", url, reason, pause, failures, retries)
-        time.sleep(pause)
+
+    def last_error(reason: str, failures: int) -> RemoteError:
+        return RemoteError(
+            f"{url}: failed {failures} times, the last time with: {reason}; is the store reachable? "
+            f"{RETRIES_VARIABLE} says how often to try again"
+        )
+
+    return with_retries(action, url, functools.partial(_passing_reason, url), last_error, retries, _FIRST_PAUSE_S)
+
+
+def _passing_reason(url: str, error: Exception) -> str:
+    """Returns why an operation failed, when another try may help.
+
+    Raises:
+        FileNotFoundError, PermissionError: There is no such place, or no access to it.
+        Exception: The error itself, when it would come again.
+    """
+    reason = _reason(error)
+    if isinstance(error, FileNotFoundError):
+        raise FileNotFoundError(f"{url}: there is no such file, folder or bucket") from error
+    if isinstance(error, PermissionError) or type(error).__name__ in _NO_KEYS:
+        raise PermissionError(
+            f"{url}: no access ({reason}); look at AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        ) from error
+    if isinstance(error, _LASTING) or getattr(error, "errno", None) in _LASTING_NUMBERS:
+        raise error
+    return reason
 
 
 def _number_of_retries() -> int:

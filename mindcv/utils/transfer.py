@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from .errors import RunError
+from .part_file import Content, PartFile
 from .remote import Entry, RemoteError, files_below, find_file, read_range, remove_file, retried, store_of
 
-__all__ = ["Mirror", "clear_parts", "copy_in", "download", "upload", "upload_folder"]
+__all__ = ["Mirror", "copy_in", "download", "upload", "upload_folder"]
 
 _logger = logging.getLogger(__name__)
 
@@ -49,52 +50,46 @@ def download(url: str, target: Path, entry: Entry | None = None) -> None:
     if entry is None:
         raise FileNotFoundError(f"{url} is a folder, not a file")
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    note = target.with_name(f".{target.name}.part.tag")
-    version = f"{url} {entry.size} {entry.tag} {entry.modified_s}"
-    with contextlib.suppress(FileNotFoundError):
-        if not note.exists() or note.read_text(encoding="utf-8") != version:
-            part.unlink()
-    note.write_text(version, encoding="utf-8")
-    _append(url, part, entry.size)
-    got = _wrong_tag(url, entry.tag, part)
+    part = PartFile(target.with_name(f".{target.name}.part"))
+    source = _StoreFile(url, entry)
+    part.receive(source)
+    got = _wrong_tag(url, entry.tag, part.path)
     if got is not None:
         _logger.warning("%s: the copy has the checksum %s in place of %s; copying again", url, got, entry.tag)
-        part.unlink()
-        _append(url, part, entry.size)
-        again = _wrong_tag(url, entry.tag, part)
+        part.remove()
+        part.receive(source)
+        again = _wrong_tag(url, entry.tag, part.path)
         if again is not None:
             if again != got:
-                part.unlink()
+                part.remove()
                 raise RemoteError(f"{url}: two copies have the checksums {got} and {again} in place of {entry.tag}")
             _trust_no_tags(url)
     if entry.modified_s is not None:
-        os.utime(part, (entry.modified_s, entry.modified_s))
-    os.replace(part, target)
-    note.unlink(missing_ok=True)
+        os.utime(part.path, (entry.modified_s, entry.modified_s))
+    part.move_to(target)
 
 
-def clear_parts(folder: Path) -> int:
-    """Removes what downloads into a folder, that were cut and are not gone on with, left there; returns how many."""
-    parts = [path for path in folder.rglob(".*") if path.name.endswith((".part", ".part.tag")) and path.is_file()]
-    for path in parts:
-        path.unlink(missing_ok=True)
-    return len(parts)
+class _StoreFile:
+    """A file in a store, as a source of `PartFile`: read by blocks, some at a time, each of which is tried again."""
 
+    def __init__(self, url: str, entry: Entry) -> None:
+        self.url = url
+        self.entry = entry
 
-def _append(url: str, part: Path, size: int) -> None:
-    """Reads what the unfinished file lacks, some blocks at a time, and appends them in order."""
-    have = part.stat().st_size if part.exists() else 0
-    if have:
-        _logger.info("%s: going on at byte %d of %d", url, have, size)
-    starts = range(have, size, _BLOCK_BYTES)
-    with part.open("ab") as file:
+    @contextlib.contextmanager
+    def open(self, offset: int, version: str) -> Iterator[Content]:
+        size = self.entry.size
+        same = f"{self.url} {size} {self.entry.tag} {self.entry.modified_s}"
+        start = offset if version == same else 0
+        if start:
+            _logger.info("%s: going on at byte %d of %d", self.url, start, size)
+        yield Content(start, size, same, self._blocks(start, size))
+
+    def _blocks(self, start: int, size: int) -> Iterator[bytes]:
+        starts = range(start, size, _BLOCK_BYTES)
         for first in range(0, len(starts), _BLOCKS_AT_ONCE):
             blocks = starts[first : first + _BLOCKS_AT_ONCE]
-            for data in _in_threads(lambda start: read_range(url, start, min(start + _BLOCK_BYTES, size)), blocks):
-                file.write(data)
-                file.flush()
-        os.fsync(file.fileno())
+            yield from _in_threads(lambda begin: read_range(self.url, begin, min(begin + _BLOCK_BYTES, size)), blocks)
 
 
 def _in_threads(work: Callable[[T], R], items: Iterable[T], threads: int = _BLOCKS_AT_ONCE) -> Iterator[R]:

@@ -19,9 +19,10 @@ from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from .._version import __version__
+from ..utils.fetch import DownloadError, fetch, is_offline
 from ..utils.fs import local_path
 from ..utils.switches import is_on
-from .sources import DownloadError, fetch, is_offline, open_url
+from ..utils.web import open_url
 
 __all__ = ["HUB", "OWN_ENTRY", "HubModel", "hub_address", "hub_file", "is_hub_model", "read_hub_model", "repository_of"]
 

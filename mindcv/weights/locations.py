@@ -4,8 +4,8 @@ import importlib.util
 import os
 from pathlib import Path, PurePosixPath
 
+from ..utils.fetch import fetch as download
 from .hub import hub_address, hub_file
-from .sources import fetch as download
 
 __all__ = ["PACKAGE_PREFIX", "fetch", "is_package_file"]
 

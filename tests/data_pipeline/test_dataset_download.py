@@ -31,7 +31,7 @@ def test_download_fetches_unpacks_and_then_is_content(tmp_path, monkeypatch, dow
         archive.write_bytes(gzip.compress(b"data"))
         return archive
 
-    monkeypatch.setattr("mindcv.weights.sources.fetch", fetch)
+    monkeypatch.setattr("mindcv.data.sources.dataset_download.fetch", fetch)
     one = download(str(tmp_path / "root"))
     assert not one.is_complete()
     one.download()

@@ -10,7 +10,8 @@ from small_networks import build
 from mindcv.data import EvalPreprocess
 from mindcv.export import Classifier, ExportedModel, export_model, info_path, read_info
 from mindcv.export._mark import read_mark, write_mark
-from mindcv.export.info import file_sha256, json_digest
+from mindcv.export.info import json_digest
+from mindcv.utils.fs import file_sha256
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from small_networks import build
 from mindcv.cli import main
 from mindcv.data import EvalPreprocess
 from mindcv.export import Classifier, ExportedModel, choose_runtime, export_model, info_path, onnx_runtimes
-from mindcv.export.info import file_sha256
 from mindcv.utils import runtime as cpu_runtime
+from mindcv.utils.fs import file_sha256
 
 onnx = pytest.importorskip("onnx")
 IMAGES = np.random.RandomState(1).standard_normal((5, 3, 32, 32)).astype(np.float32)

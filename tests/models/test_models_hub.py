@@ -13,10 +13,10 @@ import pytest
 from hub_server import COMMIT, Hub
 
 from mindcv.models import create_model, get_pretrained_cfg, to_timm_names
+from mindcv.utils.fetch import DownloadError
 from mindcv.weights import hub, write_weights
 from mindcv.weights.hub import hub_file, read_hub_model
 from mindcv.weights.locations import fetch
-from mindcv.weights.sources import DownloadError
 
 CONFIG = {
     "architecture": "seresnet18",

@@ -9,7 +9,7 @@ import zipfile
 import pytest
 
 from mindcv.utils import DownLoad
-from mindcv.weights.sources import DownloadError
+from mindcv.utils.fetch import DownloadError
 
 pytestmark = pytest.mark.no_mindspore
 

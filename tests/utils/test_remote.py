@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from mindcv.utils import fs, remote
+from mindcv.utils import fs, remote, retry
 from mindcv.utils.remote import Entry, RemoteError, files_below, find_file, open_remote, remove_file, retried
 
 pytestmark = pytest.mark.no_mindspore
@@ -34,7 +34,7 @@ class NoCredentialsError(Exception):
 @pytest.mark.parametrize("error", [ConnectionResetError("cut"), TimeoutError("slow"), RuntimeError("odd"), OSError(5)])
 def test_what_may_pass_is_tried_again_in_one_line_each(error, monkeypatch, caplog):
     pauses = []
-    monkeypatch.setattr(remote.time, "sleep", pauses.append)
+    monkeypatch.setattr(retry.time, "sleep", pauses.append)
     action = Failing(*[error] * 3)
     assert retried(URL, action) == "done"
     assert action.calls == 4

@@ -80,10 +80,11 @@ def test_tags_that_are_no_checksums_and_copies_that_differ(bucket, tmp_path, mon
     monkeypatch.setattr(transfer, "_without_md5", set())
     versions = iter([BIG, OTHER])
 
-    def changing(url, part, size):
-        part.write_bytes(next(versions))
+    class Changing(transfer._StoreFile):
+        def _blocks(self, start, size):
+            yield next(versions)
 
-    monkeypatch.setattr(transfer, "_append", changing)
+    monkeypatch.setattr(transfer, "_StoreFile", Changing)
     with pytest.raises(RemoteError, match=f"{url}: two copies have the checksums"):
         download(url, tmp_path / "y", entry)
     assert not (tmp_path / "y").exists()

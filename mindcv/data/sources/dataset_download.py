@@ -4,6 +4,7 @@ import logging
 import os
 
 from ...utils.archive import extract_archive
+from ...utils.fetch import fetch
 from ...utils.fs import local_path, require_directory
 
 __all__ = ["Cifar10Download", "Cifar100Download", "MnistDownload", "get_dataset_download_root"]
@@ -49,8 +50,6 @@ class DatasetDownload:
         """
         if self.is_complete():
             return
-        from ...weights.sources import fetch
-
         folder = require_directory(self.root, "root")
         for file_name, sha256 in self.archives:
             archive = fetch(self.base_url + file_name, sha256, folder=folder)

@@ -20,7 +20,7 @@ from typing import IO, Any
 import numpy as np
 
 from ...utils.cache import get_default_download_root
-from ...utils.fs import locked, open_file, require_directory
+from ...utils.fs import file_sha256, locked, open_file, require_directory
 from ...utils.registry import unknown_name_message
 from ...utils.remote import Entry, RemoteError, files_below, find_file
 from ...utils.text import names_in
@@ -243,14 +243,11 @@ class ShardCache:
             # Not an OSError: a shard is not an image that may be replaced by another one.
             raise RemoteError(f"{shard.url} cannot be fetched to {self.folder}: {error}") from error
         if shard.sha256:
-            digest = hashlib.sha256()
-            with whole.open("rb") as file:
-                while block := file.read(1 << 22):
-                    digest.update(block)
-            if digest.hexdigest() != shard.sha256:
+            digest = file_sha256(whole)
+            if digest != shard.sha256:
                 whole.unlink()
                 raise RemoteError(
-                    f"{shard.url} has the sha256 {digest.hexdigest()[:16]}..., not {shard.sha256[:16]}..., which the "
+                    f"{shard.url} has the sha256 {digest[:16]}..., not {shard.sha256[:16]}..., which the "
                     "manifest says; upload it again or prepare again"
                 )
         os.replace(whole, path)

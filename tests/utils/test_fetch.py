@@ -17,10 +17,9 @@ import numpy as np
 import pytest
 from time_limits import LIMIT_S
 
-from mindcv.utils import set_default_download_root
+from mindcv.utils import part_file, set_default_download_root, web
 from mindcv.utils.cache import get_default_download_root
-from mindcv.weights import sources
-from mindcv.weights.sources import DownloadError, cache_path, fetch
+from mindcv.utils.fetch import DownloadError, cache_path, fetch, public_address
 
 pytestmark = pytest.mark.no_mindspore
 
@@ -205,6 +204,15 @@ def test_complete_part_is_taken(server: Server, home: Path) -> None:
     assert server.behaviour.requests[-1][1] == "bytes=100000-"
 
 
+def test_part_that_is_longer_than_the_file_is_thrown_away(server: Server, home: Path) -> None:
+    part = home / "models" / f"resnet-{SHA256[:8]}.ckpt.part"
+    part.parent.mkdir()
+    part.write_bytes(CONTENT * 2)
+    assert fetch(url_of(server), SHA256[:8], retries=0, **QUICK).read_bytes() == CONTENT
+    assert [wanted for _, wanted in server.behaviour.requests] == ["bytes=200000-", None]
+    assert leftovers(home) == {f"resnet-{SHA256[:8]}.ckpt"}
+
+
 @pytest.mark.parametrize(
     ("behaviour", "message"),
     [
@@ -237,19 +245,33 @@ def test_no_network(server: Server) -> None:
 
 
 def test_full_disk(server: Server, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = sources.shutil.disk_usage(home)
-    monkeypatch.setattr(sources.shutil, "disk_usage", lambda _: usage._replace(free=50_000))
+    usage = part_file.shutil.disk_usage(home)
+    monkeypatch.setattr(part_file.shutil, "disk_usage", lambda _: usage._replace(free=50_000))
     with pytest.raises(DownloadError, match=r"the disk is too full \(0 MB are needed and 0 MB free\).*MINDCV_HOME"):
         fetch(url_of(server), **QUICK)
     monkeypatch.undo()
     monkeypatch.setenv("MINDCV_HOME", str(home))
 
-    def full(*_: object) -> int:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(sources, "_append", full)
+    monkeypatch.setattr(part_file.PartFile, "receive", full)
     with pytest.raises(DownloadError, match="the disk is full; free some space or set MINDCV_HOME"):
         fetch(url_of(server), **QUICK)
+
+
+def test_full_disk_and_a_store(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fsspec
+
+    with fsspec.open("memory://bucket/large.ckpt", "wb") as file:
+        file.write(CONTENT)
+    usage = part_file.shutil.disk_usage(home)
+    monkeypatch.setattr(part_file.shutil, "disk_usage", lambda _: usage._replace(free=50_000))
+    with pytest.raises(DownloadError, match=r"the disk is too full \(0 MB are needed and 0 MB free\).*MINDCV_HOME"):
+        fetch("memory://bucket/large.ckpt")
+    monkeypatch.undo()
+    monkeypatch.setenv("MINDCV_HOME", str(home))
+    assert fetch("memory://bucket/large.ckpt").read_bytes() == CONTENT
 
 
 def test_folder_that_cannot_be_made(server: Server, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -309,15 +331,15 @@ def test_redirects_are_followed_but_never_to_plain_text(server: Server) -> None:
         assert fetch(url_of(server), SHA256[:8], **QUICK).read_bytes() == CONTENT
         other.shutdown()
         thread.join()
-    handler, request = sources._NoDowngrade(), sources.urllib.request.Request("https://a.example/x")
+    handler, request = web._NoDowngrade(), web.urllib.request.Request("https://a.example/x")
     with pytest.raises(OSError, match="redirect from https to plain http"):
         handler.redirect_request(request, None, 302, "", {}, "http://a.example/x")
 
 
 def test_certificates_are_checked(server: Server) -> None:
     """A TLS client that meets something else stops; the context demands a certificate and the right host."""
-    (handler,) = (h for h in sources._opener().handlers if isinstance(h, sources.urllib.request.HTTPSHandler))
-    assert handler._context.verify_mode == sources.ssl.CERT_REQUIRED
+    (handler,) = (h for h in web._opener().handlers if isinstance(h, web.urllib.request.HTTPSHandler))
+    assert handler._context.verify_mode == web.ssl.CERT_REQUIRED
     assert handler._context.check_hostname
     with pytest.raises(DownloadError, match="the network fails"):
         fetch(url_of(server).replace("http:", "https:"), retries=0, **QUICK)
@@ -359,7 +381,7 @@ def test_places_in_the_cache(home: Path, url: str, sha: str | None, path: str) -
 
 
 def test_addresses_are_printed_without_secrets() -> None:
-    assert sources.public_address("https://user:secret@h.co:1/a/b.ckpt?token=secret#x") == "https://h.co:1/a/b.ckpt"
+    assert public_address("https://user:secret@h.co:1/a/b.ckpt?token=secret#x") == "https://h.co:1/a/b.ckpt"
 
 
 def test_download_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -373,7 +395,7 @@ def test_download_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_eight_processes_download_once(server: Server, home: Path) -> None:
-    code = "import sys; from mindcv.weights.sources import fetch; print(fetch(sys.argv[1], sys.argv[2]))"
+    code = "import sys; from mindcv.utils.fetch import fetch; print(fetch(sys.argv[1], sys.argv[2]))"
     command = [sys.executable, "-c", code, url_of(server), SHA256[:8]]
     server.behaviour.cut_after = [50_000]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(8)]
