@@ -8,6 +8,7 @@ from pathlib import Path
 import mindspore.dataset as ds
 import numpy as np
 import pytest
+from jpeg.make_corpus import DECODED, OTHERS, encoded
 from mindspore.dataset import vision
 from PIL import Image, ImageOps
 
@@ -17,18 +18,14 @@ from mindcv.data.images.decoding import RandomBox, RandomCrop, WholeImage, decod
 from mindcv.data.images.image_check import checked_image
 from mindcv.data.sources.samples import FileSamples
 
-PHOTOS = sorted((Path(__file__).parents[1] / "data" / "photos").glob("*.jpg"))
-
 _jpeg = extensions.jpeg
 if _jpeg is None:
     pytest.skip("the JPEG extension is not built", allow_module_level=True)
 
 
-def jpeg(height=131, width=203, *, mode="RGB", **options) -> bytes:
+def jpeg(height=131, width=203, **options) -> bytes:
     """A piece of a photo as a JPEG file."""
-    file = io.BytesIO()
-    Image.open(PHOTOS[0]).convert(mode).crop((40, 30, 40 + width, 30 + height)).save(file, "JPEG", **options)
-    return file.getvalue()
+    return encoded((height, width), **options)
 
 
 @pytest.fixture
@@ -55,20 +52,7 @@ def decoded_box(data, top, left, height, width, reduction=1):
     return box
 
 
-VARIANTS = [
-    {"subsampling": 0},
-    {"subsampling": 1},
-    {"subsampling": 2},
-    {"mode": "L"},
-    {"quality": 3},
-    {"quality": 100, "subsampling": 0},
-    {"optimize": True, "quality": 30},
-    {"restart_marker_blocks": 3},
-    {"restart_marker_rows": 1, "subsampling": 1},
-]
-
-
-@pytest.mark.parametrize("options", VARIANTS)
+@pytest.mark.parametrize("options", DECODED)
 def test_a_box_has_the_pixels_that_pillow_decodes(options):
     data = jpeg(**options)
     whole = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
@@ -95,7 +79,7 @@ def test_unusual_sampling(sampling):
 
 
 @pytest.mark.parametrize("reduction", [2, 4, 8])
-@pytest.mark.parametrize("options", VARIANTS)
+@pytest.mark.parametrize("options", DECODED)
 def test_a_reduced_picture_has_the_means_of_its_pixels(options, reduction):
     data = jpeg(**options)
     whole = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), np.float64)
@@ -126,7 +110,7 @@ def test_a_crop_is_a_box_resized():
 
 
 @pytest.mark.parametrize("name", _jpeg.loops()[1:])
-@pytest.mark.parametrize("options", VARIANTS)
+@pytest.mark.parametrize("options", DECODED)
 def test_loops_for_this_processor_have_the_pixels_of_plain_c(name, options):
     data = jpeg(**options)
     whole = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
@@ -154,7 +138,7 @@ def test_loops_that_the_processor_has_not_are_refused():
         _jpeg.use_loops("altivec")
 
 
-@pytest.mark.parametrize("options", [{"progressive": True}, {"mode": "CMYK"}])
+@pytest.mark.parametrize("options", OTHERS)
 def test_files_of_other_kinds_are_left_to_pillow(options):
     data = jpeg(**options)
     assert _jpeg.decode(data, 0, 0, 8, 8, 1, np.empty((8, 8, 3), np.uint8)) is False
@@ -165,7 +149,7 @@ def test_files_of_other_kinds_are_left_to_pillow(options):
 def test_damaged_files_are_refused_or_decoded_within_their_box():
     """Thousands of files with bytes changed, cut out or cut off: none may write beside its box or stop the process."""
     rng = random.Random(4)
-    originals = [jpeg(40, 56, **options) for options in VARIANTS]
+    originals = [jpeg(40, 56, **options) for options in DECODED]
     outcomes = {True: 0, False: 0, None: 0}
     for _ in range(4000):
         data = bytearray(rng.choice(originals))

@@ -12,6 +12,7 @@
 #include "loops.h"
 #include "picture.h"
 
+/* A.3.3 for a block of a DC coefficient alone, an eighth of which is added to 128 (A.3.1) for all samples. */
 INLINE void fill_flat(int dc, uint8_t *out, size_t stride)
 {
     int value = ((dc * 4 + 16) >> 5) + 128;
@@ -20,7 +21,7 @@ INLINE void fill_flat(int dc, uint8_t *out, size_t stride)
         memset(out + (size_t)i * stride, value, SIDE);
 }
 
-/* Writes the means of `reduce_y` x `reduce_x` samples. */
+/* Not of the standard: writes the means of `reduce_y` x `reduce_x` samples. */
 static void average(const uint8_t *samples, int reduce_x, int reduce_y, uint8_t *out, size_t stride)
 {
     int area = reduce_x * reduce_y;
@@ -109,12 +110,14 @@ static int restart(Picture *picture, Position *position)
     return 0;
 }
 
+/* The same order of blocks; their values are not needed, but for DC coefficients, from which later ones differ. */
 static int pass_mcu(Picture *picture, BitReader *reader)
 {
     return jpeg_loops->pass_blocks(reader, picture->components, picture->component_count);
 }
 
-/* Reads a row of MCUs up to `end`; those outside of `first` to `last` are passed. */
+/* E.2.3 to E.2.5: a restart marker comes behind each interval of MCUs. Reads a row of them up to `end`; those outside of
+ * `first` to `last` are passed. */
 static int read_mcu_row(Picture *picture, Position *position, long row, long first, long last, long end)
 {
     for (long column = 0; column < end; column++) {
@@ -149,6 +152,7 @@ typedef struct {
     long first_column, last_column, first_row, last_row, columns, height;
 } McuRange;
 
+/* A.2.4: the last MCU of a row, and the last row, are whole, with samples that are not of the picture. */
 static McuRange range_of(const Picture *picture, JpegBox box, int reduction)
 {
     long mcu_width = SIDE * picture->most_across, mcu_height = SIDE * picture->most_down;
@@ -165,7 +169,8 @@ static McuRange range_of(const Picture *picture, JpegBox box, int reduction)
     };
 }
 
-/* Says how a component is reduced, or spread, and returns the bytes of its ring; 0: it is left to others. */
+/* A.1.1: a component has a share of the picture's samples, rounded up. Says how it is reduced, or spread, and returns the
+ * bytes of its ring; 0: it is left to others. */
 static size_t plan_component(const Picture *picture, Component *component, const McuRange *range, int reduction)
 {
     int shared_x = picture->most_across / component->across, shared_y = picture->most_down / component->down;
@@ -202,6 +207,7 @@ static void define_tables(Picture *picture, Position *position)
     }
 }
 
+/* E.2.3, E.2.4: what is set at the beginning of a scan. */
 static void start(Picture *picture, Position *position)
 {
     define_tables(picture, position);

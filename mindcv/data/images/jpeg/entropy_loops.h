@@ -1,6 +1,6 @@
 /* Reads blocks of coefficients, or passes them: T.81 F.2.2. In the sets of loops (loops_set.h). */
 
-/* A coefficient, not 0, in `bits`. Negative ones have all of their bits turned over. */
+/* F.2.2.1, EXTEND: a coefficient, not 0, in `bits`. Negative ones have all of their bits turned over. */
 INLINE int16_t value_at(uint64_t bits, Meaning place, Meaning shift)
 {
     bits <<= place & 63;
@@ -16,7 +16,7 @@ INLINE int16_t value_or_zero(Meaning meaning, uint64_t bits)
     return (int16_t)(((bits ^ turned) >> 1 >> ((part(meaning, FIRST_SHIFT) - 1) & 63) ^ turned) - turned);
 }
 
-/* Has at least 56 bits ready. */
+/* F.2.2.5, NEXTBIT, for many at once: has at least 56 bits ready. */
 INLINE void fill(BitReader *reader)
 {
     uint64_t word;

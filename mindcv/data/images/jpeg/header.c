@@ -163,7 +163,7 @@ static int are_components_possible(const uint8_t *fields, int count)
     return 1;
 }
 
-/* Takes over the components of a frame. Colours may be halved against Y in either direction; what is rarer is left to
+/* B.2.2, A.1.1: sampling factors are the blocks of a component in an MCU. Colours may be halved against Y in either direction; what is rarer is left to
  * others. */
 static void take_components(Picture *picture, const uint8_t *fields)
 {
@@ -205,11 +205,13 @@ static JpegFault read_frame(Picture *picture, const uint8_t *segment, const uint
         return JPEG_BAD_FRAME;
     if (!picture->height || !picture->width || picture->component_count > MOST_COMPONENTS)
         picture->is_other = 1;
-    take_components(picture, segment + 6);
+    picture->frame = segment + 6;
+    take_components(picture, picture->frame);
     return JPEG_NO_FAULT;
 }
 
-/* The component of the frame that a scan names; -1: there is none. `frame`: parameters of the components. */
+/* The component of the frame that a scan names (B.2.3: Cs is one of the C of the frame); -1: there is none. `frame`:
+ * parameters of the components. */
 static int find_component(const uint8_t *frame, int count, int identifier)
 {
     for (int i = 0; i < count; i++)
@@ -220,8 +222,9 @@ static int find_component(const uint8_t *frame, int count, int identifier)
 
 /* B.2.3: the number of components, their identifiers and tables, and what of a spectrum comes, which in sequential files
  * is all of it. Tables must have been defined. */
-static JpegFault read_scan(Picture *picture, const uint8_t *segment, const uint8_t *end, const uint8_t *frame)
+static JpegFault read_scan(Picture *picture, const uint8_t *segment, const uint8_t *end)
 {
+    const uint8_t *frame = picture->frame;
     int count = end > segment ? segment[0] : 0, seen = 0;
     if (!picture->is_sequential || count < 1 || count > MOST_SCAN_COMPONENTS || end - segment != 4 + 2 * count)
         return JPEG_BAD_SCAN;
@@ -276,17 +279,51 @@ static JpegFault read_other(Picture *picture, int marker, const uint8_t *segment
     return JPEG_NO_FAULT;
 }
 
-/* Whether a marker begins a frame of a kind that is not read here: progressive, lossless, hierarchical, arithmetic. */
+/* Table B.1: whether a marker begins a frame of a kind that is not read here: progressive, lossless, hierarchical, arithmetic. */
 static int is_other_frame(int marker)
 {
     return marker > SOF1 && marker <= SOF15 && marker != DHT && marker != JPG && marker != DAC;
 }
 
-/* B.1.1.2: markers, in front of which any number of 0xFF may stand. B.1.1.4: those of segments are followed by a length
- * that counts itself. Ends at the first scan, a fault, or a frame of another kind. */
+/* B.2.4, B.2.2: a segment in front of the scan. */
+static JpegFault read_segment(Picture *picture, int marker, const uint8_t *segment, const uint8_t *end)
+{
+    if (marker == DQT)
+        return read_quantisation(picture, segment, end);
+    if (marker == DHT)
+        return read_huffman(picture, segment, end);
+    if (marker == SOF0 || marker == SOF1)
+        return read_frame(picture, segment, end);
+    return read_other(picture, marker, segment, end);
+}
+
+/* B.2.3: coded bytes follow the scan header at once, up to a marker. */
+static void start_scan(Picture *picture, const uint8_t *segment, const uint8_t *scan)
+{
+    picture->fault = read_scan(picture, segment, scan);
+    picture->scan = scan;
+    picture->has_end = has_end(scan, picture->end);
+    picture->is_other = picture->is_other || (picture->component_count == 3 && !is_ycc(picture));
+}
+
+static void leave_to_others(Picture *picture)
+{
+    picture->fault = JPEG_NO_FAULT;
+    picture->is_sequential = 0;
+    picture->is_other = 1;
+}
+
+/* B.1.1.3: markers that stand alone. B.1.1.2: 0xFF may be repeated in front of a marker. */
+static int stands_alone(int marker)
+{
+    return marker == MARK || marker == TEM || (marker >= RST0 && marker <= RST7);
+}
+
+/* B.1.1.4: the marker of a segment is followed by a length that counts itself. Ends at the first scan, a fault, or a frame
+ * of another kind. */
 void jpeg_read_header(Picture *picture, const uint8_t *data, size_t size)
 {
-    const uint8_t *end = data + size, *frame = NULL;
+    const uint8_t *end = data + size;
     memset(picture, 0, sizeof *picture);
     picture->adobe_transform = -1;
     picture->end = end;
@@ -295,7 +332,7 @@ void jpeg_read_header(Picture *picture, const uint8_t *data, size_t size)
         return;
     for (data += 2; end - data >= 4 && data[0] == MARK;) {
         int marker = data[1];
-        if (marker == MARK || marker == TEM || (marker >= RST0 && marker <= RST7)) {
+        if (stands_alone(marker)) {
             data += marker == MARK ? 1 : 2;
             continue;
         }
@@ -304,28 +341,11 @@ void jpeg_read_header(Picture *picture, const uint8_t *data, size_t size)
         if (length < 2 || length > (size_t)(end - data) - 2)
             return;
         data += 2 + length;
-        JpegFault fault = JPEG_NO_FAULT;
-        if (marker == DQT) {
-            fault = read_quantisation(picture, segment, data);
-        } else if (marker == DHT) {
-            fault = read_huffman(picture, segment, data);
-        } else if (marker == SOF0 || marker == SOF1) {
-            fault = read_frame(picture, segment, data);
-            frame = segment + 6;
-        } else if (is_other_frame(marker)) {
-            picture->fault = JPEG_NO_FAULT;
-            picture->is_sequential = 0;
-            picture->is_other = 1;
-            return;
-        } else if (marker == SOS) {
-            picture->fault = read_scan(picture, segment, data, frame);
-            picture->scan = data;
-            picture->has_end = has_end(data, end);
-            picture->is_other = picture->is_other || (picture->component_count == 3 && !is_ycc(picture));
-            return;
-        } else {
-            fault = read_other(picture, marker, segment, data);
-        }
+        if (is_other_frame(marker))
+            return leave_to_others(picture);
+        if (marker == SOS)
+            return start_scan(picture, segment, data);
+        JpegFault fault = read_segment(picture, marker, segment, data);
         if (fault) {
             picture->fault = fault;
             return;

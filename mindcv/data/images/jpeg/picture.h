@@ -42,7 +42,7 @@ typedef struct {
 } Component;
 
 typedef struct {
-    const uint8_t *scan, *end;
+    const uint8_t *frame, *scan, *end; /* parameters of the components, coded bytes, the end of the file */
     long height, width;
     int component_count, restart_interval, is_jfif, adobe_transform;
     int most_across, most_down, blocks; /* in an MCU */
