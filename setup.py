@@ -51,8 +51,14 @@ setup(
         # Over the oneDNN of MindSpore's wheel, which it opens when it is used: nothing of either is needed to build it.
         Extension(
             "mindcv.kernels._convolution",
-            [f"mindcv/kernels/{name}.cpp" for name in ("_convolution", "_batch_norm", "_pooling", "_gelu")],
-            depends=[f"mindcv/kernels/{name}.h" for name in ("_batch_norm_vectors", "_onednn", "_shared", "_threads")],
+            [
+                f"mindcv/kernels/_{name}.cpp"
+                for name in ("convolution", "dense", "batch_norm", "layer_norm", "attention", "pooling", "gelu")
+            ],
+            depends=[
+                f"mindcv/kernels/_{name}.h"
+                for name in ("batch_norm_vectors", "onednn", "plans", "shared", "threads", "vectors")
+            ],
             language="c++",
             extra_compile_args=[
                 *("-O3", "-std=c++17", "-Wall", "-Wextra", "-Wno-psabi", "-pthread"),

@@ -1,21 +1,10 @@
 // Convolution forward and backward over the oneDNN library of MindSpore's wheel, as operators for ops.Custom ("aot").
 //
-// Tensors are (N, C, H, W) or, where the configuration says so, (N, H, W, C). Each configuration of shapes has a plan,
-// made when it is first met: oneDNN primitives, the reorders that they need, and where their memory lies.
-#include "_shared.h"
+// Tensors are (N, C, H, W) or, where the configuration says so, (N, H, W, C).
+#include "_plans.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
-#include <stdlib.h>
-
-#include <array>
-#include <cstdio>
-#include <cstring>
-#include <map>
-#include <memory>
-#include <stdexcept>
-#include <string>
-#include <vector>
 
 namespace mindcv {
 
@@ -24,199 +13,53 @@ Shared &shared() {
   return *value;
 }
 
-namespace {
-
-using namespace onednn;
-
-constexpr size_t kMaxPlans = 4096;
-constexpr int64_t kMatmulPixels = 64;  // from so many on, a matrix product without reorders is as fast
-
-struct Failure : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
-void check(Status status, const char *what) {
-  if (status != 0) throw Failure(std::string(what) + ": oneDNN status " + std::to_string(status));
-}
-
-const Library &dnn() { return shared().library; }
-
-// ---- memory that plans share: only one runs at a time
-
-class Arena {
- public:
-  char *reserve(size_t bytes) {
-    if (bytes > size_) {
-      free(data_);
-      data_ = nullptr;
-      size_ = 0;
-      if (posix_memalign(&data_, 4096, bytes) != 0) throw Failure("out of memory");
-      size_ = bytes;
-    }
-    return static_cast<char *>(data_);
-  }
-
- private:
-  void *data_ = nullptr;
-  size_t size_ = 0;
-};
-
 Arena &arena() {
   static Arena *value = new Arena;
   return *value;
 }
 
-// ---- owners of oneDNN's objects
+std::map<Key, std::unique_ptr<Plan>> &plans() {
+  static auto *value = new std::map<Key, std::unique_ptr<Plan>>;
+  return *value;
+}
 
-class Desc {
- public:
-  Desc() = default;
-  Desc(std::vector<int64_t> dims, int type, int tag) {
-    check(dnn().memory_desc_create_with_tag(&desc_, int(dims.size()), dims.data(), type, tag), "memory description");
-  }
-  Desc(std::vector<int64_t> dims, int type, std::vector<int64_t> strides) {
-    check(dnn().memory_desc_create_with_strides(&desc_, int(dims.size()), dims.data(), type, strides.data()),
-          "memory description");
-  }
-  Desc(const Desc &) = delete;
-  Desc &operator=(const Desc &) = delete;
-  Desc(Desc &&other) noexcept : desc_(other.desc_) { other.desc_ = nullptr; }
-  ~Desc() {
-    if (desc_) dnn().memory_desc_destroy(desc_);
-  }
-  operator MemoryDesc() const { return desc_; }
+std::string &last_error() {
+  static auto *value = new std::string;
+  return *value;
+}
 
- private:
-  MemoryDesc desc_ = nullptr;
-};
-
-struct Attributes {
-  Attr attr = nullptr;
-  explicit Attributes(bool accumulates = false) {
-    check(dnn().primitive_attr_create(&attr), "attributes");
-    check(dnn().primitive_attr_set_scratchpad_mode(attr, SCRATCHPAD_USER), "scratchpad mode");
-    if (accumulates) {
-      PostOps ops;
-      check(dnn().post_ops_create(&ops), "sum");
-      check(dnn().post_ops_append_sum(ops, 1.0f, 0, UNDEFINED), "sum");
-      check(dnn().primitive_attr_set_post_ops(attr, ops), "sum");
-      dnn().post_ops_destroy(ops);
+void sum_bias(const float *dy, float *db, int64_t n, int64_t channels, int64_t pixels, bool last) {
+  const int threads = shared().pool.get_num_threads();
+  shared().pool.parallel_for(threads, [&](int thread, int) {
+    const int64_t begin = channels * thread / threads, end = channels * (thread + 1) / threads;
+    if (last) {
+      std::vector<double> sums(end - begin, 0.0);
+      for (int64_t row = 0; row < n * pixels; row++)
+        for (int64_t c = begin; c < end; c++) sums[c - begin] += dy[row * channels + c];
+      for (int64_t c = begin; c < end; c++) db[c] = float(sums[c - begin]);
+      return;
     }
-  }
-  Attributes(const Attributes &) = delete;
-  Attributes &operator=(const Attributes &) = delete;
-  ~Attributes() { dnn().primitive_attr_destroy(attr); }
-};
-
-struct Description {  // of a primitive
-  PrimitiveDesc desc = nullptr;
-  Description() = default;
-  Description(const Description &) = delete;
-  Description &operator=(const Description &) = delete;
-  ~Description() {
-    if (desc) dnn().primitive_desc_destroy(desc);
-  }
-  MemoryDesc memory(int query) const { return dnn().primitive_desc_query_md(desc, query, 0); }
-  std::string implementation() const {
-    const char *name = nullptr;
-    return dnn().primitive_desc_query(desc, QUERY_IMPLEMENTATION, 0, &name) == 0 && name ? name : "unknown";
-  }
-};
-
-// ---- a plan
-
-class Plan {
- public:
-  std::string implementation;  // of the primitive that does the work
-  int64_t repeats = 1;         // runs of all steps, with tensors moved on by so many bytes each
-  std::vector<int64_t> advance;
-  bool clears_last = false;  // the last tensor is summed into, so it starts as zeros
-  size_t last_bytes = 0;
-
-  Plan() = default;
-  Plan(const Plan &) = delete;
-  Plan &operator=(const Plan &) = delete;
-  ~Plan() {
-    for (auto &step : steps_) dnn().primitive_destroy(step.primitive);
-    for (auto &memory : memories_) dnn().memory_destroy(memory.memory);
-  }
-
-  // Memory of the tensor with this index.
-  Memory tensor(int index, MemoryDesc desc) { return add_memory(desc, index, 0); }
-
-  // Memory in the arena.
-  Memory internal(MemoryDesc desc) {
-    const size_t offset = bytes_;
-    bytes_ += (dnn().memory_desc_get_size(desc) + 127) / 64 * 64;
-    return add_memory(desc, -1, offset);
-  }
-
-  // The tensor in another layout, by a reorder before the steps that follow; itself where it has it.
-  Memory input(int index, MemoryDesc given, MemoryDesc wanted) {
-    if (dnn().memory_desc_equal(given, wanted)) return tensor(index, given);
-    Memory from = tensor(index, given), to = internal(wanted);
-    reorder(from, given, to, wanted);
-    return to;
-  }
-
-  void reorder(Memory from, MemoryDesc given, Memory to, MemoryDesc wanted) {
-    Attributes attributes;
-    Description description;
-    check(dnn().reorder_primitive_desc_create(&description.desc, given, shared().engine, wanted, shared().engine,
-                                              attributes.attr),
-          "reorder");
-    add(description, {{ARG_SRC, from}, {ARG_DST, to}});
-  }
-
-  void add(const Description &description, std::vector<Arg> args) {
-    MemoryDesc scratchpad = description.memory(QUERY_SCRATCHPAD);
-    if (scratchpad && dnn().memory_desc_get_size(scratchpad) > 0) args.push_back({ARG_SCRATCHPAD, internal(scratchpad)});
-    Primitive primitive;
-    check(dnn().primitive_create(&primitive, description.desc), "primitive");
-    steps_.push_back({primitive, std::move(args)});
-  }
-
-  void run(void *const *tensors) {
-    char *base = arena().reserve(bytes_);
-    if (clears_last) memset(tensors[advance.size() - 1], 0, last_bytes);
-    for (int64_t repeat = 0; repeat < repeats; repeat++) {
-      for (const auto &memory : memories_) {
-        char *data = memory.index < 0 ? base + memory.offset : static_cast<char *>(tensors[memory.index]);
-        if (memory.index >= 0 && repeat > 0) data += repeat * advance[memory.index];
-        check(dnn().memory_set_data_handle(memory.memory, data), "memory");
+    for (int64_t c = begin; c < end; c++) {
+      double total = 0.0;
+      for (int64_t image = 0; image < n; image++) {
+        const float *values = dy + (image * channels + c) * pixels;
+        float lanes[16] = {};
+        int64_t i = 0;
+        for (; i + 16 <= pixels; i += 16)
+          for (int lane = 0; lane < 16; lane++) lanes[lane] += values[i + lane];
+        for (; i < pixels; i++) lanes[0] += values[i];
+        for (float lane : lanes) total += lane;
       }
-      for (const auto &step : steps_)
-        check(dnn().primitive_execute(step.primitive, shared().stream, int(step.args.size()), step.args.data()),
-              "execution");
+      db[c] = float(total);
     }
-  }
+  });
+}
 
- private:
-  struct Step {
-    Primitive primitive;
-    std::vector<Arg> args;
-  };
-  struct Place {
-    Memory memory;
-    int index;  // of the tensor; -1: in the arena
-    size_t offset;
-  };
+namespace {
 
-  Memory add_memory(MemoryDesc desc, int index, size_t offset) {
-    Memory memory;
-    check(dnn().memory_create(&memory, desc, shared().engine, nullptr), "memory");
-    memories_.push_back({memory, index, offset});
-    return memory;
-  }
-
-  std::vector<Step> steps_;
-  std::vector<Place> memories_;
-  size_t bytes_ = 0;
-};
+constexpr int64_t kMatmulPixels = 64;  // from so many on, a matrix product without reorders is as fast
 
 // ---- convolutions
-
-enum Kind { FORWARD = 0, BACKWARD_DATA = 1, BACKWARD_WEIGHTS = 2, DENSE_FORWARD, DENSE_BACKWARD_DATA, DENSE_BACKWARD_WEIGHTS };
 
 // The configuration as it comes from Python (mindcv/kernels/convolution.py has the same order).
 enum {
@@ -373,58 +216,6 @@ std::unique_ptr<Plan> convolution_plan(Kind kind, const Problem &p) {
   return plan;
 }
 
-// A dense layer: (rows, in) to (rows, out) by a weight (out, in), and its gradients.
-std::unique_ptr<Plan> dense_plan(Kind kind, int64_t rows, int64_t in, int64_t out, bool has_bias, bool in_bf16) {
-  auto plan = std::make_unique<Plan>();
-  const bool forward = kind == DENSE_FORWARD, to_data = kind == DENSE_BACKWARD_DATA;
-  auto matrix = [](int64_t height, int64_t width, bool turned) {
-    return Desc({height, width}, F32, std::vector<int64_t>{turned ? 1 : width, turned ? height : 1});
-  };
-  // y = x w', dx = dy w, dw = dy' x
-  Desc first = forward ? matrix(rows, in, false) : to_data ? matrix(rows, out, false) : matrix(out, rows, true);
-  Desc second = forward ? matrix(in, out, true) : to_data ? matrix(out, in, false) : matrix(rows, in, false);
-  Desc result = forward ? matrix(rows, out, false) : to_data ? matrix(rows, in, false) : matrix(out, in, false);
-  Desc bias({1, out}, F32, std::vector<int64_t>{out, 1});
-  const Desc none;
-  auto half = [](int64_t height, int64_t width) { return Desc({height, width}, BF16, ANY); };
-  Desc first_half = half(forward || to_data ? rows : out, forward ? in : to_data ? out : rows);
-  Desc second_half = half(forward ? in : to_data ? out : rows, forward ? out : in);
-  Attributes attributes;
-  Description description;
-  check(dnn().matmul_primitive_desc_create(&description.desc, shared().engine, in_bf16 ? first_half : first,
-                                           in_bf16 ? second_half : second, has_bias ? bias : none, result, attributes.attr),
-        "matmul");
-  std::vector<Arg> args{{ARG_SRC, plan->input(0, first, description.memory(QUERY_SRC))},
-                        {ARG_WEIGHTS, plan->input(1, second, description.memory(QUERY_WEIGHTS))},
-                        {ARG_DST, plan->tensor(has_bias ? 3 : 2, result)}};
-  if (has_bias) args.push_back({ARG_BIAS, plan->tensor(2, bias)});
-  plan->add(description, args);
-  plan->implementation = description.implementation();
-  return plan;
-}
-
-using Key = std::array<int64_t, 10 + CONFIGURATION_SIZE>;
-
-std::map<Key, std::unique_ptr<Plan>> &plans() {
-  static auto *value = new std::map<Key, std::unique_ptr<Plan>>;
-  return *value;
-}
-
-// The plan of this key, made where there is none yet.
-template <class Make>
-Plan &plan_of(const Key &key, Make make) {
-  auto found = plans().find(key);
-  if (found != plans().end()) return *found->second;
-  if (plans().size() >= kMaxPlans) plans().clear();
-  check(dnn().threadpool_interop_set_max_concurrency(shared().pool.get_num_threads()), "concurrency");
-  return *plans().emplace(key, make()).first->second;
-}
-
-Plan &dense_plan_for(Kind kind, int64_t rows, int64_t in, int64_t out, bool has_bias, bool in_bf16) {
-  const Key key{kind, has_bias, rows, in, out, in_bf16};
-  return plan_of(key, [&] { return dense_plan(kind, rows, in, out, has_bias, in_bf16); });
-}
-
 Plan &plan_for(Kind kind, const int64_t *x, const int64_t *w, const int64_t *config, bool has_bias) {
   Key key{};
   key[0] = kind;
@@ -450,64 +241,6 @@ void add_bias(float *y, const float *bias, int64_t n, int64_t channels, int64_t 
   });
 }
 
-void sum_bias(const float *dy, float *db, int64_t n, int64_t channels, int64_t pixels, bool last) {
-  const int threads = shared().pool.get_num_threads();
-  shared().pool.parallel_for(threads, [&](int thread, int) {
-    const int64_t begin = channels * thread / threads, end = channels * (thread + 1) / threads;
-    if (last) {
-      std::vector<double> sums(end - begin, 0.0);
-      for (int64_t row = 0; row < n * pixels; row++)
-        for (int64_t c = begin; c < end; c++) sums[c - begin] += dy[row * channels + c];
-      for (int64_t c = begin; c < end; c++) db[c] = float(sums[c - begin]);
-      return;
-    }
-    for (int64_t c = begin; c < end; c++) {
-      double total = 0.0;
-      for (int64_t image = 0; image < n; image++) {
-        const float *values = dy + (image * channels + c) * pixels;
-        float lanes[16] = {};
-        int64_t i = 0;
-        for (; i + 16 <= pixels; i += 16)
-          for (int lane = 0; lane < 16; lane++) lanes[lane] += values[i + lane];
-        for (; i < pixels; i++) lanes[0] += values[i];
-        for (float lane : lanes) total += lane;
-      }
-      db[c] = float(total);
-    }
-  });
-}
-
-std::string &last_error() {
-  static auto *value = new std::string;
-  return *value;
-}
-
-bool all_fp32(int n, const char *const *dtypes, int configuration) {
-  for (int i = 0; i < n; i++)
-    if (i != configuration && strcmp(dtypes[i], "float32") != 0) return false;
-  return strcmp(dtypes[configuration], "int64") == 0;
-}
-
-int64_t rows_of(const int64_t *shape, int dims) {
-  int64_t rows = 1;
-  for (int i = 0; i + 1 < dims; i++) rows *= shape[i];
-  return rows;
-}
-
-template <class Work>
-int guarded(Work work) {
-  Shared &s = shared();
-  std::lock_guard<std::mutex> lock(s.mutex);
-  if (!s.is_ready) return NOT_READY;
-  try {
-    return work();
-  } catch (const std::exception &error) {
-    last_error() = error.what();
-    fprintf(stderr, "mindcv kernels: %s\n", error.what());
-    return FAILED;
-  }
-}
-
 bool is_supported_name(const std::string &name) { return name.rfind("ref", 0) != 0 && name.find(":ref") == std::string::npos; }
 
 void before_fork() { shared().mutex.lock(); }
@@ -526,7 +259,7 @@ extern "C" {
 
 // Changes with what the functions take, here and in mindcv/kernels/__init__.py, which uses no library of another number.
 extern const int interface;
-const int interface = 2;
+const int interface = 3;
 
 // Takes the functions of the library at this path and makes the threads. `all_isa`: the library is our own copy, so it may
 // use all of the processor, whatever the environment says for MindSpore's. Writes what is wrong, or nothing, to `problem`.
@@ -636,43 +369,6 @@ int ConvolutionBackwardWeights(int n, void **data, int *, int64_t **shapes, cons
       sum_bias(static_cast<const float *>(data[1]), static_cast<float *>(data[5]), p.n, p.oc, p.oh * p.ow,
                config[RESULT_LAST]);
     }
-    return int(OK);
-  });
-}
-
-// x, w, (bias,) configuration {in bf16} -> y, over all but the last axis of x
-int DenseForward(int n, void **data, int *dims, int64_t **shapes, const char **dtypes, void *, void *) {
-  if ((n != 4 && n != 5) || !all_fp32(n, dtypes, n - 2)) return BAD_ARGUMENTS;
-  return guarded([&] {
-    const int64_t out = shapes[1][0], in = shapes[1][1], rows = rows_of(shapes[0], dims[0]);
-    if (shapes[0][dims[0] - 1] != in) return int(BAD_ARGUMENTS);
-    const bool in_bf16 = *static_cast<const int64_t *>(data[n - 2]);
-    void *tensors[] = {data[0], data[1], data[n == 5 ? 2 : n - 1], data[n - 1]};
-    dense_plan_for(DENSE_FORWARD, rows, in, out, n == 5, in_bf16).run(tensors);
-    return int(OK);
-  });
-}
-
-// dy, w, x (for its shape), configuration -> dx
-int DenseBackwardData(int n, void **data, int *dims, int64_t **shapes, const char **dtypes, void *, void *) {
-  if (n != 5 || !all_fp32(n, dtypes, 3)) return BAD_ARGUMENTS;
-  return guarded([&] {
-    void *tensors[] = {data[0], data[1], data[4]};
-    const bool in_bf16 = *static_cast<const int64_t *>(data[3]);
-    dense_plan_for(DENSE_BACKWARD_DATA, rows_of(shapes[2], dims[2]), shapes[1][1], shapes[1][0], false, in_bf16).run(tensors);
-    return int(OK);
-  });
-}
-
-// dy, x, w (for its shape), configuration -> dw (, dbias)
-int DenseBackwardWeights(int n, void **data, int *dims, int64_t **shapes, const char **dtypes, void *, void *) {
-  if ((n != 5 && n != 6) || !all_fp32(n, dtypes, 3)) return BAD_ARGUMENTS;
-  return guarded([&] {
-    const int64_t out = shapes[2][0], in = shapes[2][1], rows = rows_of(shapes[1], dims[1]);
-    void *tensors[] = {data[0], data[1], data[4]};
-    const bool in_bf16 = *static_cast<const int64_t *>(data[3]);
-    dense_plan_for(DENSE_BACKWARD_WEIGHTS, rows, in, out, false, in_bf16).run(tensors);
-    if (n == 6) sum_bias(static_cast<const float *>(data[0]), static_cast<float *>(data[5]), 1, out, rows, true);
     return int(OK);
   });
 }

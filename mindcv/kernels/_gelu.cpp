@@ -1,40 +1,9 @@
 // GELU, by tanh or by erf, and its gradient, over values of any shape.
-#include <cstdint>
 #include <cstring>
 
-#include "_shared.h"
-
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define FOR_PROCESSORS __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define FOR_PROCESSORS
-#endif
-#define HIDDEN __attribute__((visibility("hidden")))
+#include "_vectors.h"
 
 namespace mindcv {
-
-// e^x to 2 units of the last digit; below -87 as at -87, which is 1e-38. Loops over it become vectors.
-static inline float exponential(float x) {
-  x = x < -87.0f ? -87.0f : x;
-  x = x > 87.0f ? 87.0f : x;
-  const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, which stands in the lowest bits
-  const float rounded = x * 1.44269504f + magic, n = rounded - magic;
-  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-  float p = 1.0f / 5040;
-  p = p * r + 1.0f / 720;
-  p = p * r + 1.0f / 120;
-  p = p * r + 1.0f / 24;
-  p = p * r + 1.0f / 6;
-  p = p * r + 0.5f;
-  p = p * r + 1.0f;
-  p = p * r + 1.0f;
-  int32_t bits;
-  memcpy(&bits, &rounded, sizeof bits);
-  bits = int32_t((uint32_t(bits) << 23) + 0x3f800000u);
-  float power;
-  memcpy(&power, &bits, sizeof power);
-  return p * power;
-}
 
 // x * (1 + tanh(u)) / 2 is x over 1 + e^(-2u), with u = sqrt(2 / pi) * (x + 0.044715 x^3)
 static inline float sigmoid_of_cubic(float x) {

@@ -1,12 +1,11 @@
 """BatchNorm with the activation and the sum behind it, on the CPU, by the kernels of `_batch_norm.cpp`."""
 
 import functools
-import struct
 from typing import Any
 
 from mindspore import Tensor, nn, ops
 
-from .convolution import kernel_operator
+from .convolution import bits, kernel_operator
 
 __all__ = ["ACTIVATIONS", "NO_ACTIVATION", "batch_norm", "batch_norm_configuration"]
 
@@ -30,8 +29,8 @@ def batch_norm_configuration(
         source_last: Whether it takes (N, H, W, C); it always gives (N, C, H, W).
         keeps_variance: Whether a batch of one value a channel leaves the moving variance as it is.
     """
-    floats = (struct.unpack("<q", struct.pack("<d", value))[0] for value in (cell.eps, cell.momentum))
-    return (activation, int(adds), int(is_training), int(source_last), int(keeps_variance), *floats)
+    flags = (int(adds), int(is_training), int(source_last), int(keeps_variance))
+    return (activation, *flags, bits(cell.eps), bits(cell.momentum))
 
 
 @functools.cache

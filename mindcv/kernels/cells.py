@@ -9,6 +9,7 @@ convolution hands its output on with channels last, as oneDNN has it.
 """
 
 import collections
+import functools
 import logging
 from collections.abc import Iterator
 from types import TracebackType
@@ -18,11 +19,13 @@ import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from . import onednn
+from .attention import attention
 from .batch_norm import ACTIVATIONS, NO_ACTIVATION, batch_norm, batch_norm_configuration
 from .blocks import BLOCKS, block_class
-from .convolution import as_tensor, configuration, convolution, takes_convolution
+from .convolution import as_tensor, bits, configuration, convolution, takes_convolution
 from .dense import dense
 from .gelu import gelu
+from .layer_norm import layer_norm
 from .pooling import max_pool
 
 _logger = logging.getLogger(__name__)
@@ -139,6 +142,23 @@ class _GELU(nn.GELU):
         return ops.gelu(x, approximate=self.approximate)
 
 
+class _LayerNorm(nn.LayerNorm):
+    """A LayerNorm over the last axis by the kernels."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        if not ops.isconstant(x.shape):
+            _miss_dynamic_in_graph("LayerNorm")
+        elif _takes_values_in_graph("LayerNorm", x.dtype == ms.float32, x.shape):
+            return self.by_kernel(x)
+        return self.by_mindspore(x)
+
+    def by_kernel(self, x: Tensor) -> Tensor:
+        return self.kernel(x, self.gamma, self.beta, self.kernel_tensor)[0]
+
+    def by_mindspore(self, x: Tensor) -> Tensor:
+        return self.layer_norm(x, self.gamma.astype(x.dtype), self.beta.astype(x.dtype))[0]
+
+
 class _BatchNorm2d(nn.BatchNorm2d):
     """A BatchNorm by the kernels, with what stands behind it.
 
@@ -176,6 +196,24 @@ class _BatchNorm2d(nn.BatchNorm2d):
         return ops.hardswish(out) if self.kernel_activation == ACTIVATIONS[nn.HSwish] else out
 
 
+@functools.cache
+def _attention_class(kind: type[nn.Cell]) -> type[nn.Cell]:
+    """The class of a self-attention, whose products and softmax are one operator."""
+
+    def construct(self: Any, x: Tensor) -> Tensor:
+        if not ops.isconstant(x.shape):
+            _miss_dynamic_in_graph("attention")
+        elif _takes_values_in_graph("attention", x.dtype == ms.float32, x.shape):
+            return self.by_kernel(x)
+        return self.by_mindspore(x)
+
+    def by_kernel(self: Any, x: Tensor) -> Tensor:
+        return self.proj_drop(self.proj(self.kernel(self.qkv(x), self.kernel_tensor)[0]))
+
+    methods = {"construct": construct, "by_kernel": by_kernel, "by_mindspore": kind.construct}
+    return type(kind.__name__, (kind,), methods)
+
+
 class _Passed(nn.Cell):
     """An activation that the BatchNorm before it does."""
 
@@ -197,6 +235,14 @@ def _prepare_dense(cell: nn.Dense) -> None:
 
 def _prepare_gelu(cell: nn.GELU) -> None:
     cell.kernel, cell.kernel_tensor = gelu(), as_tensor((int(cell.approximate == "tanh"),))
+
+
+def _prepare_attention(cell: Any) -> None:
+    cell.kernel, cell.kernel_tensor = attention(cell.num_heads), as_tensor((cell.num_heads, bits(cell.scale)))
+
+
+def _prepare_layer_norm(cell: nn.LayerNorm) -> None:
+    cell.kernel, cell.kernel_tensor = layer_norm(), as_tensor((bits(cell.epsilon),))
 
 
 def _prepare_pool(cell: nn.MaxPool2d) -> None:
@@ -233,6 +279,22 @@ def _is_convolution(cell: nn.Cell | None) -> bool:
 def _is_norm(cell: nn.Cell | None) -> bool:
     is_known = type(cell) is nn.BatchNorm2d or _name(type(cell)) == _ONE_VALUE_NORM
     return is_known and not _is_half(cell)  # type: ignore[arg-type]
+
+
+def _is_attention(cell: nn.Cell) -> bool:
+    """Whether it is mindcv's self-attention, whose softmax nothing is dropped of."""
+    return _name(type(cell)) == "mindcv.models.layers.attention.Attention" and cell.attn_drop.p == 0
+
+
+def _is_layer_norm(cell: nn.Cell) -> bool:
+    """Whether it is one over the last axis."""
+    return (
+        type(cell) is nn.LayerNorm
+        and len(cell.normalized_shape) == 1
+        and cell.begin_norm_axis == cell.begin_params_axis == -1
+        and cell.gamma.dtype == cell.beta.dtype == ms.float32
+        and not _is_half(cell)
+    )
 
 
 def _is_half(cell: nn.Cell) -> bool:
@@ -318,6 +380,12 @@ class _Search:
         elif type(cell) is nn.GELU and not _is_half(cell):
             _prepare_gelu(cell)
             self._exchange(cell, _GELU)
+        elif _is_attention(cell) and not _is_half(cell.qkv):
+            _prepare_attention(cell)
+            self._exchange(cell, _attention_class(type(cell)))
+        elif _is_layer_norm(cell):
+            _prepare_layer_norm(cell)
+            self._exchange(cell, _LayerNorm)
         elif type(cell) in (nn.Conv2d, nn.BatchNorm2d, nn.Dense):
             self._known.add(id(cell))
             missed[f"{type(cell).__name__} in half precision"] += 1

@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from . import onednn
 __all__ = [
     "Configuration",
     "as_tensor",
+    "bits",
     "configuration",
     "convolution",
     "kernel_names",
@@ -124,3 +126,8 @@ def convolution(config: Configuration, has_bias: bool) -> ops.Custom:
 def as_tensor(config: Configuration) -> Tensor:
     """A configuration as the operators take it."""
     return Tensor(list(config), ms.int64)
+
+
+def bits(value: float) -> int:
+    """The bits of a double, as a number of a configuration."""
+    return int(struct.unpack("<q", struct.pack("<d", value))[0])
