@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# openvino 2026.4.1: Resize of an ONNX file is computed without its `antialias` and `exclude_outside`, and nothing says so.
+# openvino 2026.4.1: Resize of an ONNX file is computed without three of its attributes, and nothing says so.
 #
 # A file that carries its own preprocessing shrinks the photograph by Resize with antialias=1 (opset 18), which is what
 # Pillow and torchvision do. OpenVINO's ONNX frontend reads the node, drops the attribute, and samples four pixels of the
 # large image (linear) or sixteen (cubic) for each of the small one. Its own Interpolate has that mode (bilinear_pillow,
 # bicubic_pillow), so nothing is missing that would force it. `exclude_outside`, which says what a cubic filter does at
-# the border, goes the same way. onnxruntime and ONNX's reference agree with each other to 1e-5. Stripes that a filter
+# the border, goes the same way, and so does `keep_aspect_ratio_policy`: the result has another
+# shape than the standard's, and the image is stretched. onnxruntime and ONNX's reference agree with each other to 1e-5. Stripes that a filter
 # makes nearly grey stay black and white here: the same file has other scores in the other runtime.
 # Seen with: openvino 2026.4.1, onnxruntime 1.32.0, onnx 1.23.2, numpy 1.26.4, Python 3.11. Output seen: `expected` below.
 set -euo pipefail
@@ -29,17 +30,22 @@ image = np.tile(np.float32([0, 0, 1, 1]), (1, 1, 32, 8))
 noise = np.random.default_rng(0).standard_normal((1, 1, 32, 32)).astype(np.float32)
 
 
-def run(size, x, **attributes):
+def run(size, x, result=None, **attributes):
     """Returns the outputs of ONNX's reference, onnxruntime and OpenVINO."""
     node = helper.make_node(
-        "Resize", ["x", "", "", "size"], ["y"], coordinate_transformation_mode="half_pixel", **attributes
+        "Resize",
+        ["x", "", "", "size"],
+        ["y"],
+        axes=[2, 3],
+        coordinate_transformation_mode="half_pixel",
+        **attributes,
     )
     graph = helper.make_graph(
         [node],
         "resize",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, x.shape)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1, *size])],
-        [numpy_helper.from_array(np.int64([1, 1, *size]), "size")],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1, *(result or size)])],
+        [numpy_helper.from_array(np.int64(size), "size")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
     onnx.checker.check_model(model, full_check=True)
@@ -64,7 +70,11 @@ edge = run((64, 64), noise, mode="cubic", exclude_outside=1)
 plain = run((64, 64), noise, mode="cubic")
 print("exclude_outside changes onnxruntime's pixels:", not np.allclose(plain[1], edge[1], atol=0.01))
 print("exclude_outside changes OpenVINO's pixels:", not np.array_equal(plain[2], edge[2]))
-for name, values in zip(("the reference", "onnxruntime", "OpenVINO"), run((8, 12), image, mode="linear", antialias=1)):
+names = ("the reference", "onnxruntime", "OpenVINO")
+wide = noise[:, :, :16]
+for name, values in zip(names, run((8, 8), wide, (4, 8), mode="linear", keep_aspect_ratio_policy="not_larger")):
+    print(f"16 by 32 pixels made not larger than 8 by 8, {name}: {values.shape[2]} by {values.shape[3]}")
+for name, values in zip(names, run((8, 12), image, mode="linear", antialias=1)):
     print(f"one row of the stripes, {name}:", " ".join(f"{value:.2f}" for value in values[0, 0, 4, :6]))
 PYTHON
 
@@ -77,6 +87,9 @@ cubic antialias changes onnxruntime's pixels: True
 cubic antialias changes OpenVINO's pixels: False
 exclude_outside changes onnxruntime's pixels: True
 exclude_outside changes OpenVINO's pixels: False
+16 by 32 pixels made not larger than 8 by 8, the reference: 4 by 8
+16 by 32 pixels made not larger than 8 by 8, onnxruntime: 4 by 8
+16 by 32 pixels made not larger than 8 by 8, OpenVINO: 8 by 8
 one row of the stripes, the reference: 0.28 0.50 0.60 0.40 0.50 0.60
 one row of the stripes, onnxruntime: 0.28 0.50 0.60 0.40 0.50 0.60
 one row of the stripes, OpenVINO: 0.00 0.50 1.00 0.00 0.50 1.00
