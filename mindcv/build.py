@@ -251,7 +251,6 @@ def build_eval_loader(
         class_split=cfg.train_split,
     )
     loader = create_loader(dataset, cfg.batch_size, transform=transforms, num_parallel_workers=cfg.num_parallel_workers)
-    loader.num_shards = dataset.num_shards
     return loader, num_classes
 
 

@@ -6,9 +6,9 @@ import mindspore.dataset as ds
 import numpy as np
 from PIL import Image
 
-from .dataset_factory import _source_of
 from .image_reader import number_read
 from .images.decoding import decode_image
+from .pipeline import pipeline_of
 from .sources.samples import ArraySamples, Samples
 
 __all__ = ["batch_names", "epoch_numbers", "picture_of"]
@@ -24,7 +24,7 @@ def batch_names(loader: ds.Dataset, epoch: int, step: int, batch_size: int) -> l
         batch_size: Samples in a batch.
     """
     numbers = epoch_numbers(loader, epoch)[step * batch_size : (step + 1) * batch_size].tolist()
-    samples = _source_of(loader).samples
+    samples = pipeline_of(loader).samples
     if not hasattr(samples, "name"):
         return [f"sample {number}" for number in numbers]
     return [samples.name(number_read(samples, number)) for number in numbers]
@@ -37,7 +37,7 @@ def epoch_numbers(loader: ds.Dataset, epoch: int = 0) -> np.ndarray:
         loader: What `create_loader` returned for a dataset of `create_dataset`.
         epoch: The epoch, from 0.
     """
-    order = copy.copy(_source_of(loader).epoch_sampler)
+    order = copy.copy(pipeline_of(loader).order)
     order.set_epoch(epoch)
     return order.next_epoch()
 

@@ -15,8 +15,10 @@ from ..utils.registry import Registry, suggest, unknown_name_message
 from ..utils.text import names_to_bytes
 from .classes import UNKNOWN_CLASSES, with_classes
 from .distributed_sampler import RepeatAugSampler, ShardSampler
-from .image_reader import BAD_SAMPLES, ArrayReader, EpochKeys, ImageReader, append_bad_sample, find_bad_samples
-from .images.decoding import WholeImage
+from .image_reader import BAD_SAMPLES, ArrayReader, ImageReader, append_bad_sample, find_bad_samples
+from .images.decoding import Decode
+from .images.reading import Reading
+from .pipeline import Pipeline, SampleDataset, pipeline_of, source_of
 from .sources.array_files import find_cifar10, find_cifar100, find_digits, find_mnist
 from .sources.dataset_download import (
     Cifar10Download,
@@ -231,16 +233,16 @@ def create_dataset(
 
     if samples is not whole:
         samples.whole = whole
+    columns: tuple[str, ...] = ("image", "label")
     if isinstance(samples, ArraySamples):
         reader: ArrayReader | ImageReader = ArrayReader(samples)
-        columns = ["image", *samples.columns]
+        columns = ("image", *samples.columns)
     else:
-        reader = ImageReader(samples, bad_samples, bad_samples_file)
-        columns = ["image", "label"]
+        reader = ImageReader(samples, bad_samples, bad_samples_file, Reading(Decode()) if decode else None)
     if shard_batch is not None and num_shards is not None and len(samples) <= shard_batch * (num_shards - 1):
         num_shards = shard_id = None
     if repeats:
-        order: Any = RepeatAugSampler(
+        order: RepeatAugSampler | ShardSampler = RepeatAugSampler(
             *(len(samples), num_shards, shard_id, shuffle, repeats, 0),
             seed=seed,
             windows=samples.windows,
@@ -259,42 +261,13 @@ def create_dataset(
             balance=_labels_to_balance(samples) if sampler == "balanced" else None,
             windows=samples.windows,
         )
-    if decode and isinstance(reader, ImageReader):
-        reader = reader.decoding(WholeImage())
-    dataset = _read_by(reader, order, columns, num_parallel_workers=workers)
-    dataset.num_classes = lambda: samples.num_classes
-    dataset.num_shards = num_shards or 1
-    if isinstance(reader, ImageReader) and reader.decode is None:
-        # For a loader, which can let images be decoded as they are read.
-        dataset.decoded_by = lambda decode, *batch, **stage: _read_by(
-            reader.decoding(decode), order, columns, *batch, **stage
-        )
-    return dataset
+    return SampleDataset(Pipeline(order, reader, columns), num_parallel_workers=workers)
 
 
 @functools.cache
 def _log_left_out(text: str) -> None:
     """Once a process, however often a split is opened."""
     _logger.warning("%s", text)
-
-
-def _read_by(
-    reader: ImageReader | ArrayReader,
-    order: Any,
-    columns: list[str],
-    batch_size: int | None = None,
-    drop_remainder: bool = False,
-    **stage: Any,
-) -> ds.Dataset:
-    """A dataset of the samples, or of batches of them, in a sampler's order."""
-    source = EpochKeys(order, reader, batch_size, drop_remainder)
-    keys = ds.GeneratorDataset(source, ["key"], shuffle=False, num_parallel_workers=1)
-    keys.epoch_sampler = order
-    keys.samples = reader.samples
-    names = getattr(reader.samples, "class_names", None) or []
-    # As ImageFolderDataset answers it, also behind map and batch.
-    keys.get_class_indexing = lambda: {name: number for number, name in enumerate(names) if name}
-    return keys.map(reader, ["key"], columns, **stage)
 
 
 def _subset(samples: Samples | ArraySamples, numbers: np.ndarray) -> Samples | ArraySamples:
@@ -325,16 +298,10 @@ def _labels_to_balance(samples: Samples | ArraySamples) -> np.ndarray:
     return labels
 
 
-def _source_of(dataset: ds.Dataset) -> ds.Dataset:
-    """Returns the dataset that map, batch and the like were put on."""
-    while dataset.children:
-        dataset = dataset.children[0]
-    return dataset
-
-
 def get_samples(dataset: ds.Dataset) -> Samples | ArraySamples | None:
     """Returns the samples of a dataset of `create_dataset`, also after map and batch; None for others."""
-    return getattr(_source_of(dataset), "samples", None)
+    pipeline = pipeline_of(dataset)
+    return None if pipeline is None else pipeline.samples
 
 
 def get_num_classes(dataset: ds.Dataset) -> int:
@@ -344,10 +311,11 @@ def get_num_classes(dataset: ds.Dataset) -> int:
         ValueError: The dataset does not say (one that `create_dataset` did not make).
     """
     samples = get_samples(dataset)
-    number = samples.num_classes if samples is not None else _source_of(dataset).num_classes()
-    if number is None or number < 1:
-        raise ValueError(f"{type(_source_of(dataset)).__name__} does not say its number of classes; set num_classes")
-    return int(number)
+    source = source_of(dataset)
+    num_classes = samples.num_classes if samples is not None else source.num_classes()
+    if num_classes is None or num_classes < 1:
+        raise ValueError(f"{type(source).__name__} does not say its number of classes; set num_classes")
+    return int(num_classes)
 
 
 def get_class_names(dataset: ds.Dataset) -> list[str] | None:
@@ -399,7 +367,7 @@ def set_dataset_epoch(dataset: ds.Dataset, epoch: int) -> None:
     Raises:
         ValueError: `create_dataset` did not make the dataset.
     """
-    sampler = getattr(_source_of(dataset), "epoch_sampler", None)
-    if sampler is None:
-        raise ValueError(f"{type(_source_of(dataset)).__name__} has no sampler of mindcv, so its epoch cannot be set")
-    sampler.set_epoch(epoch)
+    pipeline = pipeline_of(dataset)
+    if pipeline is None:
+        raise ValueError(f"{type(source_of(dataset)).__name__} has no sampler of mindcv, so its epoch cannot be set")
+    pipeline.order.set_epoch(epoch)

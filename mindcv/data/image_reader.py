@@ -10,21 +10,20 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..utils.registry import unknown_name_message
 from ..utils.text import line_of
-from .images.decoding import Decoder, check_pixels
+from .images.decoding import check_pixels
 from .images.image_check import checked_image
-from .randomness import dataset_seed
+from .images.reading import Reading
 from .sources.samples import ArraySamples, Samples
 
 __all__ = [
     "BAD_SAMPLES",
+    "BLANK",
     "ArrayReader",
-    "EpochKeys",
     "ImageReader",
     "evaluation_policy",
     "find_bad_samples",
@@ -41,9 +40,8 @@ _MOST_REPLACEMENTS = 1000
 _MOST_LOGGED = 10
 # Samples between being read and leaving the pipeline as part of a batch.
 _MOST_IN_FLIGHT = 4096
-_KEYS_AT_ONCE = 1024
-# In place of the number of a sample that nobody will look at.
-_BLANK = -1
+# In place of the index of a sample that nobody will look at.
+BLANK = -1
 
 _readers: "weakref.WeakSet[ImageReader]" = weakref.WeakSet()
 
@@ -57,7 +55,7 @@ def evaluation_policy(bad_samples: str | None) -> str:
 
 
 class ImageReader:
-    """A map operation: the key of a sample to its image, encoded unless there is a `decode`, and label.
+    """A map operation: the key of a sample to its image, encoded unless there is a `reading`, and label.
 
     Args:
         samples: The samples.
@@ -65,12 +63,17 @@ class ImageReader:
             before: what is skipped is no sample.)
         listing: File to which bad samples are added, one a line with the reason after a tab. None: no file.
 
-    Attributes:
-        decode: Checks an image and makes pixels of it, with random numbers that follow from the seed, the epoch and the
-            sample's place in it alone. None: images stay encoded.
+        reading: What is made of an image file, with random numbers that follow from the seed, the epoch and the
+            sample's offset in it alone. None: images stay encoded.
     """
 
-    def __init__(self, samples: Samples, bad_samples: str = "error", listing: str | os.PathLike[str] | None = None):
+    def __init__(
+        self,
+        samples: Samples,
+        bad_samples: str = "error",
+        listing: str | os.PathLike[str] | None = None,
+        reading: Reading | None = None,
+    ) -> None:
         if bad_samples not in BAD_SAMPLES:
             raise ValueError(unknown_name_message("bad_samples", bad_samples, BAD_SAMPLES))
         self.samples = samples
@@ -79,15 +82,15 @@ class ImageReader:
         self.bad: dict[int, str] = {}
         self.recent: deque[int] = deque(maxlen=_MOST_IN_FLIGHT)
         self.epoch_size = 0
-        self.decode: Decoder | None = None
+        self.reading = reading
         self._lock = threading.Lock()
         self._counts: dict[int, list[int]] = {}
         _readers.add(self)
 
-    def decoding(self, decode: Decoder) -> "ImageReader":
-        """Returns a reader of the same samples, bad ones and counts that gives pixels."""
+    def with_reading(self, reading: Reading) -> "ImageReader":
+        """Returns a reader of the same samples, bad ones and counts that does this with image files."""
         reader = copy.copy(self)
-        reader.decode = decode
+        reader.reading = reading
         _readers.add(reader)
         return reader
 
@@ -98,7 +101,7 @@ class ImageReader:
             key: Seed, epoch, place in the epoch and number of the sample, int64 (4,); or an array of them, (N, 4).
 
         Returns:
-            The bytes of the image file, uint8 (size,), or what `decode` made of them; and the label. Of a batch, both
+            The bytes of the image file, uint8 (size,), or what `reading` made of them; and the label. Of a batch, both
             stacked.
 
         Raises:
@@ -124,7 +127,7 @@ class ImageReader:
         )
 
     def _batch(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if keys[0, -1] == _BLANK:
+        if keys[0, -1] == BLANK:
             return np.zeros((len(keys), 1, 1, 3), np.uint8), self.samples.labels[: len(keys)]
         image, label = self._sample(keys[0])
         images = np.empty((len(keys), *image.shape), image.dtype)
@@ -141,9 +144,9 @@ class ImageReader:
         if number not in self.bad:
             try:
                 data = self.samples.read(number)
-                if self.decode is None:
+                if self.reading is None:
                     return np.frombuffer(checked_image(data), np.uint8)
-                return self.decode(data, random.Random(seed), out)
+                return self.reading(data, random.Random(seed), out)
             except (OSError, ValueError) as error:
                 if not self.replaces:
                     raise ValueError(bad_sample_message(self.samples.name(number), error)) from error
@@ -176,59 +179,6 @@ class ImageReader:
         if count[1]:
             where = f"; they are listed in {self.listing}" if self.listing is not None else ""
             _logger.warning("%d of %d samples of this epoch were bad and replaced%s", count[1], count[0], where)
-
-
-class EpochKeys:
-    """A source for `GeneratorDataset`: the keys of the samples of an epoch, in a sampler's order.
-
-    Args:
-        sampler: Its iterator gives the numbers of one epoch, and each new one those of the next.
-        reader: What the keys are for.
-        batch_size: Keys come in arrays of so many, int64 (N, 4). None: one by one, int64 (4,).
-        drop_remainder: Whether a last array that is not full is left out.
-    """
-
-    def __init__(
-        self,
-        sampler: Any,
-        reader: "ImageReader | ArrayReader",
-        batch_size: int | None = None,
-        drop_remainder: bool = False,
-    ) -> None:
-        self.sampler = sampler
-        self.batch_size = batch_size
-        self._reader = reader
-        self._num_keys = sampler.num_samples if hasattr(sampler, "num_samples") else len(sampler)
-        if batch_size is not None and drop_remainder:
-            self._num_keys -= self._num_keys % batch_size
-        self.start_at(0)
-
-    def start_at(self, first_batch: int) -> None:
-        """Lets the next epoch begin with one of its batches, from 0; those before are blank and not to be used.
-
-        MindSpore insists on as many as `len` says, and skips those that `set_init_step` names.
-        """
-        self._first_key = first_batch * (self.batch_size or 1)
-        self._reader.epoch_size = self._num_keys - self._first_key
-
-    def __len__(self) -> int:
-        return -(-self._num_keys // (self.batch_size or 1))
-
-    def __iter__(self) -> Iterator[tuple[np.ndarray]]:
-        seed, epoch = dataset_seed(), self.sampler.epoch
-        numbers = self.sampler.next_epoch()[: self._num_keys]
-        self._reader.samples.expect(numbers[self._first_key :])
-        numbers[: self._first_key] = _BLANK
-        self._first_key = 0
-        # Made batch by batch: those of a whole epoch would take a good part of a large index's memory.
-        count = self.batch_size or _KEYS_AT_ONCE
-        for start in range(0, len(numbers), count):
-            some = numbers[start : start + count]
-            keys = np.stack(np.broadcast_arrays(seed, epoch, np.arange(start, start + len(some)), some), axis=1)
-            if self.batch_size is None:
-                yield from ((key,) for key in keys)
-            else:
-                yield (keys,)
 
 
 class ArrayReader:

@@ -2,9 +2,7 @@
 
 import contextlib
 import copy
-import functools
 import logging
-import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -13,14 +11,17 @@ import mindspore as ms
 import mindspore.dataset as ds
 import numpy as np
 from mindspore.dataset import transforms, vision
+from mindspore.dataset.engine.datasets import ProjectDataset
 from mindspore.dataset.transforms.transforms import TensorOperation
 
-from .dataset_factory import _source_of, get_num_classes, set_dataset_epoch
-from .image_reader import EpochKeys, suspects
-from .images.decoding import Decoder, decoder_of, is_jpeg_extension_built
+from .dataset_factory import get_samples, set_dataset_epoch
+from .image_reader import suspects
+from .images.decoding import Decoder, is_jpeg_extension_built
 from .images.image_check import refuse_broken_jpeg
+from .images.reading import NUM_SPLITS, Reading, SplitReading
 from .mixup import Mixup
-from .randomness import RandomOperation
+from .pipeline import KeyDataset, SampleDataset, pipeline_of, source_of, stages
+from .randomness import ImageOperation, RandomOperation, SeededByPixels
 from .transforms_factory import create_transforms
 from .workers import cap_workers
 
@@ -28,8 +29,7 @@ __all__ = ["create_loader", "epoch_batches", "explain_pipeline_error", "pipeline
 
 _logger = logging.getLogger(__name__)
 
-_NUM_SPLITS = 3
-_SPLIT_COLUMNS = ["image", *(f"image_{i}" for i in range(1, _NUM_SPLITS))]
+_SPLIT_COLUMNS = ["image", *(f"image_{i}" for i in range(1, NUM_SPLITS))]
 
 
 def create_loader(
@@ -104,10 +104,10 @@ def create_loader(
 
     if label_column != "label":
         dataset = dataset.rename(label_column, "label")
-    is_ours = hasattr(_source_of(dataset), "samples")
+    is_ours = get_samples(dataset) is not None
     is_batched = False
     whole = batch_size if isinstance(batch_size, int) and target_transform is None else None
-    if hasattr(dataset, "decoded_by"):
+    if isinstance(dataset, SampleDataset):
         dataset, transform, is_batched = _decode_as_read(dataset, transform, separate, whole, drop_remainder, stage)
     if target_transform is not None or not is_ours:
         dataset = dataset.map(target_transform or transforms.TypeCast(ms.int32), "label", **stage)
@@ -127,6 +127,8 @@ def create_loader(
         columns = ["image", "label"]
         join, split = (_join_splits, [*_SPLIT_COLUMNS, "label"]) if splits_columns else (_join_split_images, columns)
         dataset = dataset.map(join, split, columns, **stage)
+    columns = ["image", "label"]
+    mix = None
     if mixes:
         mix = Mixup(
             *(mixup, cutmix),
@@ -136,19 +138,41 @@ def create_loader(
             num_classes=num_classes,
             off_epoch=mixup_off_epoch,
         )
-        _source_of(dataset).mixup = mix
-        columns = ["image", "label"]
+        given, operation = columns, mix
         if mix_on_device:
-            dataset = dataset.map(mix.draw, columns, [*columns, "mix"], **stage)
-        else:
-            dataset = dataset.map(mix, columns, **stage)
-    if is_ours:
-        dataset.num_classes = functools.partial(
-            get_num_classes, dataset
-        )  # MindSpore asks the source, which has no word
-    if is_batched:
-        dataset.get_batch_size = lambda: batch_size  # MindSpore asks a `batch` operation, and there is none
-    return dataset
+            columns, operation = [*columns, "mix"], mix.draw
+        dataset = dataset.map(operation, given, columns, **stage)
+    return Loader(dataset, columns, whole if is_batched else None, mix)
+
+
+class Loader(ProjectDataset):
+    """What `create_loader` returns: batches, and what is known of them.
+
+    Args:
+        dataset: The batches.
+        columns: Their columns.
+        batch_size: Samples of a batch that a reader made. None: MindSpore knows it.
+        mixup: What mixes them; None when nothing does.
+
+    Attributes:
+        num_shards: How many ranks share the samples.
+    """
+
+    def __init__(self, dataset: ds.Dataset, columns: list[str], batch_size: int | None, mixup: Mixup | None) -> None:
+        super().__init__(dataset, columns)
+        self.read_batch_size = batch_size
+        self.mixup = mixup
+        pipeline = pipeline_of(dataset)
+        self.num_shards = 1 if pipeline is None else pipeline.order.num_shards
+
+    def num_classes(self) -> int | None:
+        """Number of classes; None where the dataset does not say."""
+        samples = get_samples(self)
+        return super().num_classes() if samples is None else samples.num_classes
+
+    def get_batch_size(self) -> int:
+        """Samples of a batch."""
+        return super().get_batch_size() if self.read_batch_size is None else self.read_batch_size
 
 
 def _check(
@@ -181,14 +205,14 @@ def _is_in_parts(transform: Callable | Sequence | None) -> bool:
 
 
 def _decode_as_read(
-    dataset: ds.Dataset,
+    dataset: SampleDataset,
     transform: Callable | Sequence,
     separate: bool,
     batch_size: int | None,
     drop_remainder: bool,
     stage: dict[str, Any],
-) -> tuple[ds.Dataset, Callable | Sequence, bool]:
-    """Lets the reader of a dataset of `create_dataset` decode, and where it can do all the rest, make whole batches.
+) -> tuple[SampleDataset, Callable | Sequence, bool]:
+    """Lets the reader of a dataset decode, and where it can do all the rest, make whole batches.
 
     Where not, it does what draws random numbers right behind the crop.
 
@@ -197,45 +221,31 @@ def _decode_as_read(
         (N, 3, H, W, C) then.
     """
     first, *later = transform if separate else [transform]
-    found = decoder_of(first) if isinstance(first, list) else None
-    if found is None:
+    begins_with_decoder = isinstance(first, list) and first and isinstance(first[0], Decoder)
+    pipeline = dataset.pipeline
+    if not begins_with_decoder or pipeline.is_decoded:
         return dataset, transform, False
     if not is_jpeg_extension_built():
         _logger.info("Pillow decodes the images, more slowly than the JPEG extension would: see mindcv doctor")
-    decode, rest = found
-    parts = [rest, *later]
-    if batch_size is not None and not any(
-        isinstance(operation, TensorOperation) for part in parts for operation in part
-    ):
-        return dataset.decoded_by(_then(decode, *parts), batch_size, drop_remainder, **stage), [], True
-    count = next((i for i, each in enumerate(rest) if not isinstance(each, RandomOperation)), len(rest))
-    dataset = dataset.decoded_by(_then(decode, rest[:count]), **stage)
-    return dataset, [rest[count:], *later] if separate else rest[count:], False
+    decoder, rest = first[0].joined(first[1:])
+    if batch_size is not None and all(_is_for_reader(operation) for part in (rest, *later) for operation in part):
+        reading = SplitReading(decoder, rest, *later) if separate else Reading(decoder, rest)
+        return SampleDataset(pipeline.with_reading(reading), batch_size, drop_remainder, **stage), [], True
+    count = next((i for i, each in enumerate(rest) if not isinstance(each, ImageOperation)), len(rest))
+    dataset = SampleDataset(pipeline.with_reading(Reading(decoder, rest[:count])), **stage)
+    left = [_with_own_numbers(operation) for operation in rest[count:]]
+    return dataset, [left, *later] if separate else left, False
 
 
-def _then(
-    decode: Decoder,
-    rest: Sequence[Callable],
-    policy: Sequence[Callable] = (),
-    last: Sequence[Callable] | None = None,
-) -> Decoder:
-    """Returns what decodes an image and then applies operations; with `last`, the images of an augmentation split."""
-    if not rest and last is None:
-        return decode
-
-    def read(data: bytes, rng: random.Random, out: np.ndarray | None) -> np.ndarray:
-        image = _apply(rest, decode(data, rng, out if last is None else None), rng)
-        if last is None:
-            return image
-        return np.stack([_apply([*(policy if split else []), *last], image, rng) for split in range(_NUM_SPLITS)])
-
-    return read
+def _with_own_numbers(operation: Callable) -> Callable:
+    """Gives an operation that MindSpore would draw for, in the order in which its threads arrive, our numbers."""
+    is_both = isinstance(operation, ImageOperation) and isinstance(operation, TensorOperation)
+    return SeededByPixels(operation) if is_both else operation
 
 
-def _apply(operations: Sequence[Callable], image: np.ndarray, rng: random.Random) -> np.ndarray:
-    for operation in operations:
-        image = operation.apply(image, rng) if isinstance(operation, RandomOperation) else operation(image)
-    return image
+def _is_for_reader(operation: Callable) -> bool:
+    """Whether a reader can do an operation; those of MindSpore alone are for MindSpore."""
+    return isinstance(operation, ImageOperation) or not isinstance(operation, TensorOperation)
 
 
 def _decodes(transform: Callable | Sequence) -> bool:
@@ -269,19 +279,19 @@ def _salted(operations: Sequence, salt: int) -> list:
 
 
 def _copy_image(image: np.ndarray) -> tuple[np.ndarray, ...]:
-    return (image,) * _NUM_SPLITS
+    return (image,) * NUM_SPLITS
 
 
 def _join_splits(*columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     *images, label = columns
-    return np.concatenate(images), np.concatenate([label] * _NUM_SPLITS)
+    return np.concatenate(images), np.concatenate([label] * NUM_SPLITS)
 
 
 def _join_split_images(images: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Images (N, 3, ...), or one blank for each sample, which is not looked at."""
     if images.ndim == 5:
         images = images.swapaxes(0, 1).reshape(-1, *images.shape[2:])
-    return np.ascontiguousarray(images), np.concatenate([label] * _NUM_SPLITS)
+    return np.ascontiguousarray(images), np.concatenate([label] * NUM_SPLITS)
 
 
 _FILE = re.compile(r"The corresponding data file is: (?P<path>.+?\.\w+)\. (?P<reason>.*)")
@@ -351,12 +361,12 @@ def epoch_batches(loader: ds.Dataset, epoch: int, first_step: int = 0, seed: int
     # The epochs' seeds are far apart, so that neighbouring seeds of two runs or ranks have no epoch in common.
     ds.config.set_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
     set_dataset_epoch(loader, epoch)
-    mix = getattr(_source_of(loader), "mixup", None)
-    if mix is not None:
-        mix.epoch = epoch
-    keys = getattr(_source_of(loader), "source", None)
-    if isinstance(keys, EpochKeys) and keys.batch_size is not None:
-        keys.start_at(first_step)
+    for stage in stages(loader):
+        if isinstance(stage, Loader) and stage.mixup is not None:
+            stage.mixup.epoch = epoch
+    source = source_of(loader)
+    if isinstance(source, KeyDataset) and source.keys.batch_size is not None:
+        source.keys.start_at(first_step)
     if first_step:
         # Fast recovery would restore the order of the samples, but not their random numbers.
         ds.config.set_fast_recovery(False)

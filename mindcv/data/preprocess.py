@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from mindspore.dataset import vision
-from PIL import Image
 
 from ..config import Config, format_value
 from ..utils.pixel_scale import unit_scale_problem
@@ -21,10 +20,11 @@ from .constants import (
     MNIST_MEAN,
     MNIST_STD,
 )
-from .images.image_check import to_rgb
+from .images.decoding import Decode
 from .images.interpolation import mindspore_interpolation, pillow_interpolation
+from .images.resizing import ROUNDINGS, ResizeAndCrop, ToGrey
 
-__all__ = ["EvalPreprocess", "ResizeAndCrop", "with_image_size", "with_preprocess_of"]
+__all__ = ["EvalPreprocess", "with_image_size", "with_preprocess_of"]
 
 _logger = logging.getLogger(__name__)
 
@@ -38,7 +38,6 @@ _PRESETS: dict[str, dict[str, Any]] = {
 
 # timm's words. "squash" is what ConvNeXt is evaluated with at 384 pixels.
 CROP_MODES = ("center", "squash")
-_ROUNDINGS: dict[str, Callable[[float], int]] = {"floor": int, "round": round}
 # Of the resized image, in pixels: 3 GB of float32 with three channels.
 LARGEST_SIDE = 16384
 # Above 1 the resized image is smaller than the network's, and has a black border (timm's volo at 448 pixels: 1.15).
@@ -177,76 +176,6 @@ def _for_channels(name: str, values: Sequence[float], channels: int) -> tuple[fl
     return tuple(values) * (channels // len(values))
 
 
-def _pixels_of(image: np.ndarray | Image.Image) -> np.ndarray:
-    """Returns uint8 (H, W, C) of an array, as it is, or of a Pillow image, as an image file of it would be read."""
-    return np.asarray(to_rgb(image)) if isinstance(image, Image.Image) else image
-
-
-class ToGrey:
-    """uint8 (H, W, 3), RGB, to (H, W, 1), by Pillow's rule (ITU-R 601-2): 0.299 R + 0.587 G + 0.114 B, rounded."""
-
-    def __call__(self, image: np.ndarray | Image.Image) -> np.ndarray:
-        """Returns grey pixels; an image of one channel as it is."""
-        image = _pixels_of(image)
-        if image.shape[-1] == 1:
-            return image
-        return np.asarray(Image.fromarray(image).convert("L"))[..., None]
-
-
-class ResizeAndCrop:
-    """Resizes an image by Pillow and cuts out its centre, as torchvision does; uint8 (H, W, C) in and out.
-
-    A Pillow image is taken too. What the crop reaches beyond the resized image is black.
-
-    Args:
-        resize: The shorter side after resizing, in pixels; or (height, width) that the resized image covers, by no
-            more than its own proportions need.
-        crop: (height, width) of what is cut out.
-        interpolation: Pillow's constant.
-        rounding: "floor" rounds the longer side down, "round" to the nearest pixel.
-        squash: Whether the image takes just the size `resize`, which is a pair, whatever its proportions.
-    """
-
-    def __init__(
-        self,
-        resize: int | tuple[int, int],
-        crop: tuple[int, int],
-        interpolation: Image.Resampling,
-        rounding: str = "floor",
-        squash: bool = False,
-    ) -> None:
-        self.resize = resize
-        self.squash = squash
-        self.crop = crop
-        self.interpolation = interpolation
-        self.rounding: Callable[[float], int] = _ROUNDINGS[rounding]
-
-    def resized(self, image: np.ndarray | Image.Image) -> np.ndarray:
-        """Returns the whole image at its new size."""
-        image = _pixels_of(image)
-        height, width, channels = image.shape
-        if self.squash:
-            new_height, new_width = as_size(self.resize)
-        elif isinstance(self.resize, int):
-            short = min(height, width)
-            new_height, new_width = (self.rounding(self.resize * side / short) for side in (height, width))
-        else:
-            shrinks_by = min(height / self.resize[0], width / self.resize[1])
-            new_height, new_width = round(height / shrinks_by), round(width / shrinks_by)
-        # The region in front of resizing that the crop needs would do too, but Pillow's rounding at its edge differs.
-        picture = Image.fromarray(image[..., 0] if channels == 1 else image)
-        resized = np.asarray(picture.resize((new_width, new_height), self.interpolation))
-        return resized.reshape(new_height, new_width, channels)
-
-    def __call__(self, image: np.ndarray | Image.Image) -> np.ndarray:
-        resized = self.resized(image)
-        missing = [max(wanted - side, 0) for wanted, side in zip(self.crop, resized.shape[:2], strict=True)]
-        if any(missing):
-            resized = np.pad(resized, [*((by // 2, by - by // 2) for by in missing), (0, 0)])
-        top, left = (round((side - wanted) / 2) for wanted, side in zip(self.crop, resized.shape[:2], strict=True))
-        return np.ascontiguousarray(resized[top : top + self.crop[0], left : left + self.crop[1]])
-
-
 @dataclass(frozen=True)
 class EvalPreprocess:
     """Resize, centre crop, normalise.
@@ -301,8 +230,8 @@ class EvalPreprocess:
                 f"image_resize {self.image_size} with crop_pct {self.crop_pct} resizes images to {resized} pixels; "
                 f"allowed are {LARGEST_SIDE}"
             )
-        if self.resize_rounding not in _ROUNDINGS:
-            raise ValueError(f"resize_rounding is {self.resize_rounding!r}; give {' or '.join(map(repr, _ROUNDINGS))}")
+        if self.resize_rounding not in ROUNDINGS:
+            raise ValueError(f"resize_rounding is {self.resize_rounding!r}; give {' or '.join(map(repr, ROUNDINGS))}")
         if self.crop_mode not in CROP_MODES:
             raise ValueError(f"crop_mode is {self.crop_mode!r}; give {' or '.join(map(repr, CROP_MODES))}")
         if self.resize_rounding != "floor" and self.crop_mode == "squash":
@@ -372,7 +301,7 @@ class EvalPreprocess:
         Args:
             encoded: Whether images come as the bytes of a file, not as uint8 (H, W, C).
         """
-        decode = [vision.Decode()] if encoded else []
+        decode = [Decode()] if encoded else []
         grey = [ToGrey()] if len(self.mean) == 1 else []
         return [*decode, *self._resize_and_crop(), *grey]
 

@@ -41,8 +41,16 @@ def generator_of(rng: random.Random) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(rng.getrandbits(64)))
 
 
-class RandomOperation:
-    """Base of what is done to images at random: an operation for a reader, and for `dataset.map`.
+class ImageOperation:
+    """Base of what a reader does to an image at random, besides being an operation for `dataset.map`."""
+
+    def apply(self, image: np.ndarray, rng: random.Random) -> np.ndarray:
+        """Changes an image, with these random numbers; the given array stays as it is."""
+        raise NotImplementedError
+
+
+class RandomOperation(ImageOperation):
+    """Base of those that MindSpore does not have.
 
     Attributes:
         salt: Tells users of the same pixels apart (two augmentations of one image) where these give the random numbers.
@@ -58,9 +66,16 @@ class RandomOperation:
         image = np.asarray(image)
         return self.apply(image, random.Random(f"{self.seed} {self.salt} {_digest([image])}"))
 
+
+class SeededByPixels(RandomOperation):
+    """An operation of MindSpore and of a reader, for `dataset.map` with random numbers of this module."""
+
+    def __init__(self, operation: ImageOperation) -> None:
+        super().__init__()
+        self.operation = operation
+
     def apply(self, image: np.ndarray, rng: random.Random) -> np.ndarray:
-        """Changes an image, with these random numbers; the given array stays as it is."""
-        raise NotImplementedError
+        return self.operation.apply(image, rng)
 
 
 def _digest(arrays: Iterable[np.ndarray]) -> int:

@@ -14,9 +14,11 @@ from .auto_augment import augmentation_transform
 from .constants import DEFAULT_CROP_PCT, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from .dataset_factory import is_encoded
 from .images import operations
-from .images.decoding import SimpleRandomCrop
+from .images.decoding import RandomCrop, SimpleRandomCrop
+from .images.flips import RandomHorizontalFlip, RandomVerticalFlip
 from .images.interpolation import mindspore_interpolation, pillow_interpolation
-from .preprocess import EvalPreprocess, ToGrey, as_size, channel_figures, check_channels, preset_of
+from .images.resizing import ToGrey
+from .preprocess import EvalPreprocess, as_size, channel_figures, check_channels, preset_of
 from .randomness import RandomOperation, generator_of
 
 __all__ = ["RandomErasing", "create_transforms"]
@@ -211,7 +213,7 @@ def _color_jitter(strength: float | Sequence[float] | None) -> list[Callable]:
 
 
 def _flips(options: dict[str, Any]) -> list[Callable]:
-    flips = {"hflip": vision.RandomHorizontalFlip, "vflip": vision.RandomVerticalFlip}
+    flips = {"hflip": RandomHorizontalFlip, "vflip": RandomVerticalFlip}
     return [flip(_checked_share(key, options[key])) for key, flip in flips.items() if options[key]]
 
 
@@ -228,7 +230,7 @@ def _random_crop(dataset_name: str, size: tuple[int, int], options: dict[str, An
         raise ValueError(unknown_name_message("train_crop", options["train_crop"], ("random_resized", "simple")))
     scale, ratio = _checked_range("scale", options["scale"]), _checked_range("ratio", options["ratio"])
     if is_encoded(dataset_name):
-        return [vision.RandomCropDecodeResize(size, scale, ratio, interpolation)]
+        return [RandomCrop(size, scale, ratio, interpolation)]
     return [vision.RandomResizedCrop(size, scale, ratio, interpolation)]
 
 

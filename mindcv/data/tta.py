@@ -3,12 +3,13 @@
 from collections.abc import Callable
 
 import numpy as np
-from mindspore.dataset import vision
 from PIL import Image
 
 from ..utils.registry import unknown_name_message
+from .images.decoding import Decode
 from .images.interpolation import pillow_interpolation
-from .preprocess import EvalPreprocess, ResizeAndCrop, ToGrey
+from .images.resizing import ResizeAndCrop, ToGrey
+from .preprocess import EvalPreprocess
 
 __all__ = ["TTA", "Views", "view_operations"]
 
@@ -32,7 +33,7 @@ def view_operations(
     Raises:
         ValueError: See `Views`.
     """
-    return [*([vision.Decode()] if encoded else []), Views(preprocess, tta, normalise, channels_last)]
+    return [*([Decode()] if encoded else []), Views(preprocess, tta, normalise, channels_last)]
 
 
 class Views:

@@ -14,7 +14,15 @@ from PIL import Image
 
 from mindcv.build import build_eval_loader
 from mindcv.config import Config
-from mindcv.data import Part, check_num_classes, create_dataset, create_loader, create_transforms, get_class_names
+from mindcv.data import (
+    Part,
+    check_num_classes,
+    create_dataset,
+    create_loader,
+    create_transforms,
+    get_class_names,
+    get_samples,
+)
 from mindcv.data.dataset_factory import is_multi_label, save_class_names
 from mindcv.data.distributed_sampler import ShardSampler
 from mindcv.data.sources import samples as samples_module
@@ -372,7 +380,7 @@ def test_the_list_of_a_large_folder_is_kept_until_a_folder_changes(image_folder,
     monkeypatch.setattr(samples_module, "_SETTLED_S", -1.0)
 
     def names():
-        samples = create_dataset("", str(image_folder)).children[0].samples
+        samples = get_samples(create_dataset("", str(image_folder)))
         return [samples.name(number) for number in range(len(samples))]
 
     first = names()

@@ -14,8 +14,8 @@ from mindcv.data import (
     explain_pipeline_error,
     pipeline_errors,
 )
-from mindcv.data.dataset_factory import _source_of
 from mindcv.data.images import decoding
+from mindcv.data.pipeline import source_of
 from mindcv.data.workers import cap_workers, usable_cores
 from mindcv.utils.remote import RemoteError
 
@@ -156,7 +156,7 @@ def test_strong_augmentation_is_the_readers_and_follows_from_seed_epoch_and_plac
         loader = create_loader(
             dataset, 4, True, True, transform=transform, num_parallel_workers=workers, separate=separate
         )
-        assert _source_of(loader).source.batch_size == 4  # the reader makes whole batches
+        assert source_of(loader).keys.batch_size == 4  # the reader makes whole batches
         return [batch[0].asnumpy() for batch in epoch_batches(loader, epoch, first_step, seed=1)]
 
     whole = run(1)

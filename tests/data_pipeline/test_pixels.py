@@ -300,8 +300,8 @@ def test_boxes_are_those_of_the_crop_that_is_resized_by_the_extension(kind):
     arguments = ((20, 30), (0.1, 1.0), (0.8, 1.4))
     for seed in range(20):
         top, left, height, width = RandomCrop(*arguments).box(160, 200, random.Random(seed))
-        cut = RandomBox(*arguments)(data, random.Random(seed))
-        by = RandomCrop(*arguments)._reduction((top, left, height, width))
+        cut = RandomBox(*arguments).decode(data, random.Random(seed))
+        by = RandomCrop(*arguments).reduction((top, left, height, width))
         assert abs(cut.shape[0] - height / by) <= 1
         assert abs(cut.shape[1] - width / by) <= 1
         whole = decode_image(data)[top : top + height, left : left + width]

@@ -1,8 +1,9 @@
 """Makes pixels of encoded images, no more of them than a training crop needs.
 
 Uses the C extension `_jpeg` for baseline JPEG files and Pillow for others, and for all where the extension was not
-built. The pixels equal those of MindSpore's Decode, and crops are drawn from the distribution of its
-RandomCropDecodeResize.
+built. What a list of transforms begins with is an operation of MindSpore, which does it for datasets that are not of
+`create_dataset`, and a `Decoder`, by which a reader does the same: with the pixels of MindSpore's Decode, and with
+crops from the distribution of its RandomCropDecodeResize.
 """
 
 import math
@@ -13,20 +14,20 @@ import numpy as np
 from mindspore.dataset import vision
 from PIL import Image
 
-from ..preprocess import ResizeAndCrop
-from ..randomness import RandomOperation, dataset_seed, generator_for
+from ..randomness import dataset_seed, generator_for
 from .extensions import jpeg as _jpeg
+from .flips import RandomHorizontalFlip
 from .image_check import MAX_PIXELS, checked_pixels
+from .resizing import ResizeAndCrop
 
 __all__ = [
+    "Decode",
     "Decoder",
     "RandomBox",
     "RandomCrop",
     "SimpleRandomCrop",
-    "WholeImage",
     "check_pixels",
     "decode_image",
-    "decoder_of",
     "is_jpeg_extension_built",
 ]
 
@@ -36,8 +37,6 @@ _CROP_SALT = 13
 _REDUCTIONS = (8, 4, 2)
 
 Box = tuple[int, int, int, int]  # top, left, height, width
-# Takes an image file, random numbers, and an array that the pixels may be put into.
-Decoder = Callable[[bytes, random.Random, np.ndarray | None], np.ndarray]
 
 
 def is_jpeg_extension_built() -> bool:
@@ -80,46 +79,76 @@ def check_pixels(data: bytes) -> None:
     checked_pixels(data)
 
 
-class WholeImage:
+class Decoder:
+    """Base of what a list of transforms for image files begins with, as a reader does it."""
+
+    def decode(self, data: bytes, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
+        """Checks an image file and makes pixels of it.
+
+        Args:
+            data: An image file.
+            rng: Where the random numbers come from.
+            out: An array that the pixels may be put into, where their shape is that. None: a new array.
+
+        Returns:
+            uint8 (H, W, 3), RGB.
+
+        Raises:
+            ValueError: It is no image, damaged or too large.
+        """
+        raise NotImplementedError
+
+    def joined(self, operations: Sequence[Callable]) -> tuple["Decoder", list[Callable]]:
+        """Takes on what can be done while decoding.
+
+        Args:
+            operations: What follows in the list.
+
+        Returns:
+            The decoder that does it, and the operations that are left.
+        """
+        return self, list(operations)
+
+
+class Decode(vision.Decode, Decoder):
     """Decodes an encoded image as a whole."""
 
-    def __call__(self, data: bytes, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
-        """Does what `decode_image` does."""
+    def decode(self, data: bytes, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
         return decode_image(data)
 
 
-class RandomCrop:
-    """Random crop, resize and mirroring of an encoded image (https://arxiv.org/abs/1409.4842).
+class RandomCrop(vision.RandomCropDecodeResize, Decoder):
+    """Random crop, resize and, in a reader, mirroring of an encoded image (https://arxiv.org/abs/1409.4842).
 
     Args:
         size: (height, width) of the result, in pixels.
         scale: Least and greatest area of the crop, as shares of the image.
         ratio: Least and greatest width of the crop in heights, evenly drawn on a logarithmic scale.
-        hflip: Share of images that are mirrored left to right.
+        interpolation: MindSpore's constant. A reader resizes by bilinear interpolation alone.
+        hflip: Share of images that a reader mirrors left to right.
     """
 
     def __init__(
-        self, size: tuple[int, int], scale: tuple[float, float], ratio: tuple[float, float], hflip: float = 0.0
+        self,
+        size: tuple[int, int],
+        scale: tuple[float, float],
+        ratio: tuple[float, float],
+        interpolation: vision.Inter = vision.Inter.BILINEAR,
+        hflip: float = 0.0,
     ) -> None:
-        self.size = size
-        self.scale = scale
-        self.ratio = ratio
+        super().__init__(size, scale, ratio, interpolation, _ATTEMPTS)
         self.hflip = hflip
 
-    def __call__(self, data: bytes, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
-        """Checks and crops an image.
+    def joined(self, operations: Sequence[Callable]) -> tuple[Decoder, list[Callable]]:
+        if _jpeg is None or self.interpolation != vision.Inter.BILINEAR:
+            resize = vision.Resize(self.size, self.interpolation)
+            return RandomBox(self.size, self.scale, self.ratio), [resize, *operations]
+        if operations and isinstance(operations[0], RandomHorizontalFlip):
+            with_flip = RandomCrop(self.size, self.scale, self.ratio, self.interpolation, operations[0].prob)
+            return with_flip, list(operations[1:])
+        return self, list(operations)
 
-        Args:
-            data: An image file.
-            rng: Where the random numbers come from.
-            out: Where to put the pixels, uint8 (height, width, 3). None: a new array.
-
-        Returns:
-            uint8 (height, width, 3), RGB.
-
-        Raises:
-            ValueError: It is no image, damaged or too large.
-        """
+    def decode(self, data: bytes, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
         if out is None or out.shape != (*self.size, 3):  # the batch of a grey model has room for one channel
             out = np.empty((*self.size, 3), np.uint8)
         size = _plain_size(data)
@@ -127,7 +156,7 @@ class RandomCrop:
         box = self.box(*(size or pixels.shape[:2]), rng)
         flip = rng.random() < self.hflip
         if size:
-            by = self._reduction(box)
+            by = self.reduction(box)
             if _jpeg.crop(data, *(value // by for value in box), by, out, *self.size, flip):
                 return out
             pixels = checked_pixels(data)
@@ -136,7 +165,7 @@ class RandomCrop:
         _jpeg.resize(cut, height, width, out, *self.size, flip)
         return out
 
-    def _reduction(self, box: Box) -> int:
+    def reduction(self, box: Box) -> int:
         """How often the sides can be halved while decoding without the crop becoming smaller than the result."""
         height, width = self.size
         return next((by for by in _REDUCTIONS if box[2] >= by * height and box[3] >= by * width), 1)
@@ -165,16 +194,14 @@ class RandomBox(RandomCrop):
         ratio: See `RandomCrop`.
     """
 
-    def __call__(self, data: bytes, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
-        """Checks and crops an image; uint8 (H, W, 3), RGB. `out` is not used.
+    def joined(self, operations: Sequence[Callable]) -> tuple[Decoder, list[Callable]]:
+        return self, list(operations)
 
-        Raises:
-            ValueError: It is no image, damaged or too large.
-        """
+    def decode(self, data: bytes, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
         size = _plain_size(data)
         pixels = None if size else checked_pixels(data)
         box = self.box(*(size or pixels.shape[:2]), rng)
-        by = self._reduction(box)
+        by = self.reduction(box)
         if size:
             top, left, height, width = (value // by for value in box)
             cut = np.empty((height, width, 3), np.uint8)
@@ -186,7 +213,7 @@ class RandomBox(RandomCrop):
         return cut if by == 1 else np.asarray(Image.fromarray(cut).reduce(by))
 
 
-class SimpleRandomCrop:
+class SimpleRandomCrop(Decoder):
     """DeiT III's simple random crop (arXiv 2204.07118, section 3.2), which keeps nearly all of an image.
 
     It is resized so that its shorter side is that of the result (so that it covers a result that is not square), gets
@@ -203,83 +230,24 @@ class SimpleRandomCrop:
         self.size = size
         self.resize = ResizeAndCrop(height if height == width else size, size, interpolation)
 
-    def __call__(
-        self, data: bytes | np.ndarray, rng: random.Random | None = None, out: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Crops an image.
-
-        Args:
-            data: An image file as bytes or uint8 (N,), or pixels, uint8 (H, W, C).
-            rng: Where the random numbers come from. None: from the seed and the image.
-            out: Not used.
-
-        Returns:
-            uint8 (height, width, C).
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Crops an image file, uint8 (N,), or pixels, uint8 (H, W, C), to uint8 (height, width, C).
 
         Raises:
             ValueError: It is no image, damaged or too large.
         """
-        if isinstance(data, np.ndarray):
-            numbers = generator_for(dataset_seed(), _CROP_SALT, data)
-            pixels = data if data.ndim == 3 else decode_image(data.tobytes())
-        else:
-            pixels = decode_image(data)
+        numbers = generator_for(dataset_seed(), _CROP_SALT, image)
+        pixels = image if image.ndim == 3 else decode_image(image.tobytes())
+        return self._crop(pixels, lambda least, most: int(numbers.integers(least, most + 1)))
+
+    def decode(self, data: bytes, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
+        return self._crop(decode_image(data), rng.randint)
+
+    def _crop(self, pixels: np.ndarray, draw: Callable[[int, int], int]) -> np.ndarray:
+        """Crops at an offset that `draw` draws from the least to the greatest, both included."""
         whole = self.resize.resized(pixels)
         border = _SIMPLE_BORDER
         padded = np.pad(whole, ((border, border), (border, border), (0, 0)), "reflect")
         spare = [side - wanted for side, wanted in zip(padded.shape, self.size, strict=False)]
-        draw = rng.randint if rng is not None else lambda least, most: int(numbers.integers(least, most + 1))
         top, left = draw(0, spare[0]), draw(0, spare[1])
         return np.ascontiguousarray(padded[top : top + self.size[0], left : left + self.size[1]])
-
-
-class RandomFlip(RandomOperation):
-    """Mirrors images.
-
-    Args:
-        prob: Share of images that are mirrored.
-        axis: 1: left to right; 0: top to bottom.
-    """
-
-    def __init__(self, prob: float, axis: int) -> None:
-        super().__init__()
-        self.prob = prob
-        self.axis = axis
-
-    def apply(self, image: np.ndarray, rng: random.Random) -> np.ndarray:
-        return np.ascontiguousarray(np.flip(image, self.axis)) if rng.random() < self.prob else image
-
-
-_FLIP_AXES = {vision.RandomHorizontalFlip: 1, vision.RandomVerticalFlip: 0}
-
-
-def _with_own_flips(operations: Sequence[Callable]) -> list[Callable]:
-    """Puts our flips, which a reader can give random numbers, in the place of MindSpore's."""
-    return [RandomFlip(each.prob, _FLIP_AXES[type(each)]) if type(each) in _FLIP_AXES else each for each in operations]
-
-
-def decoder_of(transform: Sequence[Callable]) -> tuple[Decoder, list[Callable]] | None:
-    """Splits a list of operations into a decoder of this module and the operations behind it.
-
-    Args:
-        transform: Operations that may begin with MindSpore's Decode, or RandomCropDecodeResize and
-            RandomHorizontalFlip.
-
-    Returns:
-        The decoder that does the same and the other operations; None when they begin otherwise, or when their settings
-        (attempts, Pillow images) are others than those of this module.
-    """
-    if not transform:
-        return None
-    first, rest = transform[0], list(transform[1:])
-    if isinstance(first, SimpleRandomCrop):
-        return first, _with_own_flips(rest)
-    if type(first) is vision.Decode and not first.to_pil:
-        return WholeImage(), _with_own_flips(rest)
-    if type(first) is not vision.RandomCropDecodeResize or first.max_attempts != _ATTEMPTS:
-        return None
-    if _jpeg is None or first.interpolation != vision.Inter.BILINEAR:
-        resize = vision.Resize(first.size, first.interpolation)
-        return RandomBox(first.size, first.scale, first.ratio), [resize, *_with_own_flips(rest)]
-    hflip = rest.pop(0).prob if rest and type(rest[0]) is vision.RandomHorizontalFlip else 0.0
-    return RandomCrop(first.size, first.scale, first.ratio, hflip), _with_own_flips(rest)

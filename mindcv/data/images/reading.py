@@ -1,0 +1,61 @@
+"""What a reader makes of an image file: decoding, and the operations behind it, all with one generator of numbers."""
+
+import random
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ..randomness import ImageOperation
+from .decoding import Decoder
+
+__all__ = ["NUM_SPLITS", "Reading", "SplitReading"]
+
+# Images of a sample with augmentation splits: one clean, the others by the policy.
+NUM_SPLITS = 3
+
+
+class Reading:
+    """An image file to one image.
+
+    Args:
+        decoder: What comes first.
+        operations: What follows, in turn.
+    """
+
+    def __init__(self, decoder: Decoder, operations: Sequence[Callable] = ()) -> None:
+        self.decoder = decoder
+        self.operations = list(operations)
+
+    def __call__(self, data: bytes, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
+        """Arguments, result and errors are those of `Decoder.decode`; the shape is what the operations make it."""
+        return _apply(self.operations, self.decoder.decode(data, rng, out), rng)
+
+
+class SplitReading(Reading):
+    """An image file to the images of an augmentation split, (3, ...), all of one crop.
+
+    Args:
+        decoder: What comes first.
+        operations: What is done once, for all of them.
+        policy: What is done to each but the first, with other random numbers.
+        last: What is done to each.
+    """
+
+    def __init__(
+        self, decoder: Decoder, operations: Sequence[Callable], policy: Sequence[Callable], last: Sequence[Callable]
+    ) -> None:
+        super().__init__(decoder, operations)
+        self.policy = list(policy)
+        self.last = list(last)
+
+    def __call__(self, data: bytes, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
+        image = super().__call__(data, rng)
+        return np.stack(
+            [_apply([*(self.policy if split else []), *self.last], image, rng) for split in range(NUM_SPLITS)]
+        )
+
+
+def _apply(operations: Sequence[Callable], image: np.ndarray, rng: random.Random) -> np.ndarray:
+    for operation in operations:
+        image = operation.apply(image, rng) if isinstance(operation, ImageOperation) else operation(image)
+    return image
