@@ -51,7 +51,7 @@ from .report.grid import drawable
 from .scheduler import create_scheduler, scheduler_arguments
 from .utils.writing import WriteRule
 from .weights import ModelOutputs, read_outputs
-from .weights.loading import OtherClasses
+from .weights.load_report import OtherClasses
 from .weights.outputs import MULTIPLE, SINGLE
 
 __all__ = [

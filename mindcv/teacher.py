@@ -13,7 +13,7 @@ from .utils.fs import is_remote, local_path
 from .utils.registry import suggest
 from .weights import read_outputs
 from .weights.hub import is_hub_model
-from .weights.loading import OtherClasses
+from .weights.load_report import OtherClasses
 from .weights.outputs import SINGLE
 
 __all__ = ["build_teacher"]

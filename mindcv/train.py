@@ -44,6 +44,7 @@ from .utils.log import set_logger
 from .utils.modelarts import copy_inputs, outputs_copied
 from .utils.runtime import environment
 from .utils.writing import WriteRule
+from .weights.locations import optimizer_path
 
 __all__ = ["main", "train"]
 
@@ -110,7 +111,7 @@ def _train(
         check_resumed_rates(cfg, resumed, learning_rates)
         resumed = None  # its arrays are not needed any more
     elif cfg.resume == "none" and cfg.resume_opt:
-        state = engine.resume_weights(step, cfg.ckpt_path, folder / f"optim_{cfg.model}.ckpt", steps_per_epoch)
+        state = engine.resume_weights(step, cfg.ckpt_path, optimizer_path(folder, cfg.model), steps_per_epoch)
     done = state.global_step if state else 0
     engine.require_same_on_ranks(done, "the step to go on from", "do all hosts see the same ckpt_save_dir?")
 

@@ -1,6 +1,7 @@
 """Holds the import levels of docs/architecture.md: a lower level never imports a higher one."""
 
 import ast
+import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,12 +20,13 @@ ALLOWED = {
     "kernels": set(),
     "models.layers": {"kernels"},
     "loss": set(),
-    "optim": {"kernels", "weights", "optim.gradients"},  # files of the optimizer state
+    "optim": {"kernels", "optim.gradients", "optim.state"},
     "optim.gradients": set(),  # of the optimizers and of the training step
+    "optim.state": {"weights"},  # of the optimizers and of resuming
     "scheduler": set(),
     "data": {"weights"},  # what the outputs of a model mean
     "models": {"models.layers", "weights"},
-    "engine": {"kernels", "weights", "optim.gradients"},
+    "engine": {"kernels", "weights", "optim.gradients", "optim.state"},
     "export": {"models", "models.layers", "data", "weights"},
     "report": {"models", "weights"},
     "serve": {"export", "report", "data"},
@@ -43,8 +45,8 @@ REQUIRED = {"mindcv", "mindspore", "numpy", "yaml", "pydantic", "pydantic_core",
 def part_of(module: str) -> str:
     """The part that a module below mindcv belongs to: `mindcv.models.layers.conv` is of `models.layers`."""
     words = module.split(".")[1:]
-    if words == ["optim", "gradients"]:
-        return "optim.gradients"
+    if words in (["optim", "gradients"], ["optim", "state"]):
+        return ".".join(words)
     return ".".join(words[:2]) if words[:2] == ["models", "layers"] else (words or [""])[0]
 
 
@@ -85,12 +87,15 @@ def imports(node: ast.AST, module: str, is_package: bool, lazy: bool = False) ->
             yield from imports(child, module, is_package, lazy or is_function)
 
 
-def all_imports() -> Iterator[tuple[str, str, bool]]:
-    """Yields importing module, imported module, and whether it is imported in a function only."""
+@functools.cache
+def all_imports() -> list[tuple[str, str, bool]]:
+    """Returns importing module, imported module, and whether it is imported in a function only."""
+    found = []
     for path in sorted(PACKAGE.rglob("*.py")):
         module = module_name(path)
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        yield from ((module, name, lazy) for name, lazy in imports(tree, module, path.name == "__init__.py"))
+        found += [(module, name, lazy) for name, lazy in imports(tree, module, path.name == "__init__.py")]
+    return found
 
 
 def test_levels():

@@ -28,7 +28,8 @@ from mindspore import Tensor, nn
 from ..utils.fs import require_directory
 from ..utils.writing import WriteRule
 from ..weights import read_ckpt, write_ckpt
-from ..weights.loading import class_counts
+from ..weights.load_report import class_counts
+from ..weights.locations import optimizer_path
 from .checkpoint_list import STATE_ENTRY, CheckpointEntry, list_checkpoints, run_id_of, write_manifest
 from .train_step import KEPT_STATISTICS
 
@@ -265,7 +266,7 @@ class CheckpointSaver:
         blob = json.dumps(saved, default=float).encode()
         blob += zlib.crc32(blob).to_bytes(4, "little")
         write_ckpt(path, {**arrays, STATE_ENTRY: np.frombuffer(blob, np.uint8)})
-        _link(path, self.folder / f"optim_{self.model_name}.ckpt")
+        _link(path, optimizer_path(self.folder, self.model_name))
         entries = [*(other for other in self.entries if other.file != path.name), entry]
         kept = self._kept(entries)
         self.entries = entries  # if the list cannot be written, the next one makes up for it

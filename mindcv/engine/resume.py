@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..optim.state import load_optimizer_state
 from ..utils.errors import RunError
 from ..utils.fs import local_path
-from ..weights import read_ckpt
 from .checkpoint import TrainState, load_state, read_checkpoint, restore_random_state
 from .checkpoint_list import DAMAGED, damaged_files, list_checkpoints
 from .distributed import rank, world_size
@@ -296,7 +296,7 @@ def resume_weights(step: TrainStep, ckpt_path: str, optimizer_path: Path, steps_
     if saved:
         load_state(step, arrays, ckpt_path)
         return TrainState.of(saved)
-    load_state(step.optimizer, read_ckpt(optimizer_path), str(optimizer_path))
+    load_optimizer_state(step.optimizer, optimizer_path)
     done = int(step.optimizer.global_step.asnumpy()[0]) * step.accumulation_steps
     _logger.info("%s has no position; the optimizer made %d updates, so the run goes on there", ckpt_path, done)
     return TrainState(epoch=done // steps_per_epoch, step=done % steps_per_epoch, global_step=done)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..utils.fs import clear_remains
 from ..utils.lock import FolderLock
+from ..weights.locations import OPTIMIZER_PREFIX
 from .distributed import gather_over_ranks
 
 _logger = logging.getLogger(__name__)
@@ -17,7 +18,7 @@ __all__ = ["run_folder"]
 
 # What a run writes whole or not at all, and so through temporary files.
 _WRITTEN = re.compile(
-    r".+-\d+_\d+\.ckpt|.+_best\.ckpt|optim_.+\.ckpt|checkpoints\.json|result\.log|config\.yaml|class_names\.txt"
+    rf".+-\d+_\d+\.ckpt|.+_best\.ckpt|{OPTIMIZER_PREFIX}.+\.ckpt|checkpoints\.json|result\.log|config\.yaml|class_names\.txt"
     r"|report\.html|(rank_\d+_)?non_finite_batch\.txt"
 )
 

@@ -19,6 +19,7 @@ from ..config.render import format_value
 from ..config.schema import KEYS
 from ..utils.fs import is_remote, local_path
 from ..utils.text import escaped
+from ..weights.locations import OPTIMIZER_PREFIX
 from .evaluation import Evaluation, find_evaluations, read_evaluation
 
 __all__ = ["Checkpoint", "Run", "Series", "points_of_schedule", "read_run"]
@@ -355,8 +356,6 @@ def _read_config(run: Run) -> None:
     run.recipe_name = escaped(name)
 
 
-# A second name of the last checkpoint, for MindCV's way to resume.
-_OPTIMIZER = "optim_"
 _PLACE = re.compile(r".+-(\d{1,9})_(\d{1,9})\.ckpt")
 
 
@@ -376,7 +375,7 @@ def _checkpoints(run: Run) -> Iterator[Checkpoint]:
         place = _PLACE.fullmatch(path.name)
         epoch, step = (int(place[1]), int(place[2])) if place else (None, None)
         metric = metrics.get(path.name)
-        if path.is_file() and not path.name.startswith(_OPTIMIZER):
+        if path.is_file() and not path.name.startswith(OPTIMIZER_PREFIX):
             megabytes = path.stat().st_size / 2**20
             found.append(Checkpoint(escaped(path.name), megabytes, epoch, step, metric))
     yield from sorted(found, key=lambda file: (file.epoch is None, file.epoch or 0, file.step or 0, file.file))

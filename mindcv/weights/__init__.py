@@ -1,7 +1,7 @@
 """Weight files: formats, names, adaptation to a model, downloads. Knows numpy arrays and names, not networks."""
 
 from .formats import read_ckpt, read_weights, write_ckpt, write_weights
-from .loading import LoadReport
+from .load_report import LoadReport
 from .outputs import ModelOutputs, read_outputs
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Where a weight file may be: a path, an address, the hub, an installed Python package."""
+"""Where a weight file may be: a path, an address, the hub, an installed Python package; a run's optimizer state."""
 
 import importlib.util
 import os
@@ -7,9 +7,18 @@ from pathlib import Path, PurePosixPath
 from ..utils.fetch import fetch as download
 from .hub import hub_address, hub_file
 
-__all__ = ["PACKAGE_PREFIX", "fetch", "is_package_file"]
+__all__ = ["OPTIMIZER_PREFIX", "PACKAGE_PREFIX", "fetch", "is_package_file", "optimizer_path"]
 
 PACKAGE_PREFIX = "package:"
+OPTIMIZER_PREFIX = "optim_"
+
+
+def optimizer_path(folder: Path, model_name: str) -> Path:
+    """Returns which file in a run's folder has the optimizer's state, by upstream's rule for its name.
+
+    Upstream writes it beside the weights. Here it is a second name of the last checkpoint, which has both.
+    """
+    return folder / f"{OPTIMIZER_PREFIX}{model_name}.ckpt"
 
 
 def is_package_file(location: object) -> bool:

@@ -26,12 +26,15 @@ from mindcv.engine import (
     TrainStep,
     load_state,
     read_checkpoint,
+    resume_weights,
 )
 from mindcv.engine.feed import HostFeed, SinkFeed, can_sink
 from mindcv.engine.finite import require_finite
+from mindcv.optim import create_optimizer
 from mindcv.utils.errors import RunError, RunStopped
 from mindcv.utils.lock import FolderLock
 from mindcv.utils.writing import WriteRule
+from mindcv.weights import write_ckpt
 
 SAMPLES, BATCH, CLASSES = 20, 4, 3
 STEPS = SAMPLES // BATCH
@@ -398,6 +401,34 @@ def test_a_folder_that_another_job_has_taken_over_is_not_written_to(tmp_path):
         run.fit()
     assert not list(tmp_path.glob("*.ckpt"))
     lock.release()
+
+
+def test_weights_of_upstream_go_on_with_the_state_of_its_optimizer(tmp_path, caplog):
+    """Of the optimizer's file, which has weights too, and powers of beta that ours has not, the state alone counts."""
+    network = Net()
+    step = TrainStep(
+        LossWithNetwork(network, nn.CrossEntropyLoss()),
+        create_optimizer(network.trainable_params(), "adam", lr=[0.1] * 20),
+        gradient_accumulation_steps=2,
+    )
+    weights = {name: p.asnumpy().copy() for name, p in network.parameters_dict().items()}
+    write_ckpt(tmp_path / "net-1_5.ckpt", weights)
+    state = {f"{slot}.{name}": array + 2 for name, array in weights.items() for slot in ("moment1", "moment2")}
+    state |= {"global_step": np.array([7], np.int32), "beta1_power": np.ones(1, np.float32)}
+    other = {name: array + 1 for name, array in weights.items()}
+    write_ckpt(tmp_path / "optim_net.ckpt", {**state, **other})
+    with caplog.at_level("WARNING", logger="mindcv"):
+        found = resume_weights(step, str(tmp_path / "net-1_5.ckpt"), tmp_path / "optim_net.ckpt", STEPS)
+    assert not caplog.records
+    assert (found.epoch, found.step, found.global_step) == (2, 4, 14)  # 7 updates of 2 batches each, 5 an epoch
+    for name, array in weights.items():
+        np.testing.assert_array_equal(network.parameters_dict()[name].asnumpy(), array, err_msg=name)
+    slots = step.optimizer.parameters_dict()
+    np.testing.assert_array_equal(slots["moment1.dense.weight"].asnumpy(), weights["dense.weight"] + 2)
+    with pytest.raises(ValueError, match=r"1 of 5 entries of the state of Adam .*'moment1\.dense\.weight'"):
+        del state["moment1.dense.weight"]
+        write_ckpt(tmp_path / "optim_net.ckpt", state)
+        resume_weights(step, str(tmp_path / "net-1_5.ckpt"), tmp_path / "optim_net.ckpt", STEPS)
 
 
 def test_a_checkpoint_of_an_earlier_version_between_two_updates_is_gone_on_with(tmp_path):

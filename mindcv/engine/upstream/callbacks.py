@@ -16,6 +16,7 @@ from mindspore.train import Callback, Model, RunContext
 
 from ...utils.fs import require_directory
 from ...utils.registry import unknown_name_message
+from ...weights.locations import optimizer_path
 from ..checkpoint import TrainState, save_cell
 from ..distributed import average_batch_norm, rank, sum_over_ranks, world_size
 from ..ema import averaged_weights
@@ -232,7 +233,7 @@ class StateMonitor(Callback):
             save_cell(_train_cell(params), self.ckpt_save_dir / f"{self.model_name}_best.ckpt")
 
     def _save(self, metric: float | None, params: Any) -> None:
-        save_cell(_optimizer(params), self.ckpt_save_dir / f"optim_{self.model_name}.ckpt")
+        save_cell(_optimizer(params), optimizer_path(self.ckpt_save_dir, self.model_name))
         path = self.ckpt_save_dir / f"{self.model_name}-{self.state.epoch}_{params.batch_num}.ckpt"
         # An epoch that was not evaluated is among the top k only while there are fewer.
         metric = -math.inf if metric is None else metric

@@ -5,6 +5,8 @@ import difflib
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+__all__ = ["LoadReport", "OtherClasses", "class_counts"]
+
 _LISTED = 10
 
 Shape = tuple[int, ...]
@@ -124,17 +126,11 @@ class LoadReport:
             yield f"{len(self.mismatched)} of another shape", _first(lines)
 
 
-def closest(name: str, choices: Sequence[str]) -> str | None:
-    """Returns the closest of `choices` to a parameter's name, or None when none is close."""
-    matches = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
-    return matches[0] if matches else None
-
-
 def _list_names(names: Sequence[str], others: Sequence[str]) -> list[str]:
     lines = []
     for name in names[:_LISTED]:
-        match = closest(name, others)
-        lines.append(name if match is None else f"{name} (closest: {match})")
+        matches = difflib.get_close_matches(name, others, n=1, cutoff=0.5)
+        lines.append(f"{name} (closest: {matches[0]})" if matches else name)
     return lines + _more(len(names))
 
 
