@@ -192,18 +192,12 @@ def is_private(name: str) -> bool:
     return name.startswith("_") and not name.startswith("__")
 
 
-# Private names that another module of the same package reads, each with its reason.
-SHARED_PRIVATE_NAMES = {
-    "mindcv.data.dataset_factory._source_of",  # the loader's, until it gets the samples themselves
-}
-
-
 def test_private_names_stay_private():
     """A name with an underscore is for its own file: what another one needs has a public name."""
     wrong = []
     for path in sorted(PACKAGE.rglob("*.py")):
         found = private_names(module_name(path), path.name == "__init__.py", path.read_text(encoding="utf-8"))
-        wrong += [f"{module_name(path)}: {name}" for name in found if name not in SHARED_PRIVATE_NAMES]
+        wrong += [f"{module_name(path)}: {name}" for name in found]
     assert wrong == []
 
 
