@@ -50,10 +50,12 @@ class BinaryCrossEntropySmooth(ClassificationLoss):
         if self.target_threshold is not None:
             targets = ops.cast(targets > self.target_threshold, mstype.float32)
         ones = ops.ones_like(logits)
-        return ops.binary_cross_entropy_with_logits(
+        losses = ops.binary_cross_entropy_with_logits(
             logits,
             targets,
             weight=ones if self.weight is None else ones * self.weight,
             pos_weight=ones if self.pos_weight is None else ones * self.pos_weight,
-            reduction=self.reduction,
+            # In PyNative mode MindSpore's own mean divides each gradient by the size of the first batch.
+            reduction="none",
         )
+        return self.reduced(losses)

@@ -137,6 +137,19 @@ def test_loss_and_gradient_in_a_network(name, mode):
     np.testing.assert_allclose(gradient.asnumpy(), wanted, rtol=1e-4, atol=2e-6)
 
 
+@pytest.mark.parametrize("mode", [ms.GRAPH_MODE, ms.PYNATIVE_MODE], ids=["graph", "pynative"])
+@pytest.mark.parametrize("name", FORMULAS)
+def test_gradients_of_batches_of_other_sizes(name, mode):
+    """A last, smaller batch: its gradient is that of a loss that has seen no other."""
+    ms.set_context(mode=mode)
+    rows = [0, 3]
+    grad = ms.grad(create_loss(name))
+    grad(Tensor(LOGITS), Tensor(INDICES))
+    gradient = grad(Tensor(LOGITS[rows]), Tensor(INDICES[rows])).asnumpy()
+    wanted = _gradient(lambda x: _expected(name, x, INDICES[rows]), LOGITS[rows])
+    np.testing.assert_allclose(gradient, wanted, rtol=1e-4, atol=2e-6)
+
+
 @pytest.mark.parametrize("weight", [None, WEIGHT], ids=["alike", "weighted"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
