@@ -31,9 +31,13 @@ setup(
         ),
         Extension(
             "mindcv.data.images._augment",
-            ["mindcv/data/images/_augment.c"],
+            [
+                f"mindcv/data/images/augment/{name}.c"
+                for name in ("module", "operations", "colours", "geometry", "smoothing")
+            ],
+            depends=["mindcv/data/images/augment/augment.h"],
             # -ffp-contract=off: Pillow's pixels, on all processors.
-            extra_compile_args=["-O3", "-Wall", "-Wextra", "-Wno-psabi", "-ffp-contract=off"],
+            extra_compile_args=["-O3", "-Wall", "-Wextra", "-Wno-psabi", "-fvisibility=hidden", "-ffp-contract=off"],
             optional=True,
         ),
         # Libraries that MindSpore opens by their paths (mindcv/kernels): no modules, but built and installed as such.

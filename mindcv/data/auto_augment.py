@@ -8,8 +8,8 @@ Papers:
     3-Augment (DeiT III), https://arxiv.org/abs/2204.07118
 
 A policy is written as text, its name and then sections of a letter code and a number, in any order:
-`randaug-m9-mstd0.5-inc1`. Transforms take and give uint8 (H, W, 3). What they do to pixels is in
-`mindcv.data.images.operations`; where their random numbers come from, in `mindcv.data.randomness`.
+`randaug-m9-mstd0.5-inc1`. Transforms are for uint8 (H, W, 3): they draw what is done to an image as steps of
+`mindcv.data.images.operations`, which does them; where their random numbers come from is in `mindcv.data.randomness`.
 """
 
 import math
@@ -24,6 +24,7 @@ from PIL import Image
 from ..utils.registry import unknown_name_message
 from .images import operations
 from .images.interpolation import pillow_interpolation
+from .images.operations import Step
 from .randomness import RandomOperation, generator_of
 
 __all__ = [
@@ -42,8 +43,9 @@ _UNIFORM_ABOVE = 100.0
 
 
 class _Context(NamedTuple):
-    """What an operation may need besides image and magnitude."""
+    """What an operation may need besides its argument: `size` is the image's, (height, width)."""
 
+    size: tuple[int, int]
     rng: random.Random
     resamplings: Sequence[Image.Resampling]
     fill: tuple[int, ...]
@@ -53,57 +55,57 @@ def _signed(value: float, rng: random.Random) -> float:
     return -value if rng.random() < 0.5 else value
 
 
-# Operations: (image, argument, context) -> image. Geometry is given as the paper does, by the matrix from target to
-# source points.
+# Operations: (argument, context) -> step, or None where nothing is done. Geometry is given as the paper does, by the
+# matrix from target to source points.
 
 
-def _affine(image: np.ndarray, matrix: tuple[float, ...], context: _Context) -> np.ndarray:
-    return operations.affine(image, matrix, context.rng.choice(context.resamplings), context.fill)
+def _affine(matrix: tuple[float, ...], context: _Context) -> Step:
+    return operations.affine(matrix, context.rng.choice(context.resamplings), context.fill)
 
 
-def _shear_x(image, slope, context):
-    return _affine(image, (1, slope, 0, 0, 1, 0), context)
+def _shear_x(slope, context):
+    return _affine((1, slope, 0, 0, 1, 0), context)
 
 
-def _shear_y(image, slope, context):
-    return _affine(image, (1, 0, 0, slope, 1, 0), context)
+def _shear_y(slope, context):
+    return _affine((1, 0, 0, slope, 1, 0), context)
 
 
-def _translate_x(image, share, context):
-    return _affine(image, (1, 0, share * image.shape[1], 0, 1, 0), context)
+def _translate_x(share, context):
+    return _affine((1, 0, share * context.size[1], 0, 1, 0), context)
 
 
-def _translate_y(image, share, context):
-    return _affine(image, (1, 0, 0, 0, 1, share * image.shape[0]), context)
+def _translate_y(share, context):
+    return _affine((1, 0, 0, 0, 1, share * context.size[0]), context)
 
 
-def _rotate(image, degrees, context):
-    return operations.rotate(image, degrees, context.rng.choice(context.resamplings), context.fill)
+def _rotate(degrees, context):
+    return operations.rotate(context.size, degrees, context.rng.choice(context.resamplings), context.fill)
 
 
-def _identity(image, _, __):
-    return image
+def _identity(_, __):
+    return None
 
 
-def _posterize(image, bits, _):
+def _posterize(bits, _):
     """Keeps the upper `bits` of each value, at least 1: with none, which some levels ask for, all is black."""
-    return operations.posterize(image, max(1, bits)) if bits < 8 else image
+    return operations.posterize(max(1, bits)) if bits < 8 else None
 
 
-def _with_argument(operation: Callable[[np.ndarray, float], np.ndarray]) -> Callable:
-    return lambda image, argument, _: operation(image, argument)
+def _with_argument(operation: Callable[[float], Step]) -> Callable:
+    return lambda argument, _: operation(argument)
 
 
-def _without_argument(operation: Callable[[np.ndarray], np.ndarray]) -> Callable:
-    return lambda image, _, __: operation(image)
+def _without_argument(operation: Callable[[], Step]) -> Callable:
+    return lambda _, __: operation()
 
 
-def _desaturate(image, share, _):
-    return operations.saturation(image, 1.0 - share)
+def _desaturate(share, _):
+    return operations.saturation(1.0 - share)
 
 
-def _blur(image, greatest, context):
-    return operations.gaussian_blur(image, context.rng.uniform(0.1, greatest))
+def _blur(greatest, context):
+    return operations.gaussian_blur(context.rng.uniform(0.1, greatest))
 
 
 # Arguments of operations: (level from 0 to 1, generator) -> argument.
@@ -130,7 +132,7 @@ def _none(_: float, __: random.Random) -> None:
 
 
 class _Operation(NamedTuple):
-    apply: Callable[[np.ndarray, Any, _Context], np.ndarray]
+    step: Callable[[Any, _Context], Step | None]
     argument: Callable[[float, random.Random], Any]
 
 
@@ -294,6 +296,11 @@ class _Settings(NamedTuple):
             tuple(hparams.get("img_mean", _FILL)),
         )
 
+    def steps(self, operation: _Operation, level: float, size: tuple[int, int], rng: random.Random) -> list[Step]:
+        """What an operation does at a level, 0 to 1: one step or none."""
+        step = operation.step(operation.argument(level, rng), _Context(size, rng, self.resamplings, self.fill))
+        return [] if step is None else [step]
+
 
 def _resampling(name: str) -> Image.Resampling:
     """Pillow turns and shears by three interpolations only; others are done by the finest of them."""
@@ -318,33 +325,43 @@ class AugmentOp:
         self.magnitude = magnitude
         self.settings = settings
 
-    def __call__(self, image: np.ndarray, rng: random.Random) -> np.ndarray:
+    def draw(self, size: tuple[int, int], rng: random.Random) -> list[Step]:
+        """Draws what is done to an image of a size (height, width): one step or none."""
         if self.prob < 1.0 and rng.random() >= self.prob:
-            return image
+            return []
         magnitude = self.magnitude
         if math.isinf(self.settings.magnitude_std):
             magnitude = rng.uniform(0, magnitude)
         elif self.settings.magnitude_std > 0:
             magnitude = rng.gauss(magnitude, self.settings.magnitude_std)
         level = min(max(magnitude, 0.0), self.settings.magnitude_max) / _MAX_LEVEL
-        context = _Context(rng, self.settings.resamplings, self.settings.fill)
-        return self.operation.apply(image, self.operation.argument(level, rng), context)
+        return self.settings.steps(self.operation, level, size, rng)
 
 
-class AutoAugment(RandomOperation):
+class _Policy(RandomOperation):
+    """Base of the policies whose operations are done in turn."""
+
+    def apply(self, image: np.ndarray, rng: random.Random) -> None:
+        height, width = image.shape[:2]
+        operations.apply_steps(image, self.draw((height, width), rng))
+
+    def draw(self, size: tuple[int, int], rng: random.Random) -> list[Step]:
+        """Draws what is done to an image of a size (height, width)."""
+        raise NotImplementedError
+
+
+class AutoAugment(_Policy):
     """One sub-policy for each image, its operations in turn."""
 
     def __init__(self, policy: Sequence[Sequence[AugmentOp]]) -> None:
         super().__init__()
         self.policy = policy
 
-    def apply(self, image: np.ndarray, rng: random.Random) -> np.ndarray:
-        for operation in rng.choice(self.policy):
-            image = operation(image, rng)
-        return image
+    def draw(self, size: tuple[int, int], rng: random.Random) -> list[Step]:
+        return [step for operation in rng.choice(self.policy) for step in operation.draw(size, rng)]
 
 
-class RandAugment(RandomOperation):
+class RandAugment(_Policy):
     """`num_layers` operations for each image, drawn with replacement, or without when they are weighted."""
 
     def __init__(
@@ -355,10 +372,8 @@ class RandAugment(RandomOperation):
         self.num_layers = num_layers
         self.choice_weights = choice_weights
 
-    def apply(self, image: np.ndarray, rng: random.Random) -> np.ndarray:
-        for operation in self._drawn(rng):
-            image = operation(image, rng)
-        return image
+    def draw(self, size: tuple[int, int], rng: random.Random) -> list[Step]:
+        return [step for operation in self._drawn(rng) for step in operation.draw(size, rng)]
 
     def _drawn(self, rng: random.Random) -> list[AugmentOp]:
         if self.choice_weights is None:
@@ -371,7 +386,7 @@ class RandAugment(RandomOperation):
         return drawn
 
 
-class TrivialAugmentWide(RandomOperation):
+class TrivialAugmentWide(_Policy):
     """One operation for each image, at one of the levels 0 to `max_level` of 30."""
 
     def __init__(self, operations: Sequence[_Operation], max_level: int, settings: _Settings) -> None:
@@ -380,11 +395,10 @@ class TrivialAugmentWide(RandomOperation):
         self.max_level = max_level
         self.settings = settings
 
-    def apply(self, image: np.ndarray, rng: random.Random) -> np.ndarray:
+    def draw(self, size: tuple[int, int], rng: random.Random) -> list[Step]:
         operation = rng.choice(self.operations)
         level = rng.randrange(self.max_level + 1) / _WIDE_LEVELS
-        context = _Context(rng, self.settings.resamplings, self.settings.fill)
-        return operation.apply(image, operation.argument(level, rng), context)
+        return self.settings.steps(operation, level, size, rng)
 
 
 class AugMix(RandomOperation):
@@ -397,18 +411,19 @@ class AugMix(RandomOperation):
         self.width = width
         self.depth = depth
 
-    def apply(self, image: np.ndarray, rng: random.Random) -> np.ndarray:
+    def apply(self, image: np.ndarray, rng: random.Random) -> None:
         distributions = generator_of(rng)
         weights = distributions.dirichlet([self.alpha] * self.width).tolist()
         share = float(distributions.beta(self.alpha, self.alpha))
+        height, width = image.shape[:2]
         mixed = np.multiply(image, np.float32(1 - share), dtype=np.float32)
         for weight in weights:
             depth = self.depth if self.depth > 0 else rng.randint(1, 3)
-            chain = image
-            for operation in rng.choices(self.ops, k=depth):
-                chain = operation(chain, rng)
+            chain = image.copy()
+            drawn = rng.choices(self.ops, k=depth)
+            operations.apply_steps(chain, [step for each in drawn for step in each.draw((height, width), rng)])
             mixed += np.multiply(chain, np.float32(share * weight), dtype=np.float32)
-        return np.clip(np.rint(mixed, out=mixed), 0, 255).astype(np.uint8)
+        image[:] = np.clip(np.rint(mixed, out=mixed), 0, 255)
 
 
 def auto_augment_transform(configs: str, hparams: dict[str, Any] | None = None) -> AutoAugment:

@@ -44,8 +44,8 @@ def generator_of(rng: random.Random) -> np.random.Generator:
 class ImageOperation:
     """Base of what a reader does to an image at random, besides being an operation for `dataset.map`."""
 
-    def apply(self, image: np.ndarray, rng: random.Random) -> np.ndarray:
-        """Changes an image, with these random numbers; the given array stays as it is."""
+    def apply(self, image: np.ndarray, rng: random.Random) -> None:
+        """Changes an image in its place, with these random numbers."""
         raise NotImplementedError
 
 
@@ -62,9 +62,10 @@ class RandomOperation(ImageOperation):
         self.seed = dataset_seed()
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Changes an image, with random numbers that follow from the seed and its pixels."""
-        image = np.asarray(image)
-        return self.apply(image, random.Random(f"{self.seed} {self.salt} {_digest([image])}"))
+        """Gives a changed image, with random numbers that follow from the seed and its pixels."""
+        image = np.array(image)
+        self.apply(image, random.Random(f"{self.seed} {self.salt} {_digest([image])}"))
+        return image
 
 
 class SeededByPixels(RandomOperation):
@@ -74,8 +75,8 @@ class SeededByPixels(RandomOperation):
         super().__init__()
         self.operation = operation
 
-    def apply(self, image: np.ndarray, rng: random.Random) -> np.ndarray:
-        return self.operation.apply(image, rng)
+    def apply(self, image: np.ndarray, rng: random.Random) -> None:
+        self.operation.apply(image, rng)
 
 
 def _digest(arrays: Iterable[np.ndarray]) -> int:

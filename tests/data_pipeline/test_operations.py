@@ -31,6 +31,18 @@ def enhanced(enhancer):
     return lambda image, factor: enhancer(image).enhance(factor)
 
 
+def with_steps(image: np.ndarray, *steps) -> np.ndarray:
+    changed = image.copy()
+    operations.apply_steps(changed, steps)
+    return changed
+
+
+def with_turned_hue(image: Image.Image, share: float) -> Image.Image:
+    bands = np.array(image.convert("HSV"))
+    bands[..., 0] += np.uint8(int(share * 255) % 256)
+    return Image.fromarray(bands, "HSV").convert("RGB")
+
+
 @pytest.fixture(params=["extension", "pillow"])
 def road(request, monkeypatch):
     """Both ways to do it."""
@@ -52,6 +64,7 @@ def road(request, monkeypatch):
         (operations.brightness, enhanced(ImageEnhance.Brightness), [(factor,) for factor in FACTORS]),
         (operations.contrast, enhanced(ImageEnhance.Contrast), [(factor,) for factor in FACTORS]),
         (operations.saturation, enhanced(ImageEnhance.Color), [(factor,) for factor in FACTORS]),
+        (operations.hue, with_turned_hue, [(share,) for share in (-0.5, -0.31, 0.0, 0.004, 0.2, 0.5)]),
         (operations.sharpness, enhanced(ImageEnhance.Sharpness), [(factor,) for factor in FACTORS]),
         (
             operations.gaussian_blur,
@@ -63,13 +76,11 @@ def road(request, monkeypatch):
 )
 def test_colours_are_pillows_to_the_bit(road, operation, pillow, arguments):
     for image in IMAGES:
-        before = image.copy()
         for values in arguments:
             expected = np.asarray(pillow(Image.fromarray(image), *values))
-            result = operation(image, *values)
+            result = with_steps(image, operation(*values))
             assert result.dtype == np.uint8
             np.testing.assert_array_equal(result, expected, err_msg=f"{image.shape} {values}")
-        np.testing.assert_array_equal(image, before)
 
 
 # Shears, translations by whole and broken pixels, and something of all.
@@ -95,43 +106,77 @@ def test_geometry_is_pillows(road, resampling):
         for matrix in MATRICES:
             picture = Image.fromarray(image)
             expected = picture.transform(picture.size, Image.Transform.AFFINE, matrix, resampling, fillcolor=FILLING)
-            close(operations.affine(image, matrix, resampling, FILLING), np.asarray(expected))
+            close(with_steps(image, operations.affine(matrix, resampling, FILLING)), np.asarray(expected))
         for degrees in (0, 13.7, -29.5, 90, 180, -90, 135, 359.99):
             expected = Image.fromarray(image).rotate(degrees, resampling, fillcolor=FILLING)
-            close(operations.rotate(image, degrees, resampling, FILLING), np.asarray(expected))
+            turned = with_steps(image, operations.rotate(image.shape[:2], degrees, resampling, FILLING))
+            close(turned, np.asarray(expected))
 
 
 def test_hue_turns_the_colours():
     red = np.full((2, 2, 3), (255, 0, 0), np.uint8)
-    np.testing.assert_array_equal(operations.hue(red, 0.0), red)
-    np.testing.assert_allclose(operations.hue(red, 1 / 3)[0, 0], (0, 255, 0), atol=6)
-    np.testing.assert_allclose(operations.hue(red, -1 / 3)[0, 0], (0, 0, 255), atol=6)
+    np.testing.assert_array_equal(with_steps(red, operations.hue(0.0)), red)
+    np.testing.assert_allclose(with_steps(red, operations.hue(1 / 3))[0, 0], (0, 255, 0), atol=6)
+    np.testing.assert_allclose(with_steps(red, operations.hue(-1 / 3))[0, 0], (0, 0, 255), atol=6)
 
 
-def test_images_that_are_not_contiguous(road):
-    image = IMAGES[0][::2, 5:-7:3]
-    for operation in (operations.equalize, lambda each: operations.saturation(each, 0.3)):
-        np.testing.assert_array_equal(operation(image), operation(np.ascontiguousarray(image)))
+def test_hue_of_all_colours_is_pillows():
+    """Every fifth level of red, green and blue, and the last."""
+    levels = np.array([*range(0, 255, 5), 255], np.uint8)
+    colours = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(52, -1, 3)
+    for share in (0.0, 0.3, -0.2):
+        expected = np.asarray(with_turned_hue(Image.fromarray(colours), share))
+        np.testing.assert_array_equal(with_steps(colours, operations.hue(share)), expected)
 
 
-def test_the_extension_refuses_wrong_sizes():
+def test_steps_are_done_in_turn(road):
+    steps = [operations.posterize(3), operations.brightness(1.7), operations.invert()]
+    each = IMAGES[0]
+    for step in steps:
+        each = with_steps(each, step)
+    np.testing.assert_array_equal(with_steps(IMAGES[0], *steps), each)
+    assert not np.array_equal(with_steps(IMAGES[0], *steps[::-1]), each)
+    np.testing.assert_array_equal(with_steps(IMAGES[0]), IMAGES[0])
+
+
+def test_a_part_of_an_image_is_changed_in_its_place(road):
+    for step in (operations.equalize(), operations.saturation(0.3)):
+        image = IMAGES[0].copy()
+        part = image[::2, 5:-7:3]
+        expected = with_steps(part, step)
+        operations.apply_steps(part, [step])
+        np.testing.assert_array_equal(image[::2, 5:-7:3], expected)
+        np.testing.assert_array_equal(image[1::2], IMAGES[0][1::2])
+
+
+def test_the_extension_refuses_what_is_no_step_or_no_image():
     extension = operations._augment
-    image, small = bytes(4 * 5 * 3), bytearray(4 * 4 * 3)
-    with pytest.raises(ValueError, match="height x width x 3"):
-        extension.sharpen(image, 4, 5, 0.5, small)
-    with pytest.raises(ValueError, match="height x width x 3"):
-        extension.warp(image, 5, 4, (1, 0, 0, 0, 1, 0), True, FILLING, small)
-    with pytest.raises(ValueError, match="height x width x 3"):
-        extension.blur(image, -4, -5, 1.0, bytearray(60))
-    with pytest.raises(ValueError, match="radius"):
-        extension.blur(image, 4, 5, float("inf"), bytearray(60))
-    with pytest.raises(ValueError, match="one size"):
-        extension.saturate(image, 0.5, small)
-    with pytest.raises(ValueError, match="one size"):
-        extension.blend_level(image, 0, 0.5, small)
-    with pytest.raises(ValueError, match="3 x 256"):
-        extension.look_up(image, bytes(255), bytearray(60))
-    with pytest.raises(ValueError, match="3 x 256"):
-        extension.count_levels(image, bytearray(60))
+    image = bytearray(4 * 5 * 3)
+    for height, width in ((4, 4), (-4, -5), (0, 0)):
+        with pytest.raises(ValueError, match="height x width x 3"):
+            extension.apply(image, height, width, [])
+    for step, message in (
+        (("melt",), "no operation 'melt'"),
+        ((1,), "no operation 1"),
+        ((), "tuple"),
+        (["invert"], "tuple"),
+        (("invert", 1), "invert needs 0 numbers"),
+        (("solarize",), "solarize needs 1 numbers"),
+        (("brightness", float("nan")), "between"),
+        (("affine", 1, float("inf"), 0, 0, 1, 0, 1, *FILLING), "between"),
+        (("gaussian_blur", 0), "radius"),
+        (("gaussian_blur", 1001), "radius"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            extension.apply(image, 4, 5, [step])
     with pytest.raises(TypeError):
-        extension.saturate(image, 0.5, bytes(60))
+        extension.apply(image, 4, 5, [("solarize", "many")])
+    with pytest.raises(TypeError):
+        extension.apply(bytes(60), 4, 5, [])
+
+
+def test_far_away_points_come_from_outside():
+    for matrix in ((1e8, 0, 0, 0, 1, 0), (1, 0, -9e8, 0, 1, 9e8), (0, 0, 1e8, 0, 0, 0)):
+        for resampling in (NEAREST, BILINEAR, BICUBIC):
+            result = with_steps(IMAGES[0], operations.affine(matrix, resampling, FILLING))
+            assert (result == FILLING).all()

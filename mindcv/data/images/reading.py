@@ -50,12 +50,17 @@ class SplitReading(Reading):
 
     def __call__(self, data: bytes, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
         image = super().__call__(data, rng)
-        return np.stack(
-            [_apply([*(self.policy if split else []), *self.last], image, rng) for split in range(NUM_SPLITS)]
-        )
+        splits = [[*(self.policy if split else []), *self.last] for split in range(NUM_SPLITS)]
+        return np.stack([_apply(operations, image.copy(), rng) for operations in splits])
 
 
 def _apply(operations: Sequence[Callable], image: np.ndarray, rng: random.Random) -> np.ndarray:
+    """Applies operations in turn; the image may change in its place."""
     for operation in operations:
-        image = operation.apply(image, rng) if isinstance(operation, ImageOperation) else operation(image)
+        if not isinstance(operation, ImageOperation):
+            image = operation(image)
+            continue
+        if not image.flags.writeable:  # as what Pillow gives is
+            image = image.copy()
+        operation.apply(image, rng)
     return image

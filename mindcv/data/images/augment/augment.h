@@ -1,0 +1,65 @@
+/* Operations of augmentation: each changes an image in its place. */
+
+#ifndef MINDCV_AUGMENT_H
+#define MINDCV_AUGMENT_H
+
+#include <stdint.h>
+
+/* Code for the processor at hand is chosen when the module is loaded, where the compiler can. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__gnu_linux__)
+#define FOR_PROCESSORS_WITH(feature) __attribute__((target_clones(feature, "default")))
+#else
+#define FOR_PROCESSORS_WITH(feature)
+#endif
+#define INLINE static inline __attribute__((always_inline))
+/* Lanes of two vectors, by number. */
+#if defined(__clang__)
+#define SHUFFLE(Vector, one, other, ...) __builtin_shufflevector(one, other, __VA_ARGS__)
+#else
+#define SHUFFLE(Vector, one, other, ...) __builtin_shuffle(one, other, (Vector){__VA_ARGS__})
+#endif
+
+enum { CHANNELS = 3, LEVELS = 256 };
+
+/* Bytes (height, width, 3), RGB. */
+typedef struct {
+    uint8_t *pixels;
+    long height, width;
+} Image;
+
+INLINE long clamp(long value, long least, long most)
+{
+    return value < least ? least : value > most ? most : value;
+}
+
+/* From one value to another by a share, cut off at the ends of the range; what is behind the point is dropped. */
+INLINE uint8_t blend(int from, int to, float share)
+{
+    float value = (float)from + share * (float)(to - from);
+    return !(value > 0) ? 0 : value >= 255 ? 255 : (uint8_t)value;
+}
+
+/* Does an operation with its numbers; -1 when there is no memory. */
+typedef int Change(const Image *image, const double *numbers);
+
+enum { MOST_NUMBERS = 10 };
+
+typedef struct {
+    const char *name;
+    int count; /* of its numbers */
+    Change *change;
+} Operation;
+
+/* operations.c: all of them, up to one without a name, and what is wrong with an operation's numbers; NULL: nothing. */
+extern const Operation augment_operations[];
+const char *augment_fault(const Operation *operation, const double *numbers);
+
+/* colours.c */
+Change auto_contrast, equalize, invert, solarize, posterize, brightness, contrast, saturation, hue;
+/* geometry.c: a, b, c, d, e, f: the point (x, y), from the upper left corner, comes from (ax + by + c, dx + ey + f);
+ * whether values between pixels are cubic, not linear; the colour of what comes from outside. */
+Change affine;
+/* smoothing.c */
+Change sharpness, gaussian_blur;
+
+#endif
