@@ -28,7 +28,7 @@ from .data import (
     create_transforms,
     divide,
     epoch_batches,
-    epoch_numbers,
+    epoch_indices,
     evaluation_policy,
     get_class_names,
     get_num_classes,
@@ -294,7 +294,7 @@ def build_recorder(
         return None
     samples = get_samples(loader)
     return PredictionRecorder(
-        *(cfg.report, num_classes, samples, epoch_numbers(loader)),
+        *(cfg.report, num_classes, samples, epoch_indices(loader)),
         Facts(
             model=cfg.model,
             checkpoint=cfg.ckpt_path or cfg.ckpt_url or ("published weights" if cfg.pretrained else ""),

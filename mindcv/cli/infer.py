@@ -148,7 +148,7 @@ def stdin_lines() -> Iterator[str]:
 
 def _found(name: str, is_folder: bool) -> list[str]:
     """The images in a folder or of a glob; what is left out is counted on stderr."""
-    from mindcv.data.images.image_kinds import IMAGE_SUFFIXES, LeftOut, images_among, images_below
+    from mindcv.data.images.image_formats import IMAGE_SUFFIXES, LeftOut, images_among, images_below
 
     left_out = LeftOut()
     if is_folder:

@@ -6,7 +6,7 @@ from .auto_augment import (
     rand_augment_transform,
     trivial_augment_wide_transform,
 )
-from .batch_names import batch_names, epoch_numbers, picture_of
+from .batch_names import batch_names, epoch_indices, picture_of
 from .class_weights import class_weights
 from .classes import imagenet_class_names, known_outputs, other_classes, read_class_names
 from .constants import DEFAULT_CROP_PCT, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -51,7 +51,7 @@ __all__ = [
     "create_transforms",
     "divide",
     "epoch_batches",
-    "epoch_numbers",
+    "epoch_indices",
     "evaluation_policy",
     "explain_pipeline_error",
     "fingerprint",

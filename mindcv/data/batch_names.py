@@ -6,16 +6,16 @@ import mindspore.dataset as ds
 import numpy as np
 from PIL import Image
 
-from .image_reader import number_read
+from .image_reader import index_read
 from .images.decoding import decode_image
 from .pipeline import pipeline_of
 from .sources.samples import ArraySamples, Samples
 
-__all__ = ["batch_names", "epoch_numbers", "picture_of"]
+__all__ = ["batch_names", "epoch_indices", "picture_of"]
 
 
 def batch_names(loader: ds.Dataset, epoch: int, step: int, batch_size: int) -> list[str]:
-    """Returns what the samples of a batch are called: their paths, or their numbers where they have no files.
+    """Returns what the samples of a batch are called: their paths, or their indices where they have no files.
 
     Args:
         loader: What `create_loader` returned for a dataset of `create_dataset`.
@@ -23,15 +23,15 @@ def batch_names(loader: ds.Dataset, epoch: int, step: int, batch_size: int) -> l
         step: The batch of that epoch, from 0.
         batch_size: Samples in a batch.
     """
-    numbers = epoch_numbers(loader, epoch)[step * batch_size : (step + 1) * batch_size].tolist()
+    indices = epoch_indices(loader, epoch)[step * batch_size : (step + 1) * batch_size].tolist()
     samples = pipeline_of(loader).samples
     if not hasattr(samples, "name"):
-        return [f"sample {number}" for number in numbers]
-    return [samples.name(number_read(samples, number)) for number in numbers]
+        return [f"sample {index}" for index in indices]
+    return [samples.name(index_read(samples, index)) for index in indices]
 
 
-def epoch_numbers(loader: ds.Dataset, epoch: int = 0) -> np.ndarray:
-    """Returns the numbers of the samples that this rank reads in an epoch, in their order, int64 (N,).
+def epoch_indices(loader: ds.Dataset, epoch: int = 0) -> np.ndarray:
+    """Returns the indices of the samples that this rank reads in an epoch, in their order, int64 (N,).
 
     Args:
         loader: What `create_loader` returned for a dataset of `create_dataset`.
@@ -42,7 +42,7 @@ def epoch_numbers(loader: ds.Dataset, epoch: int = 0) -> np.ndarray:
     return order.next_epoch()
 
 
-def picture_of(samples: Samples | ArraySamples, number: int) -> Image.Image:
+def picture_of(samples: Samples | ArraySamples, index: int) -> Image.Image:
     """Returns a sample as it is, before any transform.
 
     Raises:
@@ -50,6 +50,6 @@ def picture_of(samples: Samples | ArraySamples, number: int) -> Image.Image:
         ValueError: It is no image, or damaged.
     """
     if isinstance(samples, ArraySamples):
-        pixels = samples.images[number]
+        pixels = samples.images[index]
         return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    return Image.fromarray(decode_image(samples.read(number)))
+    return Image.fromarray(decode_image(samples.read(index)))

@@ -51,7 +51,7 @@ def map_classes(names: Sequence[str], known: Sequence[str]) -> ClassMap:
     """Finds the classes of a dataset among those of a model by their names.
 
     Args:
-        names: Names of the dataset's classes by label, '' for one without a name, which keeps its number.
+        names: Names of the dataset's classes by label, '' for one without a name, which keeps its index.
         known: Names of the model's classes by index, '' for one without a name.
     """
     index_of = {name: index for index, name in enumerate(known) if name}
@@ -74,7 +74,7 @@ def with_classes(
 ) -> Samples | ArraySamples:
     """Gives samples the labels that a model has for their classes, and says in one line what is missing or new.
 
-    Where the samples' classes have no names, their labels are the model's numbers already.
+    Where the samples' classes have no names, their labels are the model's indices already.
 
     Args:
         samples: The samples, whose labels are set anew.
@@ -115,8 +115,8 @@ def with_classes(
     is_kept = None
     if samples.labels.ndim == 2:
         labels = np.zeros((len(samples), num_classes), np.float32)
-        places = np.flatnonzero(mapped.index >= 0)
-        labels[:, mapped.index[places]] = samples.labels[:, places]
+        known_columns = np.flatnonzero(mapped.index >= 0)
+        labels[:, mapped.index[known_columns]] = samples.labels[:, known_columns]
         if new and samples.is_soft:  # a part of a label that is one is no label
             is_kept = samples.labels[:, mapped.index < 0].sum(1) == 0
         elif new:
@@ -142,7 +142,7 @@ def with_classes(
 
 
 def _padded(samples: Samples | ArraySamples, known: Sequence[str] | None, num_classes: int) -> Samples | ArraySamples:
-    """Labels that are numbers stay; a table of several labels gets columns for the classes that it lacks."""
+    """Labels without names stay; a table of several labels gets columns for the classes that it lacks."""
     labels = samples.labels
     if samples.num_classes > num_classes:
         return samples  # said by check_num_classes

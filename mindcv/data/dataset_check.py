@@ -26,7 +26,7 @@ class Findings:
     """What was found in one split.
 
     Attributes:
-        bad: Number of each image that cannot be used, and the reason.
+        bad: Index of each image that cannot be used, and the reason.
         shorter_sides: Number of images whose shorter side is below each of `SIDES`, the last one those above, (9,).
         class_counts: Number of samples of each class.
         digests: Of each image file; empty for bad ones.
@@ -38,10 +38,10 @@ class Findings:
     digests: list[bytes] = field(default_factory=list)
 
 
-def _examine_one(samples: Samples, number: int, decode: bool) -> tuple[str | None, int, bytes]:
+def _examine_one(samples: Samples, index: int, decode: bool) -> tuple[str | None, int, bytes]:
     """The reason why an image is bad or None, its shorter side and its digest."""
     try:
-        data = samples.read(number)
+        data = samples.read(index)
         if decode:
             check_pixels(data)
         else:
@@ -66,12 +66,12 @@ def examine(
     """
     findings = Findings()
     with ThreadPoolExecutor(workers) as pool:
-        for number, (reason, side, digest) in enumerate(_in_order(pool, samples, decode, progress)):
+        for index, (reason, side, digest) in enumerate(_in_order(pool, samples, decode, progress)):
             findings.digests.append(digest)
             if reason is None:
                 findings.shorter_sides[np.searchsorted(SIDES, side, side="right")] += 1
             else:
-                findings.bad[number] = reason
+                findings.bad[index] = reason
     single = single_labels(samples)
     counts = samples.labels.sum(0) if single is None else np.bincount(single)
     findings.class_counts = np.zeros(samples.num_classes, np.int64)
@@ -83,12 +83,12 @@ def _in_order(
     pool: ThreadPoolExecutor, samples: Samples, decode: bool, progress: Callable[[int], object]
 ) -> Iterator[tuple[str | None, int, bytes]]:
     for start in range(0, len(samples), _AT_ONCE):
-        numbers = range(start, min(start + _AT_ONCE, len(samples)))
-        yield from pool.map(lambda number: _examine_one(samples, number, decode), numbers)
-        progress(len(numbers))
+        indices = range(start, min(start + _AT_ONCE, len(samples)))
+        yield from pool.map(lambda index: _examine_one(samples, index, decode), indices)
+        progress(len(indices))
 
 
 def duplicates(first: Findings, second: Findings) -> list[tuple[int, int]]:
-    """Returns pairs of numbers of the images of two splits that have the same bytes."""
-    number_of = {digest: number for number, digest in enumerate(first.digests) if digest}
-    return [(number_of[digest], number) for number, digest in enumerate(second.digests) if digest in number_of]
+    """Returns pairs of indices of the images of two splits that have the same bytes."""
+    index_of = {digest: index for index, digest in enumerate(first.digests) if digest}
+    return [(index_of[digest], index) for index, digest in enumerate(second.digests) if digest in index_of]

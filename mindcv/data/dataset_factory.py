@@ -222,12 +222,12 @@ def create_dataset(
     if samples.left_out:
         _log_left_out(f"{root}, {split or 'all'}: left out: {samples.left_out}")
     if class_names or num_classes:
-        number = num_classes or len(class_names or ())
+        count = num_classes or len(class_names or ())
         what = f"the split {split!r} of {root}" if root else f"the split {split!r} of {name}"
-        samples = with_classes(samples, class_names, number, unknown_classes, what)
+        samples = with_classes(samples, class_names, count, unknown_classes, what)
     whole = samples
     if part is not None:
-        samples = _subset(samples, part.numbers(samples.labels))
+        samples = _subset(samples, part.indices(samples.labels))
     if bad_samples == "skip" and not isinstance(samples, ArraySamples):
         samples = _without_bad_samples(samples, workers or usable_cores(), bad_samples_file)
 
@@ -270,18 +270,18 @@ def _log_left_out(text: str) -> None:
     _logger.warning("%s", text)
 
 
-def _subset(samples: Samples | ArraySamples, numbers: np.ndarray) -> Samples | ArraySamples:
-    return samples.subset(numbers) if isinstance(samples, ArraySamples) else Subset(samples, numbers)
+def _subset(samples: Samples | ArraySamples, indices: np.ndarray) -> Samples | ArraySamples:
+    return samples.subset(indices) if isinstance(samples, ArraySamples) else Subset(samples, indices)
 
 
 def _without_bad_samples(samples: Samples, workers: int, file: str | os.PathLike[str] | None) -> Samples:
     """Leaves out the samples that cannot be used, and says which."""
     bad = find_bad_samples(samples, workers)
-    for number, reason in list(bad.items())[:_MOST_NAMED]:
-        _logger.warning("skipped the bad image %s: %s", samples.name(number), reason)
+    for index, reason in list(bad.items())[:_MOST_NAMED]:
+        _logger.warning("skipped the bad image %s: %s", samples.name(index), reason)
     if file is not None:
-        for number, reason in bad.items():
-            append_bad_sample(file, samples.name(number), reason)
+        for index, reason in bad.items():
+            append_bad_sample(file, samples.name(index), reason)
     if len(bad) == len(samples):
         raise ValueError(f"all {len(bad)} images are bad, the first one is {samples.name(0)}: {bad[0]}")
     if not bad:
@@ -328,7 +328,7 @@ def save_class_names(dataset: ds.Dataset, folder: str | os.PathLike[str]) -> Non
     names = get_class_names(dataset)
     if names is not None:
         with atomic_write(os.path.join(folder, "class_names.txt")) as file:
-            texts = [name or str(number) for number, name in enumerate(names)]
+            texts = [name or str(index) for index, name in enumerate(names)]
             file.write(names_to_bytes(texts, "the class name"))
 
 
@@ -347,9 +347,9 @@ def check_num_classes(dataset: ds.Dataset, num_classes: int) -> None:
     needed = get_num_classes(dataset)
     samples = get_samples(dataset)
     if samples is not None and samples.labels.ndim == 2 and num_classes != needed:
-        numbers = "probabilities" if samples.is_soft else "zeros and ones"
+        values = "probabilities" if samples.is_soft else "zeros and ones"
         raise ValueError(
-            f"num_classes is {num_classes}, but the samples are labelled with {numbers} for {needed} classes; "
+            f"num_classes is {num_classes}, but the samples are labelled with {values} for {needed} classes; "
             f"set num_classes to {needed} or leave it out"
         )
     if num_classes < needed:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .randomness import dataset_seed
 
-__all__ = ["RepeatAugSampler", "ShardSampler", "Windows"]
+__all__ = ["RepeatAugSampler", "ShardSampler", "ShuffleWindows"]
 
 _logger = logging.getLogger(__name__)
 
@@ -29,11 +29,11 @@ def _check_shard(num_shards: int | None, shard_id: int | None) -> tuple[int, int
 
 
 @dataclasses.dataclass(frozen=True)
-class Windows:
+class ShuffleWindows:
     """How to shuffle samples of which few are at hand at a time: shards in random order, samples within a few shards.
 
     Attributes:
-        shards: Number of the shard of each sample, int (N,).
+        shards: Index of the shard of each sample, int (N,).
         size: So many shards, one after the other in the random order, are mixed.
     """
 
@@ -41,21 +41,21 @@ class Windows:
     size: int
 
 
-def _order(size: int, shuffle: bool, seed: int, epoch: int, windows: Windows | None = None) -> np.ndarray:
-    """All sample numbers of one epoch, the same on every rank."""
+def _order(size: int, shuffle: bool, seed: int, epoch: int, windows: ShuffleWindows | None = None) -> np.ndarray:
+    """All sample indices of one epoch, the same on every rank."""
     if not shuffle:
         return np.arange(size)
     rng = np.random.Generator(np.random.PCG64([seed, epoch]))
     order = rng.permutation(size)
     if windows is None:
         return order
-    numbers, shard = np.unique(windows.shards, return_inverse=True)
-    window = (rng.permutation(len(numbers)) // windows.size)[shard]
+    shards, shard = np.unique(windows.shards, return_inverse=True)
+    window = (rng.permutation(len(shards)) // windows.size)[shard]
     return order[np.argsort(window[order], kind="stable")]
 
 
 def _balanced_order(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
-    """As many sample numbers as there are samples, of every class equally many to within one, in random order.
+    """As many sample indices as there are samples, of every class equally many to within one, in random order.
 
     Those of a class are gone through one by one before any is repeated.
     """
@@ -91,7 +91,7 @@ class ShardSampler(ds.Sampler):
             None: every sample once.
         windows: The shards that samples lie in, to shuffle so that few of them are needed at a time. None: any order.
         run: Ranks take turns with so many samples. A network's result for a sample depends, in its last digits, on the
-            other samples of the batch and on its place among them, so that ranks that evaluate give exactly what one
+            other samples of the batch and on its position among them, so that ranks that evaluate give exactly what one
             process gives only if they evaluate the same batches. Goes without `pad`.
 
     Raises:
@@ -110,7 +110,7 @@ class ShardSampler(ds.Sampler):
         seed: int | None = None,
         balance: np.ndarray | None = None,
         run: int = 1,
-        windows: Windows | None = None,
+        windows: ShuffleWindows | None = None,
     ) -> None:
         if balance is not None and not shuffle:
             raise ValueError("balanced sampling is random; set shuffle: True, or sampler: uniform")
@@ -154,7 +154,7 @@ class ShardSampler(ds.Sampler):
         return iter(self.next_epoch().tolist())
 
     def next_epoch(self) -> np.ndarray:
-        """The sample numbers of one epoch, int64 (N,); the next call gives those of the next."""
+        """The sample indices of one epoch, int64 (N,); the next call gives those of the next."""
         if self.balance is not None:
             order = _balanced_order(self.balance, self.seed, self.epoch)
         else:
@@ -205,7 +205,7 @@ class RepeatAugSampler:
         selected_round: int = 256,
         *,
         seed: int | None = None,
-        windows: Windows | None = None,
+        windows: ShuffleWindows | None = None,
     ) -> None:
         if num_repeats < 1:
             raise ValueError(f"num_repeats must be at least 1, got {num_repeats}")
@@ -230,7 +230,7 @@ class RepeatAugSampler:
         return iter(self.next_epoch().tolist())
 
     def next_epoch(self) -> np.ndarray:
-        """The sample numbers of one epoch, int64 (N,); the next call gives those of the next."""
+        """The sample indices of one epoch, int64 (N,); the next call gives those of the next."""
         order = _order(self.dataset_size, self.shuffle, self.seed, self.epoch, self.windows)
         order = np.repeat(order, self.num_repeats)
         self.epoch += 1

@@ -93,7 +93,7 @@ def fingerprint(samples: Samples | ArraySamples, sizes_of_every: int | None = No
         while len(samples) > _MOST_SIZES * sizes_of_every:
             sizes_of_every *= 2
     known = samples.class_names or ()
-    names = [(number < len(known) and known[number]) or str(number) for number in range(samples.num_classes)]
+    names = [(index < len(known) and known[index]) or str(index) for index in range(samples.num_classes)]
     digests = _digests(samples, sizes_of_every)
     whole = hashlib.sha256(repr((list(names), labels.shape)).encode("utf-8", "surrogateescape"))
     whole.update(digests.tobytes())
@@ -111,45 +111,45 @@ def fingerprint(samples: Samples | ArraySamples, sizes_of_every: int | None = No
 
 def _difference(now: np.ndarray, before: np.ndarray) -> tuple[int, int]:
     """How many are there now and were not before, and the other way round; equal ones are counted."""
-    values, places = np.unique(np.concatenate([now, before]), return_inverse=True)
-    more = np.bincount(places[: len(now)], minlength=len(values)).astype(np.int64)
-    more -= np.bincount(places[len(now) :], minlength=len(values))
+    values, inverse = np.unique(np.concatenate([now, before]), return_inverse=True)
+    more = np.bincount(inverse[: len(now)], minlength=len(values)).astype(np.int64)
+    more -= np.bincount(inverse[len(now) :], minlength=len(values))
     return int(more[more > 0].sum()), int(-more[more < 0].sum())
 
 
-def _named(kind: str, what: str, names: Sequence[str]) -> list[str]:
+def _named(noun: str, what: str, names: Sequence[str]) -> list[str]:
     if not names:
         return []
     text = ", ".join(names[:_MOST_NAMED]) + (" ..." if len(names) > _MOST_NAMED else "")
-    return [f"{kind} {text} {what}" if len(names) == 1 else f"{len(names)} {kind}es {what} ({text})"]
+    return [f"{noun} {text} {what}" if len(names) == 1 else f"{len(names)} {noun}es {what} ({text})"]
 
 
 def _digests(samples: Any, every: int) -> np.ndarray:
     """A checksum of each sample's name, without the folder of its class, and its size."""
     if isinstance(samples, Subset):
-        return _digests(samples.samples, every)[samples.numbers]
+        return _digests(samples.samples, every)[samples.indices]
     if isinstance(samples, ArraySamples):
         return np.fromiter((zlib.crc32(np.ascontiguousarray(image)) for image in samples.images), np.uint32)
     if isinstance(samples, StoredSamples):
         names = samples.names or [""] * len(samples)
-        sizes = samples.places[:, 2].tolist()
+        sizes = samples.locations[:, 2].tolist()
         return np.fromiter((_digest(names[i], size) for i, size in enumerate(sizes)), np.uint32)
-    return np.fromiter((_file_digest(samples, number, every) for number in range(len(samples))), np.uint32)
+    return np.fromiter((_file_digest(samples, index, every) for index in range(len(samples))), np.uint32)
 
 
 def _digest(name: str, size: int) -> int:
     return zlib.crc32(b" %d" % size, zlib.crc32(os.fsencode(name)))
 
 
-def _file_digest(samples: FileSamples, number: int, every: int) -> int:
-    name = samples.names[number]
+def _file_digest(samples: FileSamples, index: int, every: int) -> int:
+    name = samples.names[index]
     own = name.partition("/")[2] if samples.has_class_folders else name
     digest = zlib.crc32(os.fsencode(own))
     # Of names that are much alike the checksum's lowest bits are too, so it is mixed (Knuth's multiplier).
     if (digest * 2654435761 & 0xFFFFFFFF) * every >> 32:
         return digest
     try:
-        size = os.stat(samples.name(number)).st_size
+        size = os.stat(samples.name(index)).st_size
     except OSError:  # whoever reads it says so
         size = -1
     return zlib.crc32(b" %d" % size, digest)

@@ -1,4 +1,4 @@
-"""Reads and checks the images of a dataset by number, and treats those that cannot be used."""
+"""Reads and checks the images of a dataset by index, and treats those that cannot be used."""
 
 import copy
 import logging
@@ -27,8 +27,8 @@ __all__ = [
     "ImageReader",
     "evaluation_policy",
     "find_bad_samples",
-    "number_read",
-    "suspects",
+    "index_read",
+    "recently_read",
 ]
 
 _logger = logging.getLogger(__name__)
@@ -59,12 +59,12 @@ class ImageReader:
 
     Args:
         samples: The samples.
-        bad_samples: error: raise; replace: take the next good sample, by number, in its place. (`skip` has been done
+        bad_samples: error: raise; replace: take the next good sample, by index, in its place. (`skip` has been done
             before: what is skipped is no sample.)
         listing: File to which bad samples are added, one a line with the reason after a tab. None: no file.
 
         reading: What is made of an image file, with random numbers that follow from the seed, the epoch and the
-            sample's offset in it alone. None: images stay encoded.
+            sample's position in it alone. None: images stay encoded.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class ImageReader:
         """Reads a sample, or a batch of them.
 
         Args:
-            key: Seed, epoch, place in the epoch and number of the sample, int64 (4,); or an array of them, (N, 4).
+            key: Seed, epoch, position in the epoch and index of the sample, int64 (4,); or an array of them, (N, 4).
 
         Returns:
             The bytes of the image file, uint8 (size,), or what `reading` made of them; and the label. Of a batch, both
@@ -111,18 +111,18 @@ class ImageReader:
 
     def _sample(self, key: np.ndarray, out: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Reads a sample; `out` is where its pixels may be put."""
-        seed, epoch, place, wanted = key.tolist()
-        number = wanted
+        seed, epoch, position, wanted = key.tolist()
+        index = wanted
         for _ in range(_MOST_REPLACEMENTS):
-            image = self._read(number, seed << 96 | epoch << 64 | place, out)
+            image = self._read(index, seed << 96 | epoch << 64 | position, out)
             if image is not None:
-                self.recent.append(number)
+                self.recent.append(index)
                 if self.replaces:
-                    self._count(epoch, number != wanted)
-                return image, self.samples.labels[number]
-            number = (number + 1) % len(self.samples)
+                    self._count(epoch, index != wanted)
+                return image, self.samples.labels[index]
+            index = (index + 1) % len(self.samples)
         raise ValueError(
-            f"{_MOST_REPLACEMENTS} images in a row cannot be read, the last one {self.samples.name(number)}; "
+            f"{_MOST_REPLACEMENTS} images in a row cannot be read, the last one {self.samples.name(index)}; "
             "look at them with: mindcv data check"
         )
 
@@ -139,29 +139,29 @@ class ImageReader:
                 images[row] = image
         return images, labels
 
-    def _read(self, number: int, seed: int, out: np.ndarray | None) -> np.ndarray | None:
+    def _read(self, index: int, seed: int, out: np.ndarray | None) -> np.ndarray | None:
         """The checked image; None when it is bad and another one may take its place."""
-        if number not in self.bad:
+        if index not in self.bad:
             try:
-                data = self.samples.read(number)
+                data = self.samples.read(index)
                 if self.reading is None:
                     return np.frombuffer(checked_image(data), np.uint8)
                 return self.reading(data, random.Random(seed), out)
             except (OSError, ValueError) as error:
                 if not self.replaces:
-                    raise ValueError(bad_sample_message(self.samples.name(number), error)) from error
-                self._note(number, error)
+                    raise ValueError(bad_sample_message(self.samples.name(index), error)) from error
+                self._note(index, error)
         return None
 
-    def _note(self, number: int, error: Exception) -> None:
+    def _note(self, index: int, error: Exception) -> None:
         """Remembers, logs and lists a bad sample the first time that it is met."""
         reason = reason_of(error)
         with self._lock:
-            if number in self.bad:
+            if index in self.bad:
                 return
-            self.bad[number] = reason
+            self.bad[index] = reason
             count = len(self.bad)
-        name = self.samples.name(number)
+        name = self.samples.name(index)
         if count <= _MOST_LOGGED:
             _logger.warning("replaced the bad image %s: %s", name, reason)
         if self.listing is not None:
@@ -227,12 +227,12 @@ def find_bad_samples(samples: Samples, workers: int) -> dict[int, str]:
         workers: Threads.
 
     Returns:
-        Number of each bad sample and the reason.
+        Index of each bad sample and the reason.
     """
 
-    def reason(number: int) -> str | None:
+    def reason(index: int) -> str | None:
         try:
-            check_pixels(samples.read(number))
+            check_pixels(samples.read(index))
         except (OSError, ValueError) as error:
             return reason_of(error)
         return None
@@ -240,26 +240,26 @@ def find_bad_samples(samples: Samples, workers: int) -> dict[int, str]:
     with ThreadPoolExecutor(workers) as pool:
         found = {}
         for start in range(0, len(samples), _MOST_IN_FLIGHT):
-            numbers = range(start, min(start + _MOST_IN_FLIGHT, len(samples)))
-            for number, why in zip(numbers, pool.map(reason, numbers), strict=True):
+            indices = range(start, min(start + _MOST_IN_FLIGHT, len(samples)))
+            for index, why in zip(indices, pool.map(reason, indices), strict=True):
                 if why is not None:
-                    found[number] = why
+                    found[index] = why
     return found
 
 
-def number_read(samples: Samples | ArraySamples, number: int) -> int:
-    """Returns the number of the sample that was read for this one: another one where it is bad and was replaced."""
+def index_read(samples: Samples | ArraySamples, index: int) -> int:
+    """Returns the index of the sample that was read for this one: another one where it is bad and was replaced."""
     for reader in list(_readers):
-        while reader.samples is samples and reader.replaces and number in reader.bad:
-            number = (number + 1) % len(samples)
-    return number
+        while reader.samples is samples and reader.replaces and index in reader.bad:
+            index = (index + 1) % len(samples)
+    return index
 
 
-def suspects() -> Iterator[tuple[str, bytes]]:
+def recently_read() -> Iterator[tuple[str, bytes]]:
     """Name and bytes of what the readers of this process read last: where to look when a decoder has failed."""
     for reader in list(_readers):
-        for number in list(reader.recent):
+        for index in list(reader.recent):
             try:
-                yield reader.samples.name(number), checked_image(reader.samples.read(number))
+                yield reader.samples.name(index), checked_image(reader.samples.read(index))
             except (OSError, ValueError):
                 continue

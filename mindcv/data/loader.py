@@ -15,7 +15,7 @@ from mindspore.dataset.engine.datasets import ProjectDataset
 from mindspore.dataset.transforms.transforms import TensorOperation
 
 from .dataset_factory import get_samples, set_dataset_epoch
-from .image_reader import suspects
+from .image_reader import recently_read
 from .images.decoding import Decoder, is_jpeg_extension_built
 from .images.image_check import refuse_broken_jpeg
 from .images.reading import NUM_SPLITS, Reading, SplitReading
@@ -233,12 +233,12 @@ def _decode_as_read(
         return SampleDataset(pipeline.with_reading(reading), batch_size, drop_remainder, **stage), [], True
     count = next((i for i, each in enumerate(rest) if not isinstance(each, ImageOperation)), len(rest))
     dataset = SampleDataset(pipeline.with_reading(Reading(decoder, rest[:count])), **stage)
-    left = [_with_own_numbers(operation) for operation in rest[count:]]
+    left = [_seeded_by_pixels(operation) for operation in rest[count:]]
     return dataset, [left, *later] if separate else left, False
 
 
-def _with_own_numbers(operation: Callable) -> Callable:
-    """Gives an operation that MindSpore would draw for, in the order in which its threads arrive, our numbers."""
+def _seeded_by_pixels(operation: Callable) -> Callable:
+    """Gives random numbers of ours to an operation for which MindSpore would draw as its threads arrive."""
     is_both = isinstance(operation, ImageOperation) and isinstance(operation, TensorOperation)
     return SeededByPixels(operation) if is_both else operation
 
@@ -262,8 +262,8 @@ def _map_splits(dataset: ds.Dataset, transform: Sequence, stage: dict) -> ds.Dat
     if first:
         dataset = dataset.map(first, "image", **stage)
     dataset = dataset.map(_copy_image, "image", _SPLIT_COLUMNS, **stage)
-    for number, column in enumerate(_SPLIT_COLUMNS):
-        operations = [*(_salted(policy, number) if number else []), *last]
+    for index, column in enumerate(_SPLIT_COLUMNS):
+        operations = [*(_salted(policy, index) if index else []), *last]
         if operations:  # none are left for the clean image when the device normalises
             dataset = dataset.map(operations, column, **stage)
     return dataset
@@ -337,7 +337,7 @@ def explain_pipeline_error(error: BaseException) -> str | None:
 def _undecodable() -> str | None:
     """Name of an image among those read last that passes the checks but not the decoder."""
     decode = vision.Decode()
-    for name, data in suspects():
+    for name, data in recently_read():
         try:
             decode(np.frombuffer(data, np.uint8))
         except RuntimeError:
@@ -350,7 +350,7 @@ def epoch_batches(loader: ds.Dataset, epoch: int, first_step: int = 0, seed: int
 
     What comes depends on the seed, the epoch and the number of workers alone, not on what was read before, so a run
     that is resumed in an epoch sees what it would have seen. Steps before `first_step` are not read where the reader
-    makes whole batches, whose random numbers follow from their place; else they are replayed, unseen.
+    makes whole batches, whose random numbers follow from their position; else they are replayed, unseen.
 
     Args:
         loader: What `create_loader` returned.

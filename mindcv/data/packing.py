@@ -24,7 +24,7 @@ from .classes import with_classes
 from .image_reader import reason_of
 from .images.image_check import checked_image, to_rgb
 from .sources.packed import FORMAT, MANIFEST, index_shard, is_packed
-from .sources.samples import Names, Samples
+from .sources.samples import Samples, StringArray
 
 __all__ = ["Packing", "pack", "repacked"]
 
@@ -65,7 +65,7 @@ class _Shard:
 
     split: str
     name: str
-    numbers: np.ndarray
+    indices: np.ndarray
 
 
 def repacked(data: bytes, packing: Packing) -> bytes:
@@ -139,11 +139,11 @@ def pack(
     results = {shard.name: result for shard in shards if (result := _finished(partial, shard)) is not None}
     if results:
         _logger.info("%d of %d shards are there already", len(results), len(shards))
-    progress(sum(len(shard.numbers) for shard in shards if shard.name in results))
+    progress(sum(len(shard.indices) for shard in shards if shard.name in results))
     missing = [shard for shard in shards if shard.name not in results]
     for shard, result in _write_all(missing, splits, target, packing, workers):
         results[shard.name] = result
-        progress(len(shard.numbers))
+        progress(len(shard.indices))
     manifest = {
         "format": FORMAT,
         "class_names": class_names,
@@ -163,7 +163,7 @@ def pack(
 
 
 def _class_names(splits: dict[str, Samples]) -> list[str]:
-    """Returns the names of the classes, those of the training split, and gives the others' labels their numbers.
+    """Returns the names of the classes, those of the training split, and gives the others' labels their indices.
 
     A split may lack classes. Without a split `train`, the one with the most classes counts.
 
@@ -176,10 +176,10 @@ def _class_names(splits: dict[str, Samples]) -> list[str]:
             raise ValueError(
                 "a packed dataset has one label a sample; lists of several or soft labels stay as they are"
             )
-        names[split] = samples.class_names or [str(number) for number in range(samples.num_classes)]
+        names[split] = samples.class_names or [str(index) for index in range(samples.num_classes)]
     first = "train" if "train" in names else max(names, key=lambda split: len(names[split]))
     for split, samples in splits.items():
-        there = {names[split][number] for number in np.unique(samples.labels)}
+        there = {names[split][index] for index in np.unique(samples.labels)}
         odd = sorted(there - set(names[first]))
         if odd:
             raise ValueError(
@@ -198,8 +198,8 @@ def _plan(splits: dict[str, Samples], packing: Packing) -> list[_Shard]:
     for split, samples in splits.items():
         order = np.random.default_rng(_ORDER_SEED).permutation(len(samples))
         size = int(np.clip(-(-len(samples) // 64), _LEAST_SHARD, most))
-        for number, start in enumerate(range(0, len(order), size)):
-            shards.append(_Shard(split, f"{split}-{number:05d}", order[start : start + size]))
+        for index, start in enumerate(range(0, len(order), size)):
+            shards.append(_Shard(split, f"{split}-{index:05d}", order[start : start + size]))
     return shards
 
 
@@ -274,15 +274,15 @@ def _write_all(
 def _write_shard(shard: _Shard, samples: Samples, target: Path, packing: Packing) -> dict[str, Any]:
     """Writes a shard and moves it into place when it has been read back."""
     rows, rejected = [], []
-    for number in shard.numbers.tolist():
+    for index in shard.indices.tolist():
         try:
-            data = repacked(samples.read(number), packing)
+            data = repacked(samples.read(index), packing)
         except (OSError, ValueError) as error:
-            rejected.append((samples.name(number), reason_of(error)))
+            rejected.append((samples.name(index), reason_of(error)))
             continue
         # MindRecord takes text in UTF-8 only, and a file's name may hold any bytes.
-        name = harmless(samples.name(number))
-        rows.append({"image": data, "label": int(samples.labels[number]), "name": name})
+        name = harmless(samples.name(index))
+        rows.append({"image": data, "label": int(samples.labels[index]), "name": name})
     result: dict[str, Any] = {"samples": len(rows), "rejected": rejected}
     if rows:
         folder = target / _PARTIAL / shard.name
@@ -327,12 +327,12 @@ def _compare(path: Path, rows: list[dict[str, Any]]) -> None:
     Raises:
         OSError: It does not hold what was written.
     """
-    places, labels, names = index_shard(path)
+    locations, labels, names = index_shard(path)
     expected = [(row["name"], zlib.crc32(row["image"]), row["label"]) for row in rows]
     with path.open("rb") as file:
         found = [
             (name, zlib.crc32(os.pread(file.fileno(), size, offset)), label)
-            for (offset, size), label, name in zip(places.tolist(), labels.tolist(), names, strict=True)
+            for (offset, size), label, name in zip(locations.tolist(), labels.tolist(), names, strict=True)
         ]
     if sorted(found) != sorted(expected):
         raise OSError(f"{path} does not hold what was written to it; is the disk full or failing?")
@@ -345,12 +345,12 @@ def _finish_split(split: str, shards: list[_Shard], results: dict[str, Any], tar
     if not written:
         raise ValueError(f"no image of the split {split!r} can be used, such as {' '.join(own[0]['rejected'][0])}")
     parts = [index_shard(target / result["file"]) for result in written]
-    names = Names.of([name for _, _, names in parts for name in names])
+    names = StringArray.of([name for _, _, names in parts for name in names])
     index = target / f"{split}.index.npz"
     with atomic_write(index) as file:
         np.savez(
             file,
-            places=np.concatenate([np.insert(places, 0, n, axis=1) for n, (places, _, _) in enumerate(parts)]),
+            places=np.concatenate([np.insert(locations, 0, n, axis=1) for n, (locations, _, _) in enumerate(parts)]),
             labels=np.concatenate([labels for _, labels, _ in parts]),
             text=names.text,
             ends=names.ends,

@@ -23,7 +23,7 @@ class EpochKeys:
     """A source for `GeneratorDataset`: the keys of the samples of an epoch, in a sampler's order.
 
     Args:
-        sampler: Its iterator gives the numbers of one epoch, and each new one those of the next.
+        sampler: Its iterator gives the indices of one epoch, and each new one those of the next.
         reader: What the keys are for.
         batch_size: Keys come in arrays of so many, int64 (N, 4). None: one by one, int64 (4,).
         drop_remainder: Whether a last array that is not full is left out.
@@ -57,14 +57,14 @@ class EpochKeys:
 
     def __iter__(self) -> Iterator[tuple[np.ndarray]]:
         seed, epoch = dataset_seed(), self.sampler.epoch
-        numbers = self.sampler.next_epoch()[: self._num_keys]
-        self._reader.samples.expect(numbers[self._first_key :])
-        numbers[: self._first_key] = BLANK
+        indices = self.sampler.next_epoch()[: self._num_keys]
+        self._reader.samples.prefetch(indices[self._first_key :])
+        indices[: self._first_key] = BLANK
         self._first_key = 0
         # Made batch by batch: those of a whole epoch would take a good part of a large index's memory.
         count = self.batch_size or _KEYS_AT_ONCE
-        for start in range(0, len(numbers), count):
-            some = numbers[start : start + count]
+        for start in range(0, len(indices), count):
+            some = indices[start : start + count]
             keys = np.stack(np.broadcast_arrays(seed, epoch, np.arange(start, start + len(some)), some), axis=1)
             if self.batch_size is None:
                 yield from ((key,) for key in keys)

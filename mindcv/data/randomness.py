@@ -2,7 +2,7 @@
 
 Several threads work on the images of a pipeline. Drawing from one global generator would hand its numbers out in the
 order in which the threads happen to arrive, so that two runs with the same seed differ. Here every image has a
-generator of its own. The reader makes it from the seed, the epoch and the image's place in it, and crop, policy,
+generator of its own. The reader makes it from the seed, the epoch and the image's position in it, and crop, policy,
 colours and erasing draw from it in turn. An operation that stands in a list of MindSpore's, where it learns nothing but
 the pixels, makes it from the seed and those: epochs differ there because the random crop and flip that come before hand
 in other pixels each time.
@@ -80,7 +80,7 @@ class SeededByPixels(RandomOperation):
 
 
 def _digest(arrays: Iterable[np.ndarray]) -> int:
-    """A number that arrays which differ, also in few places, most probably do not share."""
+    """A digest that arrays which differ, also in few places, most probably do not share."""
     digest = 0
     for array in arrays:
         flat = array.reshape(-1)

@@ -26,8 +26,8 @@ class Part:
     fold: int = 0
     seed: int = 42
 
-    def numbers(self, labels: np.ndarray) -> np.ndarray:
-        """Returns the numbers of this side's samples, ascending.
+    def indices(self, labels: np.ndarray) -> np.ndarray:
+        """Returns the indices of this side's samples, ascending.
 
         Args:
             labels: Labels (N,), or (N, C) of zeros and ones, of which the first one counts.
@@ -38,17 +38,17 @@ class Part:
         classes = labels.argmax(1) if labels.ndim == 2 else labels
         shuffled = np.random.default_rng(self.seed).permutation(len(classes))
         by_class = shuffled[np.argsort(classes[shuffled], kind="stable")]
-        places = np.arange(len(classes))
+        positions = np.arange(len(classes))
         if self.folds is not None:
-            held_out = places % self.folds == self.fold
+            held_out = positions % self.folds == self.fold
         else:
             # Every n-th one, where n need not be whole.
-            held_out = np.floor((places + 1) * self.share) > np.floor(places * self.share)
-        numbers = np.sort(by_class[held_out == self.is_held_out])
-        if not len(numbers):
+            held_out = np.floor((positions + 1) * self.share) > np.floor(positions * self.share)
+        indices = np.sort(by_class[held_out == self.is_held_out])
+        if not len(indices):
             what = f"{self.folds} folds" if self.folds is not None else f"a share of {self.share:g}"
             raise ValueError(f"{len(classes)} samples are too few for {what}: one side would be empty")
-        return numbers
+        return indices
 
 
 def divide(

@@ -14,7 +14,7 @@ from PIL import Image
 from mindcv.cli import main
 from mindcv.cli.infer import expand_inputs
 from mindcv.data import create_dataset, create_loader, create_transforms, get_samples
-from mindcv.data.images.image_kinds import IMAGE_SUFFIXES, KINDS, LeftOut, is_image_name
+from mindcv.data.images.image_formats import FORMATS, IMAGE_SUFFIXES, LeftOut, is_image_name
 from mindcv.data.preprocess import EvalPreprocess
 from mindcv.data.sources import samples as samples_module
 from mindcv.data.sources.image_folder import find_splits
@@ -57,7 +57,7 @@ def test_every_suffix_of_a_kind_is_found_in_any_case_of_letters(folder):
     dataset = create_dataset("", str(folder))
     assert {os.path.basename(name) for name in names_of(dataset)} == {"0.png", *spellings}
     assert not get_samples(dataset).left_out
-    assert len({suffix for kind in KINDS for suffix in kind.suffixes}) == len(IMAGE_SUFFIXES)
+    assert len({suffix for kind in FORMATS for suffix in kind.suffixes}) == len(IMAGE_SUFFIXES)
     # What `infer` finds is the same.
     assert len(expand_inputs([str(cat)], iter(()))) == len(spellings) + 1
 

@@ -14,7 +14,7 @@ from mindcv.data import create_dataset, create_loader, create_transforms
 from mindcv.data.images import decoding
 from mindcv.data.images.decoding import RandomBox, RandomCrop, check_pixels, decode_image
 from mindcv.data.images.image_check import checked_image, to_rgb
-from mindcv.data.images.image_kinds import kind_of
+from mindcv.data.images.image_formats import format_of
 from mindcv.data.packing import Packing, repacked
 from mindcv.data.preprocess import EvalPreprocess
 from mindcv.export.images import ImageReader
@@ -341,8 +341,8 @@ def test_what_has_no_pixels_says_of_which_kind_it_is(name, extension):
 
 @pytest.mark.parametrize(("feature", "name"), [("avif", "AVIF"), ("jpg_2000", "JPEG 2000"), ("webp", "WebP")])
 def test_a_kind_that_pillow_was_not_built_with_is_named(feature, name, monkeypatch):
-    monkeypatch.setattr("mindcv.data.images.image_kinds._is_built", lambda asked: asked != feature)
+    monkeypatch.setattr("mindcv.data.images.image_formats._is_built", lambda asked: asked != feature)
     for data, _ in FILES.values():
-        if kind_of(data).name == name:
+        if format_of(data).name == name:
             with pytest.raises(ValueError, match=rf"Pillow \S+ reads no {name} files as it is installed; pip install"):
                 decode_image(data)

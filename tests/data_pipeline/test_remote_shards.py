@@ -30,7 +30,7 @@ from mindcv.data import (
 )
 from mindcv.data import packing as packing_module
 from mindcv.data.dataset_factory import find_samples
-from mindcv.data.distributed_sampler import ShardSampler, Windows
+from mindcv.data.distributed_sampler import ShardSampler, ShuffleWindows
 from mindcv.data.packing import Packing, pack
 from mindcv.data.sources.remote_shards import RemoteSamples
 from mindcv.utils import transfer
@@ -137,7 +137,7 @@ def test_training_batches_are_those_of_any_worker_and_of_a_resumed_run(bucket, p
 @pytest.mark.parametrize(("size", "per_window", "ranks"), [(40, 2, 1), (40, 3, 3), (41, 1, 4), (37, 100, 2)])
 def test_windows_mix_few_shards_and_cover_everything_once(size, per_window, ranks):
     shards = np.arange(size) // 5 * 10  # numbers need not be without gaps
-    windows = Windows(shards, per_window)
+    windows = ShuffleWindows(shards, per_window)
     orders = []
     for epoch in range(2):
         parts = []

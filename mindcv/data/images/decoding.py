@@ -236,9 +236,9 @@ class SimpleRandomCrop(Decoder):
         Raises:
             ValueError: It is no image, damaged or too large.
         """
-        numbers = generator_for(dataset_seed(), _CROP_SALT, image)
+        generator = generator_for(dataset_seed(), _CROP_SALT, image)
         pixels = image if image.ndim == 3 else decode_image(image.tobytes())
-        return self._crop(pixels, lambda least, most: int(numbers.integers(least, most + 1)))
+        return self._crop(pixels, lambda least, most: int(generator.integers(least, most + 1)))
 
     def decode(self, data: bytes, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
         return self._crop(decode_image(data), rng.randint)

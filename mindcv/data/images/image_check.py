@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL import __version__ as pillow_version
 
 from .extensions import jpeg as _jpeg
-from .image_kinds import kind_of
+from .image_formats import format_of
 
 __all__ = ["MAX_PIXELS", "checked_image", "checked_pixels", "claimed_size", "refuse_broken_jpeg", "to_rgb"]
 
@@ -99,13 +99,13 @@ def claimed_size(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
 
 
 def _check(data: bytes, max_pixels: int = MAX_PIXELS) -> None:
-    kind = kind_of(data)
-    if kind.name == "JPEG":
+    image_format = format_of(data)
+    if image_format.name == "JPEG":
         _check_jpeg(data, max_pixels)
-    elif kind.name == "PNG":
+    elif image_format.name == "PNG":
         _check_png(data, max_pixels)
     else:
-        kind.require()
+        image_format.require()
         raise _Unusual
 
 
@@ -116,27 +116,27 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
 
 def _check_png(data: bytes, max_pixels: int) -> None:
     """Checks all of its checksums: the decoder would fill up what is missing or damaged without a word."""
-    place, kind = 8, b""
+    offset, chunk = 8, b""
     is_plain = True
-    while kind != b"IEND":
-        if place + 12 > len(data):
+    while chunk != b"IEND":
+        if offset + 12 > len(data):
             raise ValueError(f"this PNG file is cut off after {len(data)} bytes")
-        length, kind = struct.unpack_from(">I4s", data, place)
-        end = place + 8 + length
+        length, chunk = struct.unpack_from(">I4s", data, offset)
+        end = offset + 8 + length
         if end + 4 > len(data):
             raise ValueError(f"this PNG file is cut off after {len(data)} bytes")
-        if data[end : end + 4] != zlib.crc32(memoryview(data)[place + 4 : end]).to_bytes(4, "big"):
-            raise ValueError(f"this PNG file is damaged (the checksum of its part {kind!r} is wrong)")
-        if place == 8:
-            if kind != b"IHDR" or length < 8:
+        if data[end : end + 4] != zlib.crc32(memoryview(data)[offset + 4 : end]).to_bytes(4, "big"):
+            raise ValueError(f"this PNG file is damaged (the checksum of its part {chunk!r} is wrong)")
+        if offset == 8:
+            if chunk != b"IHDR" or length < 8:
                 raise ValueError("this PNG file has no header")
             _check_size(*struct.unpack_from(">II", data, 16), max_pixels)
             is_plain = length >= 10 and data[24] == 8 and data[25] in _PLAIN_PNG
-        elif kind == b"eXIf":
-            is_plain = is_plain and not _is_turned(data[place + 8 : end])
-        elif kind in (b"tEXt", b"zTXt", b"iTXt") and data.startswith(_EXIF_TEXT, place + 8):
+        elif chunk == b"eXIf":
+            is_plain = is_plain and not _is_turned(data[offset + 8 : end])
+        elif chunk in (b"tEXt", b"zTXt", b"iTXt") and data.startswith(_EXIF_TEXT, offset + 8):
             is_plain = False
-        place = end + 4
+        offset = end + 4
     if not is_plain:
         raise _Unusual
 
@@ -168,11 +168,11 @@ def _is_turned(exif: bytes) -> bool:
     if start + 2 > len(exif):
         return False
     count = struct.unpack_from(f"{order}H", exif, start)[0]
-    for place in range(start + 2, min(start + 2 + 12 * count, len(exif) - 11), 12):
-        tag, number_type, _, value = struct.unpack_from(f"{order}HHIH", exif, place)
+    for offset in range(start + 2, min(start + 2 + 12 * count, len(exif) - 11), 12):
+        tag, dtype, _, value = struct.unpack_from(f"{order}HHIH", exif, offset)
         if tag == _ORIENTATION:
             # Not the SHORT that the standard asks for: Pillow decides.
-            return number_type != 3 or 2 <= value <= 8
+            return dtype != 3 or 2 <= value <= 8
     return False
 
 
@@ -240,14 +240,14 @@ def _decoded(data: bytes) -> Image.Image:
 @contextlib.contextmanager
 def _opened(data: bytes, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
     """Opens an image file in Pillow; whatever goes wrong with it until it is closed becomes a ValueError."""
-    kind = kind_of(data)
+    image_format = format_of(data)
     try:
-        with Image.open(io.BytesIO(data), formats=(kind.plugin,)) as image:
+        with Image.open(io.BytesIO(data), formats=(image_format.plugin,)) as image:
             _check_size(*image.size, max_pixels)
             yield image
     except UnidentifiedImageError as error:
         raise ValueError(
-            f"the image cannot be decoded as {kind.name}: its header is damaged, or of a sort that Pillow "
+            f"the image cannot be decoded as {image_format.name}: its header is damaged, or of a sort that Pillow "
             f"{pillow_version} does not read"
         ) from error
     except MemoryError:
@@ -255,7 +255,9 @@ def _opened(data: bytes, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
     except Image.DecompressionBombError as error:  # of what claims more than `MAX_PIXELS` too, before it can be asked
         raise ValueError(f"the image claims too many pixels; allowed are 1 to {max_pixels} in all") from error
     except Exception as error:  # readers of damaged files raise all kinds
-        raise ValueError(f"the image cannot be decoded as {kind.name}: {error or type(error).__name__}") from error
+        raise ValueError(
+            f"the image cannot be decoded as {image_format.name}: {error or type(error).__name__}"
+        ) from error
 
 
 def refuse_broken_jpeg(data: np.ndarray) -> np.ndarray:

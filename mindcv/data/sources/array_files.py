@@ -119,8 +119,8 @@ def _find_cifar(
     parts = [read(folder / name) for name in wanted]
     images = np.concatenate([pixels for pixels, _ in parts]).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     labels = {
-        column: np.concatenate([part[number] for _, part in parts]).astype(np.int32)
-        for number, column in enumerate(columns)
+        column: np.concatenate([part[index] for _, part in parts]).astype(np.int32)
+        for index, column in enumerate(columns)
     }
     num_classes = 10 if len(columns) == 1 else 100
     last = list(labels.values())[-1]
@@ -131,7 +131,7 @@ def _find_cifar(
 
 def find_cifar10(root: str, split: str) -> ArraySamples:
     """CIFAR-10 from its binary or python files, in `root` or in the folder that its archive makes there."""
-    batches = [f"data_batch_{number}" for number in range(1, 6)]
+    batches = [f"data_batch_{index}" for index in range(1, 6)]
     return _find_cifar(
         Cifar10Download,
         root,

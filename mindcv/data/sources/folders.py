@@ -8,7 +8,7 @@ from typing import Any
 from ...utils.fs import is_remote, local_path
 from ...utils.registry import suggest
 from ...utils.text import names_in
-from ..images.image_kinds import is_hidden
+from ..images.image_formats import is_hidden
 
 __all__ = ["check_folder", "choose_split", "folder_names", "listing", "read_class_names"]
 

@@ -1,4 +1,4 @@
-"""Folders of images, a folder for each class, and what other kinds of dataset share with them: checks and messages."""
+"""Folders of images, a folder for each class."""
 
 import logging
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ...utils.registry import suggest
-from ..images.image_kinds import IMAGE_SUFFIXES, LeftOut, is_hidden, is_image_name, reason_to_leave_out
+from ..images.image_formats import IMAGE_SUFFIXES, LeftOut, is_hidden, is_image_name, reason_to_leave_out
 from .folders import check_folder, choose_split, folder_names, listing
 from .packed import find_packed, is_packed
 from .samples import FileSamples, Samples, scan_classes

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from ...utils.registry import suggest
-from ..images.image_kinds import LeftOut, has_hidden_part, is_hidden
+from ..images.image_formats import LeftOut, has_hidden_part, is_hidden
 from .folders import check_folder, listing, read_class_names
-from .labels import class_number, is_whole, numbers_by_name
-from .samples import FileSamples, Names
+from .labels import class_index, index_by_name, is_whole
+from .samples import FileSamples, StringArray
 
 __all__ = ["find_listed", "read_class_names"]
 
@@ -33,11 +33,11 @@ def find_listed(root: str, split: str) -> FileSamples:
     * `label` (or class, target): one a sample;
     * `labels` (or classes, tags, targets): several, separated by `;` or `|`, or none;
     * a column for each class, of zeros and ones;
-    * soft: a column for each class with its probability, named `p:cat`, `p:dog` ... or `p0`, `p1` ... by number. A row
+    * soft: a column for each class with its probability, named `p:cat`, `p:dog` ... or `p0`, `p1` ... by index. A row
       sums to 1, up to 0.01 of rounding that is evened out.
 
     Labels that are all whole numbers are taken as they are, names are numbered in sorted order. `class_names.txt`
-    beside the list, one name a line, fixes the numbers of names, also for a split in which not all occur. Lines whose
+    beside the list, one name a line, fixes the indices of names, also for a split in which not all occur. Lines whose
     path is hidden (`._0.png`, `.cache/0.png`) are left out; what has an unusual ending is read all the same.
 
     Raises:
@@ -54,23 +54,23 @@ def find_listed(root: str, split: str) -> FileSamples:
         )
     if not lines:
         raise ValueError(f"{path} lists no images")
-    for number, row in lines:
+    for line, row in lines:
         if len(row) != len(header):
-            raise ValueError(f"{path}, line {number}: {len(row)} columns in place of {len(header)}")
+            raise ValueError(f"{path}, line {line}: {len(row)} columns in place of {len(header)}")
     left_out = LeftOut()
-    for number, row in lines:
+    for line, row in lines:
         if _is_hidden_path(row[0]):
-            left_out.add("hidden", f"{path}, line {number}: {row[0]}")
-    lines = [(number, row) for number, row in lines if not _is_hidden_path(row[0])]
+            left_out.add("hidden", f"{path}, line {line}: {row[0]}")
+    lines = [(line, row) for line, row in lines if not _is_hidden_path(row[0])]
     if not lines:
         raise ValueError(f"{path} lists no images. Left out: {left_out}")
     known = read_class_names(folder)
-    kind = header[1].lower()
+    column = header[1].lower()
     names: list[str] | None
     soft = _soft_names(path, header[1:], known)
     if soft is not None:
         labels, (names, num_classes) = _probabilities(path, header[1:], lines), soft
-    elif len(header) > 2 or kind not in (*_LABEL_COLUMNS, *_LABELS_COLUMNS):
+    elif len(header) > 2 or column not in (*_LABEL_COLUMNS, *_LABELS_COLUMNS):
         names, num_classes = header[1:], len(header) - 1
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
@@ -78,23 +78,23 @@ def find_listed(root: str, split: str) -> FileSamples:
                 f"{path}: the first line names the column {twice!r} more than once; give each its own name"
             )
         labels = _one_column_each(path, names, lines)
-    elif kind in _LABEL_COLUMNS:
-        numbers, names, num_classes = _numbered(path, [(number, [row[1]]) for number, row in lines], known)
-        labels = np.array([own[0] for own in numbers], np.int32)
+    elif column in _LABEL_COLUMNS:
+        indices, names, num_classes = _indexed(path, [(line, [row[1]]) for line, row in lines], known)
+        labels = np.array([own[0] for own in indices], np.int32)
     else:
-        cells = [(number, _separated(row[1])) for number, row in lines]
-        numbers, names, num_classes = _numbered(path, cells, known)
+        cells = [(line, _separated(row[1])) for line, row in lines]
+        indices, names, num_classes = _indexed(path, cells, known)
         labels = np.zeros((len(lines), num_classes), np.float32)
-        for row_number, own in enumerate(numbers):
-            labels[row_number, own] = 1.0
-    samples = FileSamples(folder, Names.of([row[0] for _, row in lines]), labels, num_classes, names)
+        for index, own in enumerate(indices):
+            labels[index, own] = 1.0
+    samples = FileSamples(folder, StringArray.of([row[0] for _, row in lines]), labels, num_classes, names)
     samples.left_out = left_out
     samples.is_soft = soft is not None
     return samples
 
 
 def _rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The names of the columns, and the cells of each line that is not empty, with its number."""
+    """The names of the columns, and the cells of each line that is not empty, with the number of the line."""
     data = path.read_bytes()
     try:
         text = data.decode("utf-8-sig")
@@ -134,10 +134,10 @@ def _separated(cell: str) -> list[str]:
     return [part.strip() for part in cell.split(_SEPARATORS[0]) if part.strip()]
 
 
-def _numbered(
+def _indexed(
     path: Path, cells: list[tuple[int, list[str]]], known: list[str] | None
 ) -> tuple[list[list[int]], list[str] | None, int]:
-    """Numbers of the labels of each line, the names by number where there are any, and how many classes there are."""
+    """Indices of the labels of each line, the names by index where there are any, and how many classes there are."""
     seen = {label for _, labels in cells for label in labels}
     names = known
     if known is None and not all(is_whole(label) for label in seen):
@@ -146,47 +146,47 @@ def _numbered(
             for label in labels:
                 # One that looks like a number, such as 1.0 or -1, is no name, unless class_names.txt says so.
                 if not label or (_NUMBER.fullmatch(label) and not is_whole(label)):
-                    class_number(label, None, f"{path}, line {line}")
-    number_of = None if names is None else numbers_by_name(names, path.with_name("class_names.txt"))
+                    class_index(label, None, f"{path}, line {line}")
+    index_of = None if names is None else index_by_name(names, path.with_name("class_names.txt"))
     # Where a number is the name of a class, all labels are names.
-    has_numbers = names is not None and any(is_whole(name) for name in names)
+    has_number_names = names is not None and any(is_whole(name) for name in names)
 
-    def number(label: str, line: int) -> int:
-        if number_of is not None and (label in number_of or has_numbers):
-            if label not in number_of:
-                hint = suggest(label, list(number_of))
+    def index_of_label(label: str, line: int) -> int:
+        if index_of is not None and (label in index_of or has_number_names):
+            if label not in index_of:
+                hint = suggest(label, list(index_of))
                 raise ValueError(f"{path}, line {line}: the label {label!r} is not in class_names.txt{hint}")
-            return number_of[label]
-        return class_number(label, number_of, f"{path}, line {line}")
+            return index_of[label]
+        return class_index(label, index_of, f"{path}, line {line}")
 
-    numbers = [[number(label, line) for label in labels] for line, labels in cells]
+    indices = [[index_of_label(label, line) for label in labels] for line, labels in cells]
     if names is not None:
-        return numbers, names, len(names)
-    return numbers, None, max((number for own in numbers for number in own), default=0) + 1
+        return indices, names, len(names)
+    return indices, None, max((index for own in indices for index in own), default=0) + 1
 
 
 def _one_column_each(path: Path, names: list[str], lines: list[tuple[int, list[str]]]) -> np.ndarray:
     labels = np.zeros((len(lines), len(names)), np.float32)
-    for place, (number, row) in enumerate(lines):
+    for index, (line, row) in enumerate(lines):
         for column, cell in enumerate(row[1:]):
             if cell not in ("0", "1"):
                 raise ValueError(
-                    f"{path}, line {number}: column {names[column]!r} is {cell!r}; allowed are 0 and 1 (probabilities "
+                    f"{path}, line {line}: column {names[column]!r} is {cell!r}; allowed are 0 and 1 (probabilities "
                     f"have columns named p:{names[column]} or p0, p1 ...)"
                 )
-            labels[place, column] = float(cell)
+            labels[index, column] = float(cell)
     return labels
 
 
 def _soft_names(path: Path, columns: list[str], known: list[str] | None) -> tuple[list[str] | None, int] | None:
-    """Names of the classes, where there are any, and their number, when columns are of soft labels; else None."""
+    """Names of the classes, where there are any, and how many, when columns are of soft labels; else None."""
     if all(column.startswith("p:") for column in columns):
         names = [column.removeprefix("p:").strip() for column in columns]
         twice = next((name for name in names if not name or names.count(name) > 1), None)
         if twice is not None:
             raise ValueError(f"{path}: each class needs a name of its own; the first line has p:{twice} twice or empty")
         return names, len(names)
-    if columns == [f"p{number}" for number in range(len(columns))]:
+    if columns == [f"p{index}" for index in range(len(columns))]:
         if known is not None and len(known) != len(columns):
             raise ValueError(f"{path}: {len(columns)} columns of probabilities, but class_names.txt has {len(known)}")
         return known, len(columns)
@@ -195,15 +195,15 @@ def _soft_names(path: Path, columns: list[str], known: list[str] | None) -> tupl
 
 def _probabilities(path: Path, columns: list[str], lines: list[tuple[int, list[str]]]) -> np.ndarray:
     labels = np.zeros((len(lines), len(columns)), np.float64)
-    for place, (number, row) in enumerate(lines):
+    for index, (line, row) in enumerate(lines):
         for column, cell in enumerate(row[1:]):
             value = float(cell) if _NUMBER.fullmatch(cell) else np.nan
             if not 0 <= value <= 1:
                 raise ValueError(
-                    f"{path}, line {number}: column {columns[column]!r} is {cell!r}; allowed are numbers from 0 to 1"
+                    f"{path}, line {line}: column {columns[column]!r} is {cell!r}; allowed are numbers from 0 to 1"
                 )
-            labels[place, column] = value
-        total = labels[place].sum()
+            labels[index, column] = value
+        total = labels[index].sum()
         if abs(total - 1) > _ROUNDING:
-            raise ValueError(f"{path}, line {number}: the probabilities sum to {total:.4g}; a soft label sums to 1")
+            raise ValueError(f"{path}, line {line}: the probabilities sum to {total:.4g}; a soft label sums to 1")
     return (labels / labels.sum(1, keepdims=True)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Reading packed datasets: MindRecord shards with any sample at hand, by the places that their index gives.
+"""Reading packed datasets: MindRecord shards with any sample at hand, by the locations that their index gives.
 
 A MindRecord file is a header, then pages of one size; in its pages of blobs an image lies behind eight bytes of length.
 The SQLite file beside it says in which page and where. So any program that reads MindRecord reads what
@@ -13,10 +13,10 @@ from typing import IO, Any
 import numpy as np
 
 from ...utils.registry import suggest
-from ..images.image_kinds import is_hidden
+from ..images.image_formats import is_hidden
 from .folders import check_folder, read_class_names
-from .labels import class_number
-from .samples import Names, StoredSamples
+from .labels import class_index
+from .samples import StoredSamples, StringArray
 
 __all__ = ["MANIFEST", "find_mindrecord", "find_packed", "index_shard", "is_packed", "read_manifest"]
 
@@ -48,11 +48,11 @@ def parse_manifest(text: bytes, where: str) -> dict[str, Any]:
     """
     try:
         manifest = json.loads(text)
-        number = manifest["format"]
+        version = manifest["format"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{where} is damaged ({error}); run mindcv prepare again") from error
-    if number != FORMAT:
-        raise ValueError(f"{where} is of format {number}, this version reads {FORMAT}; update mindcv or prepare again")
+    if version != FORMAT:
+        raise ValueError(f"{where} is of format {version}, this version reads {FORMAT}; update mindcv or prepare again")
     return manifest
 
 
@@ -73,8 +73,8 @@ def split_facts(manifest: dict[str, Any], split: str, where: object) -> dict[str
     return splits[split]
 
 
-def read_index(file: Path | IO[bytes], where: object) -> tuple[np.ndarray, np.ndarray, Names]:
-    """Returns places, labels and names of the samples of a split.
+def read_index(file: Path | IO[bytes], where: object) -> tuple[np.ndarray, np.ndarray, StringArray]:
+    """Returns locations, labels and names of the samples of a split.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -82,7 +82,7 @@ def read_index(file: Path | IO[bytes], where: object) -> tuple[np.ndarray, np.nd
     """
     try:
         with np.load(file, allow_pickle=False) as arrays:
-            return arrays["places"], arrays["labels"], Names(arrays["text"], arrays["ends"])
+            return arrays["places"], arrays["labels"], StringArray(arrays["text"], arrays["ends"])
     except FileNotFoundError:
         raise
     except (OSError, ValueError, KeyError, EOFError) as error:
@@ -108,13 +108,13 @@ def find_packed(folder: Path, split: str) -> StoredSamples:
             )
     index = folder / facts["index"]
     try:
-        places, labels, names = read_index(index, index)
+        locations, labels, names = read_index(index, index)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"the packed dataset {folder} lacks {index.name}; copy it again or prepare again"
         ) from error
     class_names = manifest["class_names"]
-    return StoredSamples(shards, places, labels, len(class_names), class_names, names)
+    return StoredSamples(shards, locations, labels, len(class_names), class_names, names)
 
 
 def index_shard(path: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -149,7 +149,7 @@ def index_shard(path: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
     pages = np.array([row[:3] for row in rows], np.int64).reshape(-1, 3)
     starts = header["header_size"] + pages[:, 0] * header["page_size"] + pages[:, 1] + _LENGTH_BYTES
     sizes = pages[:, 2] - pages[:, 1] - _LENGTH_BYTES
-    labels = np.array([class_number(row[3], None, f"{path}: {row[4]}") for row in rows], np.int32)
+    labels = np.array([class_index(row[3], None, f"{path}: {row[4]}") for row in rows], np.int32)
     return np.stack([starts, sizes], 1), labels, [str(row[4]) for row in rows]
 
 
@@ -186,16 +186,16 @@ def find_mindrecord(root: str, split: str) -> StoredSamples:
     if not shards:
         raise FileNotFoundError(f"split {split!r}: there are no files {folder / split}*.mindrecord")
     parts = [index_shard(shard) for shard in shards]
-    places = np.concatenate(
-        [np.insert(places, 0, number, axis=1) for number, (places, _, _) in enumerate(parts)], axis=0
+    locations = np.concatenate(
+        [np.insert(locations, 0, index, axis=1) for index, (locations, _, _) in enumerate(parts)], axis=0
     )
     labels = np.concatenate([labels for _, labels, _ in parts])
     if not len(labels):
         raise ValueError(f"the MindRecord files of {folder} hold no samples")
     class_names = read_class_names(folder)
     num_classes = max(int(labels.max()) + 1, len(class_names or ()))
-    names = Names.of([name for _, _, names in parts for name in names])
-    return StoredSamples(shards, places, labels, num_classes, class_names, names)
+    names = StringArray.of([name for _, _, names in parts for name in names])
+    return StoredSamples(shards, locations, labels, num_classes, class_names, names)
 
 
 def _is_shard(path: Path) -> bool:

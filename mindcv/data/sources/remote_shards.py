@@ -25,10 +25,10 @@ from ...utils.registry import unknown_name_message
 from ...utils.remote import Entry, RemoteError, files_below, find_file
 from ...utils.text import names_in
 from ...utils.transfer import download
-from ..distributed_sampler import Windows
-from ..images.image_kinds import LeftOut, has_hidden_part
+from ..distributed_sampler import ShuffleWindows
+from ..images.image_formats import LeftOut, has_hidden_part
 from .packed import MANIFEST, parse_manifest, read_index, split_facts
-from .samples import Names, StoredSamples, read_arrays, write_arrays
+from .samples import StoredSamples, StringArray, read_arrays, write_arrays
 from .tar_shards import index_tar
 
 __all__ = ["RemoteSamples", "find_remote"]
@@ -39,7 +39,7 @@ CACHE_VARIABLE = "MINDCV_CACHE_GB"
 _CACHE_GB = 100.0
 # Of the lists of samples that are kept.
 _INDEX_VERSION = 2
-_KINDS = ("imagenet", "mindrecord", "tar")
+_NAMES = ("imagenet", "mindrecord", "tar")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,9 +108,9 @@ class ShardCache:
 
     def _reset(self) -> None:
         self._open: OrderedDict[int, IO[bytes]] = OrderedDict()
-        self._coming: set[int] = set()  # shards that are being fetched; their room is taken
-        self._left: dict[int, int] = {}  # samples still to be read, of each shard
-        self._place: dict[int, int] = {}  # when each shard is needed first
+        self._loading: set[int] = set()  # shards that are being fetched; their room is taken
+        self._remaining: dict[int, int] = {}  # samples still to be read, of each shard
+        self._first_use: dict[int, int] = {}  # when each shard is needed first
         self._plans = 0
         self._changed = threading.Condition()
 
@@ -122,105 +122,105 @@ class ShardCache:
         self.__dict__.update(state)
         self._reset()
 
-    def path(self, number: int) -> Path:
+    def path(self, index: int) -> Path:
         """Where the copy of a shard is, when there is one."""
-        return self.folder / self.shards[number].name
+        return self.folder / self.shards[index].name
 
-    def expect(self, order: np.ndarray) -> None:
+    def prefetch(self, order: np.ndarray) -> None:
         """Fetches shards ahead, as many as fit.
 
         Args:
-            order: Number of the shard of each sample that will be read, in order.
+            order: Index of the shard of each sample that will be read, in order.
         """
-        numbers, first, counts = np.unique(order, return_index=True, return_counts=True)
-        plan = numbers[np.argsort(first)].tolist()
+        indices, first, counts = np.unique(order, return_index=True, return_counts=True)
+        plan = indices[np.argsort(first)].tolist()
         with self._changed:
             self._plans += 1
-            self._left = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
-            self._place = {number: place for place, number in enumerate(plan)}
-            for number in [number for number in self._open if number not in plan[: self.most]]:
-                self._release(number)
+            self._remaining = dict(zip(indices.tolist(), counts.tolist(), strict=True))
+            self._first_use = {index: position for position, index in enumerate(plan)}
+            for index in [index for index in self._open if index not in plan[: self.most]]:
+                self._release(index)
             self._changed.notify_all()
             arguments = (plan, self._plans)
         threading.Thread(target=self._fetch_ahead, args=arguments, name="shards", daemon=True).start()
 
     def _fetch_ahead(self, plan: list[int], own: int) -> None:
-        for number in plan:
+        for index in plan:
             with self._changed:
                 self._changed.wait_for(lambda: own != self._plans or self._has_room())
                 if own != self._plans:
                     return
-                if number not in self._left or number in self._open or number in self._coming:
+                if index not in self._remaining or index in self._open or index in self._loading:
                     continue
-                self._coming.add(number)
+                self._loading.add(index)
             try:
-                self._bring(number)
+                self._load(index)
             except (RemoteError, OSError) as error:
                 # Whoever needs the shard meets the same, and says so.
                 _logger.warning("%s", error)
                 return
             with self._changed:
-                if number not in self._left:  # all of it was read in between
-                    self._release(number)
+                if index not in self._remaining:  # all of it was read in between
+                    self._release(index)
 
-    def open(self, number: int) -> IO[bytes]:
+    def open(self, index: int) -> IO[bytes]:
         """Returns a shard's copy, open; it stays until `count` was called for the last sample in it.
 
         Raises:
             RemoteError: It cannot be fetched, or is not what the manifest says.
         """
         with self._changed:
-            while number not in self._open and (number in self._coming or not self._has_room()):
-                if number in self._coming or not self._open:
+            while index not in self._open and (index in self._loading or not self._has_room()):
+                if index in self._loading or not self._open:
                     self._changed.wait()
                 else:
                     self._release(max(self._open, key=self._needed_in))
-            if number in self._open:
-                self._open.move_to_end(number)
-                return self._open[number]
-            self._coming.add(number)
-        return self._bring(number)
+            if index in self._open:
+                self._open.move_to_end(index)
+                return self._open[index]
+            self._loading.add(index)
+        return self._load(index)
 
     def _has_room(self) -> bool:
-        return len(self._open) + len(self._coming) < max(self.most, 1)
+        return len(self._open) + len(self._loading) < max(self.most, 1)
 
-    def _bring(self, number: int) -> IO[bytes]:
+    def _load(self, index: int) -> IO[bytes]:
         """Fetches and opens a shard whose room is taken."""
         file = None
         try:
-            file = self._fetched(number)
+            file = self._fetched(index)
         finally:
             with self._changed:
-                self._coming.remove(number)
+                self._loading.remove(index)
                 if file is not None:
-                    self._open[number] = file
+                    self._open[index] = file
                 self._changed.notify_all()
         return file
 
-    def _needed_in(self, number: int) -> float:
+    def _needed_in(self, index: int) -> float:
         """How late a shard is needed; never when all of it was read."""
-        return self._place[number] if number in self._left else math.inf
+        return self._first_use[index] if index in self._remaining else math.inf
 
-    def count(self, number: int) -> None:
+    def count(self, index: int) -> None:
         """Notes that a sample of a shard was read."""
         with self._changed:
-            left = self._left.get(number, 0) - 1
+            left = self._remaining.get(index, 0) - 1
             if left > 0:
-                self._left[number] = left
+                self._remaining[index] = left
             elif left == 0:
-                del self._left[number]
-                self._release(number)
+                del self._remaining[index]
+                self._release(index)
                 self._changed.notify_all()
 
-    def _release(self, number: int) -> None:
-        file = self._open.pop(number, None)
+    def _release(self, index: int) -> None:
+        file = self._open.pop(index, None)
         if file is not None:
             # Whoever reads from it at this moment may go on; it is closed with its last use.
             fcntl.flock(file, fcntl.LOCK_UN)
 
-    def _fetched(self, number: int) -> IO[bytes]:
+    def _fetched(self, index: int) -> IO[bytes]:
         """Opens and locks the copy, and makes it when there is none."""
-        path = self.path(number)
+        path = self.path(index)
         while True:
             try:
                 file = path.open("rb", buffering=0)
@@ -232,7 +232,7 @@ class ShardCache:
                 pass
             with locked(self.folder / ".lock"):
                 if not path.exists():
-                    self._fetch(self.shards[number], path)
+                    self._fetch(self.shards[index], path)
 
     def _fetch(self, shard: Shard, path: Path) -> None:
         self._make_room(shard.size, path)
@@ -255,7 +255,7 @@ class ShardCache:
     def _make_room(self, size: int, path: Path) -> None:
         """Removes copies that nobody uses: those first that will not be needed soon, or were not used for longest."""
         with self._changed:
-            needed = {self.shards[number].name: self._place[number] for number in self._left}
+            needed = {self.shards[index].name: self._first_use[index] for index in self._remaining}
         copies = []
         for other in self.folder.iterdir():
             stat = other.stat()
@@ -289,20 +289,20 @@ class RemoteSamples(StoredSamples):
 
     Args:
         shards: The large files.
-        places, labels, num_classes, class_names, names: See `StoredSamples`.
+        locations, labels, num_classes, class_names, names: See `StoredSamples`.
     """
 
     def __init__(
-        self, shards: Sequence[Shard], places: np.ndarray, *facts: Any, cache: ShardCache | None = None
+        self, shards: Sequence[Shard], locations: np.ndarray, *facts: Any, cache: ShardCache | None = None
     ) -> None:
-        super().__init__([shard.url for shard in shards], places, *facts)
+        super().__init__([shard.url for shard in shards], locations, *facts)
         self.cache = cache or ShardCache(shards)
         # Half of the cache is for the shards that are being read, half for the next ones.
-        self.windows = Windows(places[:, 0], max(self.cache.most // 2, 1))
+        self.windows = ShuffleWindows(locations[:, 0], max(self.cache.most // 2, 1))
 
-    def expect(self, numbers: np.ndarray) -> None:
+    def prefetch(self, indices: np.ndarray) -> None:
         """Fetches the shards of these samples ahead."""
-        self.cache.expect(self.places[numbers, 0])
+        self.cache.prefetch(self.locations[indices, 0])
 
     def read(self, index: int) -> bytes:
         """The image's bytes.
@@ -311,7 +311,7 @@ class RemoteSamples(StoredSamples):
             RemoteError: The shard cannot be fetched.
         """
         data = super().read(index)
-        self.cache.count(int(self.places[index, 0]))
+        self.cache.count(int(self.locations[index, 0]))
         return data
 
     def _file(self, shard: int) -> IO[bytes]:
@@ -329,19 +329,19 @@ def find_remote(name: str, root: str, split: str, class_names: Sequence[str] | N
     root = root.rstrip("/")
     if name == "tar":
         return _find_tar(root, split, class_names)
-    for place, part in ((root, split), (f"{root}/{split}", "")):
+    for folder, part in ((root, split), (f"{root}/{split}", "")):
         try:
-            entry = find_file(f"{place}/{MANIFEST}")
+            entry = find_file(f"{folder}/{MANIFEST}")
         except FileNotFoundError:
             continue
         if entry is not None:
-            return _find_packed(place, part)
-    if name in ("", *_KINDS):
+            return _find_packed(folder, part)
+    if name in ("", *_NAMES):
         raise FileNotFoundError(
             f"there is no packed dataset {root} (no {MANIFEST}); make one with: mindcv prepare FOLDER {root}, or set "
             "dataset: tar for tar shards"
         )
-    raise ValueError(f"{root}: {unknown_name_message('dataset in a store', name, _KINDS)}")
+    raise ValueError(f"{root}: {unknown_name_message('dataset in a store', name, _NAMES)}")
 
 
 def _find_packed(root: str, split: str) -> RemoteSamples:
@@ -353,10 +353,10 @@ def _find_packed(root: str, split: str) -> RemoteSamples:
         index = file.read()
     if hashlib.sha256(index).hexdigest() != facts["index_sha256"]:
         raise ValueError(f"{where} is damaged (its sha256 is not the manifest's); upload it again or prepare again")
-    places, labels, names = read_index(io.BytesIO(index), where)
+    locations, labels, names = read_index(io.BytesIO(index), where)
     shards = [Shard(f"{root}/{shard['file']}", shard["bytes"], shard["sha256"]) for shard in facts["shards"]]
     class_names = manifest["class_names"]
-    return RemoteSamples(shards, places, labels, len(class_names), class_names, names)
+    return RemoteSamples(shards, locations, labels, len(class_names), class_names, names)
 
 
 def _find_tar(root: str, split: str, class_names: Sequence[str] | None) -> RemoteSamples:
@@ -389,7 +389,7 @@ def _find_tar(root: str, split: str, class_names: Sequence[str] | None) -> Remot
         arrays = _index_tars(cache, names)
         write_arrays(path, arrays)
     num_classes = max(int(arrays["labels"].max()) + 1, len(names or ()))
-    texts = Names(arrays["text"], arrays["ends"])
+    texts = StringArray(arrays["text"], arrays["ends"])
     samples = RemoteSamples(shards, arrays["places"], arrays["labels"], num_classes, names, texts, cache=cache)
     samples.left_out = LeftOut.of_bytes(arrays["left_out"].tobytes())
     return samples
@@ -397,21 +397,21 @@ def _find_tar(root: str, split: str, class_names: Sequence[str] | None) -> Remot
 
 def _index_tars(cache: ShardCache, class_names: list[str] | None) -> dict[str, np.ndarray]:
     _logger.info("%d tar shards are read once, to find their samples", len(cache.shards))
-    cache.expect(np.arange(len(cache.shards)))
-    places, labels, names, left_out = [], [], [], LeftOut()
-    for number, shard in enumerate(cache.shards):
-        cache.open(number)
-        with cache.path(number).open("rb") as file:
+    cache.prefetch(np.arange(len(cache.shards)))
+    locations, labels, names, left_out = [], [], [], LeftOut()
+    for index, shard in enumerate(cache.shards):
+        cache.open(index)
+        with cache.path(index).open("rb") as file:
             for name, label, offset, size in index_tar(file, shard.url, class_names, left_out):
-                places.append((number, offset, size))
+                locations.append((index, offset, size))
                 labels.append(label)
                 names.append(name)
-        cache.count(number)
-    if not places:
+        cache.count(index)
+    if not locations:
         raise ValueError(f"the shards {cache.shards[0].url} ... hold no samples (<key>.jpg with <key>.cls)")
-    texts = Names.of(names)
+    texts = StringArray.of(names)
     return {
-        "places": np.array(places, np.int64),
+        "places": np.array(locations, np.int64),
         "labels": np.array(labels, np.int32),
         "text": texts.text,
         "ends": texts.ends,

@@ -1,4 +1,4 @@
-"""Where the samples of a dataset are: encoded images by number, with their labels and names. No MindSpore here.
+"""Where the samples of a dataset are: encoded images by index, with their labels and names. No MindSpore here.
 
 Each kind of storage is one class of one shape, so that shuffling, sharding, splitting and the treatment of bad files
 are the same for all.
@@ -16,15 +16,15 @@ import numpy as np
 
 from ...utils.cache import get_default_download_root
 from ...utils.fs import atomic_write, read_local
-from ..distributed_sampler import Windows
-from ..images.image_kinds import IMAGE_SUFFIXES, LeftOut, images_below, is_hidden, is_image_name
+from ..distributed_sampler import ShuffleWindows
+from ..images.image_formats import IMAGE_SUFFIXES, LeftOut, images_below, is_hidden, is_image_name
 
 __all__ = [
     "ArraySamples",
     "FileSamples",
-    "Names",
     "Samples",
     "StoredSamples",
+    "StringArray",
     "Subset",
     "scan_classes",
     "single_labels",
@@ -55,18 +55,18 @@ class Samples(Protocol):
     labels: np.ndarray
     num_classes: int
     class_names: list[str] | None
-    windows: Windows | None
+    windows: ShuffleWindows | None
     left_out: LeftOut
     is_soft: bool
 
     def __len__(self) -> int:
         """Number of samples."""
 
-    def expect(self, numbers: np.ndarray) -> None:
-        """Is told which samples will be read, see `Shared`."""
+    def prefetch(self, indices: np.ndarray) -> None:
+        """Prepares to read samples, see `Shared`."""
 
     def name(self, index: int) -> str:
-        """What to call a sample in a message: its path, or its place in a shard."""
+        """What to call a sample in a message: its path, or its name in a shard."""
 
     def read(self, index: int) -> bytes:
         """The bytes of an image file.
@@ -76,14 +76,14 @@ class Samples(Protocol):
         """
 
 
-class Names:
+class StringArray:
     """Many texts in two arrays, which take a quarter of the memory of a list and are loaded from a file at once."""
 
     def __init__(self, text: np.ndarray, ends: np.ndarray) -> None:
         self.text, self.ends = text, ends
 
     @classmethod
-    def of(cls, names: Sequence[str]) -> "Names":
+    def of(cls, names: Sequence[str]) -> "StringArray":
         """Stores a list."""
         encoded = [os.fsencode(name) for name in names]
         ends = np.cumsum([len(name) for name in encoded], dtype=np.int64)
@@ -109,13 +109,13 @@ class Shared:
         is_soft: Whether a row of labels is one label, as the probabilities of the classes, which sum to 1.
     """
 
-    windows: Windows | None = None
+    windows: ShuffleWindows | None = None
     whole: Any = None
     left_out = LeftOut()
     is_soft = False
 
-    def expect(self, numbers: np.ndarray) -> None:
-        """Is told which samples will be read in an epoch, in order, so that they may be fetched ahead."""
+    def prefetch(self, indices: np.ndarray) -> None:
+        """Fetches ahead, where that helps, what will be read in an epoch, in this order."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Shared":
         return self
@@ -136,7 +136,7 @@ class FileSamples(Shared):
     def __init__(
         self,
         folder: str | os.PathLike[str],
-        names: Names,
+        names: StringArray,
         labels: np.ndarray,
         num_classes: int,
         class_names: list[str] | None = None,
@@ -164,28 +164,28 @@ class FileSamples(Shared):
 class StoredSamples(Shared):
     """Image files that lie in few large files, found by offset and size.
 
-    The large files stay open and are read at any place by any thread.
+    The large files stay open and are read at any offset by any thread.
 
     Args:
         shards: Paths of the large files.
-        places: int64 (N, 3): number of the shard, offset and size in bytes.
+        locations: int64 (N, 3): index of the shard, offset and size in bytes.
         labels: See `Samples`.
         num_classes: See `Samples`.
         class_names: See `Samples`.
-        names: What each image is called; without, its shard and number.
+        names: What each image is called; without, its shard and index.
     """
 
     def __init__(
         self,
         shards: Sequence[str | os.PathLike[str]],
-        places: np.ndarray,
+        locations: np.ndarray,
         labels: np.ndarray,
         num_classes: int,
         class_names: list[str] | None = None,
-        names: Names | None = None,
+        names: StringArray | None = None,
     ) -> None:
         self.shards = [os.fspath(shard) for shard in shards]
-        self.places = places
+        self.locations = locations
         self.labels = labels
         self.num_classes = num_classes
         self.class_names = class_names
@@ -197,12 +197,12 @@ class StoredSamples(Shared):
         return {**self.__dict__, "_files": {}}
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.locations)
 
     def name(self, index: int) -> str:
         """Name of the image and of its shard."""
         what = self.names[index] if self.names is not None else f"sample {index}"
-        return f"{self.shards[self.places[index, 0]]}:{what}"
+        return f"{self.shards[self.locations[index, 0]]}:{what}"
 
     def read(self, index: int) -> bytes:
         """The image's bytes.
@@ -210,7 +210,7 @@ class StoredSamples(Shared):
         Raises:
             OSError: The shard is not there or too short.
         """
-        shard, offset, size = self.places[index].tolist()
+        shard, offset, size = self.locations[index].tolist()
         data = os.pread(self._file(shard).fileno(), size, offset)
         if len(data) < size:
             raise OSError(f"{self.shards[shard]} ends at byte {offset + len(data)}; {offset + size} are needed")
@@ -254,45 +254,45 @@ class ArraySamples(Shared):
         """The image and each of the labels."""
         return (self.images[index], *(values[index] for values in self.columns.values()))
 
-    def subset(self, numbers: np.ndarray) -> "ArraySamples":
-        """Those with the given numbers."""
-        columns = {name: values[numbers] for name, values in self.columns.items()}
-        return ArraySamples(self.images[numbers], columns, self.num_classes, self.class_names)
+    def subset(self, indices: np.ndarray) -> "ArraySamples":
+        """Those with the given indices."""
+        columns = {name: values[indices] for name, values in self.columns.items()}
+        return ArraySamples(self.images[indices], columns, self.num_classes, self.class_names)
 
 
 class Subset(Shared):
-    """Some of the samples of another set, numbered anew.
+    """Some of the samples of another set, with indices of their own.
 
     Args:
         samples: The other set.
-        numbers: Their numbers there.
+        indices: Their indices there.
     """
 
-    def __init__(self, samples: Samples, numbers: np.ndarray) -> None:
+    def __init__(self, samples: Samples, indices: np.ndarray) -> None:
         self.samples = samples
-        self.numbers = numbers
-        self.labels = samples.labels[numbers]
+        self.indices = indices
+        self.labels = samples.labels[indices]
         self.num_classes = samples.num_classes
         self.class_names = samples.class_names
         self.left_out = samples.left_out
         self.is_soft = samples.is_soft
         if samples.windows is not None:
-            self.windows = Windows(samples.windows.shards[numbers], samples.windows.size)
+            self.windows = ShuffleWindows(samples.windows.shards[indices], samples.windows.size)
 
     def __len__(self) -> int:
-        return len(self.numbers)
+        return len(self.indices)
 
-    def expect(self, numbers: np.ndarray) -> None:
+    def prefetch(self, indices: np.ndarray) -> None:
         """Tells the other set."""
-        self.samples.expect(self.numbers[numbers])
+        self.samples.prefetch(self.indices[indices])
 
     def name(self, index: int) -> str:
         """What the other set calls it."""
-        return self.samples.name(self.numbers[index])
+        return self.samples.name(self.indices[index])
 
     def read(self, index: int) -> bytes:
         """The bytes of the image file."""
-        return self.samples.read(self.numbers[index])
+        return self.samples.read(self.indices[index])
 
 
 def single_labels(samples: "Samples | ArraySamples") -> np.ndarray | None:
@@ -304,7 +304,7 @@ def single_labels(samples: "Samples | ArraySamples") -> np.ndarray | None:
 
 def scan_classes(
     folder: Path, classes: Sequence[str], extensions: Sequence[str] | None = None
-) -> tuple[Names, np.ndarray, LeftOut]:
+) -> tuple[StringArray, np.ndarray, LeftOut]:
     """Lists `folder/class/image` for the given classes, each sorted by name; links are followed.
 
     The list of a large set is kept in a file below `get_default_download_root()` and read from there as long as no
@@ -325,16 +325,20 @@ def scan_classes(
     path = Path(get_default_download_root()) / "index" / f"{key}.npz"
     cached = read_arrays(path, ("changed", "text", "ends", "counts", "left_out"))
     if cached is not None and np.array_equal(cached["changed"], changed):
-        return Names(cached["text"], cached["ends"]), cached["counts"], LeftOut.of_bytes(cached["left_out"].tobytes())
+        return (
+            StringArray(cached["text"], cached["ends"]),
+            cached["counts"],
+            LeftOut.of_bytes(cached["left_out"].tobytes()),
+        )
     is_image = is_image_name if extensions is None else lambda name: name.endswith(tuple(extensions))
     paths: list[str] = []
     counts = np.zeros(len(classes), np.int64)
     left_out = LeftOut()
-    for number, name in enumerate(classes):
+    for index, name in enumerate(classes):
         files = _images_of_class(str(folder / name), is_image, left_out)
-        counts[number] = len(files)
+        counts[index] = len(files)
         paths += [f"{name}/{file}" for file in files]
-    names = Names.of(paths)
+    names = StringArray.of(paths)
     if len(paths) >= CACHED_FROM and changed.max() < (time.time() - _SETTLED_S) * 1e9:
         others = np.frombuffer(left_out.to_bytes(), np.uint8)
         arrays = {"changed": changed, "text": names.text, "ends": names.ends, "counts": counts, "left_out": others}

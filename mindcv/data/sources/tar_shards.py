@@ -8,10 +8,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..images.image_kinds import LeftOut, has_hidden_part, is_hidden, is_image_name
+from ..images.image_formats import LeftOut, has_hidden_part, is_hidden, is_image_name
 from .folders import check_folder, listing, read_class_names
-from .labels import class_number, numbers_by_name
-from .samples import Names, StoredSamples
+from .labels import class_index, index_by_name
+from .samples import StoredSamples, StringArray
 
 __all__ = ["find_tar_shards", "index_tar"]
 
@@ -44,22 +44,24 @@ def find_tar_shards(root: str, split: str, class_names: Sequence[str] | None = N
             f"Shards there: {listing(there) or 'none'}"
         )
     class_names = read_class_names(folder) or (class_names and list(class_names))
-    places, labels, names, left_out = [], [], [], LeftOut()
-    for number, shard in enumerate(shards):
+    locations, labels, names, left_out = [], [], [], LeftOut()
+    for index, shard in enumerate(shards):
         with shard.open("rb") as file:
             found = index_tar(file, str(shard), class_names, left_out)
         for name, label, offset, size in found:
-            places.append((number, offset, size))
+            locations.append((index, offset, size))
             labels.append(label)
             names.append(name)
-    if not places:
+    if not locations:
         raise ValueError(
             f"the shards in {folder} hold no samples (<key>.jpg with <key>.cls)"
             f"{f', but {left_out}' if left_out else ''}"
         )
-    numbers = np.array(labels, np.int32)
-    num_classes = max(int(numbers.max()) + 1, len(class_names or ()))
-    samples = StoredSamples(shards, np.array(places, np.int64), numbers, num_classes, class_names, Names.of(names))
+    label_array = np.array(labels, np.int32)
+    num_classes = max(int(label_array.max()) + 1, len(class_names or ()))
+    samples = StoredSamples(
+        shards, np.array(locations, np.int64), label_array, num_classes, class_names, StringArray.of(names)
+    )
     samples.left_out = left_out
     return samples
 
@@ -94,12 +96,12 @@ def index_tar(
             }
     except (tarfile.TarError, EOFError, OSError) as error:
         raise ValueError(f"{shard} is damaged, cut off or no plain tar archive: {error}") from error
-    number_of = numbers_by_name(class_names, "class_names.txt") if class_names is not None else None
+    index_of = index_by_name(class_names, "class_names.txt") if class_names is not None else None
     samples = []
     for image, label in sorted(_pairs(members, shard, left_out), key=lambda pair: pair[0].offset_data):
         where = f"{shard}: {label.name}"
-        number = _label(texts[label.name], _suffix(label), number_of, where)
-        samples.append((image.name, number, image.offset_data, image.size))
+        class_label = _label(texts[label.name], _suffix(label), index_of, where)
+        samples.append((image.name, class_label, image.offset_data, image.size))
     return samples
 
 
@@ -202,7 +204,7 @@ def _clash(shard: str, one: tarfile.TarInfo, other: tarfile.TarInfo, why: str) -
     )
 
 
-def _label(data: bytes, suffix: str, number_of: dict[str, int] | None, where: str) -> int:
+def _label(data: bytes, suffix: str, index_of: dict[str, int] | None, where: str) -> int:
     """The class that a label says.
 
     Raises:
@@ -214,4 +216,4 @@ def _label(data: bytes, suffix: str, number_of: dict[str, int] | None, where: st
             value = data.decode().strip() if suffix == ".cls" else json.loads(data)["label"]
     except (ValueError, KeyError, TypeError, RecursionError):
         value = None
-    return class_number(value, number_of, where)
+    return class_index(value, index_of, where)

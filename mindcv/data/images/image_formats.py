@@ -15,24 +15,24 @@ from PIL import __version__ as pillow_version
 from PIL import features
 
 __all__ = [
+    "FORMATS",
     "IMAGE_SUFFIXES",
-    "KINDS",
-    "ImageKind",
+    "ImageFormat",
     "LeftOut",
+    "format_of",
     "has_hidden_part",
     "images_among",
     "images_below",
     "is_hidden",
     "is_image_name",
-    "kind_of",
     "reason_to_leave_out",
     "suffix_of",
 ]
 
 
 @dataclass(frozen=True)
-class ImageKind:
-    """A kind of image file.
+class ImageFormat:
+    """A format of image files.
 
     Attributes:
         name: What to call it in messages.
@@ -47,7 +47,7 @@ class ImageKind:
     feature: str = ""
 
     def require(self) -> None:
-        """Checks that Pillow reads this kind here.
+        """Checks that Pillow reads this format here.
 
         Raises:
             ValueError: It does not.
@@ -59,21 +59,21 @@ class ImageKind:
             )
 
 
-_JPEG = ImageKind("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo"), "JPEG")
-_PNG = ImageKind("PNG", (".png", ".apng"), "PNG")
-_BMP = ImageKind("BMP", (".bmp", ".dib"), "BMP")
-_GIF = ImageKind("GIF", (".gif",), "GIF")
-_TIFF = ImageKind("TIFF", (".tif", ".tiff", ".btf", ".tf8"), "TIFF")
-_WEBP = ImageKind("WebP", (".webp",), "WEBP", "webp")
-_AVIF = ImageKind("AVIF", (".avif", ".avifs"), "AVIF", "avif")
-_JPEG_2000 = ImageKind("JPEG 2000", (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"), "JPEG2000", "jpg_2000")
-_PNM = ImageKind("PNM", (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"), "PPM")
+_JPEG = ImageFormat("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo"), "JPEG")
+_PNG = ImageFormat("PNG", (".png", ".apng"), "PNG")
+_BMP = ImageFormat("BMP", (".bmp", ".dib"), "BMP")
+_GIF = ImageFormat("GIF", (".gif",), "GIF")
+_TIFF = ImageFormat("TIFF", (".tif", ".tiff", ".btf", ".tf8"), "TIFF")
+_WEBP = ImageFormat("WebP", (".webp",), "WEBP", "webp")
+_AVIF = ImageFormat("AVIF", (".avif", ".avifs"), "AVIF", "avif")
+_JPEG_2000 = ImageFormat("JPEG 2000", (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"), "JPEG2000", "jpg_2000")
+_PNM = ImageFormat("PNM", (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"), "PPM")
 
-KINDS = (_JPEG, _PNG, _BMP, _GIF, _TIFF, _WEBP, _AVIF, _JPEG_2000, _PNM)
-IMAGE_SUFFIXES = tuple(suffix for kind in KINDS for suffix in kind.suffixes)
+FORMATS = (_JPEG, _PNG, _BMP, _GIF, _TIFF, _WEBP, _AVIF, _JPEG_2000, _PNM)
+IMAGE_SUFFIXES = tuple(suffix for each in FORMATS for suffix in each.suffixes)
 _SUFFIXES = frozenset(IMAGE_SUFFIXES)
 
-# What images of these kinds begin with. The second pair of TIFF's is BigTIFF's.
+# What images of these formats begin with. The second pair of TIFF's is BigTIFF's.
 _BEGINNINGS = {
     b"\xff\xd8": _JPEG,
     b"\x89PNG\r\n\x1a\n": _PNG,
@@ -92,15 +92,15 @@ _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 _JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 
 
-def kind_of(data: bytes) -> ImageKind:
-    """Returns the kind of an image file, by its first bytes.
+def format_of(data: bytes) -> ImageFormat:
+    """Returns the format of an image file, by its first bytes.
 
     Raises:
-        ValueError: It is no image file, or of a kind that is not read.
+        ValueError: It is no image file, or of a format that is not read.
     """
-    for beginning, kind in _BEGINNINGS.items():
+    for beginning, image_format in _BEGINNINGS.items():
         if data.startswith(beginning):
-            return kind
+            return image_format
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return _WEBP
     if data[:1] == b"P" and data[1:2] in b"123456f" and data[2:3].isspace():
@@ -121,7 +121,7 @@ def kind_of(data: bytes) -> ImageKind:
 def _brands(data: bytes) -> set[bytes]:
     """The brands that an ISO media file says it is compatible with: one, four bytes of version, then others."""
     end = min(int.from_bytes(data[:4], "big"), len(data), 256)
-    return {data[8:12], *(data[place : place + 4] for place in range(16, end, 4))}
+    return {data[8:12], *(data[offset : offset + 4] for offset in range(16, end, 4))}
 
 
 @functools.cache
@@ -223,12 +223,12 @@ def images_below(folder: str | os.PathLike[str], left_out: LeftOut) -> Iterator[
         folder: The folder.
         left_out: Where files that are no images, and hidden folders, are noted.
     """
-    for place, folders, files in os.walk(folder):
+    for path, folders, files in os.walk(folder):
         for name in sorted(folders):
             if is_hidden(name):
-                left_out.add("hidden", os.path.join(place, name))
+                left_out.add("hidden", os.path.join(path, name))
         folders[:] = sorted(name for name in folders if not is_hidden(name))
-        yield from images_among((os.path.join(place, name) for name in sorted(files)), left_out)
+        yield from images_among((os.path.join(path, name) for name in sorted(files)), left_out)
 
 
 def images_among(paths: Iterable[str], left_out: LeftOut) -> Iterator[str]:
