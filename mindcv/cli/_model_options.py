@@ -43,7 +43,7 @@ def add_model_options(parser: argparse.ArgumentParser, takes_exported: bool = Tr
             "--runtime",
             metavar="NAME",
             help="what runs an .onnx file: onnxruntime, openvino, or auto (default): openvino for bf16, and for "
-            "int8 where it is installed",
+            "int8 where it is installed and the processor has VNNI",
         )
         parser.add_argument(
             "--precision", metavar="TYPE", help="fp32 (default), or bf16 by openvino where the processor has it"

@@ -150,7 +150,9 @@ def export_model(
     if quantize:
         if not 0 <= min_agreement <= 1:
             raise ValueError(f"min_agreement is {min_agreement}; give a number from 0 to 1")
-        pixels = calibration_images(calibration or (), held_back, ImageReader(preprocess, normalise=False))
+        pixels = calibration_images(
+            () if calibration is None else calibration, held_back, ImageReader(preprocess, normalise=False)
+        )
     deployed = None
     if file_format != "safetensors":
         deployed = _prepare(network, options, preprocess, shape, swap=file_format == "onnx" or shape[0] is None)

@@ -12,11 +12,21 @@ from pathlib import Path
 import numpy as np
 
 from ..utils.registry import unknown_name_message
-from ..utils.runtime import without_isa_limit
+from ..utils.runtime import multiplies_int8, without_isa_limit
 from ._groups import with_whole_blocks
 from .info import ExportInfo
 
-__all__ = ["PRECISIONS", "RUNTIMES", "OnnxRuntime", "Run", "UnloadableError", "choose_runtime", "fallback", "load_onnx"]
+__all__ = [
+    "PRECISIONS",
+    "RUNTIMES",
+    "OnnxRuntime",
+    "Run",
+    "UnloadableError",
+    "choose_runtime",
+    "fallback",
+    "is_installed",
+    "load_onnx",
+]
 
 _logger = logging.getLogger(__name__)
 
@@ -29,13 +39,20 @@ FP32, BF16 = "fp32", "bf16"
 PRECISIONS = (FP32, BF16)
 
 _INSTALL = {ONNXRUNTIME: "pip install 'mindcv[export]'", OPENVINO: "pip install 'mindcv[openvino]'"}
-
-
 _INT8 = "auto: the file is int8"
 
 
 class UnloadableError(ValueError):
-    """A runtime cannot load a file."""
+    """A runtime cannot load a file, or computes something else.
+
+    Args:
+        message: What is told to who asked for the runtime.
+        reason: Why another one runs the file, where nobody asked.
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,8 +76,8 @@ class OnnxRuntime:
 def choose_runtime(path: Path, info: ExportInfo, runtime: str = AUTO, precision: str = FP32) -> OnnxRuntime | None:
     """Returns what is to run an exported file; None for a MINDIR, which MindSpore runs.
 
-    `auto` is OpenVINO for bf16, and for int8 where it is installed, since it runs that faster; else onnxruntime, or
-    whichever of them is installed.
+    `auto` is OpenVINO for bf16, and for int8 where it is installed and the processor has VNNI, since it runs that
+    faster; else onnxruntime, or whichever of them is installed.
 
     Raises:
         ImportError: The runtime is not installed.
@@ -78,27 +95,33 @@ def choose_runtime(path: Path, info: ExportInfo, runtime: str = AUTO, precision:
     if runtime == AUTO:
         if precision == BF16:
             runtime, reason = OPENVINO, "auto: bf16"
-        elif info.weights_dtype == "int8" and _is_installed(OPENVINO):
+        elif info.weights_dtype == "int8" and is_installed(OPENVINO) and multiplies_int8() is not False:
             runtime, reason = OPENVINO, _INT8
-        elif _is_installed(ONNXRUNTIME) or not _is_installed(OPENVINO):
+        elif is_installed(ONNXRUNTIME) or not is_installed(OPENVINO):
             runtime, reason = ONNXRUNTIME, "auto"
         else:
             runtime, reason = OPENVINO, "auto: onnxruntime is not installed"
     if precision == BF16 and runtime == ONNXRUNTIME:
         raise ValueError(f"onnxruntime does not compute in bf16; use runtime openvino ({_INSTALL[OPENVINO]})")
-    if not _is_installed(runtime):
+    if not is_installed(runtime):
         raise ImportError(f"{path}: {runtime} is not installed; {_INSTALL[runtime]}")
+    if runtime == OPENVINO and info.weights_dtype == "int8" and multiplies_int8() is False:
+        raise ValueError(
+            f"{path}: OpenVINO's int8 sums overflow here, as this processor has no VNNI, or ONEDNN_MAX_CPU_ISA forbids "
+            f"it; use runtime {ONNXRUNTIME} ({_INSTALL[ONNXRUNTIME]})"
+        )
     return OnnxRuntime(runtime, precision, reason)
 
 
-def fallback(runtime: OnnxRuntime | None) -> OnnxRuntime | None:
-    """Returns what runs a file that `auto` chose OpenVINO for because it is the faster one, and OpenVINO refuses.
+def fallback(runtime: OnnxRuntime | None, error: UnloadableError) -> OnnxRuntime | None:
+    """Returns what runs a file that `auto` chose OpenVINO for because it is the faster one, and that is not to be run.
 
-    It cannot load some files in int8 (CaiT, RepMLP and Swin v2 with OpenVINO 2026.4). None: there is nothing else.
+    It cannot load some files in int8 (CaiT, RepMLP and Swin v2 with OpenVINO 2026.4), and computes others wrongly.
+    None: there is nothing else.
     """
-    if runtime is None or runtime.reason != _INT8 or not _is_installed(ONNXRUNTIME):
+    if runtime is None or runtime.reason != _INT8 or not is_installed(ONNXRUNTIME):
         return None
-    return OnnxRuntime(ONNXRUNTIME, runtime.precision, "auto: OpenVINO cannot load the file")
+    return OnnxRuntime(ONNXRUNTIME, runtime.precision, f"auto: {error.reason}")
 
 
 def load_onnx(path: Path, info: ExportInfo, runtime: OnnxRuntime, shares_cores: bool = False) -> Run:
@@ -167,7 +190,9 @@ def _load_in_openvino(path: Path, info: ExportInfo, precision: str) -> Run:
             compiled.create_infer_request().infer({0: first})  # makes its kernels
     except Exception as error:
         other = f"; use runtime {ONNXRUNTIME}" if info.weights_dtype == "int8" else ""
-        raise UnloadableError(f"{path}: OpenVINO cannot load it: {_first_line(error)}{other}") from error
+        raise UnloadableError(
+            f"{path}: OpenVINO cannot load it: {_first_line(error)}{other}", "OpenVINO cannot load the file"
+        ) from error
     _check_names(
         path,
         info,
@@ -193,7 +218,8 @@ def _check_names(path: Path, info: ExportInfo, inputs: list[str], outputs: list[
             raise ValueError(f"{path}: has the {what} {', '.join(names)}, but its JSON says {expected}; export again")
 
 
-def _is_installed(package: str) -> bool:
+def is_installed(package: str) -> bool:
+    """Whether a package can be imported."""
     return importlib.util.find_spec(package) is not None
 
 

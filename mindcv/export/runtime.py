@@ -12,10 +12,12 @@ from mindspore import Tensor, nn
 from ..utils.fs import local_path
 from ..utils.runtime import prepare_cpu_runtime
 from .info import ExportInfo, read_info
+from .int8_check import check_int8
 from .onnx_runtimes import (
     AUTO,
     FP32,
     ONNXRUNTIME,
+    OPENVINO,
     OnnxRuntime,
     Run,
     UnloadableError,
@@ -73,7 +75,7 @@ class ExportedModel:
         try:
             self._run = load_run(self.path, self.info, key, self.runtime, shares_cores)
         except UnloadableError as error:
-            other = fallback(self.runtime)
+            other = fallback(self.runtime, error)
             if other is None:
                 raise
             _logger.debug("%s", error)
@@ -149,7 +151,11 @@ def load_run(
     """
     if info.format == "mindir":
         return _load_mindir(path, info, key)
-    return load_onnx(path, info, runtime or OnnxRuntime(ONNXRUNTIME), shares_cores)
+    runtime = runtime or OnnxRuntime(ONNXRUNTIME)
+    run = load_onnx(path, info, runtime, shares_cores)
+    if runtime.name == OPENVINO and info.weights_dtype == "int8":
+        check_int8(path, info, run)
+    return run
 
 
 def _load_mindir(path: Path, info: ExportInfo, key: bytes | None) -> Run:

@@ -62,6 +62,8 @@ class _GroupNorm(nn.Cell):
         self.beta = Parameter(cell.beta.value(), name=cell.beta.name)
 
     def _group_mean(self, x: Tensor) -> Tensor:
+        if self.groups == 1:  # also since OpenVINO 2026.4 computes what is below wrongly in int8, with one group
+            return x.mean((1, 2, 3), keep_dims=True)
         means = x.mean((2, 3)).reshape((-1, self.groups, self.channels // self.groups))
         means = means * 0.0 + means.mean(-1, keep_dims=True)
         return means.reshape((-1, self.channels, 1, 1))

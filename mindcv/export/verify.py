@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..weights.outputs import SINGLE, probabilities
-from .runtime import Run
+from .onnx_runtimes import Run
 
 __all__ = ["Comparison", "agreement", "compare", "normalised"]
 

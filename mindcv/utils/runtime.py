@@ -21,6 +21,9 @@ _logger = logging.getLogger(__name__)
 ONEDNN_ISA_VARIABLE = "ONEDNN_MAX_CPU_ISA"
 # The limit that mindcv set: a process started from here inherits both, and knows that the limit is not the user's.
 _OWN_LIMIT_VARIABLE = "MINDCV_ONEDNN_LIMIT"
+# Flags of processors that add products of int8 in 32 bits, and the limits of oneDNN that leave none of it.
+_INT8_FLAGS = {"avx_vnni", "avx512_vnni", "amx_int8"}
+_ISAS_WITHOUT_INT8 = {"SSE41", "AVX", "AVX2", "AVX512_CORE"}
 _CPUINFO = Path("/proc/cpuinfo")
 _STATUS = Path("/proc/self/status")
 _done: list[str] = []
@@ -40,6 +43,22 @@ def has_avx512() -> bool:
         return False
 
 
+def multiplies_int8() -> bool | None:
+    """Whether oneDNN multiplies int8 numbers here without overflow: on x86 that takes VNNI or AMX.
+
+    None where it cannot be told: no Linux, or no x86.
+    """
+    try:
+        found = re.search(r"^flags\s*: (.+)$", _CPUINFO.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+    except OSError:
+        found = None
+    if found is None:
+        return None
+    limit = os.environ.get(ONEDNN_ISA_VARIABLE)
+    is_users = limit is not None and not _is_own(limit)
+    return not _INT8_FLAGS.isdisjoint(found[1].split()) and not (is_users and limit.upper() in _ISAS_WITHOUT_INT8)
+
+
 def prepare_cpu_environment() -> None:
     """Keeps oneDNN off its reference convolution, 50 times too slow, on AVX-512 processors (MindSpore 2.9, 2.10).
 
@@ -52,7 +71,7 @@ def prepare_cpu_environment() -> None:
     if ONEDNN_ISA_VARIABLE not in os.environ and has_avx512():
         os.environ[ONEDNN_ISA_VARIABLE] = os.environ[_OWN_LIMIT_VARIABLE] = "AVX2"
     limit = os.environ.get(ONEDNN_ISA_VARIABLE)
-    if limit is not None and limit == os.environ.get(_OWN_LIMIT_VARIABLE):
+    if limit is not None and _is_own(limit):
         _done.append(f"{ONEDNN_ISA_VARIABLE}={limit}")
 
 
@@ -63,14 +82,19 @@ def without_isa_limit() -> Iterator[None]:
     OpenVINO's would be held to AVX2 too, where it has neither bf16 nor VNNI. A limit that the user has set stays.
     """
     limit = os.environ.get(ONEDNN_ISA_VARIABLE)
-    if f"{ONEDNN_ISA_VARIABLE}={limit}" not in _done:
+    if limit is None or not _is_own(limit):
         yield
         return
     del os.environ[ONEDNN_ISA_VARIABLE]
     try:
         yield
     finally:
-        os.environ[ONEDNN_ISA_VARIABLE] = limit or ""
+        os.environ[ONEDNN_ISA_VARIABLE] = limit
+
+
+def _is_own(limit: str) -> bool:
+    """Whether a limit of oneDNN is the one that mindcv set."""
+    return limit == os.environ.get(_OWN_LIMIT_VARIABLE)
 
 
 def prepare_cpu_runtime() -> None:

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from mindcv.utils import runtime
 from mindcv.utils.runtime import peak_memory_mb
 
 pytestmark = pytest.mark.no_mindspore
@@ -85,6 +86,7 @@ def test_a_run_leaves_everything_alone_when_told_to():
 
 _PEAK = """
 import sys
+from mindcv.utils import runtime
 from mindcv.utils.runtime import peak_memory_mb
 before = peak_memory_mb()
 block = b"x" * (200 * 2**20)
@@ -112,3 +114,28 @@ def test_peak_memory_of_a_device(monkeypatch):
     assert peak_memory_mb()["device_peak_mb"] == 3
     monkeypatch.setattr(ms, "get_context", lambda name: "CPU")
     assert list(peak_memory_mb()) == ["host_peak_mb"]
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "variables", "expected"),
+    [
+        ("flags : fpu avx2 avx_vnni", {}, True),
+        ("flags : fpu avx2 avx512f avx512_vnni", {}, True),
+        ("flags : fpu avx2", {}, False),
+        ("flags : fpu avx2 avx512f", {}, False),
+        ("flags : fpu avx512_vnni", {"ONEDNN_MAX_CPU_ISA": "avx2"}, False),  # the user's
+        ("flags : fpu avx512_vnni", {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"}, True),
+        ("flags : fpu avx512_vnni", {"ONEDNN_MAX_CPU_ISA": "AVX2", "MINDCV_ONEDNN_LIMIT": "AVX2"}, True),  # mindcv's
+        ("Features : fp asimd", {}, None),
+        (None, {}, None),
+    ],
+)
+def test_which_processors_multiply_int8(cpuinfo, variables, expected, tmp_path, monkeypatch):
+    for name in ("ONEDNN_MAX_CPU_ISA", "MINDCV_ONEDNN_LIMIT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    if cpuinfo is not None:
+        (tmp_path / "cpuinfo").write_text(f"processor : 0\n{cpuinfo}\n")
+    monkeypatch.setattr(runtime, "_CPUINFO", tmp_path / "cpuinfo")
+    assert runtime.multiplies_int8() is expected
