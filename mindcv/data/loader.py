@@ -105,29 +105,6 @@ def create_loader(
     if label_column != "label":
         dataset = dataset.rename(label_column, "label")
     is_ours = get_samples(dataset) is not None
-    is_batched = False
-    whole = batch_size if isinstance(batch_size, int) and target_transform is None else None
-    if isinstance(dataset, SampleDataset):
-        dataset, transform, is_batched = _decode_as_read(dataset, transform, separate, whole, drop_remainder, stage)
-    if target_transform is not None or not is_ours:
-        dataset = dataset.map(target_transform or transforms.TypeCast(ms.int32), "label", **stage)
-    if _decodes(transform) and not is_ours:
-        # A stage of its own: MindSpore names the file only when the first operation of a stage fails.
-        dataset = dataset.map(refuse_broken_jpeg, "image", num_parallel_workers=1)
-    splits_columns = separate and not is_batched
-    if splits_columns:
-        dataset = _map_splits(dataset, transform, stage)
-    elif transform:
-        dataset = dataset.map(transform, "image", **stage)
-    # Only now: after a projection MindSpore no longer names the file that an operation failed on.
-    dataset = dataset.project([*_SPLIT_COLUMNS, "label"] if splits_columns else ["image", "label"])
-    if not is_batched:
-        dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
-    if separate:
-        columns = ["image", "label"]
-        join, split = (_join_splits, [*_SPLIT_COLUMNS, "label"]) if splits_columns else (_join_split_images, columns)
-        dataset = dataset.map(join, split, columns, **stage)
-    columns = ["image", "label"]
     mix = None
     if mixes:
         mix = Mixup(
@@ -138,6 +115,34 @@ def create_loader(
             num_classes=num_classes,
             off_epoch=mixup_off_epoch,
         )
+    is_batched = False
+    whole = batch_size if isinstance(batch_size, int) and target_transform is None else None
+    if isinstance(dataset, SampleDataset):
+        drawing = mix if mix_on_device else None
+        dataset, transform, is_batched = _decode_as_read(
+            dataset, transform, separate, whole, drop_remainder, drawing, stage
+        )
+    if target_transform is not None or not is_ours:
+        dataset = dataset.map(target_transform or transforms.TypeCast(ms.int32), "label", **stage)
+    if _decodes(transform) and not is_ours:
+        # A stage of its own: MindSpore names the file only when the first operation of a stage fails.
+        dataset = dataset.map(refuse_broken_jpeg, "image", num_parallel_workers=1)
+    splits_columns = separate and not is_batched
+    if splits_columns:
+        dataset = _map_splits(dataset, transform, stage)
+    elif transform:
+        dataset = dataset.map(transform, "image", **stage)
+    columns = ["image", "label"]
+    if mix is not None and mix_on_device and is_batched:
+        return Loader(dataset, [*columns, "mix"], whole, mix)
+    # Only now: after a projection MindSpore no longer names the file that an operation failed on.
+    dataset = dataset.project([*_SPLIT_COLUMNS, "label"] if splits_columns else columns)
+    if not is_batched:
+        dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
+    if separate:
+        join, split = (_join_splits, [*_SPLIT_COLUMNS, "label"]) if splits_columns else (_join_split_images, columns)
+        dataset = dataset.map(join, split, columns, **stage)
+    if mix is not None:
         given, operation = columns, mix
         if mix_on_device:
             columns, operation = [*columns, "mix"], mix.draw
@@ -210,11 +215,13 @@ def _decode_as_read(
     separate: bool,
     batch_size: int | None,
     drop_remainder: bool,
+    mix: Mixup | None,
     stage: dict[str, Any],
 ) -> tuple[SampleDataset, Callable | Sequence, bool]:
     """Lets the reader of a dataset decode, and where it can do all the rest, make whole batches.
 
-    Where not, it does what draws random numbers right behind the crop.
+    With `mix` these come with how a device is to mix them. Where not, it does what draws random numbers right behind the
+    crop.
 
     Returns:
         The dataset, the operations that are left, and whether it is in batches; those of augmentation splits are
@@ -230,7 +237,7 @@ def _decode_as_read(
     decoder, rest = first[0].joined(first[1:])
     if batch_size is not None and all(_is_for_reader(operation) for part in (rest, *later) for operation in part):
         reading = SplitReading(decoder, rest, *later) if separate else Reading(decoder, rest)
-        return SampleDataset(pipeline.with_reading(reading), batch_size, drop_remainder, **stage), [], True
+        return SampleDataset(pipeline.with_reading(reading), batch_size, drop_remainder, mix, **stage), [], True
     count = next((i for i, each in enumerate(rest) if not isinstance(each, ImageOperation)), len(rest))
     dataset = SampleDataset(pipeline.with_reading(Reading(decoder, rest[:count])), **stage)
     left = [_seeded_by_pixels(operation) for operation in rest[count:]]

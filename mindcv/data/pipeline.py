@@ -11,6 +11,7 @@ from mindspore.dataset.engine.datasets import MapDataset
 from .distributed_sampler import RepeatAugSampler, ShardSampler
 from .image_reader import BLANK, ArrayReader, ImageReader
 from .images.reading import Reading
+from .mixup import Mixup
 from .randomness import dataset_seed
 from .sources.samples import ArraySamples, Samples
 
@@ -119,6 +120,17 @@ class KeyDataset(ds.GeneratorDataset):
         return {name: index for index, name in enumerate(names) if name}
 
 
+@dataclass(frozen=True)
+class _MixingReader:
+    """A reader of batches that also gives how they are to be mixed, without another stage that copies the images."""
+
+    reader: ImageReader
+    mixup: Mixup
+
+    def __call__(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.mixup.draw(*self.reader(keys))
+
+
 class SampleDataset(MapDataset):
     """The rows of a pipeline: what `create_dataset` returns, and what a loader begins with.
 
@@ -126,6 +138,7 @@ class SampleDataset(MapDataset):
         pipeline: The pipeline.
         batch_size: Rows are batches of so many samples. None: rows are samples.
         drop_remainder: Whether a last batch that is not full is left out.
+        mixup: Draws how a device mixes each batch, a column `mix`. None: there is none.
         **stage: num_parallel_workers and python_multiprocessing of `dataset.map`.
 
     Attributes:
@@ -133,10 +146,18 @@ class SampleDataset(MapDataset):
     """
 
     def __init__(
-        self, pipeline: Pipeline, batch_size: int | None = None, drop_remainder: bool = False, **stage: Any
+        self,
+        pipeline: Pipeline,
+        batch_size: int | None = None,
+        drop_remainder: bool = False,
+        mixup: Mixup | None = None,
+        **stage: Any,
     ) -> None:
         keys = EpochKeys(pipeline.order, pipeline.reader, batch_size, drop_remainder)
-        super().__init__(KeyDataset(pipeline, keys), [pipeline.reader], ["key"], list(pipeline.columns), **stage)
+        reader, columns = pipeline.reader, list(pipeline.columns)
+        if mixup is not None:
+            reader, columns = _MixingReader(reader, mixup), [*columns, "mix"]
+        super().__init__(KeyDataset(pipeline, keys), [reader], ["key"], columns, **stage)
         self.pipeline = pipeline
         self.num_shards = pipeline.order.num_shards
 

@@ -15,7 +15,7 @@ from mindcv.data import (
     pipeline_errors,
 )
 from mindcv.data.images import decoding
-from mindcv.data.pipeline import source_of
+from mindcv.data.pipeline import source_of, stages
 from mindcv.data.workers import cap_workers, usable_cores
 from mindcv.utils.remote import RemoteError
 
@@ -210,6 +210,21 @@ def test_a_run_can_be_taken_up_at_any_step_bit_for_bit(image_folder, step, on_de
     for expected, row in zip(whole[step:], rest, strict=True):
         for column, column_again in zip(expected, row, strict=True):
             np.testing.assert_array_equal(column, column_again)
+
+
+def test_a_reader_of_batches_gives_how_a_device_mixes_them(image_folder):
+    """The same as `Mixup.draw` gives for the batch, without a stage of its own."""
+    ds.config.set_seed(1)
+    dataset = pets(image_folder, is_training=True)
+    transform = create_transforms("imagenet", 16, True, normalize_on_device=True)
+    options = {"num_classes": 2, "transform": transform, "mix_on_device": True}
+    loader = create_loader(dataset, 4, True, True, 0.2, 1.0, 0.9, **options)
+    assert [type(stage).__name__ for stage in stages(loader)] == ["Loader", "SampleDataset", "KeyDataset"]
+    drawn = []
+    for images, labels, mix in loader.create_tuple_iterator(num_epochs=3, output_numpy=True):
+        np.testing.assert_array_equal(mix, loader.mixup.draw(images, labels)[2])
+        drawn.append(mix.tolist())
+    assert len(drawn) > 2 and drawn[0] != drawn[1]
 
 
 def test_processes_give_the_same_as_threads(image_folder):
