@@ -220,8 +220,8 @@ def _decode_as_read(
 ) -> tuple[SampleDataset, Callable | Sequence, bool]:
     """Lets the reader of a dataset decode, and where it can do all the rest, make whole batches.
 
-    With `mix` these come with how a device is to mix them. Where not, it does what draws random numbers right behind the
-    crop.
+    With `mix` these come with how a device is to mix them. Where not, it does what draws random numbers right behind
+    the crop.
 
     Returns:
         The dataset, the operations that are left, and whether it is in batches; those of augmentation splits are

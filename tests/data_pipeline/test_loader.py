@@ -224,7 +224,8 @@ def test_a_reader_of_batches_gives_how_a_device_mixes_them(image_folder):
     for images, labels, mix in loader.create_tuple_iterator(num_epochs=3, output_numpy=True):
         np.testing.assert_array_equal(mix, loader.mixup.draw(images, labels)[2])
         drawn.append(mix.tolist())
-    assert len(drawn) > 2 and drawn[0] != drawn[1]
+    assert len(drawn) > 2
+    assert drawn[0] != drawn[1]
 
 
 def test_processes_give_the_same_as_threads(image_folder):
