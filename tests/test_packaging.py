@@ -2,6 +2,7 @@
 
 import ast
 import importlib.metadata
+import os
 import shutil
 import subprocess
 import sys
@@ -76,6 +77,17 @@ def test_the_kernels_are_built_where_they_can_be():
 
     missing = [name for name in KERNELS if built_library(name) is None]
     assert missing == [], "install the package again, or run: python setup.py build_ext --inplace"
+
+
+def test_a_compiler_that_fails_leaves_the_extensions_out(tmp_path):
+    """The package is installed all the same; `mindcv doctor` tells it later."""
+    folders = ["--build-lib", tmp_path / "lib", "--build-temp", tmp_path / "temp"]
+    command = [sys.executable, "setup.py", "build_ext", *folders]
+    failing = {"CC": "false", "CXX": "false", "LDSHARED": "false", "LDCXXSHARED": "false"}
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **failing}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert 'building extension "mindcv.kernels._convolution" failed' in done.stdout + done.stderr
+    assert list(tmp_path.rglob("*.so")) == []
 
 
 def test_changelog_has_the_version():

@@ -41,6 +41,8 @@ _FORCE = "MS_DEV_FORCE_USE_COMPILE_CACHE"
 _FILES: list[str] = []
 _SUFFIX = ".mindir"
 _NAME = "compile_cache_"
+# In the folder for temporary files; the id of the process follows.
+_FOLDER = "mindcv-compile-"
 
 # What MindSpore says on its error stream of a cache that it cannot know to be right.
 _EXPECTED = (
@@ -204,7 +206,7 @@ class _Probe(nn.Cell):
 
 
 class _Compiler:
-    """MindSpore's own cache. It has one folder a process, and numbers the graphs that are compiled while it is on.
+    """MindSpore's own cache. It has one folder a process, and counts the graphs that are compiled while it is on.
 
     Raises:
         _UnusableCompilerError: It writes nothing, or elsewhere.
@@ -213,8 +215,9 @@ class _Compiler:
     _of_process: "_Compiler | None" = None
 
     def __init__(self) -> None:
+        _remove_left()
         try:
-            self.folder = Path(tempfile.mkdtemp(prefix="mindcv-compile-"))
+            self.folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
         except OSError as error:
             raise _UnusableCompilerError(f"there is no folder for temporary files ({error.strerror})") from error
         atexit.register(_remove_own, self.folder, os.getpid())
@@ -224,8 +227,8 @@ class _Compiler:
         if len(written) != 1:
             raise _UnusableCompilerError("MindSpore does not write its graphs where it is told to")
         # Its folder and the first part of its name say the rank and the role of this process.
-        self.place = written[0].parent
-        self.prefix, self.number = _split(written[0])
+        self.graph_folder = written[0].parent
+        self.prefix, self.index = _split(written[0])
         written[0].unlink()
 
     @classmethod
@@ -241,19 +244,19 @@ class _Compiler:
         Returns:
             The graph, empty where MindSpore wrote none. None: the given one was taken.
         """
-        given = self.place / f"{self.prefix}{self.number + 1}{_SUFFIX}"
+        given = self.graph_folder / f"{self.prefix}{self.index + 1}{_SUFFIX}"
         try:
             if graph is not None:
-                self.place.mkdir(parents=True, exist_ok=True)
+                self.graph_folder.mkdir(parents=True, exist_ok=True)
                 given.write_bytes(graph)
             before = _state_of(given)
             with self._switched_on():
                 cell.compile(*inputs)
             written = [path for path in self._graphs() if path != given or _state_of(path) != before]
             if graph is not None and not written:
-                self.number += 1
+                self.index += 1
                 return None
-            self.number = max((_split(path)[1] for path in written), default=self.number)
+            self.index = max((_split(path)[1] for path in written), default=self.index)
             # Several: something in the cell was compiled for itself, and which is which cannot be told.
             return written[0].read_bytes() if len(written) == 1 else b""
         finally:
@@ -285,9 +288,9 @@ class _Compiler:
 
 
 def _split(path: Path) -> tuple[str, int]:
-    """Returns the first part of a graph's name and its number."""
-    prefix, _, number = path.name.removesuffix(_SUFFIX).rpartition("_")
-    return f"{prefix}_", int(number)
+    """Returns the first part of a graph's name and its index."""
+    prefix, _, index = path.name.removesuffix(_SUFFIX).rpartition("_")
+    return f"{prefix}_", int(index)
 
 
 def _state_of(path: Path) -> tuple[int, ...]:
@@ -302,6 +305,19 @@ def _remove_own(folder: Path, pid: int) -> None:
     """Removes the folder at the end of the process that made it, not of one that it forked."""
     if os.getpid() == pid:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_left() -> None:
+    """Removes the folders of processes that ended without doing it, as one does that is killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}[0-9]*-*"):
+        pid = folder.name.removeprefix(_FOLDER).partition("-")[0]
+        if pid.isdigit() and not _is_alive(int(pid)):  # somebody else's cannot be removed
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether there is such a process; True where that cannot be asked."""
+    return not Path("/proc/self").exists() or Path(f"/proc/{pid}").exists()
 
 
 @contextlib.contextmanager

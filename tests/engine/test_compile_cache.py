@@ -6,7 +6,9 @@ import functools
 import importlib.util
 import logging
 import os
+import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn, ops
 
-from mindcv.engine import CompileCache, LossWithNetwork, TrainStep, open_compile_cache
+from mindcv.engine import CompileCache, LossWithNetwork, TrainStep, compile_cache, open_compile_cache
 from mindcv.engine.graph_key import NoKeyError, graph_key
 from mindcv.loss import create_loss
 from mindcv.optim import create_optimizer
@@ -416,7 +418,7 @@ class TestStore:
         assert store.folder.stat().st_mode & 0o777 == 0o700
         assert graph.path.stat().st_mode & 0o777 == 0o600
 
-    @pytest.mark.parametrize("kind", ["cut", "changed", "foreign", "empty", "link", "writable", "folder"])
+    @pytest.mark.parametrize("kind", ["cut", "changed", "foreign", "version", "empty", "link", "writable", "folder"])
     def test_what_is_unusable_is_put_aside(self, tmp_path, kind):
         store = GraphStore(tmp_path)
         store.keep(self.KEY, b"graph" * 1000, "a step")
@@ -426,6 +428,9 @@ class TestStore:
             path.write_bytes(content[:-3] if kind == "cut" else b"")
         elif kind == "changed":
             path.write_bytes(content[:-3] + b"abc")
+        elif kind == "version":
+            assert content.count(b'"format": 1') == 1
+            path.write_bytes(content.replace(b'"format": 1', b'"format": 2'))
         elif kind == "foreign":
             path.rename(tmp_path / f"{'f' * 64}.graph")
             store.keep("e" * 64, b"other", "another")
@@ -533,6 +538,43 @@ def test_when_there_is_no_cache(tmp_path, caplog, monkeypatch, graph_mode):
         assert "MindSpore's own cache is on" in caplog.text
     monkeypatch.delenv("MS_COMPILER_CACHE_ENABLE")
     assert open_compile_cache("auto", "CPU", 0).store.folder == tmp_path / "auto"
+
+
+def test_a_home_that_cannot_be_written_is_one_line(caplog, monkeypatch, graph_mode):
+    monkeypatch.delenv("MINDCV_COMPILE_CACHE", raising=False)
+    monkeypatch.setenv("MINDCV_HOME", "/proc/nowhere")  # not even root makes a folder there
+    with caplog.at_level(logging.INFO):
+        assert open_compile_cache("auto", "CPU", 0) is None
+    (record,) = caplog.records
+    assert record.getMessage().startswith("compile_cache: off, /proc/nowhere/")
+
+
+def test_what_killed_processes_left_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left, lives = f"mindcv-compile-{ended.pid}-abc", f"mindcv-compile-{os.getpid()}-abc"
+    others = ["mindcv-compile-abc", "mindcv-compile-1x-abc", f"other-{ended.pid}-abc"]
+    for name in (left, lives, *others):
+        (tmp_path / name / "rank_0").mkdir(parents=True)
+        (tmp_path / name / "messages").write_text("")
+    compile_cache._remove_left()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([lives, *others])
+
+
+def test_a_killed_process_is_cleared_away_by_the_next(tmp_path):
+    """The folder's name has the number of the process that made it."""
+    script = (
+        "import os, sys\nfrom mindcv.engine.compile_cache import _Compiler\n"
+        "print(_Compiler().folder, flush=True)\nif sys.argv[1:]: os._exit(1)"
+    )
+    run = [sys.executable, "-c", script]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    killed = Path(subprocess.run([*run, "kill"], env=environment, capture_output=True, text=True).stdout.strip())
+    assert killed.parent == tmp_path
+    assert killed.is_dir()
+    subprocess.run(run, env=environment, capture_output=True, check=True)
+    assert [path for path in tmp_path.iterdir() if path.name.startswith("mindcv-compile-")] == []
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(cache, caplog, monkeypatch):

@@ -10,13 +10,14 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 from time_limits import LIMIT_S, wait_until
 
 from mindcv.cli import main
 from mindcv.cli.serve import _token
 from mindcv.data import EvalPreprocess
-from mindcv.export import Classifier
+from mindcv.export import Classifier, export_model, onnx_runtimes
 from mindcv.models import create_model
 from mindcv.serve import Service, create_app
 from mindcv.serve.server import address_of, is_loopback, make_server, open_port
@@ -167,6 +168,66 @@ def test_a_port_that_is_taken(capsys):
 )
 def test_what_is_wrong_is_said_in_one_line(words, message, capsys):
     assert message in run(capsys, *words, *([] if "--port" in words else ["--port", "0"]))
+
+
+@pytest.fixture(scope="module")
+def onnx_file(tmp_path_factory) -> str:
+    pytest.importorskip("onnx")
+    path = tmp_path_factory.mktemp("serve") / "m.onnx"
+    network = create_model("resnet18", channels=(8, 8, 16, 16), layers=(1, 1, 1, 1), num_classes=5)
+    export_model(network.set_train(False), path, batch_size="dynamic", preprocess=EvalPreprocess(32))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ((), None),
+        (("--runtime", "auto"), r"onnxruntime [\d.]+, fp32 \(auto\)"),
+        (("--runtime", "onnxruntime"), r"onnxruntime [\d.]+, fp32"),
+        (("--runtime", "openvino"), r"openvino [\d.]+, fp32"),
+    ],
+)
+def test_the_runtime_that_is_asked_for_answers(words, line, onnx_file, capsys, monkeypatch):
+    if "openvino" in words:
+        pytest.importorskip("openvino")
+    served = []
+
+    class Ended:
+        force_exit = False
+
+        def run(self, sockets):
+            sockets[0].close()
+
+    def make(app, say):
+        served.append(app)
+        return Ended()
+
+    monkeypatch.setattr("mindcv.serve.server.make_server", make)
+    assert main(["serve", onnx_file, "--port", "0", *words]) == 0
+    err = capsys.readouterr().err
+    if line is None:
+        assert "runtime" not in err
+    else:
+        assert re.search(rf"^mindcv: runtime: {line}$", err, re.MULTILINE)
+    from fastapi.testclient import TestClient
+
+    with TestClient(served[0], base_url="http://127.0.0.1") as client:
+        answer = client.post("/predict", content=FLOWER.read_bytes())
+    assert answer.status_code == 200
+    (result,) = answer.json()["results"]
+    (expected,) = Classifier(onnx_file, runtime="onnxruntime").predict([str(FLOWER)], top_k=5)
+    assert [p["index"] for p in result["predictions"]] == [label.index for label in expected.labels]
+    assert np.allclose(
+        [p["probability"] for p in result["predictions"]], [p.probability for p in expected.labels], 0, 1e-4
+    )
+
+
+def test_a_runtime_that_is_not_installed(onnx_file, capsys, monkeypatch):
+    monkeypatch.setattr(onnx_runtimes, "is_installed", lambda name: name != "openvino")
+    line = run(capsys, onnx_file, "--port", "0", "--runtime", "openvino")
+    assert line.endswith("m.onnx: openvino is not installed; pip install 'mindcv[openvino]'")
+    assert "unknown runtime 'tensorrt'" in run(capsys, onnx_file, "--port", "0", "--runtime", "tensorrt")
 
 
 def test_a_damaged_model(tmp_path, capsys):

@@ -1,0 +1,90 @@
+"""Where the kernels of convolutions cannot run, one line says why and MindSpore's convolution computes."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from mindcv import kernels
+from mindcv.kernels import onednn
+from mindcv.kernels.cells import KernelCells
+
+HEADER = Path(kernels.__file__).parent / "_onednn.h"
+is_built = pytest.mark.skipif(kernels.built_library("convolution") is None, reason="the kernels were not built")
+
+
+def start() -> onednn.Status:
+    """What starting them says, not what it said before."""
+    return onednn.start.__wrapped__()
+
+
+@pytest.fixture
+def without_kernels(monkeypatch):
+    """Says so and has no cell changed, once `start` is what is found."""
+
+    def check(text: str) -> None:
+        status = start()
+        assert (status.path, status.text, status.has_bf16) == (None, text, False)
+        monkeypatch.setattr(onednn, "start", lambda: status)
+        from mindspore import nn
+
+        convolution = nn.Conv2d(3, 4, 1)
+        with KernelCells(nn.SequentialCell(convolution)):
+            assert type(convolution) is nn.Conv2d
+
+    return check
+
+
+def test_no_compiler_when_installed(without_kernels, monkeypatch):
+    monkeypatch.setattr(onednn, "built_library", lambda name: None)
+    without_kernels("not built (no C++ compiler when mindcv was installed)")
+
+
+@is_built
+def test_a_processor_without_avx2(without_kernels, monkeypatch):
+    sse41 = SimpleNamespace(mindcv_start=lambda *_: 0, mindcv_isa=lambda: 0x1)
+    monkeypatch.setattr(onednn, "loaded", lambda path: sse41)
+    without_kernels("off (this processor has no AVX2)")
+
+
+@is_built
+def test_a_wheel_without_the_library(without_kernels, monkeypatch, tmp_path):
+    monkeypatch.setattr(onednn, "_onednn", lambda: tmp_path / "libdnnl.so.3")
+    without_kernels("off (this MindSpore has no libdnnl.so.3)")
+
+
+# A fresh process: where the kernels have been started they stay so.
+_START = """
+import sys
+from pathlib import Path
+from mindcv.kernels import onednn
+other = Path(sys.argv[1])
+onednn._onednn = lambda: other
+onednn._own_copy = lambda path: Path(path).rename(str(other) + ".copy")
+print(onednn.start().text)
+"""
+
+
+@is_built
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc to make another library with")
+@pytest.mark.parametrize(
+    ("lacks", "version", "text"),
+    [
+        ("", "2, 7, 1", "off (oneDNN 2.7.1: its version is not known here)"),
+        ("dnnl_post_ops_create", "3, 5, 0", "off (oneDNN 0.0.0: it has no function dnnl_post_ops_create)"),
+    ],
+)
+def test_a_wheel_with_another_library(lacks, version, text, tmp_path):
+    names = {f"dnnl_{name}" for name in re.findall(r"^ *F\((\w+),", HEADER.read_text(), re.MULTILINE)} - {lacks}
+    assert len(names) > 30
+    lines = [f"int {name}(void) {{ return 0; }}" for name in sorted(names - {"dnnl_version"})]
+    lines += [f"static const int version[8] = {{{version}}};", "const void *dnnl_version(void) { return version; }"]
+    (tmp_path / "other.c").write_text("\n".join(lines))
+    library = tmp_path / "libdnnl.so.3"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, tmp_path / "other.c"], check=True)
+    done = subprocess.run([sys.executable, "-c", _START, library], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == text
