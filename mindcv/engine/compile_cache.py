@@ -22,6 +22,7 @@ from typing import Any
 import mindspore as ms
 from mindspore import Parameter, Tensor, nn
 
+from ..kernels.cells import KernelCells, forget_graph
 from ..utils.graph_store import GraphStore, UnusableGraphError, default_cache_folder
 from .graph_key import NoKeyError, graph_key
 
@@ -104,7 +105,9 @@ class CompileCache:
         self.store = store
         self._done: weakref.WeakKeyDictionary[nn.Cell, set[tuple[Any, ...]]] = weakref.WeakKeyDictionary()
 
-    def compile(self, cell: nn.Cell, inputs: tuple[Any, ...], what: str) -> bool:
+    def compile(
+        self, cell: nn.Cell, inputs: tuple[Any, ...], what: str, kernel_cells: KernelCells | None = None
+    ) -> bool:
         """Compiles a cell for such inputs, once; calling it afterwards runs it.
 
         Whatever goes wrong with the cache, the cell is then compiled when it is called, as without one.
@@ -113,6 +116,7 @@ class CompileCache:
             cell: The cell.
             inputs: What it will be called with.
             what: What it is, for messages.
+            kernel_cells: Those of the network in it; None: the cell's own, if it has any.
 
         Returns:
             Whether its graph was taken from the store now.
@@ -122,11 +126,12 @@ class CompileCache:
         if call in done:
             return False
         done.add(call)
+        kernel_cells = kernel_cells or getattr(cell, "kernel_cells", None) or KernelCells(nn.Cell())
         # Cells have other classes while they compute by the kernels.
-        with getattr(cell, "kernel_cells", contextlib.nullcontext()):
-            return self._compile(cell, inputs, what)
+        with kernel_cells:
+            return self._compile(cell, inputs, what, kernel_cells)
 
-    def _compile(self, cell: nn.Cell, inputs: tuple[Any, ...], what: str) -> bool:
+    def _compile(self, cell: nn.Cell, inputs: tuple[Any, ...], what: str, kernel_cells: KernelCells) -> bool:
         begin = time.perf_counter()
         try:
             cell.check_names_and_refresh_name()
@@ -138,7 +143,7 @@ class CompileCache:
         graph = self._take(key)
         try:
             with _bound_parameters(cell, named):
-                outcome = _Compiler.of_process().compile(cell, inputs, graph)
+                outcome = _Compiler.of_process().compile(cell, inputs, graph, kernel_cells)
         except _UnusableCompilerError as error:
             _logger.warning("compile_cache: off, %s", error)
             return False
@@ -156,7 +161,7 @@ class CompileCache:
             self._refuse(key, f"MindSpore did not take the graph of {what}")
             return False
         if not _is_bound(cell, named):
-            _forget(cell)
+            forget_graph(cell)
             self._refuse(key, f"the graph of {what} has other parameters")
             return False
         _logger.info("compile_cache: %s taken from %s in %.1f s", what, self.store.folder, seconds)
@@ -238,7 +243,9 @@ class _Compiler:
             cls._of_process = cls()
         return cls._of_process
 
-    def compile(self, cell: nn.Cell, inputs: tuple[Any, ...], graph: bytes | None) -> bytes | None:
+    def compile(
+        self, cell: nn.Cell, inputs: tuple[Any, ...], graph: bytes | None, kernel_cells: KernelCells
+    ) -> bytes | None:
         """Compiles a cell, from a graph if there is one.
 
         Returns:
@@ -251,14 +258,19 @@ class _Compiler:
                 given.write_bytes(graph)
             before = _state_of(given)
             with self._switched_on():
-                cell.compile(*inputs)
+                if graph is None:
+                    made = kernel_cells.compile(cell, inputs)
+                else:
+                    cell.compile(*inputs)
+                    made = 1
             written = [path for path in self._graphs() if path != given or _state_of(path) != before]
             if graph is not None and not written:
                 self.index += 1
                 return None
-            self.index = max((_split(path)[1] for path in written), default=self.index)
-            # Several: something in the cell was compiled for itself, and which is which cannot be told.
-            return written[0].read_bytes() if len(written) == 1 else b""
+            written.sort(key=lambda path: _split(path)[1])
+            self.index = _split(written[-1])[1] if written else self.index
+            # More than were made: something in the cell was compiled for itself, and which is which cannot be told.
+            return written[-1].read_bytes() if written and len(written) == made else b""
         finally:
             for path in self._graphs():
                 path.unlink(missing_ok=True)
@@ -354,12 +366,6 @@ def _is_bound(cell: nn.Cell, named: dict[str, Parameter]) -> bool:
 def _parameters_in_graph(cell: nn.Cell) -> Iterable[tuple[str, Any]]:
     """Names and tensors of the graph that a cell has now; if it was just compiled these are the parameters."""
     return _cell_graph_executor._graph_executor.get_params(cell.current_phase).items()
-
-
-def _forget(cell: nn.Cell) -> None:
-    """Makes MindSpore compile a cell when it is called."""
-    _cell_graph_executor.del_net_res(cell, {cell.current_phase})
-    cell.compile_cache.discard(cell.current_phase)
 
 
 @contextlib.contextmanager

@@ -147,7 +147,8 @@ class _NetworkScores:
         batch = ms.Tensor(_filled(images, self.batch_size))
         with self.kernel_cells:
             if self.compile_cache is not None:
-                self.compile_cache.compile(self.network, (batch,), "the network's evaluation")
+                self.compile_cache.compile(self.network, (batch,), "the network's evaluation", self.kernel_cells)
+            self.kernel_cells.compile(self.network, (batch,))
             scores = self.network(batch)
         if isinstance(scores, (tuple, list)):
             scores = scores[0]

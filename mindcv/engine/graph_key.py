@@ -31,6 +31,7 @@ from mindspore.ops import Primitive
 
 from .._version import __version__
 from ..kernels.cells import missed
+from ..kernels.operators import unknown
 from .distributed import world_size
 
 __all__ = ["NoKeyError", "graph_key"]
@@ -43,14 +44,15 @@ _STANDARD = tuple(f"{os.path.realpath(sysconfig.get_path(name))}{os.sep}" for na
 _VERSIONED = (f"{_MINDSPORE}{os.sep}", f"{Path(np.__file__).resolve().parent}{os.sep}")
 _SITE = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
-# What MindSpore writes into a cell that says nothing of its graph: when it was made, what it was compiled to.
+# What MindSpore writes into a cell that says nothing of its graph: when it was made, what it was compiled to; and
+# `kernel_cells`, whose choice shows in the classes of the cells.
 _OF_THE_PROCESS = frozenset(
     (
         *("_create_time", "arguments_key", "_compile_cache", "_phase_cache", "_id", "_exist_objs", "_exist_names"),
         *("_compile_phase", "compile_phase", "current_phase", "_compiled", "_init_flag", "_is_check_and_refresh"),
         *("__compile_cell_hook__", "__parse_method__", "_cell_init_args", "_lazy_construct_sig", "is_top_cell"),
         *("_lazy_user_parameters", "_parameter_layout_dict", "_parallel_parameter_name_list", "_jit_graph_name"),
-        *("_has_mutable_args_list", "sequence_modified", "_scope"),
+        *("_has_mutable_args_list", "sequence_modified", "_scope", "kernel_cells"),
     )
 )
 _RECOMPUTED = "recompute_"
@@ -218,7 +220,7 @@ class _Walker:
         self._hash = hashlib.sha256()
         self._pending = bytearray()  # many short texts, digested together
         # What the kernels count while cells are compiled is none of their constants.
-        self._seen: dict[int, int] = {id(missed): 0}
+        self._seen: dict[int, int] = {id(missed): 0, id(unknown): 1}
         self._alive: list[Any] = []  # so that no number of an object in `_seen` is given to another one
         self._where: list[str] = []
         # Names that reached code uses, and the classes and modules that it may find them in.

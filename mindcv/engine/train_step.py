@@ -368,6 +368,7 @@ class TrainStep(nn.Cell):
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         with self.kernel_cells:
+            self.kernel_cells.compile(self, inputs)
             return super().__call__(*inputs)
 
     def construct(self, *inputs: Tensor) -> Tensor:

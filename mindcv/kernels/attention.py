@@ -5,7 +5,7 @@ from typing import Any
 
 from mindspore import Tensor, ops
 
-from .convolution import kernel_operator
+from .operators import kernel_operator, takes_tokens
 
 __all__ = ["attention"]
 
@@ -20,9 +20,9 @@ def attention(heads: int) -> ops.Custom:
     backward_op = kernel_operator("AttentionBackward", str(heads), lambda dout, qkv, *_: qkv)
 
     def backward(qkv: Tensor, c: Tensor, out: Any, dout: Any) -> tuple[Tensor, ...]:
-        return backward_op(dout[0], qkv, out[0], out[1], c), ops.zeros_like(c)
+        return backward_op(dout[0], qkv, out[0], out[1], c), c
 
     def shapes(qkv: list[int], _: Any) -> tuple[list[int], ...]:
         return [qkv[0], qkv[1], qkv[2] // 3], [qkv[0], heads, qkv[1]]
 
-    return kernel_operator("AttentionForward", str(heads), shapes, outputs=2, bprop=backward)
+    return kernel_operator("AttentionForward", str(heads), shapes, outputs=2, bprop=backward, takes=takes_tokens)

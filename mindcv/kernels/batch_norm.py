@@ -5,7 +5,7 @@ from typing import Any
 
 from mindspore import Tensor, nn, ops
 
-from .convolution import bits, kernel_operator
+from .operators import bits, kernel_operator, takes_map
 
 __all__ = ["ACTIVATIONS", "NO_ACTIVATION", "batch_norm", "batch_norm_configuration"]
 
@@ -52,7 +52,7 @@ def batch_norm(config: BatchNormConfiguration) -> ops.Custom:
             y: Tensor, g: Tensor, b: Tensor, m: Tensor, v: Tensor, other: Tensor, c: Tensor, out: Any, dout: Any
         ) -> tuple[Tensor, ...]:
             dy, dg, db, dother = backward_op(dout[0], y, out[0], g, b, out[1], out[2], c)
-            return dy, dg, db, ops.zeros_like(m), ops.zeros_like(v), dother, ops.zeros_like(c)
+            return dy, dg, db, ops.zeros_like(m), ops.zeros_like(v), dother, c
 
     else:
         backward_op = kernel_operator("BatchNormBackward", key, lambda dout, y, out, g, *_: (y, g, g), outputs=3)
@@ -61,9 +61,11 @@ def batch_norm(config: BatchNormConfiguration) -> ops.Custom:
             y: Tensor, g: Tensor, b: Tensor, m: Tensor, v: Tensor, c: Tensor, out: Any, dout: Any
         ) -> tuple[Tensor, ...]:
             dy, dg, db = backward_op(dout[0], y, y, g, b, out[1], out[2], c)
-            return dy, dg, db, ops.zeros_like(m), ops.zeros_like(v), ops.zeros_like(c)
+            return dy, dg, db, ops.zeros_like(m), ops.zeros_like(v), c
 
-    custom = kernel_operator("BatchNormForward", key, lambda y, g, *_: (maps(y), g, g, g, g), outputs=5, bprop=backward)
+    custom = kernel_operator(
+        "BatchNormForward", key, lambda y, g, *_: (maps(y), g, g, g, g), outputs=5, bprop=backward, takes=takes_map
+    )
     # Not computed once more in the backward pass: the moving statistics would move twice.
     custom.recompute(False)
     return custom

@@ -2,23 +2,19 @@
 
 import ctypes
 import functools
-import struct
 from collections.abc import Callable
 from typing import Any
 
-import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from . import onednn
+from .operators import kernel_operator
 
 __all__ = [
     "Configuration",
-    "as_tensor",
-    "bits",
     "configuration",
     "convolution",
     "kernel_names",
-    "kernel_operator",
     "takes_convolution",
 ]
 
@@ -83,24 +79,6 @@ def _out_shape(config: Configuration) -> Callable[..., list[int]]:
     return shape
 
 
-def kernel_operator(name: str, key: str, out_shape: Any, outputs: int = 1, bprop: Any = None) -> ops.Custom:
-    """An operator of the library.
-
-    Args:
-        name: Its function.
-        key: Tells it from others of that name: MindSpore takes operators of equal attributes for one, gradient and all.
-        out_shape: From the inputs' shapes to the outputs'.
-        outputs: How many there are, all fp32.
-        bprop: Its gradient.
-    """
-    out_dtype = ms.float32 if outputs == 1 else (ms.float32,) * outputs
-    path = onednn.start().path
-    custom = ops.Custom(f"{path}:{name}", out_shape=out_shape, out_dtype=out_dtype, func_type="aot", bprop=bprop)
-    custom.add_prim_attr("mindcv_key", key)
-    custom.__deepcopy__ = lambda memo: custom  # a copied network has the same; MindSpore's own copying fails
-    return custom
-
-
 @functools.cache
 def convolution(config: Configuration, has_bias: bool) -> ops.Custom:
     """The operator for a configuration: called with image, weight, bias where there is one, and `as_tensor(config)`."""
@@ -111,23 +89,15 @@ def convolution(config: Configuration, has_bias: bool) -> ops.Custom:
 
         def backward(x: Tensor, w: Tensor, b: Tensor, c: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, ...]:
             dw, db = to_weights(x, dout, w, c)
-            return to_data(dout, w, x, c), dw, db, ops.zeros_like(c)
+            return to_data(dout, w, x, c), dw, db, c
 
     else:
         to_weights = kernel_operator("ConvolutionBackwardWeights", key, lambda x, dy, w, c: w)
 
         def backward(x: Tensor, w: Tensor, c: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, ...]:
-            return to_data(dout, w, x, c), to_weights(x, dout, w, c), ops.zeros_like(c)
+            return to_data(dout, w, x, c), to_weights(x, dout, w, c), c
 
-    return kernel_operator("ConvolutionForward", key, _out_shape(config), bprop=backward)
+    def takes(x: list[int], w: list[int], *_: Any) -> bool:
+        return takes_convolution(tuple(x), tuple(w), config, has_bias)
 
-
-@functools.cache
-def as_tensor(config: Configuration) -> Tensor:
-    """A configuration as the operators take it."""
-    return Tensor(list(config), ms.int64)
-
-
-def bits(value: float) -> int:
-    """The bits of a double, as a number of a configuration."""
-    return int(struct.unpack("<q", struct.pack("<d", value))[0])
+    return kernel_operator("ConvolutionForward", key, _out_shape(config), bprop=backward, takes=takes)

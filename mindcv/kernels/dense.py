@@ -4,7 +4,7 @@ import functools
 
 from mindspore import Tensor, ops
 
-from .convolution import kernel_operator
+from .operators import kernel_operator, takes_values
 
 __all__ = ["dense"]
 
@@ -22,12 +22,12 @@ def dense(has_bias: bool) -> ops.Custom:
 
         def backward(x: Tensor, w: Tensor, b: Tensor, c: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, ...]:
             dw, db = to_weights(dout, x, w, c)
-            return to_data(dout, w, x, c), dw, db, ops.zeros_like(c)
+            return to_data(dout, w, x, c), dw, db, c
 
     else:
         to_weights = kernel_operator("DenseBackwardWeights", key, lambda dy, x, w, c: w)
 
         def backward(x: Tensor, w: Tensor, c: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, ...]:
-            return to_data(dout, w, x, c), to_weights(dout, x, w, c), ops.zeros_like(c)
+            return to_data(dout, w, x, c), to_weights(dout, x, w, c), c
 
-    return kernel_operator("DenseForward", key, lambda x, w, *_: [*x[:-1], w[0]], bprop=backward)
+    return kernel_operator("DenseForward", key, lambda x, w, *_: [*x[:-1], w[0]], bprop=backward, takes=takes_values)

@@ -4,7 +4,7 @@ import functools
 
 from mindspore import Tensor, ops
 
-from .convolution import kernel_operator
+from .operators import kernel_operator, takes_values
 
 __all__ = ["gelu"]
 
@@ -15,6 +15,6 @@ def gelu() -> ops.Custom:
     backward_op = kernel_operator("GeluBackward", "", lambda dy, x, c: x)
 
     def backward(x: Tensor, c: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, ...]:
-        return backward_op(dout, x, c), ops.zeros_like(c)
+        return backward_op(dout, x, c), c
 
-    return kernel_operator("GeluForward", "", lambda x, c: x, bprop=backward)
+    return kernel_operator("GeluForward", "", lambda x, c: x, bprop=backward, takes=takes_values)

@@ -4,7 +4,7 @@ import functools
 
 from mindspore import Tensor, ops
 
-from .convolution import kernel_operator
+from .operators import kernel_operator, takes_map
 
 __all__ = ["max_pool"]
 
@@ -23,11 +23,12 @@ def max_pool(config: tuple[int, int, int, int, int]) -> ops.Custom:
     backward_op = kernel_operator("MaxPoolBackward", str(config), lambda dy, x, c: x)
 
     def backward(x: Tensor, c: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor, ...]:
-        return backward_op(dout, x, c), ops.zeros_like(c)
+        return backward_op(dout, x, c), c
 
     return kernel_operator(
         "MaxPoolForward",
         str(config),
         lambda x, c: [*x[:2], out_side(x[2], config[0], config[2]), out_side(x[3], config[1], config[3])],
         bprop=backward,
+        takes=takes_map,
     )

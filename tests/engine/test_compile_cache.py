@@ -172,6 +172,32 @@ def test_statistics_that_no_checkpoint_has_are_bound_too(cache):
     assert states == [False, True]
 
 
+class HalfActivation(nn.Cell):
+    """Has a GELU that the CPU kernels do not compute, so that they need a second graph."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, weight_init="ones")
+        self.act = nn.GELU()
+        self.head = nn.Dense(4, 3, weight_init="ones")
+
+    def construct(self, x):
+        x = ops.cast(self.act(ops.cast(self.conv(x), ms.float16)), ms.float32)
+        return self.head(x.mean((2, 3)))
+
+
+def test_of_two_graphs_the_last_one_is_kept(cache):
+    found = []
+    for is_cached in (False, True, True):
+        ms.set_seed(3)
+        network = HalfActivation()
+        optimizer = create_optimizer(network, opt="momentum", lr=0.1, weight_decay=0.0)
+        step = TrainStep(LossWithNetwork(network, create_loss("CE")), optimizer).set_train(True)
+        found.append(losses(step, cache if is_cached else None))
+    assert [is_taken for *_, is_taken in found] == [False, False, True]
+    assert found[0][0] == found[1][0] == found[2][0]
+
+
 def make_scale():
     from mindcv.engine import LossScale
 

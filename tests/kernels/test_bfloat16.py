@@ -41,6 +41,7 @@ class Gradients(nn.Cell):
 
     def __call__(self, x):
         with self.kernel_cells:
+            self.kernel_cells.compile(self, (x,))
             return super().__call__(x)
 
 

@@ -42,7 +42,7 @@ def test_it_equals_mindspores(shape, approximate, mode):
     y, dx = output_and_gradient(Weighed(approximate, weights), x)
     network = Weighed(approximate, weights)
     with KernelCells(network):
-        assert type(network.act) is cells._GELU
+        assert type(network.act).__name__ == "_GELU"
         got_y, got_dx = output_and_gradient(network, x)
     assert type(network.act) is nn.GELU
     np.testing.assert_allclose(got_y, y, rtol=1e-5, atol=1e-5)

@@ -40,6 +40,7 @@ class Gradients(nn.Cell):
 
     def __call__(self, x):
         with self.kernel_cells:
+            self.kernel_cells.compile(self, (x,))
             return super().__call__(x)
 
 
@@ -70,7 +71,7 @@ def test_they_equal_mindspores(shape, heads, mode):
     for wanted, got in zip(*found, strict=True):
         np.testing.assert_allclose(got, wanted, rtol=0, atol=2e-5 * np.abs(wanted).max())
     with KernelCells(network):
-        assert type(network.norm) is cells._LayerNorm
+        assert type(network.norm).__name__ == "_LayerNorm"
         assert type(network.attn) is not Attention
     assert (type(network.norm), type(network.attn)) == (nn.LayerNorm, Attention)
 
@@ -81,7 +82,7 @@ def test_layer_norm_of_rows_far_from_zero_is_exact():
     norm = nn.LayerNorm((70,), epsilon=1e-6)
     network = nn.SequentialCell(norm)
     with KernelCells(network):
-        assert type(norm) is cells._LayerNorm
+        assert type(norm).__name__ == "_LayerNorm"
         y = network(Tensor(x.astype(np.float32))).asnumpy()
     wide = x.astype(np.float32).astype(np.float64)
     wanted = (wide - wide.mean(1, keepdims=True)) / np.sqrt(wide.var(1, keepdims=True) + 1e-6)

@@ -1,0 +1,329 @@
+"""Classes of cells that compute by the kernels, and what a cell needs before it gets one.
+
+A cell asks whether the kernels have what it is given, and leaves the rest to MindSpore. MindSpore parses the question
+with both ways anew for each cell, which makes half of the time that a deep network takes to compile; `sure_class` has
+classes without it.
+"""
+
+import collections
+import functools
+from typing import Any
+
+import mindspore as ms
+from mindspore import Tensor, nn, ops
+
+from .attention import attention
+from .batch_norm import ACTIVATIONS, batch_norm, batch_norm_configuration
+from .convolution import configuration, convolution, takes_convolution
+from .dense import dense
+from .gelu import gelu
+from .layer_norm import layer_norm
+from .operators import as_tensor, bits, takes_map, takes_tokens, takes_values
+from .pooling import max_pool
+
+__all__ = [
+    "IN_BF16",
+    "ONE_VALUE_NORM",
+    "Passed",
+    "class_name",
+    "missed",
+    "prepare_attention",
+    "prepare_convolution",
+    "prepare_dense",
+    "prepare_gelu",
+    "prepare_layer_norm",
+    "prepare_norm",
+    "prepare_pool",
+    "sure_class",
+]
+
+# Attribute of a cell whose products take factors rounded to bfloat16; sums stay fp32.
+IN_BF16 = "kernel_in_bf16"
+
+# What a cell was asked for and left to MindSpore, and how often one was compiled so (run, in PyNative mode).
+missed: collections.Counter[str] = collections.Counter()
+
+# Engine's, for batches that can have one value a channel.
+ONE_VALUE_NORM = "mindcv.engine.batch_norm._BatchNorm"
+
+# Numbers, since graphs cannot look up a class.
+_RELU, _RELU6, _HSWISH = (ACTIVATIONS[kind] for kind in (nn.ReLU, nn.ReLU6, nn.HSwish))
+_TO_LAST, _TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
+
+_TAKES = {
+    "convolution": takes_convolution,
+    "BatchNorm": takes_map,
+    "dense": takes_values,
+    "GELU": takes_values,
+    "LayerNorm": takes_values,
+    "attention": takes_tokens,
+    "max pooling": takes_map,
+}
+
+
+def _takes(what: tuple[Any, ...], is_fp32: bool, x: tuple[int, ...]) -> bool:
+    """Asks for a cell's `kernel_what`, a name of `_TAKES` and what it is of, and counts what is left to MindSpore."""
+    if is_fp32 and _TAKES[what[0]](x, *what[1:]):
+        return True
+    missed[f"{' '.join(map(str, what[:2]))} of {x}" + ("" if is_fp32 else ", not in fp32")] += 1
+    return False
+
+
+def _miss_dynamic(what: tuple[Any, ...]) -> None:
+    missed[f"{what[0]} of a shape known only when it runs"] += 1
+
+
+# At compile time in graph mode
+_takes_in_graph = ops.constexpr(_takes)
+_miss_dynamic_in_graph = ops.constexpr(_miss_dynamic)
+
+
+class _KernelCell:
+    """What the classes below share: `by_kernel`, and `by_mindspore` for what the kernels do not have."""
+
+    def construct(self, *inputs: Tensor) -> Tensor:
+        if self.takes(inputs[0]):
+            return self.by_kernel(*inputs)
+        return self.by_mindspore(*inputs)
+
+    def takes(self, x: Tensor) -> bool:
+        if ops.isconstant(x.shape):
+            return _takes_in_graph(self.kernel_what, x.dtype == ms.float32, x.shape)
+        _miss_dynamic_in_graph(self.kernel_what)
+        return False
+
+
+class _Conv2d(_KernelCell, nn.Conv2d):
+    """A convolution; gives (N, H, W, C) where `kernel_last` is set."""
+
+    def by_kernel(self, x: Tensor) -> Tensor:
+        return self.kernel(x, self.weight, self.kernel_tensor)
+
+    def by_mindspore(self, x: Tensor) -> Tensor:
+        # Written out, since the graph compiler takes `super()` for this very class.
+        output = self.conv2d(x, self.weight)
+        if self.has_bias:
+            output = self.bias_add(output, self.bias)
+        return ops.transpose(output, _TO_LAST) if self.kernel_last else output
+
+
+class _BiasedConv2d(_Conv2d):
+    def by_kernel(self, x: Tensor) -> Tensor:
+        return self.kernel(x, self.weight, self.bias, self.kernel_tensor)
+
+
+class _MaxPool2d(_KernelCell, nn.MaxPool2d):
+    def by_kernel(self, x: Tensor) -> Tensor:
+        return self.kernel(x, self.kernel_tensor)
+
+    def by_mindspore(self, x: Tensor) -> Tensor:
+        return self.max_pool(x.unsqueeze(0)).squeeze(0) if x.ndim == 3 else self.max_pool(x)
+
+
+class _Dense(_KernelCell, nn.Dense):
+    """A dense layer, without an activation."""
+
+    def by_kernel(self, x: Tensor) -> Tensor:
+        return self.kernel(x, self.weight, self.kernel_tensor)
+
+    def by_mindspore(self, x: Tensor) -> Tensor:
+        shape = x.shape
+        y = self.matmul(x.reshape((-1, shape[-1])), self.weight)
+        if self.has_bias:
+            y = self.bias_add(y, self.bias)
+        if self.activation_flag:
+            y = self.activation(y)
+        return y.reshape((*shape[:-1], -1))
+
+
+class _BiasedDense(_Dense):
+    def by_kernel(self, x: Tensor) -> Tensor:
+        return self.kernel(x, self.weight, self.bias, self.kernel_tensor)
+
+
+class _ActivatedDense(_Dense):
+    """A dense layer with an activation, and with a bias or without."""
+
+    def by_kernel(self, x: Tensor) -> Tensor:
+        parameters = (self.weight, self.bias) if self.has_bias else (self.weight,)
+        return self.activation(self.kernel(x, *parameters, self.kernel_tensor))
+
+
+class _GELU(_KernelCell, nn.GELU):
+    def by_kernel(self, x: Tensor) -> Tensor:
+        return self.kernel(x, self.kernel_tensor)
+
+    def by_mindspore(self, x: Tensor) -> Tensor:
+        return ops.gelu(x, approximate=self.approximate)
+
+
+class _LayerNorm(_KernelCell, nn.LayerNorm):
+    """A LayerNorm over the last axis."""
+
+    def by_kernel(self, x: Tensor) -> Tensor:
+        return self.kernel(x, self.gamma, self.beta, self.kernel_tensor)[0]
+
+    def by_mindspore(self, x: Tensor) -> Tensor:
+        return self.layer_norm(x, self.gamma.astype(x.dtype), self.beta.astype(x.dtype))[0]
+
+
+@functools.cache
+def _attention_class(kind: type[nn.Cell]) -> type[nn.Cell]:
+    """The class of a self-attention, whose products and softmax are one operator."""
+
+    def by_kernel(self: Any, x: Tensor) -> Tensor:
+        return self.proj_drop(self.proj(self.kernel(self.qkv(x), self.kernel_tensor)[0]))
+
+    methods = {"by_kernel": by_kernel, "by_mindspore": kind.construct}
+    return type(kind.__name__, (_KernelCell, kind), methods)
+
+
+class _BatchNorm2d(_KernelCell, nn.BatchNorm2d):
+    """A BatchNorm with the activation behind it.
+
+    `kernel_last`: takes (N, H, W, C). `kernel_activation`: a number of `ACTIVATIONS`, which is done last.
+    """
+
+    def by_kernel(self, x: Tensor) -> Tensor:
+        return self.by_kernel_trained(x) if self.is_trained() else self.by_kernel_fixed(x)
+
+    def is_trained(self) -> bool:
+        """Whether it takes the batch's statistics."""
+        return self.training if self.use_batch_statistics is None else self.use_batch_statistics
+
+    def by_kernel_trained(self, x: Tensor) -> Tensor:
+        # Not unpacked: the graph compiler warns of what is not used.
+        outputs = self.kernel_train(
+            x, self.gamma, self.beta, self.moving_mean, self.moving_variance, self.kernel_train_tensor
+        )
+        ops.assign(self.moving_mean, ops.stop_gradient(outputs[3]))
+        ops.assign(self.moving_variance, ops.stop_gradient(outputs[4]))
+        return outputs[0]
+
+    def by_kernel_fixed(self, x: Tensor) -> Tensor:
+        return self.kernel_infer(
+            x, self.gamma, self.beta, self.moving_mean, self.moving_variance, self.kernel_infer_tensor
+        )[0]
+
+    def by_mindspore(self, x: Tensor) -> Tensor:
+        out = self.normalized(x)
+        if self.kernel_activation == _RELU:
+            return ops.relu(out)
+        if self.kernel_activation == _RELU6:
+            return ops.relu6(out)
+        return ops.hardswish(out) if self.kernel_activation == _HSWISH else out
+
+    def normalized(self, x: Tensor) -> Tensor:
+        if self.kernel_last:
+            x = ops.transpose(x, _TO_FIRST)
+        norm = self.bn_train if self.is_trained() else self.bn_infer
+        return norm(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)[0]
+
+
+class _AddingBatchNorm2d(_BatchNorm2d):
+    """A BatchNorm with a shortcut, which is added, and the ReLU behind that."""
+
+    def by_kernel(self, x: Tensor, shortcut: Tensor) -> Tensor:
+        return self.by_kernel_trained(x, shortcut) if self.is_trained() else self.by_kernel_fixed(x, shortcut)
+
+    def by_kernel_trained(self, x: Tensor, shortcut: Tensor) -> Tensor:
+        outputs = self.kernel_train(
+            x, self.gamma, self.beta, self.moving_mean, self.moving_variance, shortcut, self.kernel_train_tensor
+        )
+        ops.assign(self.moving_mean, ops.stop_gradient(outputs[3]))
+        ops.assign(self.moving_variance, ops.stop_gradient(outputs[4]))
+        return outputs[0]
+
+    def by_kernel_fixed(self, x: Tensor, shortcut: Tensor) -> Tensor:
+        return self.kernel_infer(
+            x, self.gamma, self.beta, self.moving_mean, self.moving_variance, shortcut, self.kernel_infer_tensor
+        )[0]
+
+    def by_mindspore(self, x: Tensor, shortcut: Tensor) -> Tensor:
+        return ops.relu(self.normalized(x) + shortcut)
+
+
+class Passed(nn.Cell):
+    """An activation that the BatchNorm before it does."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        return x
+
+
+def class_name(kind: type) -> str:
+    """A class's name, with its module's."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def prepare_convolution(cell: nn.Conv2d, gives_last: bool = False) -> type[nn.Cell]:
+    config = configuration(cell, result_last=gives_last, in_bf16=getattr(cell, IN_BF16, False))
+    cell.kernel_last = gives_last
+    cell.kernel_what = ("convolution", cell.weight.shape, config, cell.has_bias)
+    cell.kernel, cell.kernel_tensor = convolution(config, cell.has_bias), as_tensor(config)
+    return _BiasedConv2d if cell.has_bias else _Conv2d
+
+
+def prepare_dense(cell: nn.Dense) -> type[nn.Cell]:
+    cell.kernel_what = ("dense", cell.weight.shape)
+    cell.kernel, cell.kernel_tensor = dense(cell.has_bias), as_tensor((int(getattr(cell, IN_BF16, False)),))
+    if cell.activation_flag:
+        return _ActivatedDense
+    return _BiasedDense if cell.has_bias else _Dense
+
+
+def prepare_gelu(cell: nn.GELU) -> type[nn.Cell]:
+    cell.kernel_what = ("GELU",)
+    cell.kernel, cell.kernel_tensor = gelu(), as_tensor((int(cell.approximate == "tanh"),))
+    return _GELU
+
+
+def prepare_attention(cell: Any) -> type[nn.Cell]:
+    cell.kernel_what = ("attention",)
+    cell.kernel, cell.kernel_tensor = attention(cell.num_heads), as_tensor((cell.num_heads, bits(cell.scale)))
+    return _attention_class(type(cell))
+
+
+def prepare_layer_norm(cell: nn.LayerNorm) -> type[nn.Cell]:
+    cell.kernel_what = ("LayerNorm",)
+    cell.kernel, cell.kernel_tensor = layer_norm(), as_tensor((bits(cell.epsilon),))
+    return _LayerNorm
+
+
+def prepare_pool(cell: nn.MaxPool2d) -> type[nn.Cell]:
+    (height, width), (down, right) = (
+        value if isinstance(value, tuple) else (value, value) for value in (cell.kernel_size, cell.stride)
+    )
+    config = (height, width, down, right, int(cell.pad_mode.upper() == "SAME"))
+    cell.kernel_what = ("max pooling",)
+    cell.kernel, cell.kernel_tensor = max_pool(config), as_tensor(config)
+    return _MaxPool2d
+
+
+def prepare_norm(
+    cell: nn.BatchNorm2d, takes_last: bool = False, activation: int = 0, adds: bool = False
+) -> type[nn.Cell]:
+    keeps = class_name(type(cell)) == ONE_VALUE_NORM
+    train, infer = (
+        batch_norm_configuration(cell, activation, adds, is_training, takes_last, keeps)
+        for is_training in (True, False)
+    )
+    cell.kernel_what = ("BatchNorm",)
+    cell.kernel_last, cell.kernel_activation = takes_last, activation
+    cell.kernel_train, cell.kernel_infer = batch_norm(train), batch_norm(infer)
+    cell.kernel_train_tensor, cell.kernel_infer_tensor = as_tensor(train), as_tensor(infer)
+    return _AddingBatchNorm2d if adds else _BatchNorm2d
+
+
+@functools.cache
+def _sure(kind: type[nn.Cell], way: str) -> type[nn.Cell]:
+    """A class of the above that asks nothing, and computes by that method."""
+    return type(kind.__name__, (kind,), {"construct": getattr(kind, way)})
+
+
+def sure_class(cell: nn.Cell, kind: type[nn.Cell]) -> type[nn.Cell]:
+    """The class that asks nothing for a cell whose class is `kind` where it asks."""
+    if not issubclass(kind, _KernelCell):
+        return kind
+    if not issubclass(kind, _BatchNorm2d):
+        return _sure(kind, "by_kernel")
+    return _sure(kind, "by_kernel_trained" if kind.is_trained(cell) else "by_kernel_fixed")
