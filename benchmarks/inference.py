@@ -18,6 +18,7 @@ those that the project wants, as JSON too.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -71,21 +72,21 @@ def build_onnx(options: argparse.Namespace) -> Callable[[Any], Any]:
     from mindcv.export import ExportedModel, export_model
 
     setup_run("CPU", 0, None, False, 1)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "model.onnx")
-        preprocess = EvalPreprocess(options.image_size)
-        quantize, runtime, precision = EXPORTED[options.worker]
-        images = np.random.RandomState(1).randint(0, 256, (12, options.image_size, options.image_size, 3), np.uint8)
+    quantize, runtime, precision = EXPORTED[options.worker]
+    side = options.image_size
+    path = Path(options.folder, f"{options.model}_{side}_{quantize or 'float'}.onnx")
+    if not path.exists():
+        images = np.random.RandomState(1).randint(0, 256, (12, side, side, 3), np.uint8)
         export_model(
             create_model(options.model),
             path,
             batch_size="dynamic",
-            preprocess=preprocess,
+            preprocess=EvalPreprocess(side),
             quantize=quantize,
             calibration=images if quantize else None,
             min_agreement=0.0,
         )
-        return ExportedModel(path, runtime=runtime, precision=precision)
+    return ExportedModel(path, runtime=runtime, precision=precision)
 
 
 def build_torch(options: argparse.Namespace) -> Callable[[Any], Any]:
@@ -179,7 +180,7 @@ def start(options: argparse.Namespace) -> dict[str, subprocess.Popen]:
     workers = {}
     for name in options.variants:
         python = options.torch_python if name in TORCH else sys.executable
-        command = [python, __file__, *sys.argv[1:], "--worker", name]
+        command = [python, __file__, *sys.argv[1:], "--folder", options.folder, "--worker", name]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         reply = answer(process)
         if "missing" in reply:
@@ -217,13 +218,16 @@ def main() -> None:
     parser.add_argument("--latency_rounds", type=int, default=200, help="timed batches of 1 of each")
     parser.add_argument("--torch_python", default=sys.executable, help="interpreter that has torch")
     parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS, metavar="NAME")
+    parser.add_argument("--folder", help="keeps the exported files there for the next run (default: they are removed)")
     parser.add_argument("--worker", choices=VARIANTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
         worker(options)
         return
 
-    workers = start(options)
+    with contextlib.ExitStack() as stack:
+        options.folder = options.folder or stack.enter_context(tempfile.TemporaryDirectory())
+        workers = start(options)
     batch = measure(workers, options.batch_size, options.rounds)
     single = measure(workers, 1, options.latency_rounds)
     for process in workers.values():
