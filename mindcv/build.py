@@ -311,7 +311,7 @@ def build_recorder(
 
 
 def _explain(
-    cfg: Config, network: nn.Cell, samples: Any, numbers: Sequence[int], classes: Sequence[int]
+    cfg: Config, network: nn.Cell, samples: Any, indices: Sequence[int], classes: Sequence[int]
 ) -> list[np.ndarray]:
     """Returns pictures of where a network looks in samples, uint8 (H, W, 3) each.
 
@@ -321,7 +321,7 @@ def _explain(
     if cfg.val_amp_level != "O0":
         raise ValueError(f"gradients are taken in float32, and val_amp_level is {cfg.val_amp_level}")
     preprocess = EvalPreprocess.from_config(cfg)
-    images = np.stack([ImageReader(preprocess)(picture_of(samples, number)) for number in numbers])
+    images = np.stack([ImageReader(preprocess)(picture_of(samples, index)) for index in indices])
     maps = explain(network, images, classes).maps
     if not np.ptp(maps, axis=(1, 2)).any():
         raise ValueError(f"the network's last map is one place for images of {images.shape[2]} x {images.shape[3]}")

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--seconds must be above 0 and --steps 0 or more, got {args.seconds} and {args.steps}")
     cfg = read_config(["-c", args.config, *args.keys])
     figures = measure(cfg, args.seconds, args.steps)
-    _benchmark_train.give_out(figures, args.json, _print)
+    _benchmark_train.emit(figures, args.json, _print)
     return 0
 
 

@@ -54,11 +54,11 @@ def run(args: argparse.Namespace) -> int:
 
     if engine.rank() > 0:
         return 0
-    give_out(figures, args.json, _print)
+    emit(figures, args.json, _print)
     return 0
 
 
-def give_out(figures: dict[str, Any], json_file: str | None, show: Callable[[dict[str, Any]], None]) -> None:
+def emit(figures: dict[str, Any], json_file: str | None, show: Callable[[dict[str, Any]], None]) -> None:
     """Writes figures as JSON where that is asked for, and shows them unless the JSON has stdout to itself."""
     text = json.dumps(figures, indent=2)
     if json_file == "-":
@@ -155,12 +155,12 @@ def measure(cfg: "Config", steps: int, warmup_steps: int, synthetic: bool) -> di
     }
 
 
-def _run_steps(feed: Any, numbers: range, steps_per_epoch: int, device: str) -> None:
-    """Runs the steps of these numbers and waits for the last one, on a CPU for each as training does."""
+def _run_steps(feed: Any, steps: range, steps_per_epoch: int, device: str) -> None:
+    """Runs the steps of these indices and waits for the last one, on a CPU for each as training does."""
     loss = None
-    for number in numbers:
-        if number % steps_per_epoch == 0:
-            feed.begin_epoch(number // steps_per_epoch, 0)
+    for step in steps:
+        if step % steps_per_epoch == 0:
+            feed.begin_epoch(step // steps_per_epoch, 0)
         loss = feed.run_step()
         if device == "CPU":
             loss.asnumpy()

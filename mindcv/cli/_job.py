@@ -320,28 +320,28 @@ class Job:
     @contextlib.contextmanager
     def _forwarding_signals(self) -> Iterator[None]:
         """Hands Ctrl-C, SIGTERM and a closed terminal on to the workers; a second Ctrl-C kills them."""
-        numbers = [signal.SIGINT, signal.SIGTERM]
+        signums = [signal.SIGINT, signal.SIGTERM]
         if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
-            numbers.append(signal.SIGHUP)
-        before = {number: signal.signal(number, self._forward) for number in numbers}
+            signums.append(signal.SIGHUP)
+        before = {signum: signal.signal(signum, self._forward) for signum in signums}
         try:
             yield
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            for signum, handler in before.items():
+                signal.signal(signum, handler)
 
-    def _forward(self, number: int, frame: object) -> None:
-        if self._signal is not None and number == signal.SIGINT:
+    def _forward(self, signum: int, frame: object) -> None:
+        if self._signal is not None and signum == signal.SIGINT:
             raise KeyboardInterrupt
-        self._signal = signal.SIGTERM if number == signal.SIGHUP else signal.Signals(number)
+        self._signal = signal.SIGTERM if signum == signal.SIGHUP else signal.Signals(signum)
         self._deadline = time.monotonic() + self.stop_timeout_s
         self._send(self._signal)
 
-    def _send(self, number: int) -> None:
+    def _send(self, signum: int) -> None:
         for worker in self.workers:
             if worker.code is None:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(worker.process.pid, number)
+                    os.kill(worker.process.pid, signum)
 
 
 def _prepare_worker(cores: list[int]) -> None:

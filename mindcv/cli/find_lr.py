@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mindcv.utils.fs import atomic_write
 from mindcv.utils.text import escaped
 
-from ._benchmark_train import give_out
+from ._benchmark_train import emit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out:
         with atomic_write(args.out) as file:
             _save(file, figures)
-    give_out(figures, args.json, lambda figures: _print(figures, args.out))
+    emit(figures, args.json, lambda figures: _print(figures, args.out))
     return 0
 
 
@@ -118,12 +118,12 @@ def measure(cfg: "Config", first: float, last: float, num_updates: int) -> dict[
         step.set_train(True)
         smoothed: list[float] = []
         with pipeline_errors(), tqdm(total=num_updates, unit=" updates", disable=not sys.stderr.isatty()) as bar:
-            for number in range(num_updates * count):
-                if number % steps_per_epoch == 0:
-                    feed.begin_epoch(number // steps_per_epoch, 0)
+            for step in range(num_updates * count):
+                if step % steps_per_epoch == 0:
+                    feed.begin_epoch(step // steps_per_epoch, 0)
                 loss = float(feed.run_step().asnumpy())
                 losses.append(loss)
-                if (number + 1) % count:
+                if (step + 1) % count:
                     continue
                 losses[-count:] = [sum(losses[-count:]) / count]
                 bar.update()

@@ -55,17 +55,17 @@ def run(args: argparse.Namespace) -> int:
     with model_folder(source, card) as folder:
         architecture = json.loads((folder / "config.json").read_bytes())["architecture"]
         size = sum(path.stat().st_size for path in folder.iterdir())
-        place = publish(folder, args.target, args.overwrite, args.private)
+        location = publish(folder, args.target, args.overwrite, args.private)
     print(f"{args.target}: {source.name} of {checkpoint}, {size / 1e6:.1f} MB, reads back with equal logits")
-    print(f"read it with: {_how_to_read(place, source.name)}")
+    print(f"read it with: {_how_to_read(location, source.name)}")
     print(_what_timm_does(architecture))
     return 0
 
 
-def _how_to_read(place: str, name: str) -> str:
-    if is_remote(place):
-        return f'create_model("{name}", pretrained="{place}")'
-    return f'create_model("{place}", pretrained=True)'
+def _how_to_read(location: str, name: str) -> str:
+    if is_remote(location):
+        return f'create_model("{name}", pretrained="{location}")'
+    return f'create_model("{location}", pretrained=True)'
 
 
 def _what_timm_does(architecture: str) -> str:
@@ -79,27 +79,27 @@ def _checkpoint_of(source: str) -> str:
     """The file itself, or the best checkpoint of a run's folder, else its last one.
 
     Raises:
-        FileNotFoundError: There is no such place, or it has no checkpoint.
+        FileNotFoundError: There is no such location, or it has no checkpoint.
         ValueError: It has several best ones, as when runs share a folder.
     """
     if is_remote(source):
         return source
-    place = local_path(source)
-    if not place.is_dir():
-        if not place.exists():
+    location = local_path(source)
+    if not location.is_dir():
+        if not location.exists():
             raise FileNotFoundError(f"{source}: there is no such run or checkpoint")
         return source
     from mindcv.engine.checkpoint_list import list_checkpoints
 
-    best = sorted(place.glob("*_best.ckpt"))
+    best = sorted(location.glob("*_best.ckpt"))
     if len(best) > 1:
         raise ValueError(f"{source} has {len(best)} best checkpoints; name one: {', '.join(map(str, best))}")
     if best:
         return str(best[0])
-    listed = list_checkpoints(place)
+    listed = list_checkpoints(location)
     if not listed:
         raise FileNotFoundError(f"{source}: the folder holds no checkpoint of a training")
-    return str(place / listed[-1].file)
+    return str(location / listed[-1].file)
 
 
 def _figures(report: str | None, checkpoint: str) -> tuple[Mapping[str, float], str]:
@@ -114,12 +114,12 @@ def _figures(report: str | None, checkpoint: str) -> tuple[Mapping[str, float], 
 
     if report is None and is_remote(checkpoint):
         return {}, ""
-    place = local_path(checkpoint).parent if report is None else local_path(report)
-    found = find_evaluations(place)
+    location = local_path(checkpoint).parent if report is None else local_path(report)
+    found = find_evaluations(location)
     if report is not None and not found:
         raise FileNotFoundError(f"--report: {report} holds no evaluation; `mindcv validate --report DIR` writes one")
     if len(found) > 1:
-        raise ValueError(f"{place} holds {len(found)} evaluations; name one: --report {found[0]}")
+        raise ValueError(f"{location} holds {len(found)} evaluations; name one: --report {found[0]}")
     if not found:
         return {}, ""
     evaluation = read_evaluation(found[0])

@@ -326,8 +326,8 @@ def _add_argument(group: Any, key: Key, is_brief: bool) -> None:
         meaning = key.help
     noted = "; ".join(fact for fact in facts if fact)
     text = f"{meaning} ({noted})".removesuffix(" ()").replace("%", "%%")
-    kind = re.match(r"(an integer|a number|one of)?", key.allowed)
-    metavar = {"an integer": "N", "a number": "X", "one of": "NAME"}.get(kind.group() if kind else "", "TEXT")
+    match = re.match(r"(an integer|a number|one of)?", key.allowed)
+    metavar = {"an integer": "N", "a number": "X", "one of": "NAME"}.get(match.group() if match else "", "TEXT")
 
     def check(word: str) -> Any:
         try:

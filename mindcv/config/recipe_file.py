@@ -59,8 +59,8 @@ def read_settings(path: str, documents: bool = False) -> list[Setting]:
     if node is None:
         raise ConfigError([f"{path}: is empty; a recipe has lines of the form 'key: value'"])
     if not isinstance(node, yaml.MappingNode):
-        kind = "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
-        raise ConfigError([f"{path}: is {kind}; a recipe has lines of the form 'key: value'"])
+        form = "a list" if isinstance(node, yaml.SequenceNode) else "a single value"
+        raise ConfigError([f"{path}: is {form}; a recipe has lines of the form 'key: value'"])
 
     if len(node.value) > MOST_KEYS:
         raise ConfigError([f"{path}: has {len(node.value)} keys; there are {len(KEYS)}, so allowed are {MOST_KEYS}"])
@@ -146,27 +146,27 @@ def _first_document(loader: yaml.SafeLoader) -> yaml.Node | None:
 def _odd_words(node: yaml.Node, name: str) -> Iterator[str]:
     """Yields what is wrong with values that YAML 1.1 takes for something else than a reader does."""
     for scalar in _scalars(node):
-        word, kind = scalar.value, scalar.tag.removeprefix(_TAG)
-        if kind in ("int", "float") and len(word) > LONGEST_NUMBER:
+        word, tag = scalar.value, scalar.tag.removeprefix(_TAG)
+        if tag in ("int", "float") and len(word) > LONGEST_NUMBER:
             yield f"got a number of {len(word)} characters; allowed are {LONGEST_NUMBER}"
-        elif kind in ("int", "float") and ":" in word:
+        elif tag in ("int", "float") and ":" in word:
             number = yaml.safe_load(word)
             yield (
                 f"got {word}, which YAML reads as {number} (a number to the base 60); "
                 f"write '{word}' in quotes, or {number}"
             )
-        elif kind == "int" and (octal := _OCTAL.fullmatch(word)):
+        elif tag == "int" and (octal := _OCTAL.fullmatch(word)):
             plain = octal[1] + (word.lstrip("-+0").replace("_", "") or "0")
             yield (
                 f"got {word}, which YAML reads as {yaml.safe_load(word)} (an octal number); write {plain}, or "
                 f"'{word}' in quotes for text"
             )
-        elif kind == "bool" and word.lower() not in ("true", "false") and _takes_no_switch(name):
+        elif tag == "bool" and word.lower() not in ("true", "false") and _takes_no_switch(name):
             yield (
                 f"got {word}, which YAML reads as {yaml.safe_load(word)}; write '{word}' in quotes for text; "
                 f"allowed: {KEYS[NEW_KEYS.get(name, name)].allowed}"
             )
-        elif kind == "timestamp":
+        elif tag == "timestamp":
             yield f"got {word}, which YAML reads as a date; write '{word}' in quotes"
 
 

@@ -140,10 +140,10 @@ def _following_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
 def _as_number(value: Any) -> float | None:
     """A value as a finite number; None for what is none, which the check of its own key then refuses."""
     try:
-        number = float(value)
+        converted = float(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return number if math.isfinite(number) and abs(number) < 1e12 else None
+    return converted if math.isfinite(converted) and abs(converted) < 1e12 else None
 
 
 def contradictions(config: Config) -> list[tuple[str, str]]:

@@ -73,8 +73,8 @@ def import_recipe(path: str, model: str | None = None) -> tuple[str, list[str]]:
 
 def _line(note: str, path: str) -> float:
     """The line that a note is about; notes about no line come last."""
-    number = note.removeprefix(f"{path}:").partition(":")[0]
-    return int(number) if number.isdecimal() else float("inf")
+    line = note.removeprefix(f"{path}:").partition(":")[0]
+    return int(line) if line.isdecimal() else float("inf")
 
 
 def _why_not(setting: Setting) -> str | None:

@@ -22,7 +22,7 @@ _LOW = 0xFFFF
 class StepDropout(nn.Cell):
     """Stands in for `nn.Dropout`; what it drops depends on the seed, the step and the place in the batch alone.
 
-    The random numbers are a Feistel cipher of step, sample and place. Its products are of a 16-bit and a 15-bit number
+    The random numbers are a Feistel cipher of step, sample and index. Its products are of a 16-bit and a 15-bit number
     and so stay in int32: all devices compute the same.
 
     Args:
@@ -48,22 +48,22 @@ class StepDropout(nn.Cell):
     def construct(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
-        places = 1
+        num_elements = 1
         for size in x.shape[1:]:
-            places *= size
-        keep = self.random_numbers(x.shape[0], places).reshape(x.shape) < self.limit
+            num_elements *= size
+        keep = self.random_numbers(x.shape[0], num_elements).reshape(x.shape) < self.limit
         return x * (ops.cast(keep, x.dtype) * ops.cast(self.scale, x.dtype))
 
-    def random_numbers(self, samples: int, places: int) -> Tensor:
-        """Returns whole numbers from 0 to 2**16 - 1 for this step, int32 (samples, places)."""
+    def random_numbers(self, samples: int, num_elements: int) -> Tensor:
+        """Returns whole numbers from 0 to 2**16 - 1 for this step, int32 (samples, num_elements)."""
         sample = Tensor(np.arange(samples).reshape(-1, 1), ms.int32)
         left = ops.bitwise_and(self.step, _LOW)
         right = ops.floor_divide(self.step, _LOW + 1)
         left, right = self._mix(left, ops.bitwise_xor(right, sample))
-        if places > 1:
-            place = np.arange(places).reshape(1, -1)
-            left = ops.bitwise_xor(left, Tensor(place >> 16, ms.int32))
-            right = ops.bitwise_xor(right, Tensor(place & _LOW, ms.int32))
+        if num_elements > 1:
+            index = np.arange(num_elements).reshape(1, -1)
+            left = ops.bitwise_xor(left, Tensor(index >> 16, ms.int32))
+            right = ops.bitwise_xor(right, Tensor(index & _LOW, ms.int32))
             left, right = self._mix(left, right)
         return right
 

@@ -2,7 +2,7 @@
 
 MindSpore's own compile cache looks at the text of the source files alone and returns the graph of other constants. Here
 the cell itself is walked: its structure, each constant in it and in the functions that its `construct` may reach, the
-inputs, MindSpore's settings, the versions. What is of a kind that is not known here has no digest, and so no cache.
+inputs, MindSpore's settings, the versions. What is of a type that is not known here has no digest, and so no cache.
 """
 
 import contextlib
@@ -105,7 +105,7 @@ def graph_key(cell: nn.Cell, inputs: Iterable[Any]) -> tuple[str, list[Parameter
         64 hexadecimal digits, and all parameters that were met, also those that the cell's `parameters_dict` lacks.
 
     Raises:
-        NoKeyError: Something in the cell, or reached by its code, is of a kind that is not known here.
+        NoKeyError: Something in the cell, or reached by its code, is of a type that is not known here.
     """
     walker = _Walker()
     try:
@@ -262,25 +262,25 @@ class _Walker:
         """Digests a value with all that it refers to.
 
         Raises:
-            NoKeyError: It is of an unknown kind.
+            NoKeyError: It is of an unknown type.
         """
         self._where.append(name)
         self._walk(value)
         self._where.pop()
 
     def _walk(self, value: Any) -> None:
-        kind = type(value)
-        if value is None or value is Ellipsis or value is NotImplemented or kind in (bool, int, complex, bytes):
-            self.put(kind.__name__, repr(value))
-        elif kind is float:
+        cls = type(value)
+        if value is None or value is Ellipsis or value is NotImplemented or cls in (bool, int, complex, bytes):
+            self.put(cls.__name__, repr(value))
+        elif cls is float:
             self.put("float", struct.pack("<d", value))
-        elif kind is str:
+        elif cls is str:
             self.put("str", value)
             self._library(value)
         elif self._is_seen(value):
             return
         else:
-            self._walk_object(value, kind)
+            self._walk_object(value, cls)
 
     def _is_seen(self, value: Any) -> bool:
         """Digests that something is the same object as one before, or notes it."""
@@ -294,12 +294,12 @@ class _Walker:
             self._refuse("more objects than can be looked at")
         return False
 
-    def _walk_object(self, value: Any, kind: type) -> None:
-        if kind in (tuple, list):
-            self.put(kind.__name__, len(value))
+    def _walk_object(self, value: Any, cls: type) -> None:
+        if cls in (tuple, list):
+            self.put(cls.__name__, len(value))
             for index, item in enumerate(value):
                 self.walk(item, str(index))
-        elif isinstance(value, (frozenset, set)) and kind in (frozenset, set):
+        elif isinstance(value, (frozenset, set)) and cls in (frozenset, set):
             self._set(value)
         elif isinstance(value, (dict, types.MappingProxyType)):
             self._class_of(value)
@@ -307,7 +307,7 @@ class _Walker:
             for index, (key, item) in enumerate(value.items()):
                 self.walk(key, f"key {index}")
                 self.walk(item, str(key))
-            if kind is not dict and getattr(value, "__dict__", None):
+            if cls is not dict and getattr(value, "__dict__", None):
                 self._attributes(value.__dict__)
         elif isinstance(value, Parameter):
             self._parameter(value)
@@ -362,7 +362,7 @@ class _Walker:
 
     def _walk_constant(self, value: Any) -> bool:
         """Digests a value that is no object of attributes; False: it is nothing of that kind."""
-        kind = type(value)
+        cls = type(value)
         if isinstance(value, enum.Enum):
             self._class_of(value)
             self.put("enum", value.name)
@@ -372,10 +372,10 @@ class _Walker:
             plain: Callable[[Any], Any] = next(base for base in (int, float, str, bytes) if isinstance(value, base))
             self.walk(plain(value), "value")
             self._attributes(getattr(value, "__dict__", {}))
-        elif type(kind).__name__ == "pybind11_type" and hasattr(kind, "__members__"):
-            self.put("enum", kind.__module__, kind.__qualname__, int(value))
-        elif kind.__module__.startswith("mindspore._c_expression.typing"):
-            self.put("type", kind.__qualname__, value)
+        elif type(cls).__name__ == "pybind11_type" and hasattr(cls, "__members__"):
+            self.put("enum", cls.__module__, cls.__qualname__, int(value))
+        elif cls.__module__.startswith("mindspore._c_expression.typing"):
+            self.put("type", cls.__qualname__, value)
         elif isinstance(value, np.ndarray):
             if value.dtype.hasobject:
                 self._refuse("a numpy array of objects")
@@ -386,8 +386,8 @@ class _Walker:
             self.put("dtype", value.str)
         elif isinstance(value, np.ufunc):
             self.put("ufunc", value.__name__)
-        elif kind in (slice, range):
-            self.put(kind.__name__, value)
+        elif cls in (slice, range):
+            self.put(cls.__name__, value)
             for part in (value.start, value.stop, value.step):
                 self.walk(part)
         elif isinstance(value, re.Pattern):
@@ -397,7 +397,7 @@ class _Walker:
         elif isinstance(value, Path):
             self.put("path", value)
             self._library(str(value))
-        elif isinstance(value, (types.GenericAlias, types.UnionType)) or kind.__module__ == "typing":
+        elif isinstance(value, (types.GenericAlias, types.UnionType)) or cls.__module__ == "typing":
             self.put("annotation", value)
         else:
             return False
@@ -458,15 +458,15 @@ class _Walker:
             self.walk(attributes[name], name)
 
     def _class_of(self, value: Any) -> None:
-        kind = type(value)
+        cls = type(value)
         self.put("of")
-        if not self._is_seen(kind):
-            self._class(kind)
+        if not self._is_seen(cls):
+            self._class(cls)
 
-    def _class(self, kind: type) -> None:
+    def _class(self, cls: type) -> None:
         """Digests a class: by its name where a version stands for its text, else with its bases and members."""
-        self.put("class", kind.__module__, kind.__qualname__)
-        for base in kind.__mro__:
+        self.put("class", cls.__module__, cls.__qualname__)
+        for base in cls.__mro__:
             if base is object or base.__module__ == "pybind11_builtins":
                 continue
             if _is_versioned_module(base.__module__) and "<locals>" not in base.__qualname__:
@@ -548,15 +548,15 @@ class _Walker:
 
     def _instance(self, value: Any) -> None:
         """Digests an object by its class and attributes, if these are all of it."""
-        kind = type(value)
+        cls = type(value)
         if not _is_made_of_attributes(value):
-            self._refuse(f"a {kind.__module__}.{kind.__qualname__}")
+            self._refuse(f"a {cls.__module__}.{cls.__qualname__}")
         self._class_of(value)
         if isinstance(value, tuple):
             for index, item in enumerate(value):
                 self.walk(item, str(index))
         attributes = dict(getattr(value, "__dict__", {}))
-        for base in kind.__mro__:
+        for base in cls.__mro__:
             slots = vars(base).get("__slots__", ())
             for slot in (slots,) if isinstance(slots, str) else slots:
                 if hasattr(value, slot) and slot not in ("__dict__", "__weakref__"):

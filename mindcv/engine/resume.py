@@ -214,10 +214,10 @@ def check_same_rates(
         ValueError: The rate would jump.
     """
     # Of a run that was complete, its last update.
-    place = min(updates, len(old) - 1)
-    if not 0 < place < len(new):
+    index = min(updates, len(old) - 1)
+    if not 0 < index < len(new):
         return
-    before, after = old[place], new[place]
+    before, after = old[index], new[index]
     if abs(after - before) <= 1e-6 * max(before, after):
         return
     text = f"the learning rate jumps from {before:.3g} to {after:.3g}, since the schedule follows from {reason}"

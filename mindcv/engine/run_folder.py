@@ -45,7 +45,7 @@ def run_folder(folder: Path) -> Iterator[FolderLock]:
         )
     try:
         if lock.is_holder:
-            count = sum(clear_remains(place, _WRITTEN) for place in (folder, *folder.glob("rank_*")))
+            count = sum(clear_remains(path, _WRITTEN) for path in (folder, *folder.glob("rank_*")))
             if count:
                 _logger.info("%s: removed %d files that a killed process of the run left half written", folder, count)
         yield lock

@@ -33,15 +33,15 @@ class StopSignal:
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
-        before = {number: signal.getsignal(number) for number in _NUMBERS}
+        before = {signum: signal.getsignal(signum) for signum in _NUMBERS}
         _watching.append(self)
         keep_handlers()
         try:
             yield self
         finally:
             _watching.remove(self)
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            for signum, handler in before.items():
+                signal.signal(signum, handler)
 
     def agree(self) -> int | None:
         """Returns the signal that this or any other rank got, the same on all ranks, or None.
@@ -50,19 +50,19 @@ class StopSignal:
         """
         if world_size() == 1:
             return self.number
-        came = sum_over_ranks([self.number == number for number in _NUMBERS])
-        return next((number for number, ranks in zip(_NUMBERS, came, strict=True) if ranks), None)
+        came = sum_over_ranks([self.number == signum for signum in _NUMBERS])
+        return next((signum for signum, ranks in zip(_NUMBERS, came, strict=True) if ranks), None)
 
-    def note(self, number: int, frame: FrameType | None) -> None:
+    def note(self, signum: int, frame: FrameType | None) -> None:
         """Handles a signal."""
-        if self.number is not None and number == signal.SIGINT:
+        if self.number is not None and signum == signal.SIGINT:
             raise KeyboardInterrupt
-        self.number = number
-        _logger.warning("%s: finishing this step, then saving; Ctrl-C again stops at once", signal.Signals(number).name)
+        self.number = signum
+        _logger.warning("%s: finishing this step, then saving; Ctrl-C again stops at once", signal.Signals(signum).name)
 
 
 def keep_handlers() -> None:
     """Takes the signals back from MindSpore, which catches them when a pipeline or a first read of a tensor starts."""
     if _watching and threading.current_thread() is threading.main_thread():
-        for number in _NUMBERS:
-            signal.signal(number, _watching[-1].note)
+        for signum in _NUMBERS:
+            signal.signal(signum, _watching[-1].note)

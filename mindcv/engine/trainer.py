@@ -292,9 +292,9 @@ class Trainer:
         if self.profiler:
             self.profiler.close(state.global_step)
 
-    def _stop_if_asked(self, number: int | None, state: TrainState, is_saved: bool = False) -> None:
+    def _stop_if_asked(self, signum: int | None, state: TrainState, is_saved: bool = False) -> None:
         """Ends the run after a signal, saved at this very step."""
-        if number is None:
+        if signum is None:
             return
         if not is_saved:
             self._save(state, None)
@@ -303,7 +303,7 @@ class Trainer:
         wait_for_ranks()
         self.reporter.close_bar()
         kept = f"; saved {self.saver.last_path}" if self.saver else ""
-        raise RunStopped(f"stopped by {signal.Signals(number).name} {_position(state)}{kept}", 128 + number)
+        raise RunStopped(f"stopped by {signal.Signals(signum).name} {_position(state)}{kept}", 128 + signum)
 
 
 def _position(state: TrainState) -> str:

@@ -66,6 +66,6 @@ def join_groups(kernel: np.ndarray, groups: int, block: int) -> np.ndarray | Non
         return None
     joined = np.zeros((groups // joined_groups, joined_groups, out_of_group, block, *kernel.shape[2:]), kernel.dtype)
     parts = kernel.reshape(groups // joined_groups, joined_groups, out_of_group, *kernel.shape[1:])
-    for place in range(joined_groups):
-        joined[:, place, :, place * in_channels : (place + 1) * in_channels] = parts[:, place]
+    for group in range(joined_groups):
+        joined[:, group, :, group * in_channels : (group + 1) * in_channels] = parts[:, group]
     return joined.reshape(out_channels, block, *kernel.shape[2:])

@@ -42,8 +42,8 @@ def _entries(file: IO[bytes], size: int) -> Iterator[bytes]:
     """The short entries of field 14; the other fields are passed over without being read."""
     while file.tell() < size:
         tag = _varint(file)
-        kind = tag & 7
-        if kind == _LENGTH_DELIMITED:
+        wire_type = tag & 7
+        if wire_type == _LENGTH_DELIMITED:
             length = _varint(file)
             end = file.tell() + length
             if end > size:
@@ -51,21 +51,21 @@ def _entries(file: IO[bytes], size: int) -> Iterator[bytes]:
             if tag >> 3 == _FIELD and length <= _LONGEST_ENTRY:
                 yield file.read(length)
             file.seek(end)
-        elif kind == 0:
+        elif wire_type == 0:
             _varint(file)
-        elif kind in (1, 5):
-            file.seek(8 if kind == 1 else 4, os.SEEK_CUR)
+        elif wire_type in (1, 5):
+            file.seek(8 if wire_type == 1 else 4, os.SEEK_CUR)
         else:
             raise ValueError("no protocol buffer")
 
 
 def _texts(entry: bytes) -> Iterator[tuple[int, bytes]]:
     """Field numbers and contents of an entry with a name (1) and a value (2), each shorter than 128 bytes."""
-    place = 0
-    while place + 1 < len(entry):
-        tag, length = entry[place], entry[place + 1]
-        yield tag >> 3, entry[place + 2 : place + 2 + length]
-        place += 2 + length
+    offset = 0
+    while offset + 1 < len(entry):
+        tag, length = entry[offset], entry[offset + 1]
+        yield tag >> 3, entry[offset + 2 : offset + 2 + length]
+        offset += 2 + length
 
 
 def _varint(file: IO[bytes]) -> int:

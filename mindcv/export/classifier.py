@@ -1,4 +1,4 @@
-"""Classification of single images with an exported file, a checkpoint, a published model or a network of one's own."""
+"""Classification of single images with an exported file, a checkpoint, a published model or your own network."""
 
 import dataclasses
 import itertools

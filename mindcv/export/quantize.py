@@ -38,7 +38,7 @@ def quantize_onnx(source: Path, target: Path, batches: Iterable[np.ndarray], inp
         input_name: Name of the input.
 
     Returns:
-        How many layers are in int8 (`int8_layers`), and how many of the same kinds stayed in float (`float_layers`).
+        How many layers are in int8 (`int8_layers`), and how many of the same types stayed in float (`float_layers`).
 
     Raises:
         ValueError: The model has no layer that can run in int8.
@@ -51,8 +51,8 @@ def quantize_onnx(source: Path, target: Path, batches: Iterable[np.ndarray], inp
         model = _prepared(source, prepared)
         nodes = layers_to_quantize(model.graph)
         _give_own_constants(model.graph, nodes)
-        kinds = {node.name: node.op_type for node in model.graph.node}
-        count = sum(kinds[name] in _LAYERS for name in nodes)
+        op_types = {node.name: node.op_type for node in model.graph.node}
+        count = sum(op_types[name] in _LAYERS for name in nodes)
         if not count:
             raise ValueError("the network has no layer that can run in int8")
         onnx.save(model, prepared)
@@ -71,7 +71,7 @@ def quantize_onnx(source: Path, target: Path, batches: Iterable[np.ndarray], inp
                 # A dense layer can give float at no cost, which a LayerNorm or GELU behind it is better off with.
                 extra_options={"OpTypesToExcludeOutputQuantization": ["Gemm", "MatMul"]},
             )
-    return {"int8_layers": count, "float_layers": sum(kind in _LAYERS for kind in kinds.values()) - count}
+    return {"int8_layers": count, "float_layers": sum(op_type in _LAYERS for op_type in op_types.values()) - count}
 
 
 def _prepared(source: Path, target: Path) -> Any:

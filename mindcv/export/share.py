@@ -287,15 +287,17 @@ def publish(folder: Path, target: str, overwrite: bool = False, private: bool = 
         raise ValueError(f"--private is for the hub (hf://OWNER/NAME), not for {target}")
     if is_remote(target):
         return _publish_remotely(folder, target.rstrip("/"), overwrite)
-    place = require_directory(target, "target")
-    there = [name for name in FILES if (place / name).exists()]
+    destination = require_directory(target, "target")
+    there = [name for name in FILES if (destination / name).exists()]
     if there and not overwrite:
-        raise FileExistsError(f"{place} holds a model already ({', '.join(there)}); give --overwrite or another folder")
+        raise FileExistsError(
+            f"{destination} holds a model already ({', '.join(there)}); give --overwrite or another folder"
+        )
     for name in FILES:
-        with atomic_write(place / name) as file, (folder / name).open("rb") as data:
+        with atomic_write(destination / name) as file, (folder / name).open("rb") as data:
             while part := data.read(1 << 24):
                 file.write(part)
-    return f"local-dir:{place}"
+    return f"local-dir:{destination}"
 
 
 def _publish_remotely(folder: Path, target: str, overwrite: bool) -> str:
@@ -305,7 +307,7 @@ def _publish_remotely(folder: Path, target: str, overwrite: bool) -> str:
         with suppress(FileNotFoundError):
             retried(url, partial(store.info, f"{path}/{name}"))
             if not overwrite:
-                raise FileExistsError(f"{url} is there already; give --overwrite, or another place")
+                raise FileExistsError(f"{url} is there already; give --overwrite, or another address")
     for name in FILES:
         retried(f"{target}/{name}", partial(store.put_file, str(folder / name), f"{path}/{name}"))
     return f"{target}/{FILES[0]}"

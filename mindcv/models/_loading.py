@@ -59,8 +59,8 @@ def load_pretrained(
 ) -> LoadReport:
     """Loads published weights, fetched when they are not there yet, and adapts them to the model.
 
-    In this order: names are brought to ours; the first convolution is adapted to `in_channels`; the head is left fresh
-    when the file's has another number of classes; everything else has to fit.
+    In this order: arrays are renamed to the model's names; the first convolution is adapted to `in_channels`; the head
+    is left fresh when the file's has another number of classes; everything else has to fit.
 
     Args:
         model: The model.

@@ -25,14 +25,14 @@ class MobileNetwork(ImageClassifier):
     Attributes:
         timm_names: Pairs of timm's names and ours of what lies around the blocks, but for the last convolution.
         timm_last: timm's names of the last convolution and its norm; `{stages}` in them is the number of stages.
-        places: timm's name of each block (or, nested, of the blocks of each stage), ours, and its parts.
+        block_names: timm's name of each block (or, nested, of the blocks of each stage), ours, and its parts.
         other_names: Pairs of torchvision's names, or others, and ours of what lies around the blocks.
     """
 
     timm_names: ClassVar[tuple[Pair, ...]] = (*TIMM_STEM, ("classifier.*", "classifier.*"))
     timm_last: ClassVar[tuple[str, str]] = ("conv_head", "bn2")
     other_names: ClassVar[tuple[Pair, ...]] = ()
-    places: list[tuple[str, str, dict[str, Any]]]
+    block_names: list[tuple[str, str, dict[str, Any]]]
     default_maps = 5  # MindCV's
 
     def add_features(
@@ -76,11 +76,11 @@ class MobileNetwork(ImageClassifier):
         self.features = MapSequence(dict(zip(numbers, cells, strict=True)), [numbers[index] for index in ends])
         # The blocks of a nested stage have the same parts.
         theirs = [
-            f"blocks.{stage}.{'*' if nested else place}"
+            f"blocks.{stage}.{'*' if nested else block}"
             for stage, group in enumerate(stages)
-            for place in range(1 if nested else len(group))
+            for block in range(1 if nested else len(group))
         ]
-        self.places = [
+        self.block_names = [
             (timm, f"{name}.*" if nested else name, dict(group[0].parts))
             for timm, name, group in zip(theirs, names[len(stem) : end], groups, strict=True)
         ]
@@ -106,7 +106,7 @@ class MobileNetwork(ImageClassifier):
         return NameTable(*self.timm_names, *self._timm_block_names(), *self.other_block_names(), *self.other_names)
 
     def _timm_block_names(self) -> Iterator[Pair]:
-        for theirs, ours, parts in self.places:
+        for theirs, ours, parts in self.block_names:
             for part, position in parts.items():
                 yield f"{theirs}.{part}.**", f"{ours}.layers.{position}.**"
         for name, cell in zip(self.timm_last, self.tail, strict=False):
@@ -114,19 +114,19 @@ class MobileNetwork(ImageClassifier):
 
     def torchvision_block_names(self) -> Iterator[Pair]:
         """Pairs of torchvision's names and ours as its MobileNetV3 and EfficientNet have them."""
-        for index, (timm, ours, parts) in enumerate(self.places):
+        for index, (timm, ours, parts) in enumerate(self.block_names):
             theirs = f"features.{index + 1}" + (".*" if timm.endswith("*") else "") + ".block"
             convs = [position for part, position in parts.items() if not part.startswith("bn")]
-            for place, position in enumerate(convs):
+            for layer, position in enumerate(convs):
                 if position == parts.get("se"):
-                    yield f"{theirs}.{place}.fc1.*", f"{ours}.layers.{position}.conv_reduce.*"
-                    yield f"{theirs}.{place}.fc2.*", f"{ours}.layers.{position}.conv_expand.*"
+                    yield f"{theirs}.{layer}.fc1.*", f"{ours}.layers.{position}.conv_reduce.*"
+                    yield f"{theirs}.{layer}.fc2.*", f"{ours}.layers.{position}.conv_expand.*"
                 else:
-                    yield f"{theirs}.{place}.0.*", f"{ours}.layers.{position}.*"
-                    yield f"{theirs}.{place}.1.*", f"{ours}.layers.{position + 1}.*"
+                    yield f"{theirs}.{layer}.0.*", f"{ours}.layers.{position}.*"
+                    yield f"{theirs}.{layer}.1.*", f"{ours}.layers.{position + 1}.*"
         yield from self.torchvision_last_names()
 
     def torchvision_last_names(self) -> Iterator[Pair]:
         """Pairs of torchvision's names and ours of the last 1x1 convolution and its norm."""
-        for place in range(2):
-            yield f"features.{len(self.places) + 1}.{place}.*", f"{self.tail[place]}.*"
+        for layer in range(2):
+            yield f"features.{len(self.block_names) + 1}.{layer}.*", f"{self.tail[layer]}.*"

@@ -271,13 +271,13 @@ class ImageClassifier(nn.Cell):
     def _put(self, path: str, cell: nn.Cell) -> None:
         """Puts a cell in the place of another one."""
         parent, _, name = path.rpartition(".")
-        place: Any = self._cell(parent) if parent else self
+        owner: Any = self._cell(parent) if parent else self
         for parameter_name, parameter in cell.parameters_and_names():
             parameter.name = f"{path}.{parameter_name}"
-        if isinstance(place, (nn.SequentialCell, nn.CellList)):
-            place[int(name)] = cell
+        if isinstance(owner, (nn.SequentialCell, nn.CellList)):
+            owner[int(name)] = cell
         else:
-            setattr(place, name, cell)
+            setattr(owner, name, cell)
 
     # Depth
 

@@ -372,9 +372,9 @@ class CoaT(ImageClassifier):
             [f"{cell}{scale}" for cell in ("patch_embed", "cpe", "crpe", "serial_blocks")] for scale in range(1, 5)
         ]
         groups = [
-            (*(self._cell(name) for name in names[index][:-1]), block) if index and not place else block
+            (*(self._cell(name) for name in names[index][:-1]), block) if index and not position else block
             for index, stage in enumerate(serial)
-            for place, block in enumerate(stage)
+            for position, block in enumerate(stage)
         ]
         cells, tail = names, ["norm4"]
         if self.parallel_depth:
@@ -433,12 +433,12 @@ class CoaT(ImageClassifier):
         return token.reshape((-1, self.num_features))
 
     def from_torch(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """Returns arrays of timm's names by ours; of a cell that it has in several places the last one counts."""
+        """Returns timm's arrays under our names; of a cell that it has in several places the last one counts."""
         named = {}
-        for name in sorted(arrays, key=_place):
+        for name in sorted(arrays, key=_cell_order):
             theirs = name
-            for pattern, place in _SHARED:
-                theirs = pattern.sub(place, theirs)
+            for pattern, cell in _SHARED:
+                theirs = pattern.sub(cell, theirs)
             named[theirs] = arrays[name]
         if "aggregate.weight" in named:
             named["aggregate.weight"] = named["aggregate.weight"].reshape((1, 3, 1, 1))
@@ -451,13 +451,13 @@ class CoaT(ImageClassifier):
             named["aggregate.weight"] = named["aggregate.weight"].reshape((1, 3, 1))
         copies = {}
         for scale in range(1, 5):
-            crpes = [f"serial_blocks{scale}.{place}.factoratt_crpe.crpe" for place in range(self._depth(scale))]
+            crpes = [f"serial_blocks{scale}.{block}.factoratt_crpe.crpe" for block in range(self._depth(scale))]
             if scale > 1:
-                crpes += [f"parallel_blocks.{place}.factoratt_crpe{scale}.crpe" for place in range(self.parallel_depth)]
-            copies[f"cpe{scale}"] = [f"serial_blocks{scale}.{place}.cpe" for place in range(self._depth(scale))]
+                crpes += [f"parallel_blocks.{block}.factoratt_crpe{scale}.crpe" for block in range(self.parallel_depth)]
+            copies[f"cpe{scale}"] = [f"serial_blocks{scale}.{block}.cpe" for block in range(self._depth(scale))]
             copies[f"crpe{scale}"] = crpes
-        for place in range(self.parallel_depth):
-            copies[f"parallel_blocks.{place}.mlp2"] = [f"parallel_blocks.{place}.mlp{scale}" for scale in (3, 4)]
+        for block in range(self.parallel_depth):
+            copies[f"parallel_blocks.{block}.mlp2"] = [f"parallel_blocks.{block}.mlp{scale}" for scale in (3, 4)]
         shared = {
             f"{copy}{name.removeprefix(cell)}": array
             for name, array in named.items()
@@ -471,7 +471,7 @@ class CoaT(ImageClassifier):
         return len(getattr(self, f"serial_blocks{scale}"))
 
 
-def _place(name: str) -> tuple[bool, list[tuple[int, str]]]:
+def _cell_order(name: str) -> tuple[bool, list[tuple[int, str]]]:
     """Sorts names in the order of timm's cells: shared ones, then serial and then parallel blocks, by number."""
     words = re.split(r"(\d+)", name)
     return name.startswith("parallel"), [(int(word), "") if word.isdigit() else (0, word) for word in words]

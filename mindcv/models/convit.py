@@ -84,13 +84,13 @@ class GatedAttention(SplitAttention):
 
     def scores(self, query: Tensor, key: Tensor) -> Tensor:
         """Returns what each token takes of each other one, (N, heads, L, L)."""
-        places = self.softmax(ops.transpose(self.pos_proj(self.distances), (2, 0, 1)))
+        positions = self.softmax(ops.transpose(self.pos_proj(self.distances), (2, 0, 1)))
         gate = ops.sigmoid(self.gating_param.reshape((-1, 1, 1)))
-        return (1.0 - gate) * self.similarity(query, key) + gate * places
+        return (1.0 - gate) * self.similarity(query, key) + gate * positions
 
 
 def distances(rows: int, columns: int) -> np.ndarray:
-    """Columns, rows and squared distance from each place of a grid to each other one, (places, places, 3)."""
+    """Columns, rows and squared distance from each position of a grid to each other one, (L, L, 3)."""
     row, column = np.divmod(np.arange(rows * columns), columns)
     across, down = column[None] - column[:, None], row[None] - row[:, None]
     return np.stack([across, down, across**2 + down**2], axis=-1)
@@ -223,7 +223,7 @@ class ConViT(ImageClassifier):
         return tokens_as_map(x, self.patch_embed.grid_size, prefix=int(index >= self.local_up_to_layer))
 
     def from_torch(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """Returns arrays of timm's names by ours; its queries and keys (and values, behind the gated) are one layer."""
+        """Returns timm's arrays under our names; its queries and keys (behind the gated, values too) are one layer."""
         return super().from_torch(split_rows(split_rows(arrays, "qk", ("q", "k")), "qkv", ("q", "k", "v")))
 
     def to_torch(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:

@@ -143,9 +143,9 @@ class ConvNeXt(ImageClassifier):
             dims[-1], num_classes, drop_rate, pool="none", make=partial(classifier_head, weight_init=TRUNC_NORMAL)
         )
         in_order = [
-            (self.feature[2 * index], block) if index and not place else block
+            (self.feature[2 * index], block) if index and not position else block
             for index in range(4)
-            for place, block in enumerate(self.feature[2 * index + 1])
+            for position, block in enumerate(self.feature[2 * index + 1])
         ]
         maps = [
             ((f"feature.{2 * index}", f"feature.{2 * index + 1}"), dim, 4 * 2**index) for index, dim in enumerate(dims)
@@ -164,7 +164,7 @@ class ConvNeXt(ImageClassifier):
         return self.norm(self.forward_stages(x)[-1].mean((2, 3)))
 
     def from_torch(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """Returns arrays of timm's or torchvision's names by ours, without axes of size 1 that ours do not have."""
+        """Returns timm's or torchvision's arrays under our names, without axes of size 1 that ours do not have."""
         shapes = {path: parameter.shape for path, parameter in self.parameters_and_names()}
         return {name: _shaped(a, shapes.get(name, a.shape)) for name, a in super().from_torch(arrays).items()}
 

@@ -110,8 +110,8 @@ _MINDCV = (
         for name in ("0.gamma", "0.beta", "1.weight", "1.bias")
     ),
     *(
-        (f"0.{place}*.{theirs}", f"stages.{index}.*.{ours}")
-        for index, place in enumerate(("", "1.", "2.", "3."))
+        (f"0.{prefix}*.{theirs}", f"stages.{index}.*.{ours}")
+        for index, prefix in enumerate(("", "1.", "2.", "3."))
         for theirs, ours in (*((f"{cell}.**", f"{cell}.**") for cell in _CELLS), *_SCALES)
     ),
 )
@@ -216,9 +216,9 @@ class EdgeNeXt(ImageClassifier):
             make=partial(classifier_head, weight_init=TRUNC_NORMAL),
         )
         in_order = [
-            (self.downsample_layers[index], block) if index and not place else block
+            (self.downsample_layers[index], block) if index and not position else block
             for index in range(4)
-            for place, block in enumerate(self.stages[index])
+            for position, block in enumerate(self.stages[index])
         ]
         maps = [
             ((f"downsample_layers.{index}", f"stages.{index}"), dim, 4 * 2**index) for index, dim in enumerate(dims)
@@ -238,7 +238,7 @@ class EdgeNeXt(ImageClassifier):
         return self.norm(self.forward_stages(x)[-1].mean((2, 3)))
 
     def from_torch(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """Returns arrays of timm's names by ours; a block's `gamma` is that of its own kind."""
+        """Returns timm's arrays under our names; a block's `gamma` is that of its own kind."""
         paths = {path for path, _ in self.parameters_and_names()}
         named = super().from_torch(arrays)
         return {

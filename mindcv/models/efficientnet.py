@@ -189,13 +189,15 @@ class EfficientNet(MobileNetwork):
         channels = _STEM_CHANNELS[arch] if self.is_lite else make_divisible(_STEM_CHANNELS[arch] * width_mult, 8)
         stem = [conv2d(in_channels, channels, 3, 2, conv_padding(3, conv_pad)), norm(channels), activation(act)]
         stages: list[list[nn.Cell]] = []
-        for (kind, expansion, kernel_size, first_stride, width, _), stage_rates in zip(settings, rates, strict=True):
+        for (block_type, expansion, kernel_size, first_stride, width, _), stage_rates in zip(
+            settings, rates, strict=True
+        ):
             out_channels = make_divisible(width * width_mult, 8)
             stages.append([])
             for index, rate in enumerate(stage_rates):
                 widths = channels, make_divisible(channels * expansion, 8), out_channels
                 shape = (*widths, kernel_size, 1 if index else first_stride)
-                if kind == "fused":
+                if block_type == "fused":
                     stages[-1].append(FusedInvertedResidual(*shape, act, norm, conv_pad, rate))
                 else:
                     gate = None if self.is_lite else partial(SqueezeExcite, rd_channels=channels // 4, act_layer=act)
@@ -236,15 +238,15 @@ class EfficientNet(MobileNetwork):
 
     def _package_block_names(self) -> Iterator[Pair]:
         """The package numbers the blocks through all stages."""
-        places = [(stage, index) for stage, depth in enumerate(self.depths) for index in range(depth)]
-        for number, (stage, index) in enumerate(places):
-            _, ours, parts = self.places[stage]
+        blocks = [(stage, index) for stage, depth in enumerate(self.depths) for index in range(depth)]
+        for number, (stage, index) in enumerate(blocks):
+            _, ours, parts = self.block_names[stage]
             block = ours.replace("*", str(index))
             for part, theirs in (_PACKAGE_WIDENING if "conv_pwl" in parts else _PACKAGE_PLAIN).items():
                 yield f"_blocks.{number}.{theirs}.*", f"{block}.layers.{parts[part]}.*"
             if "se" in parts:
-                for kind in ("reduce", "expand"):
-                    yield f"_blocks.{number}._se_{kind}.*", f"{block}.layers.{parts['se']}.conv_{kind}.*"
+                for layer in ("reduce", "expand"):
+                    yield f"_blocks.{number}._se_{layer}.*", f"{block}.layers.{parts['se']}.conv_{layer}.*"
         for theirs, cell in zip(("_conv_head", "_bn1"), self.tail, strict=False):
             yield f"{theirs}.*", f"{cell}.*"
 

@@ -149,7 +149,7 @@ class HaloAttention(nn.Cell):
         self.softmax = nn.Softmax(axis=-1)
 
     def macs(self, shape: tuple[int, ...]) -> int:
-        """Multiply-adds of the products of queries with keys and places, and of weights with values."""
+        """Multiply-adds of the products of queries with keys and positions, and of weights with values."""
         pixels = int(np.prod(shape))
         return 2 * pixels * self.window**2 + 2 * pixels * self.window
 
@@ -177,8 +177,8 @@ class HaloAttention(nn.Cell):
         kv = ops.transpose(self.haloed(self.kv(x)), (0, 1, 3, 2))
         kv = self.blocks(ops.transpose(self.haloed(kv), (0, 1, 3, 2)), height, width, self.window)
         key, value = kv[:, :, : self.head_dim], kv[:, :, self.head_dim :]
-        places = self.pos_embed(query.reshape((-1, self.block, self.block, self.head_dim)))
-        weights = self.softmax(ops.matmul(query * self.scale, ops.transpose(key, (0, 2, 1))) + places)
+        positions = self.pos_embed(query.reshape((-1, self.block, self.block, self.head_dim)))
+        weights = self.softmax(ops.matmul(query * self.scale, ops.transpose(key, (0, 2, 1))) + positions)
         out = ops.matmul(weights, value)
         rows, columns = height // self.block, width // self.block
         out = out.reshape((-1, self.num_heads, rows, columns, self.block, self.block, self.head_dim))
@@ -327,12 +327,12 @@ class HaloNet(ImageClassifier):
         width = 64
         for stage, types in enumerate(block_types):
             blocks: list[nn.Cell] = []
-            for index, kind in enumerate(types):
+            for index, block_type in enumerate(types):
                 is_first, rate, dim = index == 0, rates[stage][index], channels[stage]
                 stride = 2 if is_first and stage else 1
-                if kind == "a" and stride == 1:
+                if block_type == "a" and stride == 1:
                     blocks.append(SelfAttnBlock(width, dim, num_heads[stage], block_size, halo_size, is_first, rate))
-                elif kind == "a":
+                elif block_type == "a":
                     raise ValueError(f"block_types are {list(block_types)}; a stage that halves the map starts with b")
                 else:
                     blocks.append(BottleneckBlock(width, dim, stride, is_first, rate))

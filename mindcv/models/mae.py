@@ -136,8 +136,8 @@ class MaskedAutoencoder(ImageClassifier):
 
     def draw_mask(self, count: int, generator: np.random.Generator) -> Tensor:
         """Draws which patches of `count` images are hidden: (count, patches) of ones (hidden) and zeros."""
-        places = generator.random((count, self.num_patches)).argsort(1)
-        return Tensor((places >= self.num_visible).astype(np.float32))
+        positions = generator.random((count, self.num_patches)).argsort(1)
+        return Tensor((positions >= self.num_visible).astype(np.float32))
 
     def inputs_of(self, images: Tensor) -> tuple[Tensor, ...]:
         """Returns images and a mask for each, the same at every call."""
@@ -163,13 +163,13 @@ class MaskedAutoencoder(ImageClassifier):
         """
         hidden = ops.cast(mask, ms.float32)
         visible = 1 - hidden
-        places = visible * (visible.cumsum(1) - 1) + hidden * (visible.sum(1, keepdims=True) + hidden.cumsum(1) - 1)
-        _, order = self.sort(places)
-        return order[:, : self.num_visible], ops.cast(places, ms.int32)
+        positions = visible * (visible.cumsum(1) - 1) + hidden * (visible.sum(1, keepdims=True) + hidden.cumsum(1) - 1)
+        _, order = self.sort(positions)
+        return order[:, : self.num_visible], ops.cast(positions, ms.int32)
 
-    def take(self, x: Tensor, places: Tensor) -> Tensor:
+    def take(self, x: Tensor, positions: Tensor) -> Tensor:
         """Takes tokens of each image: (N, L, D) and (N, M) to (N, M, D)."""
-        index = ops.expand_dims(places, 2)
+        index = ops.expand_dims(positions, 2)
         return ops.gather_elements(x, 1, ops.tile(index, (1, 1, x.shape[2])))
 
     def encode(self, x: Tensor, visible: Tensor) -> Tensor:
@@ -180,12 +180,12 @@ class MaskedAutoencoder(ImageClassifier):
             x = block(x)
         return self.norm(x)
 
-    def decode(self, x: Tensor, places: Tensor) -> Tensor:
+    def decode(self, x: Tensor, positions: Tensor) -> Tensor:
         """Paints all patches, the visible ones too: (N, patches, patch * patch * channels)."""
         x = self.decoder_embed(x)
         blank = x[:, :1] * 0 + ops.cast(self.mask_token, x.dtype)
         blanks = ops.tile(blank, (1, self.num_patches - self.num_visible, 1))
-        painted = self.take(ops.concat((x[:, 1:], blanks), 1), places)
+        painted = self.take(ops.concat((x[:, 1:], blanks), 1), positions)
         x = ops.concat((x[:, :1], painted), 1) + self.decoder_pos_embed
         for block in self.decoder_blocks:
             x = block(x)
@@ -201,8 +201,8 @@ class MaskedAutoencoder(ImageClassifier):
 
     def construct(self, x: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]  # no classifier
         mask = mask.reshape((-1, self.num_patches))
-        visible, places = self.order(mask)
-        error = ops.cast(self.decode(self.encode(x, visible), places), ms.float32) - self.target(x)
+        visible, positions = self.order(mask)
+        error = ops.cast(self.decode(self.encode(x, visible), positions), ms.float32) - self.target(x)
         hidden = ops.cast(mask, ms.float32)
         return ((error * error).mean(-1) * hidden).sum() / hidden.sum()
 

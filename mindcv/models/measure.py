@@ -31,21 +31,21 @@ __all__ = ["count_parameters", "measure"]
 @contextmanager
 def undrawn_weights() -> Iterator[None]:
     """Networks are made without drawing their weights, which is most of the time that it takes."""
-    kinds = [kind for kind in vars(initializer).values() if _draws(kind)]
-    drawn = [kind._initialize for kind in kinds]
-    for kind in kinds:
-        kind._initialize = _leave
+    classes = [initializer_class for initializer_class in vars(initializer).values() if _draws(initializer_class)]
+    drawn = [initializer_class._initialize for initializer_class in classes]
+    for initializer_class in classes:
+        initializer_class._initialize = _leave
     try:
         yield
     finally:
-        for kind, draw in zip(kinds, drawn, strict=True):
-            kind._initialize = draw
+        for initializer_class, draw in zip(classes, drawn, strict=True):
+            initializer_class._initialize = draw
 
 
-def _draws(kind: object) -> bool:
-    if not (isinstance(kind, type) and issubclass(kind, initializer.Initializer)):
+def _draws(initializer_class: object) -> bool:
+    if not (isinstance(initializer_class, type) and issubclass(initializer_class, initializer.Initializer)):
         return False
-    return kind not in (initializer.Initializer, initializer.Zero, initializer.One, initializer.Constant)
+    return initializer_class not in (initializer.Initializer, initializer.Zero, initializer.One, initializer.Constant)
 
 
 def _leave(self: initializer.Initializer, array: np.ndarray) -> None:

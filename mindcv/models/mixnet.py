@@ -172,13 +172,13 @@ class MixNet(MobileNetwork):
         maps: list[Map] = [(("stem_conv.0", "stem_conv.1", "stem_conv.2"), channels, 2)]
         reduction = 2
         blocks: list[nn.Cell] = []
-        self.places, self.stages = [], len(_STAGES[arch])
+        self.block_names, self.stages = [], len(_STAGES[arch])
         rates = drop_path_rates(drop_path_rate, [len(stage) for stage in _STAGES[arch]])
         for stage, (settings, stage_rates) in enumerate(zip(_STAGES[arch], rates, strict=True)):
-            for place, (block, rate) in enumerate(zip(settings, stage_rates, strict=True)):
+            for position, (block, rate) in enumerate(zip(settings, stage_rates, strict=True)):
                 made = _make_block(channels, block, width, norm, conv_pad, se_act, rate)
                 parts = {part: _inner(part, position) for part, position in made.parts.items()}
-                self.places.append((f"blocks.{stage}.{place}", f"layers.{len(blocks)}", parts))
+                self.block_names.append((f"blocks.{stage}.{position}", f"layers.{len(blocks)}", parts))
                 channels, reduction = made.out_channels, reduction * made.stride
                 maps.append((f"layers.{len(blocks)}", channels, reduction))
                 blocks.append(made)

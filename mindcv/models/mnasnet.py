@@ -97,14 +97,14 @@ class Mnasnet(MobileNetwork):
 
     def other_block_names(self) -> Iterable[Pair]:
         """Pairs of torchvision's names and ours of the blocks and the last 1x1 convolution."""
-        (_, first, parts), *places = self.places
+        (_, first, parts), *blocks = self.block_names
         for position in parts.values():
             yield f"layers.{3 + position}.*", f"{first}.layers.{position}.*"
-        for timm, ours, _ in places:
+        for timm, ours, _ in blocks:
             _, stage, block = timm.split(".")
             yield f"layers.{7 + int(stage)}.{block}.**", f"{ours}.**"
-        for place, cell in enumerate(self.tail[:2]):
-            yield f"layers.{7 + self.stages + place}.*", f"{cell}.*"
+        for layer, cell in enumerate(self.tail[:2]):
+            yield f"layers.{7 + self.stages + layer}.*", f"{cell}.*"
 
 
 variant = Family(Mnasnet, WEIGHTS).variant  # the width is in the name

@@ -117,12 +117,12 @@ class MobileNetV2(MobileNetwork):
 
     def other_block_names(self) -> Iterable[Pair]:
         """Pairs of torchvision's names and ours of the blocks and the last 1x1 convolution."""
-        for index, (_, ours, parts) in enumerate(self.places):
+        for index, (_, ours, parts) in enumerate(self.block_names):
             theirs = f"features.{index + 1}.conv"
             *wide, narrow = [position for part, position in parts.items() if not part.startswith("bn")]
-            for place, position in enumerate(wide):
-                yield f"{theirs}.{place}.0.*", f"{ours}.layers.{position}.*"
-                yield f"{theirs}.{place}.1.*", f"{ours}.layers.{position + 1}.*"
+            for layer, position in enumerate(wide):
+                yield f"{theirs}.{layer}.0.*", f"{ours}.layers.{position}.*"
+                yield f"{theirs}.{layer}.1.*", f"{ours}.layers.{position + 1}.*"
             yield f"{theirs}.{len(wide)}.*", f"{ours}.layers.{narrow}.*"
             yield f"{theirs}.{len(wide) + 1}.*", f"{ours}.layers.{narrow + 1}.*"
         yield from self.torchvision_last_names()

@@ -51,7 +51,7 @@ def _conv_norm_act(in_channels: int, out_channels: int, kernel_size: int, stride
 
 
 class MobileViTBlock(nn.Cell):
-    """A convolution, a transformer over the pixels that have one place in their patches, and a fusion (figure 1b).
+    """A convolution, a transformer over the pixels that have one position in their patches, and a fusion (figure 1b).
 
     (N, C, H, W) to the same.
 
@@ -105,7 +105,7 @@ class MobileViTBlock(nn.Cell):
         self.fusion = _conv_norm_act(2 * channels, channels, 3)
 
     def attend(self, x: Tensor) -> Tensor:
-        """Runs the transformer over maps of whole patches, (N, dim, H, W), for each place in a patch by itself."""
+        """Runs the transformer over maps of whole patches, (N, dim, H, W), for each position in a patch by itself."""
         _, _, height, width = x.shape
         rows, columns = height // _PATCH, width // _PATCH
         x = ops.transpose(x.reshape((-1, self.dim, rows, _PATCH, columns, _PATCH)), (0, 3, 5, 2, 4, 1))
@@ -125,7 +125,7 @@ class MobileViTBlock(nn.Cell):
         return self.fusion(ops.concat((x, self.conv_proj(out)), 1))
 
 
-# Cells of an inverted residual: place in MindCV's lists, timm's names, place in ours.
+# Cells of an inverted residual: position in MindCV's lists, timm's names, position in ours.
 _RESIDUAL = (
     ("block.0.features.0", "conv1_1x1.conv", "layers.0"),
     ("block.0.features.1", "conv1_1x1.bn", "layers.1"),
@@ -237,15 +237,15 @@ class MobileViT(ImageClassifier):
         for stage, (before, after) in enumerate(itertools.pairwise(channels), 1):
             cells: list[nn.Cell] = [
                 InvertedResidual(
-                    before if not place else after,
-                    make_divisible((before if not place else after) * expand_ratio, 8),
+                    before if not position else after,
+                    make_divisible((before if not position else after) * expand_ratio, 8),
                     after,
                     3,
-                    2 if stage > 1 and not place else 1,
+                    2 if stage > 1 and not position else 1,
                     "silu",
                     batch_norm2d,
                 )
-                for place in range(3 if stage == 2 else 1)
+                for position in range(3 if stage == 2 else 1)
             ]
             if stage > 2:
                 cells.append(

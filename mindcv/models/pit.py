@@ -80,14 +80,14 @@ class Pool(nn.Cell):
         super().__init__()
         self.out_dim = out_dim
         self.grid_size = grid_size
-        bound = Uniform(1 / 3)  # one over the root of the kernel's nine places
+        bound = Uniform(1 / 3)  # one over the root of the kernel's nine positions
         self.conv = conv2d(dim, out_dim, 3, 2, 1, dim, bias=True, weight_init=bound, bias_init=bound)
         self.fc = dense(dim, out_dim, weight_init=Uniform(dim**-0.5))
 
     def construct(self, x: Tensor) -> Tensor:
         pooled = self.conv(tokens_as_map(x, self.grid_size, prefix=1))
-        places = pooled.shape[2] * pooled.shape[3]
-        patches = ops.transpose(pooled.reshape((-1, self.out_dim, places)), (0, 2, 1))
+        positions = pooled.shape[2] * pooled.shape[3]
+        patches = ops.transpose(pooled.reshape((-1, self.out_dim, positions)), (0, 2, 1))
         return ops.concat((self.fc(x[:, :1]), patches), 1)
 
 
@@ -191,9 +191,9 @@ class PoolingTransformer(ImageClassifier):
         self.norm = layer_norm(dims[-1])
         self.add_head(dims[-1], num_classes, drop_rate, name="head", pool="token", make=_head)
         blocks = [
-            (self.pools[stage - 1], block) if stage and not place else block
+            (self.pools[stage - 1], block) if stage and not position else block
             for stage in range(3)
-            for place, block in enumerate(self.transformers[stage].blocks)
+            for position, block in enumerate(self.transformers[stage].blocks)
         ]
         maps = [
             (
@@ -224,7 +224,7 @@ class PoolingTransformer(ImageClassifier):
         return tokens_as_map(x, self.grid_sizes[index], prefix=1)
 
     def from_torch(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """Returns arrays of timm's names by ours; its queries, keys and values are one layer."""
+        """Returns timm's arrays under our names; its queries, keys and values are one layer."""
         return super().from_torch(split_rows(arrays, "qkv", QKV))
 
     def to_torch(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:

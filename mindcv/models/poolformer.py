@@ -167,9 +167,9 @@ class PoolFormer(ImageClassifier):
             make=partial(classifier_head, weight_init=TRUNC_NORMAL),
         )
         blocks = [
-            (self.network[2 * index - 1], block) if index and not place else block
+            (self.network[2 * index - 1], block) if index and not position else block
             for index in range(4)
-            for place, block in enumerate(self.network[2 * index])
+            for position, block in enumerate(self.network[2 * index])
         ]
         maps = [
             ((f"network.{2 * index - 1}", f"network.{2 * index}") if index else "network.0", dim, 4 * 2**index)

@@ -166,9 +166,9 @@ class PyramidVisionTransformer(ImageClassifier):
         self.norm = layer_norm(embed_dims[-1])
         self.add_head(embed_dims[-1], num_classes, drop_rate, name="head", pool="none", make=_head)
         blocks = [
-            (getattr(self, f"patch_embed{index + 1}"), block) if index and not place else block
+            (getattr(self, f"patch_embed{index + 1}"), block) if index and not position else block
             for index, stage in enumerate(stages)
-            for place, block in enumerate(stage)
+            for position, block in enumerate(stage)
         ]
         maps = [
             ((f"patch_embed{index + 1}", f"place{index + 1}", f"Blocks.{index}"), dim, 4 * 2**index)

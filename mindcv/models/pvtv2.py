@@ -203,10 +203,10 @@ class PyramidVisionTransformerV2(ImageClassifier):
         )
         blocks = []
         for index, stage in enumerate(stages):
-            for place, block in enumerate(stage):
-                group = [self.patch_embed_list[index]] if index and not place else []
+            for position, block in enumerate(stage):
+                group = [self.patch_embed_list[index]] if index and not position else []
                 group.append(block)
-                if place == depths[index] - 1:
+                if position == depths[index] - 1:
                     group.append(self.norm_list[index])
                 blocks.append(tuple(group))
         maps = [

@@ -189,7 +189,7 @@ class SENet(ResidualNetwork):
         return {**told, "stem_pool_pad": "same"} if _is_legacy(arrays) else told
 
     def from_torch(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """Returns arrays of timm's names by ours; timm's gates are 1x1 convolutions, ours dense layers.
+        """Returns timm's arrays under our names; timm's gates are 1x1 convolutions, ours dense layers.
 
         Raises:
             ValueError: The file is of timm's legacy_seresnet*, which are other networks with the same names.

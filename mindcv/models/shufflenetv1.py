@@ -159,7 +159,7 @@ class ShuffleNetV1(ImageClassifier):
                 groups = group, group if blocks else 1
                 blocks.append(ShuffleV1Block(channels, width * 2**stage, 1 if index else 2, *groups, rate))
                 channels = width * 2**stage
-            maps.append((tuple(f"features.{place}" for place in range(start, len(blocks))), channels, 8 * 2**stage))
+            maps.append((tuple(f"features.{cell}" for cell in range(start, len(blocks))), channels, 8 * 2**stage))
             self.ends.append(len(blocks) - 1)
         self.features = nn.SequentialCell(blocks)
         make = partial(classifier_head, bias=False, weight_init=Normal(0.01))

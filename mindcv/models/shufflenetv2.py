@@ -140,7 +140,7 @@ class ShuffleNetV2(ImageClassifier):
             for index in range(depth):
                 blocks.append(ShuffleV2Block(channels, width, 1 if index else 2, layout))
                 channels = width
-            maps.append((tuple(f"features.{place}" for place in range(start, len(blocks))), width, 8 * 2**stage))
+            maps.append((tuple(f"features.{cell}" for cell in range(start, len(blocks))), width, 8 * 2**stage))
             self.ends.append(len(blocks) - 1)
         self.features = nn.SequentialCell(blocks)
         self.conv_last = nn.SequentialCell(_conv(channels, last, 1), batch_norm2d(last), nn.ReLU())
@@ -183,10 +183,10 @@ class ShuffleNetV2(ImageClassifier):
         return NameTable(*self._block_names()).to_theirs(super().to_torch(arrays))
 
     def _block_names(self) -> Iterator[tuple[str, str]]:
-        places = [(stage, index) for stage, depth in enumerate(self.depths) for index in range(depth)]
-        for place, (stage, index) in enumerate(places):
+        blocks = [(stage, index) for stage, depth in enumerate(self.depths) for index in range(depth)]
+        for cell, (stage, index) in enumerate(blocks):
             for theirs, ours in (("branch1", "branch_proj"), ("branch2", "branch_main")):
-                yield f"stage{stage + 2}.{index}.{theirs}.**", f"features.{place}.{ours}.**"
+                yield f"stage{stage + 2}.{index}.{theirs}.**", f"features.{cell}.{ours}.**"
 
 
 variant = Family(ShuffleNetV2, WEIGHTS).variant  # table 5

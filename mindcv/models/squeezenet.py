@@ -121,7 +121,7 @@ class SqueezeNet(ImageClassifier):
             for squeezed, expanded in group:
                 cells.append(Fire(channels, squeezed, expanded))
                 channels = 2 * expanded
-            maps.append((tuple(f"features.{place}" for place in range(start, len(cells))), channels, 4 * 2**index))
+            maps.append((tuple(f"features.{cell}" for cell in range(start, len(cells))), channels, 4 * 2**index))
         ends = [names[-1].rpartition(".")[2] for names, _, _ in maps]
         self.features = MapSequence({str(index): cell for index, cell in enumerate(cells)}, ends)
         self.add_head(channels, num_classes, drop_rate, name="classifier.1", make=_conv_head)

@@ -302,9 +302,9 @@ class WindowTransformer(ImageClassifier):
     def describe_stages(self, patch_size: int) -> None:
         """Describes the network; to be called when all cells are there."""
         blocks = [
-            (self.layers[stage - 1].downsample, block) if stage and not place else block
+            (self.layers[stage - 1].downsample, block) if stage and not position else block
             for stage in range(4)
-            for place, block in enumerate(self.layers[stage].blocks)
+            for position, block in enumerate(self.layers[stage].blocks)
         ]
         maps = [
             (
@@ -339,7 +339,7 @@ class WindowTransformer(ImageClassifier):
         return super().file_tells(_with_timms_mergings(arrays))
 
     def from_torch(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """Returns arrays of timm's or torchvision's names by ours; their queries, keys and values are one layer."""
+        """Returns timm's or torchvision's arrays under our names; their queries, keys and values are one layer."""
         return super().from_torch(split_rows(_with_timms_mergings(arrays), "qkv", QKV))
 
     def to_torch(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:

@@ -205,7 +205,7 @@ class SwinTransformerV2(WindowTransformer):
         self.describe_stages(patch_size)
 
     def from_torch(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """Returns arrays of timm's or torchvision's names by ours; torchvision's keys have a bias that is not used."""
+        """Returns timm's or torchvision's arrays under our names; torchvision's keys have a bias that is not used."""
         named = super().from_torch(arrays)
         return {name: array for name, array in named.items() if not name.endswith(".attn.k.bias")}
 

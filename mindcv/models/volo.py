@@ -307,9 +307,9 @@ class VOLO(ImageClassifier):
         self.norm = layer_norm(dim, norm_eps)
         self.add_head(dim, num_classes, drop_rate, name="head", pool="token", make=_head)
         blocks = [
-            (self.network[1], block) if index == 2 and not place else block
+            (self.network[1], block) if index == 2 and not position else block
             for index in (0, 2, 3, 4)
-            for place, block in enumerate(self.network[index])
+            for position, block in enumerate(self.network[index])
         ]
         maps: list[tuple[str | tuple[str, ...], int, int]] = [
             ("network.0", embed_dims[0], 8),

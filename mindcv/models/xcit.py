@@ -293,7 +293,7 @@ class XCiT(ImageClassifier):
         return ops.transpose(x, (0, 3, 1, 2))
 
     def from_torch(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """Returns arrays of timm's or the authors' names by ours; timm's class attention has split layers."""
+        """Returns timm's or the authors' arrays under our names; timm's class attention has split layers."""
         return join_rows(super().from_torch(arrays), "qkv", _SPLIT)
 
     def to_torch(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:

@@ -18,8 +18,8 @@ NUM_COLORS = 8
 # Stand-ins that the page's colours are put in place of.
 INK, MUTED, RULE = "#010101", "#020202", "#030303"
 _VARIABLES = {INK: "--ink", MUTED: "--muted", RULE: "--rule"}
-_COLORS = [f"#0a0a0{number}" for number in range(NUM_COLORS)]
-_VARIABLES |= {color: f"--series-{number}" for number, color in enumerate(_COLORS)}
+_COLORS = [f"#0a0a0{index}" for index in range(NUM_COLORS)]
+_VARIABLES |= {color: f"--series-{index}" for index, color in enumerate(_COLORS)}
 _DASHES = ("-", "--", ":", "-.")
 # What is right and what is wrong, (R, G, B) from 0 to 1; seen on white and on black.
 _RIGHT, _WRONG = (0.23, 0.51, 0.96), (0.93, 0.36, 0.05)
@@ -256,13 +256,13 @@ def overview_chart(title: str, cells: np.ndarray, order: np.ndarray) -> str:
         cells: Rows (label, prediction, count), int64 (M, 3).
         order: The order of the classes, (num_classes,).
     """
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
     per_cell = -(-len(order) // _MOST_CELLS)
     side = -(-len(order) // per_cell)
     wrong = cells[cells[:, 0] != cells[:, 1]]
     errors = np.zeros((side, side))
-    np.add.at(errors, (place[wrong[:, 0]] // per_cell, place[wrong[:, 1]] // per_cell), wrong[:, 2])
+    np.add.at(errors, (rank[wrong[:, 0]] // per_cell, rank[wrong[:, 1]] // per_cell), wrong[:, 2])
     strength = np.log1p(errors) / max(np.log1p(errors.max()), 1e-9)
     with _figure(5.4, 5.4) as figure:
         axes = figure.add_subplot()

@@ -27,7 +27,6 @@ from .figures import (
     ByClass,
     Predictions,
     averages,
-    by_class,
     calibration,
     confusion,
     expected_calibration_error,
@@ -126,9 +125,9 @@ class Shown(_Part):
         prediction: The class that it was taken for, or `label` again; None where the output is not finite.
         probability: That of the prediction.
         label_probability: That of the label.
-        image: Number of its small copy, `images/<number>.jpg`; None where the image cannot be read.
+        image: Index of its small copy, `images/<index>.jpg`; None where the image cannot be read.
         error: Why it cannot.
-        is_explained: Whether there is a picture of where the network looked, `images/<number>_cam.jpg`.
+        is_explained: Whether there is a picture of where the network looked, `images/<index>_cam.jpg`.
         labels: All classes that it has, where images have several.
         predictions: All that the model says, likewise.
     """
@@ -230,9 +229,9 @@ class PredictionRecorder:
         folder: Where to; it is made.
         num_classes: Number of classes.
         samples: The samples of the dataset, of which all ranks know all.
-        numbers: Those that this rank evaluates, in their order, (N,).
+        indices: Those that this rank evaluates, in their order, (N,).
         facts: What is evaluated.
-        picture_of: Reads a sample by its number; raises OSError or ValueError where it cannot.
+        picture_of: Reads a sample by its index; raises OSError or ValueError where it cannot.
         are_probabilities: Whether the model gives probabilities, not scores.
         explain: Gives pictures, uint8 (H, W, 3), of where the network looks in samples for the classes that it says;
             raises ValueError where it cannot. None: there are none.
@@ -247,7 +246,7 @@ class PredictionRecorder:
         folder: str | os.PathLike[str],
         num_classes: int,
         samples: Any,
-        numbers: np.ndarray,
+        indices: np.ndarray,
         facts: Facts,
         picture_of: Callable[[int], Image.Image],
         are_probabilities: bool = False,
@@ -257,13 +256,13 @@ class PredictionRecorder:
         self.folder = require_directory(folder, "report")
         self.num_classes = num_classes
         self.samples = samples
-        self.numbers = numbers
+        self.indices = indices
         self.facts = facts
         self.picture_of = picture_of
         self.are_probabilities = are_probabilities
         self.explain = explain
-        self.kind: type[Any] = LabelSets if is_multi_label else Predictions
-        self._parts = [self.kind.empty(num_classes)]
+        self.outcomes: type[Any] = LabelSets if is_multi_label else Predictions
+        self._parts = [self.outcomes.empty(num_classes)]
         self._count = 0
 
     def add(self, scores: np.ndarray, labels: np.ndarray) -> None:
@@ -272,14 +271,14 @@ class PredictionRecorder:
         Raises:
             ValueError: The labels are not those of the samples that should have come.
         """
-        numbers = self.numbers[self._count : self._count + len(labels)]
+        indices = self.indices[self._count : self._count + len(labels)]
         self._count += len(labels)
-        if not np.array_equal(labels, self.samples.labels[numbers]):
+        if not np.array_equal(labels, self.samples.labels[indices]):
             raise ValueError(
                 "report: the images did not come in the order of the dataset, so it is not known which is which; "
                 "leave out report"
             )
-        self._parts.append(self.kind.of(scores, labels, numbers, self.are_probabilities))
+        self._parts.append(self.outcomes.of(scores, labels, indices, self.are_probabilities))
 
     def write(
         self,
@@ -303,18 +302,15 @@ class PredictionRecorder:
         Raises:
             OSError: A file cannot be written.
         """
-        predictions = self.kind.joined(self._parts)
+        predictions = self.outcomes.joined(self._parts)
         if gather is not None:
             rows = gather(predictions.to_rows())
-            predictions = self.kind.joined([self.kind.from_rows(rows, self.num_classes)])
+            predictions = self.outcomes.joined([self.outcomes.from_rows(rows, self.num_classes)])
         if not is_master:
             return None
         facts = self.facts.model_copy(update={"loss": loss if loss is not None and np.isfinite(loss) else None})
         names = [name_of_class(facts.class_names, index) for index in range(self.num_classes)]
-        if isinstance(predictions, LabelSets):
-            evaluation = self._evaluation_of_sets(predictions, facts, names, average_precisions)
-        else:
-            evaluation = self._evaluation(predictions, facts, names)
+        evaluation = self._evaluation(predictions, facts, names, average_precisions)
         tables = _tables(evaluation)
         tables[PREDICTIONS] = self._prediction_lines(predictions, names)
         for file_name, lines in tables.items():
@@ -325,62 +321,36 @@ class PredictionRecorder:
             file.write(json_text(evaluation.model_dump(), indent=1, allow_nan=False).encode())
         return evaluation
 
-    def _evaluation(self, predictions: Predictions, facts: Facts, names: list[str]) -> Evaluation:
-        figures = by_class(predictions)
-        macro, weighted = averages(figures)
-        bins = calibration(predictions)
-        cells = confusion(predictions)
-        pictures = _Pictures(self.folder, self._name, self.picture_of)
-        shown = functools.partial(_shown, pictures, predictions)
-        worst, notes = self._explained(pictures, [shown(place) for place in _worst(predictions)])
-        return Evaluation(
-            facts=facts.model_copy(update={"class_names": facts.class_names and names}),
-            created=round(time.time(), 3),
-            num_images=len(predictions),
-            num_not_finite=int((~predictions.is_finite).sum()),
-            num_classes=self.num_classes,
-            top_1_accuracy=predictions.accuracy(1),
-            top_5_accuracy=predictions.accuracy(5) if self.num_classes >= 5 else None,
-            macro=Means(**dataclasses.asdict(macro)),
-            weighted=Means(**dataclasses.asdict(weighted)),
-            expected_calibration_error=expected_calibration_error(bins),
-            classes=_class_rows(figures, names),
-            calibration=[CalibrationBin(**dataclasses.asdict(part)) for part in bins],
-            confusion=[tuple(cell) for cell in cells.tolist()],
-            confused=list(_confused(predictions, cells, figures.support, shown)),
-            worst=worst,
-            notes=notes,
-        )
-
-    def _evaluation_of_sets(
-        self, predictions: LabelSets, facts: Facts, names: list[str], average_precisions: Sequence[float]
+    def _evaluation(
+        self,
+        predictions: Predictions | LabelSets,
+        facts: Facts,
+        names: list[str],
+        average_precisions: Sequence[float],
     ) -> Evaluation:
         figures = predictions.by_class()
         macro, weighted = averages(figures)
         pictures = _Pictures(self.folder, self._name, self.picture_of)
-        shown = [_shown_with_sets(pictures, predictions, int(place)) for place in predictions.worst(NUM_WORST)]
-        worst, notes = self._explained(pictures, shown)
-        known = [value for value in average_precisions if np.isfinite(value)]
+        shown = functools.partial(
+            _shown_with_sets if isinstance(predictions, LabelSets) else _shown, pictures, predictions
+        )
+        worst, notes = self._explained(pictures, [shown(row) for row in predictions.worst(NUM_WORST).tolist()])
+        if isinstance(predictions, LabelSets):
+            own = _figures_of_sets(predictions, average_precisions)
+        else:
+            own = _figures_of_labels(predictions, figures.support, shown)
         return Evaluation(
             facts=facts.model_copy(update={"class_names": facts.class_names and names}),
             created=round(time.time(), 3),
             num_images=len(predictions),
             num_not_finite=int((~predictions.is_finite).sum()),
             num_classes=self.num_classes,
-            is_multi_label=True,
-            mean_average_precision=math.fsum(known) / len(known) if known else None,
-            subset_accuracy=float(predictions.is_right.mean()),
-            top_1_accuracy=None,
-            top_5_accuracy=None,
             macro=Means(**dataclasses.asdict(macro)),
             weighted=Means(**dataclasses.asdict(weighted)),
-            expected_calibration_error=None,
             classes=_class_rows(figures, names, average_precisions),
-            calibration=[],
-            confusion=[],
-            confused=[],
             worst=worst,
             notes=notes,
+            **own,
         )
 
     def _explained(self, pictures: "_Pictures", worst: list[Shown]) -> tuple[list[Shown], list[str]]:
@@ -392,9 +362,9 @@ class PredictionRecorder:
                 return worst, [f"Where the network looks is not shown: {_line(error)}"]
         return worst, []
 
-    def _name(self, number: int) -> str:
+    def _name(self, index: int) -> str:
         name = getattr(self.samples, "name", None)
-        return name(number) if name else f"sample {number}"
+        return name(index) if name else f"sample {index}"
 
     def _prediction_lines(self, predictions: Predictions | LabelSets, names: list[str]) -> Iterator[str]:
         """The lines of predictions.csv: probabilities of all classes where they are kept, else of the best ones."""
@@ -406,27 +376,27 @@ class PredictionRecorder:
         are_sets = isinstance(predictions, LabelSets)
         first = _SET_COLUMNS if are_sets else _COLUMNS
         yield csv_line(*first, *titles)
-        for place in range(len(predictions)):
-            cells: list[object] = [self._name(int(predictions.numbers[place]))]
+        for row in range(len(predictions)):
+            cells: list[object] = [self._name(int(predictions.indices[row]))]
             if are_sets:
-                sets = [np.flatnonzero(row[place]).tolist() for row in (predictions.labels, predictions.said)]
+                sets = [np.flatnonzero(sets[row]).tolist() for sets in (predictions.labels, predictions.said)]
                 cells += [_SEPARATOR.join(map(str, own)) for own in sets]
                 cells += [_SEPARATOR.join(names[index] for index in own) for own in sets]
             else:
-                label, said = int(predictions.labels[place]), int(predictions.predicted[place])
+                label, said = int(predictions.labels[row]), int(predictions.predicted[row])
                 cells += [label, said, names[label], "" if said == NO_CLASS else names[said]]
-                cells += _shortest(predictions.label_probabilities[place], predictions.top_probabilities[place, 0])
+                cells += _shortest(predictions.label_probabilities[row], predictions.top_probabilities[row, 0])
             if some:
-                top = predictions.top_classes[place].tolist()
-                shares = _shortest(*predictions.top_probabilities[place])
+                top = predictions.top_classes[row].tolist()
+                shares = _shortest(*predictions.top_probabilities[row])
                 cells += [cell for pair in zip(top, shares, strict=True) for cell in pair]
             else:
-                cells += _shortest(*predictions.probabilities[place])
+                cells += _shortest(*predictions.probabilities[row])
             yield csv_line(*cells)
 
 
 def name_of_class(names: Sequence[str] | None, index: int) -> str:
-    """What a class is called: its name in one line, else its number."""
+    """What a class is called: its name in one line, else its index."""
     return escaped(names[index]) if names and index < len(names) and names[index] else str(index)
 
 
@@ -442,14 +412,33 @@ def _class_rows(figures: ByClass, names: list[str], average_precisions: Sequence
 
 
 def _shortest(*values: np.float32) -> list[str]:
-    """Each number in as few digits as tell it from other ones of float32."""
+    """Each value in as few digits as tell it from other ones of float32."""
     return [f"{value:.9g}" for value in values]
 
 
-def _worst(predictions: Predictions) -> np.ndarray:
-    """The wrong ones whose label has the lowest probability; those whose output is not finite come last."""
-    wrong = np.flatnonzero(predictions.predicted != predictions.labels)
-    return wrong[np.argsort(predictions.label_probabilities[wrong], kind="stable")[:NUM_WORST]]
+def _figures_of_labels(predictions: Predictions, support: np.ndarray, shown: Callable[[int], Shown]) -> dict[str, Any]:
+    """The fields of an `Evaluation` that images with one label each have."""
+    bins, cells = calibration(predictions), confusion(predictions)
+    return {
+        "top_1_accuracy": predictions.accuracy(1),
+        "top_5_accuracy": predictions.accuracy(5) if predictions.num_classes >= 5 else None,
+        "expected_calibration_error": expected_calibration_error(bins),
+        "calibration": [CalibrationBin(**dataclasses.asdict(part)) for part in bins],
+        "confusion": [tuple(cell) for cell in cells.tolist()],
+        "confused": list(_confused(predictions, cells, support, shown)),
+    }
+
+
+def _figures_of_sets(predictions: LabelSets, average_precisions: Sequence[float]) -> dict[str, Any]:
+    """The fields of an `Evaluation` that images with several labels each have; those of one label are empty."""
+    known = [value for value in average_precisions if np.isfinite(value)]
+    return {
+        "is_multi_label": True,
+        "mean_average_precision": math.fsum(known) / len(known) if known else None,
+        "subset_accuracy": float(predictions.is_right.mean()),
+        **dict.fromkeys(("top_1_accuracy", "top_5_accuracy", "expected_calibration_error")),
+        **{name: [] for name in ("calibration", "confusion", "confused")},
+    }
 
 
 def _confused(
@@ -460,9 +449,9 @@ def _confused(
     for rank, (label, said, count) in enumerate(wrong[np.argsort(-wrong[:, 2], kind="stable")][:_MOST_PAIRS].tolist()):
         images: list[Shown] = []
         if rank < NUM_PAIRS:
-            places = np.flatnonzero((predictions.labels == label) & (predictions.predicted == said))
-            surest = places[np.argsort(-predictions.top_probabilities[places, 0], kind="stable")[:IMAGES_OF_A_PAIR]]
-            images = [shown(int(place)) for place in surest]
+            rows = np.flatnonzero((predictions.labels == label) & (predictions.predicted == said))
+            surest = rows[np.argsort(-predictions.top_probabilities[rows, 0], kind="stable")[:IMAGES_OF_A_PAIR]]
+            images = [shown(int(row)) for row in surest]
         yield ConfusedPair(label=label, prediction=said, count=count, share=count / support[label], images=images)
 
 
@@ -479,32 +468,32 @@ class _Pictures:
         self.picture_of = picture_of
         self._done: dict[int, dict[str, Any]] = {}
 
-    def __call__(self, number: int) -> dict[str, Any]:
-        """Returns what `Shown` says of a sample by its number, and of its copy."""
-        if number not in self._done:
-            self._done[number] = {"path": escaped(self.name_of(number)), **self._copy(number)}
-        return self._done[number]
+    def __call__(self, index: int) -> dict[str, Any]:
+        """Returns what `Shown` says of a sample by its index, and of its copy."""
+        if index not in self._done:
+            self._done[index] = {"path": escaped(self.name_of(index)), **self._copy(index)}
+        return self._done[index]
 
-    def _copy(self, number: int) -> dict[str, Any]:
+    def _copy(self, index: int) -> dict[str, Any]:
         try:
-            picture = self.picture_of(number)
+            picture = self.picture_of(index)
         except (OSError, ValueError) as error:
             return {"error": _line(error)}
         larger = _SIDE // max(picture.size)
         if larger > 1:  # in whole pixels, so that the pixels of a small image can be seen
             picture = picture.resize((picture.width * larger, picture.height * larger), Image.Resampling.NEAREST)
-        self._write(f"{number}.jpg", picture)
-        return {"image": number}
+        self._write(f"{index}.jpg", picture)
+        return {"image": index}
 
     def explained(self, worst: list[Shown], explain: Callable[[list[int], list[int]], list[np.ndarray]]) -> list[Shown]:
         """Adds pictures of where the network looked, for all images that can be read."""
         known = [shown for shown in worst if shown.image is not None and shown.prediction is not None]
         for begin in range(0, len(known), _EXPLAINED_AT_ONCE):
             some = known[begin : begin + _EXPLAINED_AT_ONCE]
-            numbers = [shown.image for shown in some if shown.image is not None]
+            indices = [shown.image for shown in some if shown.image is not None]
             classes = [shown.prediction for shown in some if shown.prediction is not None]
-            for number, pixels in zip(numbers, explain(numbers, classes), strict=True):
-                self._write(f"{number}_cam.jpg", Image.fromarray(pixels))
+            for index, pixels in zip(indices, explain(indices, classes), strict=True):
+                self._write(f"{index}_cam.jpg", Image.fromarray(pixels))
         return [shown.model_copy(update={"is_explained": shown in known}) for shown in worst]
 
     def _write(self, name: str, picture: Image.Image) -> None:
@@ -516,20 +505,20 @@ class _Pictures:
             file.write(data.getvalue())
 
 
-def _shown(pictures: _Pictures, predictions: Predictions, place: int) -> Shown:
-    said = int(predictions.predicted[place])
+def _shown(pictures: _Pictures, predictions: Predictions, row: int) -> Shown:
+    said = int(predictions.predicted[row])
     return Shown(
-        label=int(predictions.labels[place]),
+        label=int(predictions.labels[row]),
         prediction=None if said == NO_CLASS else said,
-        probability=_known(predictions.top_probabilities[place, 0]),
-        label_probability=_known(predictions.label_probabilities[place]),
-        **pictures(int(predictions.numbers[place])),
+        probability=_known(predictions.top_probabilities[row, 0]),
+        label_probability=_known(predictions.label_probabilities[row]),
+        **pictures(int(predictions.indices[row])),
     )
 
 
-def _shown_with_sets(pictures: _Pictures, predictions: LabelSets, place: int) -> Shown:
-    worst, share = int(predictions.worst_classes[place]), _known(predictions.worst_probabilities[place])
-    labels, said = (np.flatnonzero(sets[place]).tolist() for sets in (predictions.labels, predictions.said))
+def _shown_with_sets(pictures: _Pictures, predictions: LabelSets, row: int) -> Shown:
+    worst, share = int(predictions.worst_classes[row]), _known(predictions.worst_probabilities[row])
+    labels, said = (np.flatnonzero(sets[row]).tolist() for sets in (predictions.labels, predictions.said))
     return Shown(
         label=max(worst, 0),
         prediction=None if worst == NO_CLASS else worst,
@@ -537,7 +526,7 @@ def _shown_with_sets(pictures: _Pictures, predictions: LabelSets, place: int) ->
         label_probability=share,
         labels=labels,
         predictions=said,
-        **pictures(int(predictions.numbers[place])),
+        **pictures(int(predictions.indices[row])),
     )
 
 
@@ -607,9 +596,9 @@ def read_evaluation(folder: Path) -> Evaluation:
     return evaluation
 
 
-def image_bytes(folder: Path, number: int, is_explained: bool = False) -> bytes | None:
+def image_bytes(folder: Path, index: int, is_explained: bool = False) -> bytes | None:
     """Returns the small copy of an image, or of where the network looked, as JPEG; None where there is none."""
-    path = folder / IMAGES / (f"{number}_cam.jpg" if is_explained else f"{number}.jpg")
+    path = folder / IMAGES / (f"{index}_cam.jpg" if is_explained else f"{index}.jpg")
     try:
         if path.stat().st_size > _LARGEST_IMAGE:
             return None

@@ -4,11 +4,16 @@ No matrix of all classes by all classes is made, which for 21,841 of them would 
 the pairs that occur.
 """
 
+import abc
 import dataclasses
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..weights.outputs import SINGLE, probabilities
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = [
     "ALL_CLASSES_UP_TO",
@@ -16,9 +21,9 @@ __all__ = [
     "Averages",
     "Bin",
     "ByClass",
+    "Outcomes",
     "Predictions",
     "averages",
-    "by_class",
     "calibration",
     "confusion",
     "counted",
@@ -36,113 +41,158 @@ NUM_BINS = 15
 
 
 @dataclasses.dataclass(frozen=True)
-class Predictions:
-    """What a model said of N images.
+class Outcomes(abc.ABC):
+    """What a model said of N images, whether they have one label each or several.
 
     Attributes:
-        numbers: Which samples they are, int64 (N,).
-        labels: Their classes, int64 (N,).
+        indices: Which samples they are, int64 (N,).
+        labels: What they have.
         top_classes: The most probable classes, the first one first, int64 (N, K); `NO_CLASS` where the output is not
             finite. K is 5, or the number of classes where there are fewer.
         top_probabilities: Their probabilities, float32 (N, K); NaN where the output is not finite.
-        label_probabilities: The probability of the label, float32 (N,).
         probabilities: Of all classes, float32 (N, num_classes), where there are at most 100; else (N, 0).
         num_classes: Number of classes.
     """
 
-    numbers: np.ndarray
+    indices: np.ndarray
     labels: np.ndarray
     top_classes: np.ndarray
     top_probabilities: np.ndarray
-    label_probabilities: np.ndarray
     probabilities: np.ndarray
     num_classes: int
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.indices)
 
     @classmethod
-    def of(
-        cls, scores: np.ndarray, labels: np.ndarray, numbers: np.ndarray, are_probabilities: bool = False
-    ) -> "Predictions":
-        """Returns the predictions of a batch.
+    @abc.abstractmethod
+    def of(cls, scores: np.ndarray, labels: np.ndarray, indices: np.ndarray, are_probabilities: bool = False) -> "Self":
+        """Returns what is said of a batch.
 
         Args:
             scores: float32 (N, num_classes); of equal ones the lower class comes first.
-            labels: (N,), or (N, num_classes) of probabilities, which stand for the most probable class.
-            numbers: Which samples they are, (N,).
+            labels: What the images have.
+            indices: Which samples they are, (N,).
             are_probabilities: Whether scores are probabilities already.
         """
-        if labels.ndim == 2:
-            labels = labels.argmax(1)
+
+    @staticmethod
+    def ranked(
+        scores: np.ndarray, indices: np.ndarray, head: str, are_probabilities: bool
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+        """Returns scores, float64, and probabilities, float32, (N, num_classes) each, and the fields but the labels.
+
+        Where an output is not finite, its scores are 0 and its probabilities NaN.
+        """
         num_classes = scores.shape[1]
-        count = min(TOP_CLASSES, num_classes)
         finite = np.isfinite(scores).all(axis=1)
         known = np.where(finite[:, None], scores, 0).astype(np.float64)
         # A softmax in half precision may round to more than 1.
-        shares = known.clip(0, 1) if are_probabilities else probabilities(known, SINGLE)
-        shares = shares.astype(np.float32)
+        shares = (known.clip(0, 1) if are_probabilities else probabilities(known, head)).astype(np.float32)
         shares[~finite] = np.nan
-        top = largest(known, count)
+        top = largest(known, min(TOP_CLASSES, num_classes))
         top_shares = np.take_along_axis(shares, top, axis=1)
         top[~finite] = NO_CLASS
-        label_shares = np.take_along_axis(shares, labels[:, None].astype(np.int64), axis=1)[:, 0]
-        kept = shares if num_classes <= ALL_CLASSES_UP_TO else shares[:, :0]
-        return cls(
-            *(numbers.astype(np.int64), labels.astype(np.int64), top, top_shares, label_shares, kept), num_classes
-        )
-
-    @classmethod
-    def empty(cls, num_classes: int) -> "Predictions":
-        """Returns those of no image."""
-        return cls.of(np.zeros((0, num_classes), np.float32), np.zeros(0, np.int64), np.zeros(0, np.int64))
-
-    @classmethod
-    def joined(cls, parts: "list[Predictions]") -> "Predictions":
-        """Returns several as one, in the order of the samples; one at least is given."""
-        order = np.argsort(np.concatenate([part.numbers for part in parts]), kind="stable")
-        columns = {
-            field.name: np.concatenate([getattr(part, field.name) for part in parts])[order]
-            for field in dataclasses.fields(cls)
-            if field.name != "num_classes"
+        fields = {
+            "indices": indices.astype(np.int64),
+            "top_classes": top,
+            "top_probabilities": top_shares,
+            "probabilities": shares if num_classes <= ALL_CLASSES_UP_TO else shares[:, :0],
+            "num_classes": num_classes,
         }
+        return known, shares, fields
+
+    @classmethod
+    def empty(cls, num_classes: int) -> "Self":
+        """Returns those of no image."""
+        nothing = np.zeros((0, num_classes), np.float32)
+        return cls.of(nothing, nothing, np.zeros(0, np.int64))
+
+    @classmethod
+    def columns(cls) -> list[str]:
+        """Names of the fields that have a row an image."""
+        return [field.name for field in dataclasses.fields(cls) if field.name != "num_classes"]
+
+    @classmethod
+    def joined(cls, parts: "list[Self]") -> "Self":
+        """Returns several as one, in the order of the samples; one at least is given."""
+        order = np.argsort(np.concatenate([part.indices for part in parts]), kind="stable")
+        columns = {name: np.concatenate([getattr(part, name) for part in parts])[order] for name in cls.columns()}
         return cls(**columns, num_classes=parts[0].num_classes)
 
     def to_rows(self) -> np.ndarray:
-        """Returns all of it as numbers, float64 (N, width), for the way from rank to rank."""
-        single = (self.numbers, self.labels, self.label_probabilities)
-        columns = [column[:, None] for column in single]
-        columns += [self.top_classes, self.top_probabilities, self.probabilities]
+        """Returns all of it as numbers, float64 (N, width), for the way from rank to rank; of bool eight bits each."""
+        columns = [_packed(getattr(self, name)) for name in self.columns()]
         return np.concatenate(columns, axis=1, dtype=np.float64)
 
     @classmethod
-    def from_rows(cls, rows: np.ndarray, num_classes: int) -> "Predictions":
+    def from_rows(cls, rows: np.ndarray, num_classes: int) -> "Self":
         """Returns what `to_rows` was given."""
-        top = min(TOP_CLASSES, num_classes)
-        numbers, labels, label_probabilities = rows[:, 0], rows[:, 1], rows[:, 2]
-        return cls(
-            numbers.astype(np.int64),
-            labels.astype(np.int64),
-            rows[:, 3 : 3 + top].astype(np.int64),
-            rows[:, 3 + top : 3 + 2 * top].astype(np.float32),
-            label_probabilities.astype(np.float32),
-            rows[:, 3 + 2 * top :].astype(np.float32),
-            num_classes,
-        )
+        empty = cls.empty(num_classes)
+        forms = [getattr(empty, name) for name in cls.columns()]
+        parts = np.split(rows, np.cumsum([_packed(form).shape[1] for form in forms])[:-1], axis=1)
+        columns = (_unpacked(part, form) for part, form in zip(parts, forms, strict=True))
+        return cls(**dict(zip(cls.columns(), columns, strict=True)), num_classes=num_classes)
+
+    @property
+    def is_finite(self) -> np.ndarray:
+        """Whether the output is finite, bool (N,)."""
+        return self.top_classes[:, 0] != NO_CLASS
+
+
+def _packed(column: np.ndarray) -> np.ndarray:
+    """Returns a column as (N, width), bits as bytes."""
+    column = column if column.ndim == 2 else column[:, None]
+    return np.packbits(column, axis=1) if column.dtype == bool else column
+
+
+def _unpacked(rows: np.ndarray, form: np.ndarray) -> np.ndarray:
+    """Returns the column that `_packed` was given, of the dtype and the width of `form`."""
+    if form.dtype == bool:
+        return np.unpackbits(rows.astype(np.uint8), axis=1, count=form.shape[1]).astype(bool)
+    return rows.reshape((len(rows), *form.shape[1:])).astype(form.dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions(Outcomes):
+    """What a model said of N images, each of which has one class: `labels` are int64 (N,).
+
+    Attributes:
+        label_probabilities: The probability of the label, float32 (N,).
+    """
+
+    label_probabilities: np.ndarray
+
+    @classmethod
+    def of(
+        cls, scores: np.ndarray, labels: np.ndarray, indices: np.ndarray, are_probabilities: bool = False
+    ) -> "Predictions":
+        """Labels are (N,), or (N, num_classes) of probabilities, which stand for the most probable class."""
+        labels = (labels.argmax(1) if labels.ndim == 2 else labels).astype(np.int64)
+        _, shares, fields = cls.ranked(scores, indices, SINGLE, are_probabilities)
+        label_shares = np.take_along_axis(shares, labels[:, None], axis=1)[:, 0]
+        return cls(**fields, labels=labels, label_probabilities=label_shares)
 
     @property
     def predicted(self) -> np.ndarray:
         """The most probable class, int64 (N,); `NO_CLASS` where the output is not finite."""
         return self.top_classes[:, 0]
 
-    @property
-    def is_finite(self) -> np.ndarray:
-        """Whether the output is finite, bool (N,)."""
-        return self.predicted != NO_CLASS
-
     def accuracy(self, k: int) -> float:
         """The share of images whose label is among the k most probable classes; k is at most 5."""
         return float((self.top_classes[:, :k] == self.labels[:, None]).any(axis=1).mean())
+
+    def by_class(self) -> "ByClass":
+        """Returns the figures of each class."""
+        labels, predicted, classes = self.labels, self.predicted, self.num_classes
+        support = np.bincount(labels, minlength=classes)
+        said = np.bincount(predicted[self.is_finite], minlength=classes)
+        return counted(support, said, np.bincount(labels[labels == predicted], minlength=classes))
+
+    def worst(self, count: int) -> np.ndarray:
+        """Returns the rows of the wrong ones whose label has the lowest probability, the not finite ones last."""
+        wrong = np.flatnonzero(self.predicted != self.labels)
+        return wrong[np.argsort(self.label_probabilities[wrong], kind="stable")[:count]]
 
 
 def largest(scores: np.ndarray, count: int) -> np.ndarray:
@@ -183,15 +233,6 @@ class Averages:
     precision: float
     recall: float
     f1: float
-
-
-def by_class(predictions: Predictions) -> ByClass:
-    """Returns the figures of each class."""
-    classes = predictions.num_classes
-    labels, predicted = predictions.labels, predictions.predicted
-    support = np.bincount(labels, minlength=classes)
-    said = np.bincount(predicted[predictions.is_finite], minlength=classes)
-    return counted(support, said, np.bincount(labels[labels == predicted], minlength=classes))
 
 
 def counted(support: np.ndarray, said: np.ndarray, hits: np.ndarray) -> ByClass:
@@ -253,10 +294,10 @@ def calibration(predictions: Predictions) -> list[Bin]:
     confidence = predictions.top_probabilities[finite, 0].astype(np.float64)
     is_right = predictions.predicted[finite] == predictions.labels[finite]
     edges = np.linspace(0, 1, NUM_BINS + 1)
-    places = np.searchsorted(edges[1:-1], confidence)
-    counts = np.bincount(places, minlength=NUM_BINS)
-    sums = np.bincount(places, confidence, minlength=NUM_BINS)
-    rights = np.bincount(places, is_right, minlength=NUM_BINS)
+    bins = np.searchsorted(edges[1:-1], confidence)
+    counts = np.bincount(bins, minlength=NUM_BINS)
+    sums = np.bincount(bins, confidence, minlength=NUM_BINS)
+    rights = np.bincount(bins, is_right, minlength=NUM_BINS)
     return [
         Bin(
             *(float(lower), float(upper), int(count)),
@@ -291,9 +332,9 @@ def neighbours(cells: np.ndarray, num_classes: int) -> np.ndarray:
     support = np.bincount(cells[:, 0], cells[:, 2], minlength=num_classes)
     wrong = cells[cells[:, 0] != cells[:, 1]]
     pairs = np.sort(wrong[:, :2], axis=1)
-    keys, place = np.unique(pairs[:, 0] * num_classes + pairs[:, 1], return_inverse=True)
+    keys, inverse = np.unique(pairs[:, 0] * num_classes + pairs[:, 1], return_inverse=True)
     # A class without images cannot lose any.
-    shares = np.bincount(place, wrong[:, 2] / np.maximum(support[wrong[:, 0]], 1), minlength=len(keys))
+    shares = np.bincount(inverse, wrong[:, 2] / np.maximum(support[wrong[:, 0]], 1), minlength=len(keys))
     groups: dict[int, list[int]] = {}
     for key in keys[np.argsort(-shares, kind="stable")].tolist():
         one, other = divmod(key, num_classes)

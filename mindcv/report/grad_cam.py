@@ -24,7 +24,7 @@ class Explanation:
     """What a network says of images, and where it looks for it.
 
     Attributes:
-        maps: (N, H, W), float32, from 0 to 1: how much each place speaks for the class of `targets`; all zeros where
+        maps: (N, H, W), float32, from 0 to 1: how much each position speaks for the class of `targets`; all zeros where
             nothing does.
         logits: (N, num_classes), float32.
         targets: (N,), the index of each map's class.
@@ -107,8 +107,8 @@ def overlay(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:
     Returns:
         (H, W, 3), uint8.
     """
-    places = np.linspace(0.0, 1.0, len(_COLOURS))
-    colours = np.stack([np.interp(heat, places, channel) for channel in np.transpose(_COLOURS)], -1)
+    positions = np.linspace(0.0, 1.0, len(_COLOURS))
+    colours = np.stack([np.interp(heat, positions, channel) for channel in np.transpose(_COLOURS)], -1)
     share = _OPACITY * heat[..., None]
     return np.rint(pixels * (1.0 - share) + colours * share).astype(np.uint8)
 
@@ -174,14 +174,14 @@ def _map_and_gradient(
     if len(outputs) != 1:
         raise ValueError(f"{type(network).__name__} runs a cell of its maps {len(outputs)} times, so it has no one map")
     parts = outputs[0] if isinstance(outputs[0], tuple) else (outputs[0],)
-    place, as_map = _find_map(network, index, x, parts)
+    part, as_map = _find_map(network, index, x, parts)
 
     def score(value: Any) -> Any:
-        changed = (*parts[:place], value, *parts[place + 1 :]) if isinstance(outputs[0], tuple) else value
+        changed = (*parts[:part], value, *parts[part + 1 :]) if isinstance(outputs[0], tuple) else value
         return (run(lambda cell, inputs, output: changed) * one_hot).sum()
 
-    gradient = ms.grad(score)(parts[place])
-    return tuple(as_map(value).asnumpy().astype(np.float32) for value in (parts[place], gradient))
+    gradient = ms.grad(score)(parts[part])
+    return tuple(as_map(value).asnumpy().astype(np.float32) for value in (parts[part], gradient))
 
 
 def _find_map(
@@ -204,8 +204,8 @@ def _find_map(
         return shapes.index(stage.shape), lambda value: network.as_map(value, index)
     # Behind the cell, a class token was left out.
     count, channels, height, width = network.as_map(stage, index).shape
-    place = shapes.index((count, 1 + height * width, channels))
-    return place, lambda value: value[:, 1:].swapaxes(1, 2).reshape((count, channels, height, width))
+    part = shapes.index((count, 1 + height * width, channels))
+    return part, lambda value: value[:, 1:].swapaxes(1, 2).reshape((count, channels, height, width))
 
 
 def _first(output: Any) -> Any:

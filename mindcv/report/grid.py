@@ -73,8 +73,8 @@ def draw_grid(cells: Sequence[Cell], font: str | None = None) -> Image.Image:
     draw = ImageDraw.Draw(sheet)
     for number, (cell, pictures) in enumerate(zip(cells, enlarged, strict=True)):
         left, top = (
-            _MARGIN + place * side
-            for place, side in zip((number % columns, number // columns), (width, height), strict=True)
+            _MARGIN + count * side
+            for count, side in zip((number % columns, number // columns), (width, height), strict=True)
         )
         x = left
         for picture in pictures:

@@ -352,10 +352,10 @@ def _matrices(evaluation: Evaluation) -> dict[str, Any]:
     close_up = np.arange(evaluation.num_classes) if is_whole else _most_confused(evaluation, order)
     support = np.array([row.support for row in evaluation.classes])
     counts = np.zeros((len(close_up), len(close_up)), np.int64)
-    place = {int(index): position for position, index in enumerate(close_up)}
+    position_of = {int(index): position for position, index in enumerate(close_up)}
     for label, said, count in evaluation.confusion:
-        if label in place and said in place:
-            counts[place[label], place[said]] = count
+        if label in position_of and said in position_of:
+            counts[position_of[label], position_of[said]] = count
     title = "Confusion matrix"
     return {
         "matrix": charts.confusion_chart(title, counts, support[close_up], [names[index] for index in close_up])

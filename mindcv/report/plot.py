@@ -74,11 +74,9 @@ def save_plot(file: IO[bytes], panels: Sequence[Panel], title: str, x_label: str
             if panel.faint is not None and len(shown):  # the peaks of the other curve may leave the panel
                 room = 0.15 * (shown.max() - shown.min() or 1.0)
                 axes.set_ylim(shown.min() - room, shown.max() + room)
-            for place, text in panel.marks:
-                axes.axvline(place, color=_MARK, linewidth=1.2)
-                axes.annotate(
-                    text, (place, 1), (4, -4), ("data", "axes fraction"), "offset points", color=_MARK, va="top"
-                )
+            for x, text in panel.marks:
+                axes.axvline(x, color=_MARK, linewidth=1.2)
+                axes.annotate(text, (x, 1), (4, -4), ("data", "axes fraction"), "offset points", color=_MARK, va="top")
             axes.set_ylabel(panel.label)
             axes.grid(axis="y")
             axes.margins(x=0.01)
@@ -115,7 +113,7 @@ def text_plot(panel: Panel) -> list[str]:
     margin = max(map(len, labels))
     lines = [panel.label]
     lines += [f"{label:>{margin}} |{''.join(row)}".rstrip() for label, row in zip(labels, cells, strict=True)]
-    first, last = (f"{panel.x[keep][place]:.4g}" for place in (0, -1))
+    first, last = (f"{panel.x[keep][x]:.4g}" for x in (0, -1))
     lines.append(f"{'':>{margin}} +{'-' * _COLUMNS}")
     lines.append(f"{'':>{margin}}  {first}{last:>{max(1, _COLUMNS - len(first))}}")
     return lines

@@ -136,9 +136,9 @@ class Run:
     def step_curve(self, name: str) -> Series:
         """A value of the `train` events over the epochs that were done."""
         steps = self.steps_per_epoch
-        places, values = self.train.get("global_step", []), self.train.get(name, [])
-        points = zip(places, values, strict=False)
-        return Series.of([(place / steps if steps else place, value) for place, value in points])
+        steps_done, values = self.train.get("global_step", []), self.train.get(name, [])
+        points = zip(steps_done, values, strict=False)
+        return Series.of([(step / steps if steps else step, value) for step, value in points])
 
     def epoch_curve(self, name: str) -> Series:
         """A value of the `epoch` events."""
@@ -170,8 +170,8 @@ class Run:
         if not self.metrics:
             return None
         curve = self.epoch_curve(self.metrics[0])
-        place = int(curve.y.argmax())
-        return self.metrics[0], float(curve.y[place]), int(curve.x[place])
+        index = int(curve.y.argmax())
+        return self.metrics[0], float(curve.y[index]), int(curve.x[index])
 
     def differences(self) -> list[tuple[str, str, str]]:
         """Keys that are not as in the recipe, or at their defaults where there is none: key, there, here."""
@@ -191,8 +191,8 @@ def points_of_schedule(learning_rates: Sequence[float], epochs_per_update: float
         learning_rates: One for each update.
         epochs_per_update: How much of an epoch an update takes.
     """
-    places = np.unique(np.linspace(0, len(learning_rates) - 1, POINTS_OF_SCHEDULE).round().astype(int)).tolist()
-    return [(round((place + 1) * epochs_per_update, 4), learning_rates[place]) for place in places]
+    updates = np.unique(np.linspace(0, len(learning_rates) - 1, POINTS_OF_SCHEDULE).round().astype(int)).tolist()
+    return [(round((index + 1) * epochs_per_update, 4), learning_rates[index]) for index in updates]
 
 
 def shown(value: Any) -> str:
@@ -356,7 +356,7 @@ def _read_config(run: Run) -> None:
     run.recipe_name = escaped(name)
 
 
-_PLACE = re.compile(r".+-(\d{1,9})_(\d{1,9})\.ckpt")
+_POSITION = re.compile(r".+-(\d{1,9})_(\d{1,9})\.ckpt")
 
 
 def _checkpoints(run: Run) -> Iterator[Checkpoint]:
@@ -372,8 +372,8 @@ def _checkpoints(run: Run) -> Iterator[Checkpoint]:
         run.notes.append(f"{CHECKPOINTS} cannot be read; the folder's own files are listed")
     found = []
     for path in run.folder.glob("*.ckpt"):
-        place = _PLACE.fullmatch(path.name)
-        epoch, step = (int(place[1]), int(place[2])) if place else (None, None)
+        match = _POSITION.fullmatch(path.name)
+        epoch, step = (int(match[1]), int(match[2])) if match else (None, None)
         metric = metrics.get(path.name)
         if path.is_file() and not path.name.startswith(OPTIMIZER_PREFIX):
             megabytes = path.stat().st_size / 2**20

@@ -266,7 +266,7 @@ def cyclic_lr(
         mode: "triangular" (all cycles alike), "triangular2" (each half as high as the last) or "exp_range" (the height
             is multiplied by `gamma ** step`). Ignored when `scale_fn` is given.
         gamma: The base of "exp_range".
-        scale_fn: A height of one's own, as a function of what `scale_mode` says.
+        scale_fn: Your own height, as a function of what `scale_mode` says.
         scale_mode: What `scale_fn` takes: the number of the cycle, from 1 ("cycle"), or of the step, from 0
             ("iterations").
         steps_per_epoch: Steps in an epoch.

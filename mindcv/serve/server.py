@@ -35,12 +35,12 @@ def open_port(host: str, port: int) -> socket.socket:
     if not 0 <= port <= 65535:
         raise ValueError(f"--port is {port}; give 0 to 65535")
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
+        family, socket_type, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except OSError as error:
         raise ValueError(f"--host: there is no {host!r} ({error.strerror}); give 127.0.0.1 or 0.0.0.0") from error
-    listener = socket.socket(family, kind, protocol)
+    listener = socket.socket(family, socket_type, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
@@ -85,13 +85,13 @@ def make_server(app: "FastAPI", on_start: Callable[[], None] = lambda: None) -> 
             if threading.current_thread() is not threading.main_thread():
                 yield
                 return
-            numbers = (signal.SIGINT, signal.SIGTERM)
-            before = {number: signal.signal(number, self.handle_exit) for number in numbers}
+            signums = (signal.SIGINT, signal.SIGTERM)
+            before = {signum: signal.signal(signum, self.handle_exit) for signum in signums}
             try:
                 yield
             finally:
-                for number, handler in before.items():
-                    signal.signal(number, handler)
+                for signum, handler in before.items():
+                    signal.signal(signum, handler)
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             # While a graph runs, MindSpore turns Ctrl-C into SIGTERM, so any signal may be the second one; but not one

@@ -62,21 +62,21 @@ def extract_archive(archive: str | os.PathLike[str], folder: str | os.PathLike[s
         ValueError: The archive is damaged, or a member would land outside `folder`, or is a link or a device.
         OSError: Reading or writing failed, a full disk for one.
     """
-    suffix, kind, compression = detect_file_type(os.fspath(archive))
+    suffix, archive_type, compression = detect_file_type(os.fspath(archive))
     target = require_directory(folder, "folder").resolve()
     try:
-        if kind is None and compression is not None:
+        if archive_type is None and compression is not None:
             path = target / Path(archive).name.removesuffix(suffix)
             with OPENERS[compression](archive) as source, atomic_write(path) as copy:
                 shutil.copyfileobj(source, copy)
             return path
         with tempfile.TemporaryDirectory(prefix=".unpack-", dir=target) as staging:
             names = []
-            with _opened(archive, kind) as members:
+            with _opened(archive, archive_type) as members:
                 for name, source in members:
-                    place = Path(staging, name)
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                    with source, place.open("wb") as copy:
+                    path = Path(staging, name)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    with source, path.open("wb") as copy:
                         shutil.copyfileobj(source, copy)
                     names.append(name)
             for name in names:
@@ -90,9 +90,9 @@ def extract_archive(archive: str | os.PathLike[str], folder: str | os.PathLike[s
 
 
 @contextlib.contextmanager
-def _opened(archive: str | os.PathLike[str], kind: str) -> Iterator[Iterator[tuple[str, IO[bytes]]]]:
+def _opened(archive: str | os.PathLike[str], archive_type: str) -> Iterator[Iterator[tuple[str, IO[bytes]]]]:
     """Opens an archive; gives name and contents of each of its files, after all members have been found harmless."""
-    if kind == ".zip":
+    if archive_type == ".zip":
         with zipfile.ZipFile(archive) as file:
             infos = [info for info in file.infolist() if not info.is_dir()]
             for info in infos:

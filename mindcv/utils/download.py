@@ -11,7 +11,7 @@ from .fs import local_path, require_directory
 
 __all__ = ["DownLoad", "get_default_download_root", "set_default_download_root"]
 
-# Downloads that are not complete; on the same disk as their place, so that they can be moved there.
+# Downloads that are not complete; on the same disk as their target, so that they can be moved there.
 _STAGING = ".download"
 
 

@@ -1,4 +1,4 @@
-"""How a command ends: one line for what the user can mend, an exit code for each way."""
+"""How a command ends: one line for what the user can fix, an exit code for each way."""
 
 import contextlib
 import os
@@ -42,7 +42,7 @@ class RunStopped(Stopped):
 
 
 def run_command(command: Callable[[], int | None]) -> int:
-    """Runs a command and returns its exit code; an error that the user can mend becomes one line on stderr.
+    """Runs a command and returns its exit code; an error that the user can fix becomes one line on stderr.
 
     SIGTERM, and a terminal that is closed, end it as an error does, so that its temporary files are removed. With
     `MINDCV_DEBUG=1` the traceback is shown as well.
@@ -82,22 +82,22 @@ def _signals_as_errors() -> Iterator[None]:
         return
     owner = os.getpid()
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def stop(signum: int, frame: FrameType | None) -> None:
         if os.getpid() != owner:  # a worker that was forked, which has nothing to clean up
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+            signal.signal(signum, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
             return
-        signal.signal(number, signal.SIG_IGN)  # so that a second one does not cut the cleaning short
-        raise Stopped(f"stopped by {signal.Signals(number).name}", 128 + number)
+        signal.signal(signum, signal.SIG_IGN)  # so that a second one does not cut the cleaning short
+        raise Stopped(f"stopped by {signal.Signals(signum).name}", 128 + signum)
 
     taken = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
-    for number in taken:
-        signal.signal(number, stop)
+    for signum in taken:
+        signal.signal(signum, stop)
     try:
         yield
     finally:
-        for number in taken:
-            signal.signal(number, signal.SIG_DFL)
+        for signum in taken:
+            signal.signal(signum, signal.SIG_DFL)
 
 
 def _is_unread(handle: int) -> bool:

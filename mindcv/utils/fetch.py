@@ -44,7 +44,7 @@ _RETRIED_STATUS = (408, 425, 429, 500, 502, 503, 504)
 
 
 class DownloadError(OSError):
-    """A file could not be had; the message names the address, the place in the cache and what to do."""
+    """A file could not be had; the message names the address, the path in the cache and what to do."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -85,13 +85,13 @@ def _local_copy(url: str, target: Path | None = None) -> Path:
     return target
 
 
-def _weights_in(place: Path, ckpt_path: str) -> Path:
-    """The file of weights: `place` itself, or one in it."""
-    if not place.is_dir():
-        return place
+def _weights_in(folder: Path, ckpt_path: str) -> Path:
+    """The file of weights: `folder` itself, or one in it."""
+    if not folder.is_dir():
+        return folder
     if ckpt_path:
-        return place / Path(ckpt_path).name
-    found = sorted(path for path in place.rglob("*") if path.suffix in _WEIGHTS)
+        return folder / Path(ckpt_path).name
+    found = sorted(path for path in folder.rglob("*") if path.suffix in _WEIGHTS)
     if len(found) != 1:
         names = ", ".join(path.name for path in found[:5]) or "none"
         raise ValueError(f"ckpt_url must lead to one file of weights, found {names}; name one with ckpt_path")

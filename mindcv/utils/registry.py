@@ -32,10 +32,10 @@ def closest(name: str, choices: Iterable[str], count: int = 1, cutoff: float = 0
 def _edits(one: str, other: str) -> int:
     """Levenshtein's distance: letters to put in, to take out or to exchange."""
     row = list(range(len(other) + 1))
-    for number, letter in enumerate(one, 1):
-        last, row[0] = row[0], number
-        for place, other_letter in enumerate(other, 1):
-            last, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, last + (letter != other_letter))
+    for index, letter in enumerate(one, 1):
+        last, row[0] = row[0], index
+        for column, other_letter in enumerate(other, 1):
+            last, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, last + (letter != other_letter))
     return row[-1]
 
 

@@ -39,7 +39,7 @@ def download(url: str, target: Path, entry: Entry | None = None) -> None:
 
     Args:
         url: The file.
-        target: Its place here.
+        target: Its path here.
         entry: What `find_file` or `files_below` said of it. None: this asks.
 
     Raises:
@@ -151,7 +151,7 @@ def _wrong_tag(url: str, tag: str, path: Path) -> str | None:
 
 
 def upload(path: Path, url: str) -> None:
-    """Copies a file to a remote place and makes sure that it is there whole.
+    """Copies a file to a remote address and makes sure that it is there whole.
 
     Large files go to S3 in parts. Those that an earlier call, also one that was killed, has brought there are not sent
     again.
@@ -188,30 +188,30 @@ def _upload_parts(file: IO[bytes], url: str, size: int) -> str:
     """Sends a file to S3 in parts, going on with an upload of it that was begun; returns the tag it must have then."""
     store, remote = store_of(url)
     bucket, _, key = remote.partition("/")
-    place = {"Bucket": bucket, "Key": key}
+    key_of_file = {"Bucket": bucket, "Key": key}
 
     def call(method: str, **arguments: Any) -> dict[str, Any]:
         return retried(url, lambda: store.call_s3(method, **arguments))
 
     upload_id, there = _begun_upload(call, bucket, key)
     if upload_id is None:
-        upload_id = call("create_multipart_upload", **place)["UploadId"]
-    place["UploadId"] = upload_id
+        upload_id = call("create_multipart_upload", **key_of_file)["UploadId"]
+    key_of_file["UploadId"] = upload_id
     length = _part_bytes(size)
     count = -(-size // length)
     if there:
         _logger.info("%s: going on with an upload, of which %d of %d parts are there", url, len(there), count)
 
-    def send(number: int) -> dict[str, Any]:
-        start = (number - 1) * length
+    def send(part_number: int) -> dict[str, Any]:
+        start = (part_number - 1) * length
         data = os.pread(file.fileno(), min(length, size - start), start)
-        tag = there.get(number)
+        tag = there.get(part_number)
         if tag != hashlib.md5(data).hexdigest():
-            tag = call("upload_part", **place, PartNumber=number, Body=data)["ETag"].strip('"')
-        return {"PartNumber": number, "ETag": f'"{tag}"'}
+            tag = call("upload_part", **key_of_file, PartNumber=part_number, Body=data)["ETag"].strip('"')
+        return {"PartNumber": part_number, "ETag": f'"{tag}"'}
 
     parts = list(_in_threads(send, range(1, count + 1)))
-    call("complete_multipart_upload", **place, MultipartUpload={"Parts": parts})
+    call("complete_multipart_upload", **key_of_file, MultipartUpload={"Parts": parts})
     return _tag_of(lambda start, end: os.pread(file.fileno(), end - start, start), size, in_parts=True)
 
 
@@ -240,7 +240,7 @@ def copy_in(url: str, target: Path) -> int:
 
     Args:
         url: The folder.
-        target: Its place here. Files there that the remote folder does not have stay.
+        target: Its path here. Files there that the remote folder does not have stay.
 
     Returns:
         How many files were copied.
@@ -257,7 +257,7 @@ def copy_in(url: str, target: Path) -> int:
         raise FileNotFoundError(f"{url}: there is no such folder, or it is empty")
     odd = [name for name in entries if ".." in name.split("/")]
     if odd:
-        raise ValueError(f"{url}: refused the file {odd[0]!r}, whose place would be outside of the folder")
+        raise ValueError(f"{url}: refused the file {odd[0]!r}, whose path would be outside of the folder")
     missing = {name: entry for name, entry in entries.items() if not _is_same(target / name, entry)}
     if missing:
         size = sum(entry.size for entry in missing.values()) / 2**20
@@ -298,7 +298,7 @@ def _is_same(path: Path, entry: Entry) -> bool:
 
 
 def upload_folder(folder: Path, url: str, last: tuple[str, ...] = ()) -> None:
-    """Copies a folder to a remote place, but for files that are there already; those named `last` after all others."""
+    """Copies a folder to a remote one, but for files that are there already; those named `last` after all others."""
     Mirror(folder, url, last=last).copy_out()
 
 

@@ -33,9 +33,9 @@ Tree: TypeAlias = Mapping[str, Any]
 """Contents of a weight file: `LazyArray` by name, or folders of them, beside values that are no weights."""
 
 
-def item_size(kind: str) -> int:
-    """Bytes of one element of `kind`, a numpy type string such as `<f4` or `BFLOAT16`."""
-    return 2 if kind == BFLOAT16 else np.dtype(kind).itemsize
+def item_size(dtype: str) -> int:
+    """Bytes of one element of `dtype`, a numpy type string such as `<f4` or `BFLOAT16`."""
+    return 2 if dtype == BFLOAT16 else np.dtype(dtype).itemsize
 
 
 def count_elements(shape: Iterable[int]) -> int:
@@ -51,30 +51,30 @@ def as_bytes(array: np.ndarray) -> memoryview:
     return array.reshape(-1).view(np.uint8).data
 
 
-def decode(raw: np.ndarray, kind: str) -> np.ndarray:
-    """Turns a bfloat16 array's 16-bit words into float32; other kinds are returned as they are."""
-    if kind != BFLOAT16:
+def decode(raw: np.ndarray, dtype: str) -> np.ndarray:
+    """Turns a bfloat16 array's 16-bit words into float32; other dtypes are returned as they are."""
+    if dtype != BFLOAT16:
         return raw
     words = raw.astype(np.uint32)
     words <<= 16
     return words.view(np.float32)
 
 
-def storage_dtype(kind: str) -> np.dtype:
-    """The numpy type that holds the stored words of `kind`."""
-    return np.dtype("<u2" if kind == BFLOAT16 else kind)
+def storage_dtype(dtype: str) -> np.dtype:
+    """The numpy type that holds the stored words of `dtype`."""
+    return np.dtype("<u2" if dtype == BFLOAT16 else dtype)
 
 
-def read_array(file: IO[bytes], pieces: Iterable[tuple[int, int]], kind: str, shape: tuple[int, ...]) -> np.ndarray:
+def read_array(file: IO[bytes], pieces: Iterable[tuple[int, int]], dtype: str, shape: tuple[int, ...]) -> np.ndarray:
     """Reads an array straight into its own memory, so that nothing is held twice and no file stays mapped.
 
     Args:
         file: Seekable file.
         pieces: (offset, length) in bytes of its parts, in order. Their lengths add up to the array's.
-        kind: Type of the elements.
+        dtype: Type of the elements.
         shape: Shape of the array.
     """
-    raw = np.empty(shape, storage_dtype(kind))
+    raw = np.empty(shape, storage_dtype(dtype))
     target = as_bytes(raw)
     done = 0
     for offset, length in pieces:
@@ -85,4 +85,4 @@ def read_array(file: IO[bytes], pieces: Iterable[tuple[int, int]], kind: str, sh
             if not got:
                 raise BadWeightFile("the file ended while it was read; was it being written at the same time?")
             done += got
-    return decode(raw, kind)
+    return decode(raw, dtype)

@@ -17,7 +17,7 @@ import numpy as np
 
 from ._arrays import BFLOAT16, BadWeightFile, LazyArray, as_bytes, count_elements, item_size, read_array
 
-_KINDS = {
+_DTYPES = {
     "Int8": "<i1",
     "UInt8": "<u1",
     "Int16": "<i2",
@@ -32,7 +32,7 @@ _KINDS = {
     "Bool": "|b1",
     "BFloat16": BFLOAT16,
 }
-_TYPE_NAMES = {np.dtype(kind): name for name, kind in _KINDS.items() if kind != BFLOAT16}
+_TYPE_NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items() if dtype != BFLOAT16}
 _SLICE_BYTES = 512 * 1024 * 1024
 _CRC_MARK = b"crc_num"
 _CRC_TRAILER_BYTES = len(_CRC_MARK) + 10
@@ -64,10 +64,10 @@ def index_ckpt(file: IO[bytes], size: int) -> dict[str, LazyArray]:
     found: dict[str, tuple[str, tuple[int, ...], list[tuple[int, int]]]] = {}
     previous = ""
     for _, start, stop in _fields(file, 0, end):
-        name, kind, dims, piece = _read_entry(file, start, stop)
+        name, type_name, dims, piece = _read_entry(file, start, stop)
         if name not in found:
-            found[name] = (kind, dims, [piece])
-        elif name == previous and found[name][:2] == (kind, dims):
+            found[name] = (type_name, dims, [piece])
+        elif name == previous and found[name][:2] == (type_name, dims):
             found[name][2].append(piece)
         else:
             raise BadWeightFile(f"the entry {name!r} is there twice")
@@ -124,7 +124,7 @@ def _check_crc(file: IO[bytes], size: int) -> int:
 
 
 def _read_entry(file: IO[bytes], start: int, stop: int) -> tuple[str, str, tuple[int, ...], tuple[int, int]]:
-    """Reads one Value: name, type name, dims and the place of its contents."""
+    """Reads one Value: name, type name, dims and the offset of its contents."""
     name, tensor = None, None
     for field, begin, end in _fields(file, start, stop):
         if field == 1:
@@ -135,17 +135,17 @@ def _read_entry(file: IO[bytes], start: int, stop: int) -> tuple[str, str, tuple
             raise BadWeightFile(f"the entry {name!r} is a hash table (MapParameter), which no vision model has")
     if name is None or tensor is None:
         raise BadWeightFile(f"damaged: the entry at byte {start} has no name or no tensor")
-    kind, dims, content = None, [], None
+    type_name, dims, content = None, [], None
     for field, begin, end in _fields(file, *tensor):
         if field == 1:
             dims.extend(_integers(file, begin, end))
         elif field == 2:
-            kind = _text(file, begin, end)
+            type_name = _text(file, begin, end)
         elif field == 3:
             content = (begin, end - begin)
-    if kind is None or content is None:
+    if type_name is None or content is None:
         raise BadWeightFile(f"damaged: the tensor {name!r} has no type or no contents")
-    return name, kind, tuple(dims), content
+    return name, type_name, tuple(dims), content
 
 
 def _lazy(
@@ -157,20 +157,20 @@ def _lazy(
         if total % 4:
             raise BadWeightFile(f"damaged: the text {name!r} has {total} bytes, which is no multiple of 4")
         return LazyArray((), functools.partial(read_array, file, pieces, f"<U{max(total // 4, 1)}", ()), is_text=True)
-    if type_name not in _KINDS:
-        raise BadWeightFile(f"the tensor {name!r} has the type {type_name!r}; readable are {', '.join(_KINDS)}")
-    kind = _KINDS[type_name]
+    if type_name not in _DTYPES:
+        raise BadWeightFile(f"the tensor {name!r} has the type {type_name!r}; readable are {', '.join(_DTYPES)}")
+    dtype = _DTYPES[type_name]
     shape = () if dims == (0,) and total else dims
-    expected = count_elements(shape) * item_size(kind)
+    expected = count_elements(shape) * item_size(dtype)
     if min(shape, default=1) < 0 or expected != total:
         raise BadWeightFile(
             f"damaged: the tensor {name!r} of shape {shape} and type {type_name} has {total} bytes, not {expected}"
         )
-    return LazyArray(shape, functools.partial(read_array, file, pieces, kind, shape))
+    return LazyArray(shape, functools.partial(read_array, file, pieces, dtype, shape))
 
 
 def _fields(file: IO[bytes], start: int, stop: int) -> Iterator[tuple[int, int, int]]:
-    """Yields (field number, first byte, end) of a message's fields; a varint's place is the varint itself."""
+    """Yields (field number, first byte, end) of a message's fields; a varint's offset is the varint itself."""
     position = start
     while position < stop:
         file.seek(position)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ._arrays import BFLOAT16, BadWeightFile, LazyArray, as_bytes, count_elements, item_size, read_array
 
-_KINDS = {
+_DTYPES = {
     "BOOL": "|b1",
     "U8": "|u1",
     "I8": "|i1",
@@ -28,7 +28,7 @@ _KINDS = {
     "I64": "<i8",
     "F64": "<f8",
 }
-_TYPE_NAMES = {np.dtype(kind): name for name, kind in _KINDS.items() if kind != BFLOAT16}
+_TYPE_NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items() if dtype != BFLOAT16}
 _MAX_HEADER_BYTES = 100_000_000
 # numpy's limits: dimensions of an array, and bytes that an offset reaches.
 _MOST_DIMENSIONS = 32
@@ -57,10 +57,10 @@ def index_safetensors(file: IO[bytes], size: int) -> dict[str, LazyArray]:
     spans: list[tuple[int, int]] = []
     arrays = {}
     for name, entry in header.items():
-        kind, shape, begin, end = _check_entry(name, entry)
+        dtype, shape, begin, end = _check_entry(name, entry)
         spans.append((begin, end))
         arrays[name] = LazyArray(
-            shape, functools.partial(read_array, file, [(data_start + begin, end - begin)], kind, shape)
+            shape, functools.partial(read_array, file, [(data_start + begin, end - begin)], dtype, shape)
         )
     position = 0
     for begin, end in sorted(spans):
@@ -121,27 +121,27 @@ def _parse_header(text: bytes) -> dict[str, Any]:
 
 
 def _check_entry(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
-    """Returns kind, shape, first byte and end of an entry of the header."""
+    """Returns dtype, shape, first byte and end of an entry of the header."""
     if not isinstance(entry, dict):
         raise BadWeightFile(f"damaged: the header's entry {_shown(name)} is no table")
     shape: Any = entry.get("shape")
     offsets: Any = entry.get("data_offsets")
-    dtype: Any = entry.get("dtype")
+    type_name: Any = entry.get("dtype")
     what = _shown(name)
     if not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2 or len(shape) > _MOST_DIMENSIONS:
         raise BadWeightFile(
             f"damaged: the header's entry {what} has the shape {_shown(shape)} and the offsets {_shown(offsets)}"
         )
-    if not isinstance(dtype, str) or dtype not in _KINDS:
-        raise BadWeightFile(f"the tensor {what} has the type {_shown(dtype)}; readable are {', '.join(_KINDS)}")
-    kind = _KINDS[dtype]
+    if not isinstance(type_name, str) or type_name not in _DTYPES:
+        raise BadWeightFile(f"the tensor {what} has the type {_shown(type_name)}; readable are {', '.join(_DTYPES)}")
+    dtype = _DTYPES[type_name]
     begin, end = offsets
-    expected = count_elements(shape) * item_size(kind)
+    expected = count_elements(shape) * item_size(dtype)
     if end - begin != expected:
         raise BadWeightFile(
             f"damaged: the tensor {what} of shape {tuple(shape)} has {end - begin} bytes, not {expected}"
         )
-    return kind, tuple(shape), begin, end
+    return dtype, tuple(shape), begin, end
 
 
 def _are_sizes(values: Any) -> bool:

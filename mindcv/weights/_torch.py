@@ -20,7 +20,7 @@ LEGACY_START = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 """A pickle of torch's magic number, with which files from before torch 1.6 begin."""
 
 _PICKLE_NAME = "data.pkl"
-_STORAGE_KINDS = {
+_STORAGE_DTYPES = {
     "torch.DoubleStorage": "<f8",
     "torch.FloatStorage": "<f4",
     "torch.HalfStorage": "<f2",
@@ -42,7 +42,7 @@ class Storage:
     """A run of elements in the file, which tensors are views of."""
 
     key: str
-    kind: str
+    dtype: str
     count: int
 
 
@@ -56,8 +56,8 @@ class View:
     strides: tuple[int, ...]
 
 
-Place = Callable[[Storage], int]
-"""Gives the place of a storage's first byte in the file."""
+OffsetOf = Callable[[Storage], int]
+"""Gives the offset of a storage's first byte in the file."""
 
 
 def index_torch_zip(archive: zipfile.ZipFile, file: IO[bytes], size: int) -> Tree:
@@ -76,16 +76,16 @@ def index_torch_zip(archive: zipfile.ZipFile, file: IO[bytes], size: int) -> Tre
             if stream.read(16) != b"little":
                 raise BadWeightFile("its numbers are big-endian; save it on a little-endian machine")
 
-    def place(storage: Storage) -> int:
+    def offset_of(storage: Storage) -> int:
         info = entries.get(f"{folder}data/{storage.key}")
         if info is None:
             raise BadWeightFile(f"damaged: the storage {storage.key!r} is not in the archive")
-        return _stored_at(file, info, storage.count * item_size(storage.kind), size)
+        return _stored_at(file, info, storage.count * item_size(storage.dtype), size)
 
     _stored_at(file, entries[pickle_name], entries[pickle_name].file_size, size)
     with archive.open(pickle_name) as stream:
         tree = load_data(stream, _BUILDERS, _zip_storage)
-    return _index(tree, file, size, place)
+    return _index(tree, file, size, offset_of)
 
 
 def index_torch_legacy(file: IO[bytes], size: int) -> Tree:
@@ -111,7 +111,7 @@ def index_torch_legacy(file: IO[bytes], size: int) -> Tree:
     keys = load_data(file, {}, persistent)
     if not isinstance(keys, list):
         raise BadWeightFile("damaged: there is no list of its storages")
-    places: dict[str, int] = {}
+    offsets: dict[str, int] = {}
     position = file.tell()
     for key in keys:
         if not isinstance(key, str) or key not in storages:
@@ -119,18 +119,18 @@ def index_torch_legacy(file: IO[bytes], size: int) -> Tree:
         storage = storages[key]
         file.seek(position)
         count = int.from_bytes(file.read(8), "little")
-        end = position + 8 + storage.count * item_size(storage.kind)
+        end = position + 8 + storage.count * item_size(storage.dtype)
         if count != storage.count or end > size:
             raise BadWeightFile(f"truncated or damaged: the storage {key!r} should have {storage.count} elements")
-        places[key] = position + 8
+        offsets[key] = position + 8
         position = end
 
-    def place(storage: Storage) -> int:
-        if storage.key not in places:
+    def offset_of(storage: Storage) -> int:
+        if storage.key not in offsets:
             raise BadWeightFile(f"truncated or damaged: the storage {storage.key!r} is not in the file")
-        return places[storage.key]
+        return offsets[storage.key]
 
-    return _index(tree, file, size, place)
+    return _index(tree, file, size, offset_of)
 
 
 def is_torch_pickle(name: str) -> bool:
@@ -138,7 +138,7 @@ def is_torch_pickle(name: str) -> bool:
     return name.count("/") == 1 and name.endswith(f"/{_PICKLE_NAME}")
 
 
-def _index(tree: Any, file: IO[bytes], size: int, place: Place) -> Tree:
+def _index(tree: Any, file: IO[bytes], size: int, offset_of: OffsetOf) -> Tree:
     """Replaces views by arrays that can be read, having checked all of them."""
     if isinstance(tree, View):
         raise BadWeightFile("a single tensor without a name; save a dictionary of names")
@@ -155,10 +155,10 @@ def _index(tree: Any, file: IO[bytes], size: int, place: Place) -> Tree:
         done[id(folder)] = converted
         for name, value in folder.items():
             if isinstance(value, View):
-                budget -= count_elements(value.shape) * item_size(value.storage.kind)
+                budget -= count_elements(value.shape) * item_size(value.storage.dtype)
                 if budget < 0:
                     raise BadWeightFile(f"its {size} bytes claim to hold over {_MAX_EXPANSION} times as many; refused")
-                converted[name] = _lazy(value, name, file, place)
+                converted[name] = _lazy(value, name, file, offset_of)
             else:
                 converted[name] = convert(value) if isinstance(value, Mapping) else value
         return converted
@@ -166,7 +166,7 @@ def _index(tree: Any, file: IO[bytes], size: int, place: Place) -> Tree:
     return convert(tree)
 
 
-def _lazy(view: View, name: Any, file: IO[bytes], place: Place) -> LazyArray:
+def _lazy(view: View, name: Any, file: IO[bytes], offset_of: OffsetOf) -> LazyArray:
     """Checks that a view stays inside its storage."""
     storage = view.storage
     sizes = (view.offset, *view.shape, *view.strides)
@@ -176,15 +176,15 @@ def _lazy(view: View, name: Any, file: IO[bytes], place: Place) -> LazyArray:
     last = view.offset + sum((side - 1) * stride for side, stride in zip(view.shape, view.strides, strict=True))
     if count and (last >= storage.count or count > storage.count):
         raise BadWeightFile(f"damaged: the tensor {name!r} does not fit into its storage of {storage.count} elements")
-    return LazyArray(view.shape, functools.partial(_read_view, file, place(storage), view, last - view.offset + 1))
+    return LazyArray(view.shape, functools.partial(_read_view, file, offset_of(storage), view, last - view.offset + 1))
 
 
-def _read_view(file: IO[bytes], storage_place: int, view: View, span: int) -> np.ndarray:
+def _read_view(file: IO[bytes], storage_offset: int, view: View, span: int) -> np.ndarray:
     """Reads the run of `span` elements that a view touches, and puts it in C order."""
     if not count_elements(view.shape):
-        return read_array(file, [], view.storage.kind, view.shape)
-    width = item_size(view.storage.kind)
-    run = read_array(file, [(storage_place + view.offset * width, span * width)], view.storage.kind, (span,))
+        return read_array(file, [], view.storage.dtype, view.shape)
+    width = item_size(view.storage.dtype)
+    run = read_array(file, [(storage_offset + view.offset * width, span * width)], view.storage.dtype, (span,))
     strides = tuple(stride * run.itemsize for stride in view.strides)
     return np.asarray(np.lib.stride_tricks.as_strided(run, view.shape, strides), order="C")
 
@@ -202,30 +202,30 @@ def _stored_at(file: IO[bytes], info: zipfile.ZipInfo, length: int, size: int) -
     return begin
 
 
-def _storage(key: Any, kind: Any, count: Any) -> Storage:
-    if not isinstance(kind, Global) or kind.name not in _STORAGE_KINDS:
-        raise BadWeightFile(f"its pickle has a storage of another type than {', '.join(_STORAGE_KINDS)}")
+def _storage(key: Any, storage_class: Any, count: Any) -> Storage:
+    if not isinstance(storage_class, Global) or storage_class.name not in _STORAGE_DTYPES:
+        raise BadWeightFile(f"its pickle has a storage of another type than {', '.join(_STORAGE_DTYPES)}")
     if not isinstance(key, str) or type(count) is not int or count < 0:
         raise BadWeightFile(f"damaged: it has a storage {key!r} of {count!r} elements")
-    return Storage(key, _STORAGE_KINDS[kind.name], count)
+    return Storage(key, _STORAGE_DTYPES[storage_class.name], count)
 
 
 def _zip_storage(reference: Any) -> Storage:
     """Reads `("storage", class, key, device, elements)`."""
     if not isinstance(reference, tuple) or len(reference) != 5 or reference[0] != "storage":
         raise BadWeightFile("its pickle refers to something that is no storage; refused")
-    _, kind, key, _, count = reference
-    return _storage(key, kind, count)
+    _, storage_class, key, _, count = reference
+    return _storage(key, storage_class, count)
 
 
 def _legacy_storage(reference: Any) -> Storage:
     """Reads `("storage", class, key, device, elements, None)`."""
     if not isinstance(reference, tuple) or len(reference) != 6 or reference[0] != "storage":
         raise BadWeightFile("its pickle refers to something that is no storage, such as a whole module; refused")
-    _, kind, key, _, count, view = reference
+    _, storage_class, key, _, count, view = reference
     if view is not None:
         raise BadWeightFile(f"its storage {key!r} is a part of another; save it anew with a current torch")
-    return _storage(key, kind, count)
+    return _storage(key, storage_class, count)
 
 
 def _view(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> View:
@@ -287,5 +287,5 @@ _BUILDERS: dict[str, Build] = {
     "_codecs.encode": _inert,
     "builtins.set": _inert,
     "__builtin__.set": _inert,
-    **dict.fromkeys(_STORAGE_KINDS, _no_call),
+    **dict.fromkeys(_STORAGE_DTYPES, _no_call),
 }

@@ -100,17 +100,17 @@ def read_hub_model(name: str) -> HubModel:
         DownloadError: It cannot be downloaded.
         ValueError: The name or the file is not of that form.
     """
-    kind, _, place = name.partition(":")
-    if kind == "local-dir":
-        folder = local_path(place)
+    scheme, _, location = name.partition(":")
+    if scheme == "local-dir":
+        folder = local_path(location)
         path = folder / "config.json"
         if not path.is_file():
             what = "there is no config.json in the folder" if folder.is_dir() else "there is no such folder"
             raise FileNotFoundError(f"{name}: {what}")
         return HubModel(title=name, folder=folder, **_read_config(path, name))
-    repository, _, revision = place.partition("@")
+    repository, _, revision = location.partition("@")
     revision = revision or "main"
-    if not _REPOSITORY.fullmatch(repository) or not _REVISION.fullmatch(revision) or ".." in place:
+    if not _REPOSITORY.fullmatch(repository) or not _REVISION.fullmatch(revision) or ".." in location:
         raise ValueError(f"{name!r} names no model of the hub; write hf-hub:OWNER/NAME or hf-hub:OWNER/NAME@REVISION")
     config = _read_config(hub_file(repository, "config.json", revision), name)
     return HubModel(title=name, repository=repository, revision=revision, **config)
@@ -254,10 +254,10 @@ def _head(url: str) -> tuple[str, str]:
         if _COMMIT.fullmatch(commit):
             etag = headers.get("X-Linked-Etag") or headers.get("ETag") or ""
             return commit, etag.removeprefix("W/").strip('"').lower()
-        place = urljoin(url, headers.get("Location", ""))
-        if place == url or urlsplit(place).netloc != urlsplit(url).netloc:
+        location = urljoin(url, headers.get("Location", ""))
+        if location == url or urlsplit(location).netloc != urlsplit(url).netloc:
             break
-        url = place  # a repository that was renamed
+        url = location  # a repository that was renamed
     raise DownloadError(f"{url}: the server does not answer as a hub does (no commit in its headers)")
 
 

@@ -46,14 +46,14 @@ def from_torch(arrays: Mapping[str, np.ndarray], names: Collection[str] | None =
     """
     renamed = {}
     for name, array in arrays.items():
-        module, kind = _split(name)
-        if kind == _COUNTER:
+        module, leaf = _split(name)
+        if leaf == _COUNTER:
             continue
         if names is not None and name in names:
             renamed[name] = array
-        elif kind in _NORM_NAMES and _is_norm(module, arrays, names):
-            renamed[_join(module, _NORM_NAMES[kind])] = array
-        elif kind == "weight" and names is not None and _join(module, _TABLE) in names:
+        elif leaf in _NORM_NAMES and _is_norm(module, arrays, names):
+            renamed[_join(module, _NORM_NAMES[leaf])] = array
+        elif leaf == "weight" and names is not None and _join(module, _TABLE) in names:
             renamed[_join(module, _TABLE)] = array
         else:
             renamed[name] = array
@@ -67,9 +67,9 @@ def to_torch(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """
     renamed: dict[str, np.ndarray] = {}
     for name, array in arrays.items():
-        module, kind = _split(name)
+        module, leaf = _split(name)
         if not _is_mindspore_norm(module, arrays):
-            renamed[_join(module, "weight") if kind == _TABLE else name] = array
+            renamed[_join(module, "weight") if leaf == _TABLE else name] = array
         elif _join(module, "weight") not in renamed:
             for ours, theirs in _TORCH_NORM_NAMES.items():
                 if _join(module, ours) in arrays:
@@ -152,12 +152,12 @@ class NameTable:
 
 
 def _split(name: str) -> tuple[str, str]:
-    module, _, kind = name.rpartition(".")
-    return module, kind
+    module, _, leaf = name.rpartition(".")
+    return module, leaf
 
 
-def _join(module: str, kind: str) -> str:
-    return f"{module}.{kind}" if module else kind
+def _join(module: str, leaf: str) -> str:
+    return f"{module}.{leaf}" if module else leaf
 
 
 def _is_norm(module: str, arrays: Mapping[str, np.ndarray], names: Collection[str] | None) -> bool:
@@ -165,7 +165,7 @@ def _is_norm(module: str, arrays: Mapping[str, np.ndarray], names: Collection[st
         return True
     if names is not None:
         return _join(module, "gamma") in names
-    sides = [arrays.get(_join(module, kind)) for kind in ("weight", "bias")]
+    sides = [arrays.get(_join(module, leaf)) for leaf in ("weight", "bias")]
     return all(side is not None and side.ndim == 1 for side in sides)
 
 

@@ -101,9 +101,9 @@ class Distances:
         old, new = self._grid(array.shape[0], old_grid), self._grid(shape[0], grid)
         table = array.astype(np.float32).reshape(*old, -1)
         for axis in range(2):
-            places = _stretched(old[axis], new[axis])
+            positions = _stretched(old[axis], new[axis])
             wanted = np.arange(new[axis]) - new[axis] // 2
-            table = np.apply_along_axis(partial(_between, wanted, places), axis, table)
+            table = np.apply_along_axis(partial(_between, wanted, positions), axis, table)
         return table.reshape(shape).astype(array.dtype)
 
     def _grid(self, count: int, grid: Grid | None) -> Grid:
@@ -123,12 +123,12 @@ def _stretched(old: int, new: int) -> np.ndarray:
             high = ratio
         else:
             low = ratio
-    places = np.cumsum(ratio ** np.arange(old // 2))
-    return np.concatenate([-places[::-1], [0.0], places])
+    positions = np.cumsum(ratio ** np.arange(old // 2))
+    return np.concatenate([-positions[::-1], [0.0], positions])
 
 
-def _between(wanted: np.ndarray, places: np.ndarray, values: np.ndarray) -> np.ndarray:
-    return np.interp(wanted, places, values)
+def _between(wanted: np.ndarray, positions: np.ndarray, values: np.ndarray) -> np.ndarray:
+    return np.interp(wanted, positions, values)
 
 
 def resize_planes(planes: np.ndarray, size: Grid) -> np.ndarray:

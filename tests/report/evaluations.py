@@ -40,8 +40,8 @@ def evaluate(
     given = {name: options.pop(name) for name in ("are_probabilities", "explain", "is_multi_label") if name in options}
     facts = Facts(model="resnet18", dataset="imagenet", data_dir="photos", split="val", **options)
     samples = samples or Samples(labels)
-    numbers = np.arange(len(labels))
-    recorder = PredictionRecorder(folder, scores.shape[1], samples, numbers, facts, picture_of, **given)
+    indices = np.arange(len(labels))
+    recorder = PredictionRecorder(folder, scores.shape[1], samples, indices, facts, picture_of, **given)
     for begin in range(0, len(labels), batch_size):
         recorder.add(scores[begin : begin + batch_size], samples.labels[begin : begin + batch_size])
     return recorder.write(loss=0.5, average_precisions=average_precisions)

@@ -13,7 +13,7 @@ from sklearn import metrics as sk
 
 from mindcv.report import write_report
 from mindcv.report.evaluation import Facts, PredictionRecorder, read_evaluation
-from mindcv.report.figures import Predictions, averages, by_class, calibration, confusion, neighbours
+from mindcv.report.figures import Predictions, averages, calibration, confusion, neighbours
 
 pytestmark = pytest.mark.no_mindspore
 
@@ -181,11 +181,11 @@ def test_parts_of_several_ranks_are_those_of_one(tmp_path, num_classes):
     whole = evaluate(tmp_path / "one", labels, scores, batch_size=8)
     recorders = []
     for rank in range(3):
-        numbers = np.flatnonzero(np.arange(90) // 8 % 3 == rank)
+        indices = np.flatnonzero(np.arange(90) // 8 % 3 == rank)
         facts = Facts(model="resnet18", dataset="imagenet", data_dir="photos", split="val")
-        recorder = PredictionRecorder(tmp_path / "three", num_classes, Samples(labels), numbers, facts, draw)
-        for begin in range(0, len(numbers), 8):
-            part = numbers[begin : begin + 8]
+        recorder = PredictionRecorder(tmp_path / "three", num_classes, Samples(labels), indices, facts, draw)
+        for begin in range(0, len(indices), 8):
+            part = indices[begin : begin + 8]
             recorder.add(scores[part], labels[part])
         recorders.append(recorder)
     rows = np.concatenate([Predictions.joined(recorder._parts).to_rows() for recorder in recorders])
@@ -238,9 +238,9 @@ def test_where_the_network_looked_is_beside_the_worst_images(tmp_path):
     scores[29] = np.nan
     asked = []
 
-    def explain(numbers, classes):
-        asked.extend(zip(numbers, classes, strict=True))
-        return [np.full((8, 10, 3), 10 * number % 256, np.uint8) for number in numbers]
+    def explain(indices, classes):
+        asked.extend(zip(indices, classes, strict=True))
+        return [np.full((8, 10, 3), 10 * number % 256, np.uint8) for number in indices]
 
     def picture_of(number):
         if number == 28:
@@ -259,7 +259,7 @@ def test_where_the_network_looked_is_beside_the_worst_images(tmp_path):
 
 
 def test_a_network_that_cannot_be_explained_is_told(tmp_path):
-    def explain(numbers, classes):
+    def explain(indices, classes):
         raise ValueError("Net has no feature_info\nand more")
 
     found = evaluate(tmp_path, np.array([0, 1]), np.float32([[0, 1], [0, 1]]), explain=explain)
@@ -286,7 +286,7 @@ def test_memory_is_bounded_by_images_not_by_pairs_of_classes():
     assert sum(column.nbytes for column in vars(found).values() if isinstance(column, np.ndarray)) < 400 * 200
     cells = confusion(found)
     assert cells[:, 2].sum() == 400
-    figures = by_class(found)
+    figures = found.by_class()
     macro, weighted = averages(figures)
     expected = sk.precision_recall_fscore_support(labels, found.predicted, average="macro", zero_division=0)
     assert [macro.precision, macro.recall, macro.f1] == pytest.approx(expected[:3], abs=EXACT)

@@ -91,8 +91,8 @@ def test_parts_of_several_ranks_are_those_of_one(tmp_path):
         whole = evaluate_sets(tmp_path / f"one{num_classes}", labels, np.nan_to_num(scores, nan=-1e9))
         parts = []
         for rank in range(3):
-            numbers = np.flatnonzero(np.arange(90) // 8 % 3 == rank)
-            parts.append(LabelSets.of(scores[numbers], labels[numbers], numbers))
+            indices = np.flatnonzero(np.arange(90) // 8 % 3 == rank)
+            parts.append(LabelSets.of(scores[indices], labels[indices], indices))
         rows = np.concatenate([part.to_rows() for part in parts])
         folder = tmp_path / f"three{num_classes}"
         recorder = PredictionRecorder(
@@ -101,7 +101,7 @@ def test_parts_of_several_ranks_are_those_of_one(tmp_path):
         found = recorder.write(lambda own, rows=rows: rows)
         direct = LabelSets.of(scores, labels, np.arange(90))
         joined = LabelSets.joined([LabelSets.from_rows(rows, num_classes)])
-        for name in ("numbers", "labels", "said", "worst_classes", "worst_probabilities", "top_classes"):
+        for name in ("indices", "labels", "said", "worst_classes", "worst_probabilities", "top_classes"):
             np.testing.assert_array_equal(getattr(joined, name), getattr(direct, name))
         np.testing.assert_array_equal(joined.probabilities, direct.probabilities)
         # The one whose output is not finite says nothing, as one that is sure of nothing.

@@ -12,7 +12,7 @@ _TEMPERATURE = 10000.0
 
 
 def sincos_positions(dim: int, grid: tuple[int, int], prefix: int = 0) -> np.ndarray:
-    """Returns sines and cosines of each token's place: (1, prefix + rows * columns, dim) in float32, row by row.
+    """Returns sines and cosines of each token's position: (1, prefix + rows * columns, dim) in float32, row by row.
 
     Half of the channels is for the column, half for the row; of each, half are sines and half cosines of frequencies
     that fall from 1 to 1 / 10000 (Masked Autoencoders, arXiv:2111.06377, appendix A.1).
@@ -20,7 +20,7 @@ def sincos_positions(dim: int, grid: tuple[int, int], prefix: int = 0) -> np.nda
     Args:
         dim: Size of a token, a multiple of 4.
         grid: Rows and columns of tokens.
-        prefix: Tokens in front that have no place: zeros.
+        prefix: Tokens in front that have no position: zeros.
 
     Raises:
         ValueError: `dim` is no multiple of 4.
@@ -29,8 +29,10 @@ def sincos_positions(dim: int, grid: tuple[int, int], prefix: int = 0) -> np.nda
         raise ValueError(f"the size of a token is {dim}; give a multiple of 4 for positions by sines and cosines")
     rows, columns = grid
     frequencies = _TEMPERATURE ** (-np.arange(dim // 4) / (dim // 4))
-    places = (np.tile(np.arange(columns), rows), np.repeat(np.arange(rows), columns))
-    table = np.concatenate([wave(np.outer(place, frequencies)) for place in places for wave in (np.sin, np.cos)], 1)
+    positions = (np.tile(np.arange(columns), rows), np.repeat(np.arange(rows), columns))
+    table = np.concatenate(
+        [wave(np.outer(position, frequencies)) for position in positions for wave in (np.sin, np.cos)], 1
+    )
     return np.concatenate([np.zeros((prefix, dim)), table])[None].astype(np.float32)
 
 
@@ -52,7 +54,7 @@ def _fourier_planes(count: int, height: int, width: int) -> Tensor:
 
 
 class FourierPositions(nn.Cell):
-    """Adds sines and cosines of each pixel's place, which a 1x1 convolution fits to the channels (arXiv:2106.09681).
+    """Adds sines and cosines of each pixel's position, which a 1x1 convolution fits to the channels (arXiv:2106.09681).
 
     (N, H, W, C) to the same, for any H and W.
 

@@ -16,11 +16,11 @@ def _weights(old: int, new: int, is_cubic: bool, align_corners: bool) -> Tensor:
         align_corners: See `resize_bilinear`.
     """
     index = np.arange(new)
-    places = index * ((old - 1) / max(new - 1, 1)) if align_corners else (index + 0.5) * (old / new) - 0.5
+    positions = index * ((old - 1) / max(new - 1, 1)) if align_corners else (index + 0.5) * (old / new) - 0.5
     if not is_cubic:
-        places = np.clip(places, 0, old - 1)
-    low = np.floor(places).astype(int)
-    part = places - low
+        positions = np.clip(positions, 0, old - 1)
+    low = np.floor(positions).astype(int)
+    part = positions - low
     shares = _cubic_shares(part) if is_cubic else [(0, 1 - part), (1, part)]
     weights = np.zeros((new, old), np.float32)
     for offset, share in shares:
@@ -29,7 +29,7 @@ def _weights(old: int, new: int, is_cubic: bool, align_corners: bool) -> Tensor:
 
 
 def _cubic_shares(part: np.ndarray) -> list[tuple[int, np.ndarray]]:
-    """Shares of the values at -1, 0, 1 and 2 of a place between 0 and 1, for PyTorch's slope of -0.75."""
+    """Shares of the values at -1, 0, 1 and 2 of a position between 0 and 1, for PyTorch's slope of -0.75."""
     slope = -0.75
 
     def near(x: np.ndarray) -> np.ndarray:
