@@ -50,6 +50,13 @@ def _plain_size(data: bytes) -> tuple[int, int] | None:
     return size if size and size[0] * size[1] <= MAX_PIXELS else None
 
 
+def _cut(pixels: np.ndarray, box: Box, reduction: int = 1) -> np.ndarray:
+    """The pixels of a box; `reduction`: the means of so many in each direction."""
+    top, left, height, width = box
+    cut = np.ascontiguousarray(pixels[top : top + height, left : left + width])
+    return cut if reduction == 1 else np.asarray(Image.fromarray(cut).reduce(reduction))
+
+
 def decode_image(data: bytes) -> np.ndarray:
     """Checks and decodes an image file into uint8 (H, W, 3), RGB, upright; see `to_rgb` for other depths and colours.
 
@@ -140,7 +147,7 @@ class RandomCrop(vision.RandomCropDecodeResize, Decoder):
         self.hflip = hflip
 
     def joined(self, operations: Sequence[Callable]) -> tuple[Decoder, list[Callable]]:
-        if _jpeg is None or self.interpolation != vision.Inter.BILINEAR:
+        if self.interpolation != vision.Inter.BILINEAR:
             resize = vision.Resize(self.size, self.interpolation)
             return RandomBox(self.size, self.scale, self.ratio), [resize, *operations]
         if operations and isinstance(operations[0], RandomHorizontalFlip):
@@ -154,15 +161,17 @@ class RandomCrop(vision.RandomCropDecodeResize, Decoder):
         size = _plain_size(data)
         pixels = None if size else checked_pixels(data)
         box = self.box(*(size or pixels.shape[:2]), rng)
-        flip = rng.random() < self.hflip
+        flip = self.hflip > 0 and rng.random() < self.hflip
         if size:
             by = self.reduction(box)
             if _jpeg.crop(data, *(value // by for value in box), by, out, *self.size, flip):
                 return out
             pixels = checked_pixels(data)
-        top, left, height, width = box
-        cut = np.ascontiguousarray(pixels[top : top + height, left : left + width])
-        _jpeg.resize(cut, height, width, out, *self.size, flip)
+        if _jpeg is None:
+            resized = vision.Resize(self.size, self.interpolation)(_cut(pixels, box, self.reduction(box)))
+            out[:] = resized[:, ::-1] if flip else resized
+        else:
+            _jpeg.resize(_cut(pixels, box), *box[2:], out, *self.size, flip)
         return out
 
     def reduction(self, box: Box) -> int:
@@ -208,9 +217,7 @@ class RandomBox(RandomCrop):
             if _jpeg.decode(data, top, left, height, width, by, cut):
                 return cut
             pixels = checked_pixels(data)
-        top, left, height, width = box
-        cut = np.ascontiguousarray(pixels[top : top + height, left : left + width])
-        return cut if by == 1 else np.asarray(Image.fromarray(cut).reduce(by))
+        return _cut(pixels, box, by)
 
 
 class SimpleRandomCrop(Decoder):
