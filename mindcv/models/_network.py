@@ -198,6 +198,20 @@ class ImageClassifier(nn.Cell):
         self._further_heads.update(further_heads or {})
         self._name_parameters()
 
+    def describe_blocks(
+        self, embed_dim: int, patch_size: int, tail: Sequence[str], further_blocks: Sequence[nn.Cell] = ()
+    ) -> None:
+        """`describe` for a network whose `blocks` all have tokens of one size: a map behind each of them.
+
+        Args:
+            embed_dim: Size of a token.
+            patch_size: Side of a patch.
+            tail: Cells behind `blocks`.
+            further_blocks: Blocks among them, which go on in depth.
+        """
+        maps = [(f"blocks.{index}", embed_dim, patch_size) for index in range(len(self.blocks))]
+        self.describe([*self.blocks, *further_blocks], maps, tail)
+
     def _name_parameters(self) -> None:
         """Gives the parameters MindCV's names, which are those of its files."""
         names = self.mindcv_names.to_theirs(dict(self.parameters_and_names()))
@@ -213,6 +227,14 @@ class ImageClassifier(nn.Cell):
     def forward_stages(self, x: Tensor) -> tuple[Tensor, ...]:
         """Returns the maps that `describe` names: (N, in_channels, H, W) to maps or tokens."""
         raise NotImplementedError(f"{type(self).__name__} has no forward_stages")
+
+    def forward_blocks(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Returns what each of `blocks` gives, one behind the other."""
+        outputs = []
+        for block in self.blocks:
+            x = block(x)
+            outputs.append(x)
+        return tuple(outputs)
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Returns what the head gets: (N, in_channels, H, W) to (N, num_features, h, w) or (N, L, num_features)."""

@@ -232,20 +232,13 @@ class CaiT(ImageClassifier):
             pool="token",
             make=partial(classifier_head, weight_init=TRUNC_NORMAL),
         )
-        self.describe(
-            [*self.blocks, *self.blocks_token_only],
-            [(f"blocks.{index}", embed_dim, patch_size) for index in range(depth)],
-            tail=("blocks_token_only", "norm"),
+        self.describe_blocks(
+            embed_dim, patch_size, tail=("blocks_token_only", "norm"), further_blocks=self.blocks_token_only
         )
 
     def forward_stages(self, x: Tensor) -> tuple[Tensor, ...]:
         """Returns the patches' tokens behind each block of self-attention, (N, patches, embed_dim)."""
-        x = self.pos_drop(self.patch_embed(x) + self.pos_embed)
-        outputs = []
-        for block in self.blocks:
-            x = block(x)
-            outputs.append(x)
-        return tuple(outputs)
+        return self.forward_blocks(self.pos_drop(self.patch_embed(x) + self.pos_embed))
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Returns the norm of the class token, (N, 1, embed_dim)."""

@@ -199,9 +199,7 @@ class ConViT(ImageClassifier):
         self.add_head(
             embed_dim, num_classes, drop_rate, pool="token", make=partial(classifier_head, weight_init=TRUNC_NORMAL)
         )
-        self.describe(
-            list(self.blocks), [(f"blocks.{index}", embed_dim, patch_size) for index in range(depth)], tail=("norm",)
-        )
+        self.describe_blocks(embed_dim, patch_size, tail=("norm",))
 
     def forward_stages(self, x: Tensor) -> tuple[Tensor, ...]:
         """Returns the tokens behind each block: (N, patches, embed_dim), from `local_up_to_layer` with one more."""

@@ -128,10 +128,8 @@ class MaskedAutoencoder(ImageClassifier):
         self.decoder_norm = layer_norm(decoder_embed_dim)
         self.decoder_pred = _dense(decoder_embed_dim, in_channels * patch_size**2)
         self.sort = ops.Sort(axis=1)
-        self.describe(
-            list(self.blocks),
-            [(f"blocks.{index}", embed_dim, patch_size) for index in range(depth)],
-            tail=("norm", "decoder_embed", "decoder_blocks", "decoder_norm", "decoder_pred"),
+        self.describe_blocks(
+            *(embed_dim, patch_size), tail=("norm", "decoder_embed", "decoder_blocks", "decoder_norm", "decoder_pred")
         )
 
     def draw_mask(self, count: int, generator: np.random.Generator) -> Tensor:
@@ -208,12 +206,9 @@ class MaskedAutoencoder(ImageClassifier):
 
     def forward_stages(self, x: Tensor) -> tuple[Tensor, ...]:
         """Returns the tokens behind each of the encoder's blocks, (N, 1 + patches, embed_dim), with nothing hidden."""
-        x = prepend_token(self.cls_token + self.pos_embed[:, :1], self.patch_embed(x) + self.pos_embed[:, 1:])
-        outputs = []
-        for block in self.blocks:
-            x = block(x)
-            outputs.append(x)
-        return tuple(outputs)
+        return self.forward_blocks(
+            prepend_token(self.cls_token + self.pos_embed[:, :1], self.patch_embed(x) + self.pos_embed[:, 1:])
+        )
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Returns what the encoder gives for whole images, (N, 1 + patches, embed_dim)."""

@@ -158,18 +158,11 @@ class MLPMixer(ImageClassifier):
             pool="tokens",
             make=partial(classifier_head, weight_init=XAVIER),
         )
-        self.describe(
-            list(self.blocks), [(f"blocks.{index}", embed_dim, patch_size) for index in range(depth)], tail=("norm",)
-        )
+        self.describe_blocks(embed_dim, patch_size, tail=("norm",))
 
     def forward_stages(self, x: Tensor) -> tuple[Tensor, ...]:
         """Returns the tokens behind each block, (N, patches, embed_dim)."""
-        x = self.stem(x)
-        outputs = []
-        for block in self.blocks:
-            x = block(x)
-            outputs.append(x)
-        return tuple(outputs)
+        return self.forward_blocks(self.stem(x))
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Returns the norm of the last block's tokens, (N, patches, embed_dim)."""

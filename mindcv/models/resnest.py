@@ -16,7 +16,7 @@ from .published.resnest import WEIGHTS
 __all__ = ["ResNeSt", "resnest14", "resnest26", "resnest50", "resnest101", "resnest200", "resnest269"]
 
 
-class SplitAttention(nn.Cell):
+class SplitAttn(nn.Cell):
     """3x3 convolution into `radix` splits, mixed channel by channel (figure 2): (N, channels, H, W) to the same.
 
     Args:
@@ -69,7 +69,7 @@ class Bottleneck(nn.Cell):
         super().__init__()
         out_channels = channels * self.expansion
         self.conv1, self.bn1 = conv2d(in_channels, channels, 1), batch_norm2d(channels)
-        self.conv2 = SplitAttention(channels, radix)
+        self.conv2 = SplitAttn(channels, radix)
         self.avd_layer = mean_pool3x3(stride, pool_pad) if stride > 1 else nn.Identity()
         self.conv3, self.bn3 = conv2d(channels, out_channels, 1), batch_norm2d(out_channels)
         self.relu = nn.ReLU()

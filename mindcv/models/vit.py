@@ -181,23 +181,14 @@ class VisionTransformer(ImageClassifier):
         )
         if self.has_distillation_head:
             self.head_dist = classifier_head(embed_dim, num_classes, weight_init=XAVIER)
-        self.describe(
-            list(self.blocks),
-            [(f"blocks.{index}", embed_dim, patch_size) for index in range(depth)],
-            tail=("norm",) if self.reads_token else ("fc_norm",),
-        )
+        self.describe_blocks(embed_dim, patch_size, tail=("norm",) if self.reads_token else ("fc_norm",))
 
     def forward_stages(self, x: Tensor) -> tuple[Tensor, ...]:
         """Returns the tokens behind each block, (N, num_prefix_tokens + patches, embed_dim)."""
         x = self.patch_embed(x)
         if self.has_distillation_head:
             x = prepend_token(self.dist_token, x)
-        x = self.pos_drop(prepend_token(self.cls_token, x) + self.pos_embed)
-        outputs = []
-        for block in self.blocks:
-            x = block(x)
-            outputs.append(x)
-        return tuple(outputs)
+        return self.forward_blocks(self.pos_drop(prepend_token(self.cls_token, x) + self.pos_embed))
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Returns what the head gets: (N, 1 + patches, embed_dim), or (N, embed_dim) where it reads the mean."""

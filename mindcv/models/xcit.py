@@ -265,10 +265,8 @@ class XCiT(ImageClassifier):
             make=partial(classifier_head, weight_init=TRUNC_NORMAL),
         )
         self.pos_embeder = FourierPositions(embed_dim)
-        self.describe(
-            [*self.blocks, *self.cls_attn_blocks],
-            [(f"blocks.{index}", embed_dim, patch_size) for index in range(depth)],
-            tail=("cls_attn_blocks", "norm"),
+        self.describe_blocks(
+            embed_dim, patch_size, tail=("cls_attn_blocks", "norm"), further_blocks=self.cls_attn_blocks
         )
 
     def forward_stages(self, x: Tensor) -> tuple[Tensor, ...]:
