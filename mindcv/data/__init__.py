@@ -15,15 +15,14 @@ from .dataset_factory import (
     create_dataset,
     get_class_names,
     get_num_classes,
-    get_samples,
     is_encoded,
     is_multi_label,
     save_class_names,
-    set_dataset_epoch,
 )
 from .fingerprints import DataFingerprint, fingerprint
 from .image_reader import evaluation_policy
 from .loader import create_loader, epoch_batches, explain_pipeline_error, pipeline_errors
+from .pipeline import get_samples, set_dataset_epoch
 from .preprocess import EvalPreprocess, with_image_size, with_preprocess_of
 from .sources.dataset_download import Cifar10Download, Cifar100Download, MnistDownload, get_dataset_download_root
 from .sources.samples import single_labels

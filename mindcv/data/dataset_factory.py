@@ -18,7 +18,7 @@ from .distributed_sampler import RepeatAugSampler, ShardSampler
 from .image_reader import BAD_SAMPLES, ArrayReader, ImageReader, append_bad_sample, find_bad_samples
 from .images.decoding import Decode
 from .images.reading import Reading
-from .pipeline import Pipeline, SampleDataset, pipeline_of, source_of
+from .pipeline import Pipeline, SampleDataset, get_samples, source_of
 from .sources.array_files import find_cifar10, find_cifar100, find_digits, find_mnist
 from .sources.dataset_download import (
     Cifar10Download,
@@ -42,11 +42,9 @@ __all__ = [
     "find_samples",
     "get_class_names",
     "get_num_classes",
-    "get_samples",
     "is_encoded",
     "is_multi_label",
     "save_class_names",
-    "set_dataset_epoch",
 ]
 
 _logger = logging.getLogger(__name__)
@@ -298,12 +296,6 @@ def _labels_to_balance(samples: Samples | ArraySamples) -> np.ndarray:
     return labels
 
 
-def get_samples(dataset: ds.Dataset) -> Samples | ArraySamples | None:
-    """Returns the samples of a dataset of `create_dataset`, also after map and batch; None for others."""
-    pipeline = pipeline_of(dataset)
-    return None if pipeline is None else pipeline.samples
-
-
 def get_num_classes(dataset: ds.Dataset) -> int:
     """Returns the number of classes of a dataset, also after map and batch.
 
@@ -357,17 +349,3 @@ def check_num_classes(dataset: ds.Dataset, num_classes: int) -> None:
             f"num_classes is {num_classes}, but the dataset has {needed} classes (labels 0 to {needed - 1}); "
             f"set num_classes to {needed} or leave it out"
         )
-
-
-def set_dataset_epoch(dataset: ds.Dataset, epoch: int) -> None:
-    """Sets the epoch (from 0) that the next iterator over `dataset` starts with, also after map and batch.
-
-    An iterator over several epochs advances by itself; each new iterator starts from the epoch that was set last.
-
-    Raises:
-        ValueError: `create_dataset` did not make the dataset.
-    """
-    pipeline = pipeline_of(dataset)
-    if pipeline is None:
-        raise ValueError(f"{type(source_of(dataset)).__name__} has no sampler of mindcv, so its epoch cannot be set")
-    pipeline.order.set_epoch(epoch)

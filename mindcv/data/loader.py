@@ -14,13 +14,12 @@ from mindspore.dataset import transforms, vision
 from mindspore.dataset.engine.datasets import ProjectDataset
 from mindspore.dataset.transforms.transforms import TensorOperation
 
-from .dataset_factory import get_samples, set_dataset_epoch
 from .image_reader import recently_read
 from .images.decoding import Decoder, is_jpeg_extension_built
 from .images.image_check import refuse_broken_jpeg
 from .images.reading import NUM_SPLITS, Reading, SplitReading
 from .mixup import Mixup
-from .pipeline import KeyDataset, SampleDataset, pipeline_of, source_of, stages
+from .pipeline import KeyDataset, SampleDataset, get_samples, pipeline_of, set_dataset_epoch, source_of, stages
 from .randomness import ImageOperation, RandomOperation, SeededByPixels
 from .transforms_factory import create_transforms
 from .workers import cap_workers

@@ -15,7 +15,17 @@ from .mixup import Mixup
 from .randomness import dataset_seed
 from .sources.samples import ArraySamples, Samples
 
-__all__ = ["EpochKeys", "KeyDataset", "Pipeline", "SampleDataset", "pipeline_of", "source_of", "stages"]
+__all__ = [
+    "EpochKeys",
+    "KeyDataset",
+    "Pipeline",
+    "SampleDataset",
+    "get_samples",
+    "pipeline_of",
+    "set_dataset_epoch",
+    "source_of",
+    "stages",
+]
 
 _KEYS_AT_ONCE = 1024
 
@@ -184,3 +194,23 @@ def pipeline_of(dataset: ds.Dataset) -> Pipeline | None:
     """Returns the pipeline of a dataset of `create_dataset`, also after map and batch; None for others."""
     source = source_of(dataset)
     return source.pipeline if isinstance(source, KeyDataset) else None
+
+
+def get_samples(dataset: ds.Dataset) -> Samples | ArraySamples | None:
+    """Returns the samples of a dataset of `create_dataset`, also after map and batch; None for others."""
+    pipeline = pipeline_of(dataset)
+    return None if pipeline is None else pipeline.samples
+
+
+def set_dataset_epoch(dataset: ds.Dataset, epoch: int) -> None:
+    """Sets the epoch (from 0) that the next iterator over `dataset` starts with, also after map and batch.
+
+    An iterator over several epochs advances by itself; each new iterator starts from the epoch that was set last.
+
+    Raises:
+        ValueError: `create_dataset` did not make the dataset.
+    """
+    pipeline = pipeline_of(dataset)
+    if pipeline is None:
+        raise ValueError(f"{type(source_of(dataset)).__name__} has no sampler of mindcv, so its epoch cannot be set")
+    pipeline.order.set_epoch(epoch)
