@@ -310,7 +310,7 @@ def _prepare(
     mean, std = (preprocess.mean, preprocess.std) if options.uint8_input else (None, None)
     deployed = Deployed(fresh, mean, std, options.head if options.softmax else None).set_train(False)
     for name, parameter in deployed.parameters_and_names():
-        parameter.name = name  # by its place, which makes names unique
+        parameter.name = name  # by its path, which makes names unique
     return deployed
 
 

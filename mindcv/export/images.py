@@ -88,5 +88,5 @@ class ImageReader:
 
 
 def name_of(image: Any, index: int) -> str:
-    """What an image is called in results: its path, else its number."""
+    """What an image is called in results: its path, else its index."""
     return os.fspath(image) if isinstance(image, (str, os.PathLike)) else f"image {index}"

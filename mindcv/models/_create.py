@@ -408,7 +408,7 @@ def file_tells(model_name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, A
 def network_of_file(
     model_name: str, arrays: Mapping[str, np.ndarray], source: str, **given: Any
 ) -> tuple[nn.Cell, Mapping[str, np.ndarray]]:
-    """Creates the network that a file belongs to, with fresh weights, and brings the file's arrays to its names.
+    """Creates the network that a file belongs to, with fresh weights, and renames the file's arrays to its names.
 
     Args:
         model_name: Name of the model, or `name.tag`.

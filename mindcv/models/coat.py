@@ -265,7 +265,7 @@ class ParallelBlocks(nn.SequentialCell):
         return xs
 
 
-# Where files have a cell that several blocks share, and its place here. timm's have it once for each of them.
+# Where files have a cell that several blocks share, and its path here. timm's have it once for each of them.
 _CPE = tuple((f"serial_blocks{scale}.0.cpe.**", f"cpe{scale}.**") for scale in range(1, 5))
 _SERIAL_CRPE = tuple((f"serial_blocks{scale}.0.factoratt_crpe.crpe.**", f"crpe{scale}.**") for scale in range(1, 5))
 _PARALLEL_CRPE = tuple((f"parallel_blocks.0.factoratt_crpe{scale}.crpe.**", f"crpe{scale}.**") for scale in (2, 3, 4))

@@ -57,7 +57,7 @@ __all__ = [
 ]
 
 _STAGES = 4
-# A block's place: timm's `s1.b1`, torchvision's `trunk_output.block1.block1-0`; ours is `stages.0.blocks.0`.
+# A block's path: timm's `s1.b1`, torchvision's `trunk_output.block1.block1-0`; ours is `stages.0.blocks.0`.
 _TIMM_PLACE = re.compile(r"^s(\d+)\.b(\d+)\.")
 _TORCHVISION_PLACE = re.compile(r"^trunk_output\.block(\d+)\.block\d+-(\d+)\.")
 _PLACE = re.compile(r"^stages\.(\d+)\.blocks\.(\d+)\.")
@@ -237,7 +237,7 @@ class RegNet(ImageClassifier):
 
     reads_image = ("stem.conv",)
     gives_logits = ("head.fc",)
-    # Block's names stand behind its place, which `from_torch` has made ours. timm's first, then torchvision's.
+    # Block's names stand behind its path, which `from_torch` has made ours. timm's first, then torchvision's.
     torch_names = NameTable(
         *((f"stages.*.blocks.*.{theirs}.*", f"stages.*.blocks.*.{ours}.*") for theirs, ours in _BLOCK),
         ("head.fc.*", "head.fc.*"),

@@ -67,7 +67,7 @@ class LoadReport:
 
         Args:
             model: Shapes by parameter name.
-            file: Shapes by name, already brought to the model's names.
+            file: Shapes by name, under the model's names.
         """
         model = {name: tuple(shape) for name, shape in model.items()}
         file = {name: tuple(shape) for name, shape in file.items()}

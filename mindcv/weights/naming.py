@@ -135,7 +135,7 @@ class NameTable:
         return [(_compile(ours), theirs) for theirs, ours in self._pairs]
 
     def to_ours(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
-        """Renames entries from their names to ours.
+        """Renames entries of a file to our names.
 
         Raises:
             ValueError: Two entries would get one name.

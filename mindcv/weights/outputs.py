@@ -58,7 +58,7 @@ class ModelOutputs:
         return cls(num_classes, (*class_names, *[""] * (num_classes - len(class_names))), head)
 
     def name(self, index: int) -> str:
-        """Returns a class's name, or its number when it has none."""
+        """Returns a class's name, or its index when it has none."""
         return (self.class_names and self.class_names[index]) or str(index)
 
     def entry(self) -> dict[str, np.ndarray]:
