@@ -11,7 +11,7 @@ setup(
             [
                 f"mindcv/data/images/jpeg/{name}.c"
                 for name in (
-                    *("module", "header", "entropy", "decode", "colour", "resize"),
+                    *("module", "header", "entropy", "decode", "colour", "resize", "cubic"),
                     # One file for each kind of processor.
                     *("loops", "loops_plain", "loops_sse4", "loops_avx2", "loops_neon"),
                 )
@@ -19,8 +19,8 @@ setup(
             depends=[
                 f"mindcv/data/images/jpeg/{name}.h"
                 for name in (
-                    *("jpeg", "picture", "entropy", "colour", "resize", "vectors", "loops", "loops_set"),
-                    *("entropy_loops", "transform_loops", "colour_loops", "resize_loops"),
+                    *("jpeg", "picture", "entropy", "colour", "resize", "cubic", "vectors", "loops", "loops_set"),
+                    *("entropy_loops", "transform_loops", "colour_loops", "resize_loops", "cubic_loops"),
                 )
             ],
             # -fwrapv: damaged files may make sums overflow; -ffp-contract=off: the same pixels on all processors.

@@ -19,6 +19,7 @@ from mindcv.data.images.flips import RandomHorizontalFlip, RandomVerticalFlip
 from mindcv.data.images.image_check import checked_image
 from mindcv.data.sources.samples import FileSamples
 
+PHOTO = Path(__file__).parents[1] / "data" / "photos" / "flower.jpg"
 _jpeg = extensions.jpeg
 if _jpeg is None:
     pytest.skip("the JPEG extension is not built", allow_module_level=True)
@@ -243,6 +244,59 @@ def test_resizing_agrees_with_mindspore_to_one_grey_level():
     assert np.abs(resized.astype(int) - expected).max() <= 1
 
 
+def resized_cubic(image: np.ndarray, size: tuple[int, int], flip: bool = False) -> np.ndarray:
+    out = np.empty((*size, 3), np.uint8)
+    _jpeg.resize(np.ascontiguousarray(image), *image.shape[:2], out, *size, flip, True)
+    return out
+
+
+@pytest.mark.parametrize("loops", _jpeg.loops() if _jpeg else [])
+@pytest.mark.parametrize("size", [(224, 224), (31, 45), (96, 17), (1, 1), (300, 7), (66, 224)])
+def test_bicubic_is_pillows_filter_to_one_grey_level(size, loops):
+    """Pillow goes along rows or along columns first, by its version and the size; here it is rows."""
+    rng = np.random.default_rng(0)
+    images = [np.asarray(Image.open(PHOTO).convert("RGB").resize((240, 200)))]
+    images += [rng.integers(0, 256, (*shape, 3), np.uint8) for shape in ((90, 70), (2, 3), (1, 1))]
+    images += [rng.integers(0, 2, (33, 57, 3), np.uint8) * 255, np.full((50, 40, 3), 77, np.uint8)]
+    _jpeg.use_loops(loops)
+    try:
+        for image in images:
+            picture = Image.fromarray(image)
+            for side in ((size[1], picture.height), size[::-1]):
+                picture = picture.resize(side, Image.Resampling.BICUBIC)
+            for flip in (False, True):
+                difference = resized_cubic(image, size, flip).astype(int) - np.asarray(picture)[:, :: -1 if flip else 1]
+                assert np.abs(difference).max() <= 1
+                assert difference.size < 1000 or np.abs(difference).mean() < 0.05
+    finally:
+        _jpeg.use_loops(None)
+
+
+def test_a_bicubic_crop_is_a_box_resized():
+    data = jpeg()
+    for number, (top, left, height, width) in enumerate(random_boxes((66, 102), 5)):
+        box, cropped = decoded_box(data, top, left, height, width, 2), np.empty((24, 31, 3), np.uint8)
+        assert _jpeg.crop(data, top, left, height, width, 2, cropped, 24, 31, number % 2, True)
+        np.testing.assert_array_equal(cropped, resized_cubic(box, (24, 31), bool(number % 2)))
+
+
+@pytest.mark.parametrize("kind", [vision.Inter.BICUBIC, vision.Inter.PILCUBIC])
+def test_a_reader_crops_by_the_bicubic_filter(kind):
+    """JPEG and PNG; the same boxes and mirroring as with bilinear interpolation."""
+    plain = Decode().decode(jpeg(50, 70), random.Random(0))
+    png = io.BytesIO()
+    Image.fromarray(plain).save(png, "PNG")
+    crop, rest = RandomCrop((20, 24), (0.3, 0.6), (0.9, 1.1), kind).joined([RandomHorizontalFlip(0.5)])
+    assert (crop.hflip, rest) == (0.5, [])
+    for seed in range(6):
+        rng = random.Random(seed)
+        top, left, height, width = crop.box(50, 70, rng)
+        cut = plain[top : top + height, left : left + width]
+        expected = resized_cubic(cut, (20, 24), rng.random() < 0.5)
+        for data in (jpeg(50, 70), png.getvalue()):
+            np.testing.assert_array_equal(crop.decode(data, random.Random(seed)), expected)
+
+
 def test_crops_have_the_areas_and_ratios_that_are_asked_for():
     crop = RandomCrop((24, 24), (0.08, 0.5), (0.75, 4 / 3))
     boxes = np.array([crop.box(1000, 1200, random.Random(seed)) for seed in range(4000)], np.float64)
@@ -323,8 +377,8 @@ def test_a_crop_takes_on_the_mirroring_behind_it():
     decode, rest = RandomCrop((32, 32), (0.2, 0.9), (0.8, 1.2)).joined([*flips, len])
     assert (decode.size, decode.scale, decode.ratio, decode.hflip) == ((32, 32), (0.2, 0.9), (0.8, 1.2), 0.25)
     assert rest == [flips[1], len]
-    bicubic = RandomCrop((32, 32), (0.2, 0.9), (0.8, 1.2), vision.Inter.BICUBIC)
-    decode, rest = bicubic.joined(flips)
+    area = RandomCrop((32, 32), (0.2, 0.9), (0.8, 1.2), vision.Inter.AREA)
+    decode, rest = area.joined(flips)
     assert (type(decode), decode.size, decode.scale, decode.ratio) == (RandomBox, (32, 32), (0.2, 0.9), (0.8, 1.2))
     assert [type(operation) for operation in rest] == [vision.Resize, *map(type, flips)]
     whole = Decode()

@@ -36,6 +36,9 @@ _SIMPLE_BORDER = 4
 _CROP_SALT = 13
 _REDUCTIONS = (8, 4, 2)
 
+# Interpolations that a reader has, by MindSpore's constants.
+_IS_CUBIC = {vision.Inter.BILINEAR: False, vision.Inter.BICUBIC: True, vision.Inter.PILCUBIC: True}
+
 Box = tuple[int, int, int, int]  # top, left, height, width
 
 
@@ -131,7 +134,8 @@ class RandomCrop(vision.RandomCropDecodeResize, Decoder):
         size: (height, width) of the result, in pixels.
         scale: Least and greatest area of the crop, as shares of the image.
         ratio: Least and greatest width of the crop in heights, evenly drawn on a logarithmic scale.
-        interpolation: MindSpore's constant. A reader resizes by bilinear interpolation alone.
+        interpolation: MindSpore's constant. A reader resizes by bilinear interpolation between the two nearest pixels,
+            or for both kinds of bicubic by Pillow's filter.
         hflip: Share of images that a reader mirrors left to right.
     """
 
@@ -147,7 +151,7 @@ class RandomCrop(vision.RandomCropDecodeResize, Decoder):
         self.hflip = hflip
 
     def joined(self, operations: Sequence[Callable]) -> tuple[Decoder, list[Callable]]:
-        if self.interpolation != vision.Inter.BILINEAR:
+        if self.interpolation not in _IS_CUBIC:
             resize = vision.Resize(self.size, self.interpolation)
             return RandomBox(self.size, self.scale, self.ratio), [resize, *operations]
         if operations and isinstance(operations[0], RandomHorizontalFlip):
@@ -162,17 +166,24 @@ class RandomCrop(vision.RandomCropDecodeResize, Decoder):
         pixels = None if size else checked_pixels(data)
         box = self.box(*(size or pixels.shape[:2]), rng)
         flip = self.hflip > 0 and rng.random() < self.hflip
+        is_cubic = _IS_CUBIC[self.interpolation]
         if size:
             by = self.reduction(box)
-            if _jpeg.crop(data, *(value // by for value in box), by, out, *self.size, flip):
+            if _jpeg.crop(data, *(value // by for value in box), by, out, *self.size, flip, is_cubic):
                 return out
             pixels = checked_pixels(data)
         if _jpeg is None:
-            resized = vision.Resize(self.size, self.interpolation)(_cut(pixels, box, self.reduction(box)))
+            resized = self._resized(_cut(pixels, box, self.reduction(box)))
             out[:] = resized[:, ::-1] if flip else resized
         else:
-            _jpeg.resize(_cut(pixels, box), *box[2:], out, *self.size, flip)
+            _jpeg.resize(_cut(pixels, box), *box[2:], out, *self.size, flip, is_cubic)
         return out
+
+    def _resized(self, cut: np.ndarray) -> np.ndarray:
+        """What the extension makes of a crop, to one grey level."""
+        if _IS_CUBIC[self.interpolation]:
+            return np.asarray(Image.fromarray(cut).resize(self.size[::-1], Image.Resampling.BICUBIC))
+        return vision.Resize(self.size, self.interpolation)(cut)
 
     def reduction(self, box: Box) -> int:
         """How often the sides can be halved while decoding without the crop becoming smaller than the result."""

@@ -48,6 +48,9 @@ static uint64_t hash_picture(uint64_t hash, const uint8_t *data, size_t size, lo
         result = (uint8_t)jpeg_crop(data, size, boxes[i], reduction, resized, OUT_HEIGHT, OUT_WIDTH, i);
         hash = hash_of(hash, &result, 1);
         hash = hash_of(hash, resized, sizeof resized);
+        result = (uint8_t)jpeg_crop_cubic(data, size, boxes[i], reduction, resized, OUT_HEIGHT, OUT_WIDTH, i);
+        hash = hash_of(hash, &result, 1);
+        hash = hash_of(hash, resized, sizeof resized);
     }
     free(pixels);
     return hash;

@@ -28,6 +28,7 @@ static void try_box(const uint8_t *data, size_t size, JpegBox box, int reduction
         if (result != expected || memcmp(out, first, room))
             abort();
         jpeg_crop(data, size, box, reduction, resized, OUT_SIDE, OUT_SIDE, flip);
+        jpeg_crop_cubic(data, size, box, reduction, resized, OUT_SIDE, OUT_SIDE, flip);
     }
     free(first);
     free(pixels);

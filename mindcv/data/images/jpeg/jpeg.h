@@ -1,7 +1,7 @@
 /* Reads baseline JPEG files (ITU-T T.81): what their headers say, and a box of the picture without decoding the rest.
  *
  * Nothing of Python is needed. header.c reads what stands in front of the picture, entropy.c Huffman codes, decode.c the
- * rows of MCUs, colour.c makes pixels of samples and resize.c other sizes; module.c gives it to Python. The hot loops are
+ * rows of MCUs, colour.c makes pixels of samples, and resize.c and cubic.c other sizes; module.c gives it to Python. The hot loops are
  * in *_loops.h, compiled once for each kind of processor (loops_*.c).
  */
 
@@ -64,12 +64,18 @@ JpegResult jpeg_decode_box(const uint8_t *data, size_t size, JpegBox box, int re
 /* Decodes a box into `out`, height x width x 3 bytes. */
 JpegResult jpeg_decode(const uint8_t *data, size_t size, JpegBox box, int reduction, uint8_t *out);
 
-/* Decodes a box and resizes it, as `jpeg_decode` and `jpeg_resize` do. */
+/* Decodes a box and resizes it, as `jpeg_decode` and `jpeg_resize` or `jpeg_resize_cubic` do. */
 JpegResult jpeg_crop(const uint8_t *data, size_t size, JpegBox box, int reduction, uint8_t *out, long out_height,
                      long out_width, int flip);
+JpegResult jpeg_crop_cubic(const uint8_t *data, size_t size, JpegBox box, int reduction, uint8_t *out, long out_height,
+                           long out_width, int flip);
 
 /* Resizes pixels, bilinear between the two nearest; -1 when there is no memory. */
 int jpeg_resize(const uint8_t *pixels, long height, long width, uint8_t *out, long out_height, long out_width, int flip);
+
+/* Resizes pixels by Pillow's bicubic filter; -1 when there is no memory. */
+int jpeg_resize_cubic(const uint8_t *pixels, long height, long width, uint8_t *out, long out_height, long out_width,
+                      int flip);
 
 /* Names of the sets of loops that this processor can run, the best one last and NULL behind it. */
 const char *const *jpeg_loop_names(void);

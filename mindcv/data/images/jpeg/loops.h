@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "cubic.h"
 #include "entropy.h"
 #include "picture.h"
 #include "resize.h"
@@ -26,6 +27,10 @@ typedef struct {
     /* Resizing. */
     void (*mix_rows)(const uint8_t *near, const uint8_t *far, int16_t weight, size_t values, int16_t *out);
     void (*stretch_row)(const int16_t *row, const Stretch *stretch, uint8_t *out);
+    void (*convert_to_floats)(const uint8_t *row, size_t values, float *out);
+    void (*add_row)(const uint8_t *row, float weight, size_t values, float *sums);
+    void (*round_row)(const float *sums, size_t values, uint8_t *out);
+    void (*filter_row)(const float *row, const Filter *filter, uint8_t *out);
 } JpegLoops;
 
 extern const JpegLoops *jpeg_loops; /* those in use */

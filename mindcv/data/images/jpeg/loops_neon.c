@@ -9,6 +9,7 @@
 #include "colour_loops.h"
 #include "entropy_loops.h"
 #include "resize_loops.h"
+#include "cubic_loops.h"
 
 #define TRANSPOSE transpose_narrow
 #include "transform_loops.h"
@@ -181,6 +182,10 @@ const JpegLoops jpeg_loops_neon = {
     .convert_row = convert_row_neon,
     .mix_rows = mix_rows_neon,
     .stretch_row = stretch_row_neon,
+    .convert_to_floats = convert_to_floats,
+    .add_row = add_row,
+    .round_row = round_row,
+    .filter_row = filter_row,
 };
 
 #endif

@@ -3,6 +3,7 @@
 #include "colour_loops.h"
 #include "entropy_loops.h"
 #include "resize_loops.h"
+#include "cubic_loops.h"
 #include "transform_loops.h"
 
 #define LOOPS_SET(set_name)                                                                                          \
@@ -11,4 +12,6 @@
         .inverse_transform = inverse_transform, .widen_row = widen_row, .weigh_rows = weigh_rows,                    \
         .spread_samples = spread_samples, .spread_sums = spread_sums, .round_sums = round_sums,                      \
         .convert_row = convert_row, .mix_rows = mix_rows, .stretch_row = stretch_row,                                \
+        .convert_to_floats = convert_to_floats, .add_row = add_row, .round_row = round_row,                          \
+        .filter_row = filter_row,                                                                                    \
     }

@@ -134,17 +134,17 @@ static PyObject *py_decode(PyObject *Py_UNUSED(module), PyObject *args)
 }
 
 PyDoc_STRVAR(crop_doc,
-             "crop(data, top, left, height, width, reduction, out, out_height, out_width, flip, /)\n--\n\n"
+             "crop(data, top, left, height, width, reduction, out, out_height, out_width, flip, is_cubic=False, /)\n--\n\n"
              "Decodes a box of a baseline JPEG file and resizes it; the same as `decode` and `resize`.");
 
 static PyObject *py_crop(PyObject *Py_UNUSED(module), PyObject *args)
 {
     Py_buffer data, out;
     JpegBox box;
-    int reduction, flip;
+    int reduction, flip, is_cubic = 0;
     long out_height, out_width;
-    if (!PyArg_ParseTuple(args, "y*lllliw*llp:crop", &data, &box.top, &box.left, &box.height, &box.width, &reduction, &out,
-                          &out_height, &out_width, &flip))
+    if (!PyArg_ParseTuple(args, "y*lllliw*llp|p:crop", &data, &box.top, &box.left, &box.height, &box.width, &reduction, &out,
+                          &out_height, &out_width, &flip, &is_cubic))
         return NULL;
     const char *fault = fault_of(box, reduction);
     JpegResult result = JPEG_NO_MEMORY;
@@ -152,7 +152,8 @@ static PyObject *py_crop(PyObject *Py_UNUSED(module), PyObject *args)
         fault = "out must have height x width x 3 bytes";
     if (!fault) {
         Py_BEGIN_ALLOW_THREADS
-        result = jpeg_crop(data.buf, (size_t)data.len, box, reduction, out.buf, out_height, out_width, flip);
+        result = (is_cubic ? jpeg_crop_cubic : jpeg_crop)(data.buf, (size_t)data.len, box, reduction, out.buf, out_height,
+                                                          out_width, flip);
         Py_END_ALLOW_THREADS
     }
     PyBuffer_Release(&data);
@@ -160,23 +161,25 @@ static PyObject *py_crop(PyObject *Py_UNUSED(module), PyObject *args)
     return outcome(fault, result);
 }
 
-PyDoc_STRVAR(resize_doc, "resize(pixels, height, width, out, out_height, out_width, flip, /)\n--\n\n"
+PyDoc_STRVAR(resize_doc, "resize(pixels, height, width, out, out_height, out_width, flip, is_cubic=False, /)\n--\n\n"
                          "Resizes uint8 (height, width, 3) into `out`, uint8 (out_height, out_width, 3).\n\n"
-                         "Bilinear between the two nearest pixels, as MindSpore's and OpenCV's resize; mirrored left to "
-                         "right with `flip`.");
+                         "Bilinear between the two nearest pixels, as MindSpore's and OpenCV's resize, or by Pillow's "
+                         "bicubic filter;\nmirrored left to right with `flip`.");
 
 static PyObject *py_resize(PyObject *Py_UNUSED(module), PyObject *args)
 {
     Py_buffer pixels, out;
     long height, width, out_height, out_width;
-    int flip;
-    if (!PyArg_ParseTuple(args, "y*llw*llp:resize", &pixels, &height, &width, &out, &out_height, &out_width, &flip))
+    int flip, is_cubic = 0;
+    if (!PyArg_ParseTuple(args, "y*llw*llp|p:resize", &pixels, &height, &width, &out, &out_height, &out_width, &flip,
+                          &is_cubic))
         return NULL;
     int fits = has_size(&pixels, height, width) && has_size(&out, out_height, out_width);
     int failed = 0;
     if (fits) {
         Py_BEGIN_ALLOW_THREADS
-        failed = jpeg_resize(pixels.buf, height, width, out.buf, out_height, out_width, flip);
+        failed = (is_cubic ? jpeg_resize_cubic : jpeg_resize)(pixels.buf, height, width, out.buf, out_height, out_width,
+                                                              flip);
         Py_END_ALLOW_THREADS
     }
     PyBuffer_Release(&pixels);
