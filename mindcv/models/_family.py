@@ -1,6 +1,7 @@
 """A family of models: one class of networks, its published weights, and a variant a line."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,15 +41,19 @@ class Family:
         check_arguments(self.network, arguments)
         variant = Variant(name, self.network, arguments, self.module or self.network.__module__)
         cfgs = {tag: cfg for key, cfg in self.weights.items() for model, tag in [split_tag(key)] if model == name}
-        facts: dict[str, Any] = self._cells()
+        facts: dict[str, Any] = dict(self._cells)
         if name in list_sizes():
             facts["params_m"] = round(list_sizes()[name].parameters / 1e6, 2)
         add_model(
             variant,
-            {tag: dataclasses.replace(cfg, **facts) for tag, cfg in (cfgs or {"": self._plain(arguments)}).items()},
+            {
+                tag: dataclasses.replace(cfg, architecture=name, tag=tag, **facts)
+                for tag, cfg in (cfgs or {"": self._plain(arguments)}).items()
+            },
         )
         return variant
 
+    @functools.cached_property
     def _cells(self) -> dict[str, str]:
         """Names of cells that MindCV's users read in `default_cfg`; they are said on the class."""
         names = self.network.mindcv_names

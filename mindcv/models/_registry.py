@@ -46,7 +46,10 @@ def add_model(fn: EntryPoint, weights: Mapping[str, PretrainedCfg]) -> EntryPoin
         raise ValueError(f"a model's name has no dot, which separates a tag; got {name!r}")
     _entrypoints.register(name, fn)
     _module_of[name] = fn.__module__.rpartition(".")[2]
-    _weights[name] = {tag: dataclasses.replace(cfg, architecture=name, tag=tag) for tag, cfg in weights.items()}
+    _weights[name] = {
+        tag: cfg if (cfg.architecture, cfg.tag) == (name, tag) else dataclasses.replace(cfg, architecture=name, tag=tag)
+        for tag, cfg in weights.items()
+    }
     return fn
 
 

@@ -126,21 +126,13 @@ class NameTable:
                 raise ValueError(f"the patterns {theirs!r} and {ours!r} have different stars")
         self._pairs = pairs
 
-    @functools.cached_property
-    def _to_ours(self) -> list[tuple[re.Pattern[str], str]]:
-        return [(_compile(theirs), ours) for theirs, ours in self._pairs]
-
-    @functools.cached_property
-    def _to_theirs(self) -> list[tuple[re.Pattern[str], str]]:
-        return [(_compile(ours), theirs) for theirs, ours in self._pairs]
-
     def to_ours(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Renames entries of a file to our names.
 
         Raises:
             ValueError: Two entries would get one name.
         """
-        return _rename(arrays, self._to_ours)
+        return _rename(arrays, self._pairs)
 
     def to_theirs(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Renames entries from our names to theirs.
@@ -148,7 +140,7 @@ class NameTable:
         Raises:
             ValueError: Two entries would get one name.
         """
-        return _rename(arrays, self._to_theirs)
+        return _rename(arrays, [(ours, theirs) for theirs, ours in self._pairs])
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -177,12 +169,19 @@ def _stars(pattern: str) -> list[str]:
     return re.findall(r"\*+", pattern)
 
 
+@functools.lru_cache(4096)
+def _ends(pattern: str) -> tuple[str, str]:
+    """What names that match a pattern begin and end with."""
+    return pattern.partition("*")[0], pattern.rpartition("*")[2]
+
+
+@functools.lru_cache(4096)
 def _compile(pattern: str) -> re.Pattern[str]:
     parts = {"*": r"([^.]+)", "**": r"(.+?)"}
     return re.compile("".join(parts.get(part) or re.escape(part) for part in re.split(r"(\*+)", pattern)))
 
 
-def _rename(arrays: Mapping[str, Array], rules: list[tuple[re.Pattern[str], str]]) -> dict[str, Array]:
+def _rename(arrays: Mapping[str, Array], rules: Sequence[tuple[str, str]]) -> dict[str, Array]:
     renamed: dict[str, Array] = {}
     for name, array in arrays.items():
         new = _rename_one(name, rules)
@@ -192,9 +191,11 @@ def _rename(arrays: Mapping[str, Array], rules: list[tuple[re.Pattern[str], str]
     return renamed
 
 
-def _rename_one(name: str, rules: list[tuple[re.Pattern[str], str]]) -> str:
+def _rename_one(name: str, rules: Sequence[tuple[str, str]]) -> str:
     for pattern, template in rules:
-        if match := pattern.fullmatch(name):
+        begin, end = _ends(pattern)
+        # Most patterns need not be compiled, which takes a good part of the registry's time.
+        if name.startswith(begin) and name.endswith(end) and (match := _compile(pattern).fullmatch(name)):
             pieces = re.split(r"\*+", template)
             return pieces[0] + "".join(map("".join, zip(match.groups(), pieces[1:], strict=True)))
     return name
