@@ -7,6 +7,7 @@ MindSpore's part is done in a folder of this process alone, which holds one grap
 
 import atexit
 import contextlib
+import gc
 import logging
 import os
 import shutil
@@ -226,7 +227,7 @@ class _Compiler:
         except OSError as error:
             raise _UnusableCompilerError(f"there is no folder for temporary files ({error.strerror})") from error
         atexit.register(_remove_own, self.folder, os.getpid())
-        with self._switched_on():
+        with self._switched_on(), _without_old_objects():
             _Probe().compile(Tensor([1.0], ms.float32))
         written = self._graphs()
         if len(written) != 1:
@@ -311,6 +312,16 @@ def _state_of(path: Path) -> tuple[int, ...]:
     except FileNotFoundError:
         return ()
     return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+@contextlib.contextmanager
+def _without_old_objects() -> Iterator[None]:
+    """Leaves what lives already out of the garbage collection that MindSpore does when it compiles."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _remove_own(folder: Path, pid: int) -> None:

@@ -227,6 +227,7 @@ class _Walker:
         self._names: set[str] = {"construct", "bprop", *_UNNAMED}
         self._owners: list[Any] = []
         self._looked_up: set[tuple[int, str]] = set()
+        self._libraries: dict[str, str] = {}
 
     def digest(self) -> str:
         """The digest of all that was walked."""
@@ -409,10 +410,11 @@ class _Walker:
         if match and os.path.isfile(match["path"]):
             if os.path.getsize(match["path"]) > _LARGEST_LIBRARY:
                 self._refuse(f"the library {match['path']}, which is too large")
-            with open(match["path"], "rb") as file:
-                self.put(
-                    "library", hashlib.file_digest(file, "sha256").hexdigest() if _HAS_FILE_DIGEST else file.read()
-                )
+            if match["path"] not in self._libraries:  # many operators name one
+                with open(match["path"], "rb") as file:
+                    content = hashlib.file_digest(file, "sha256") if _HAS_FILE_DIGEST else hashlib.sha256(file.read())
+                self._libraries[match["path"]] = content.hexdigest()
+            self.put("library", self._libraries[match["path"]])
 
     def _set(self, value: Any) -> None:
         """Digests the items in an order of their own, as a set's follows from addresses."""
