@@ -57,7 +57,16 @@ setup(
             "mindcv.kernels._convolution",
             [
                 f"mindcv/kernels/_{name}.cpp"
-                for name in ("convolution", "dense", "batch_norm", "layer_norm", "attention", "pooling", "gelu")
+                for name in (
+                    "convolution",
+                    "dense",
+                    "batch_norm",
+                    "layer_norm",
+                    "attention",
+                    "pooling",
+                    "gelu",
+                    "layout",
+                )
             ],
             depends=[
                 f"mindcv/kernels/_{name}.h"

@@ -1,6 +1,8 @@
 // BatchNorm with what stands behind it, the activation and the sum with a shortcut, each direction in one operator.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <initializer_list>
 #include <vector>
 
 #include "_shared.h"
@@ -10,12 +12,12 @@ namespace mindcv {
 enum Activation { NONE = 0, RELU = 1, RELU6 = 2, HSWISH = 3 };
 
 // The configuration as it comes from Python (mindcv/kernels/batch_norm.py has the same order).
-enum { ACTIVATION, ADDS, TRAINING, LAST, KEEPS_VARIANCE, EPS, MOMENTUM, NORM_CONFIGURATION_SIZE };
+enum { ACTIVATION, ADDS, TRAINING, LAST, KEEPS_VARIANCE, EPS, MOMENTUM, RESULT_LAST, HALF_MAPS };
 
 struct Norm {
   long images, channels, pixels;
   int activation;
-  bool adds, training, last, keeps_variance;
+  bool adds, training, last, keeps_variance, result_last, half;  // `half`: maps are bfloat16, (N, pixels, C) all of them
   double eps, momentum;
   const float *y, *gamma, *beta, *moving_mean, *moving_variance, *residual, *dout;
   float *out, *mean, *variance, *new_mean, *new_variance;
@@ -50,6 +52,9 @@ struct Routines {
   void (*forward_turned)(const Norm &, long, long, long);
   void (*backward_turned)(const Norm &, long, long, long, double *, double *);
   void (*finish_rows)(const Norm &, long, long, const float *, const float *);
+  void (*forward_rows)(const Norm &, long, long);
+  void (*sums_of_rows)(const Norm &, long, long, double *, double *);
+  void (*backward_rows)(const Norm &, long, long, const float *, const float *);
 };
 
 }  // namespace mindcv
@@ -119,19 +124,27 @@ bool read(Norm &p, const int64_t *shape, const int64_t *config) {
   p.adds = config[ADDS];
   p.training = config[TRAINING];
   p.last = config[LAST];
+  p.result_last = config[RESULT_LAST];
+  p.half = config[HALF_MAPS];
   p.keeps_variance = config[KEEPS_VARIANCE];
   memcpy(&p.eps, &config[EPS], sizeof p.eps);
   memcpy(&p.momentum, &config[MOMENTUM], sizeof p.momentum);
   p.images = shape[0];
   p.channels = p.last ? shape[3] : shape[1];
   p.pixels = p.last ? shape[1] * shape[2] : shape[2] * shape[3];
-  return p.activation >= NONE && p.activation <= HSWISH && !(p.adds && p.activation > RELU) && p.images > 0 && p.pixels > 0;
+  return p.activation >= NONE && p.activation <= HSWISH && !(p.adds && p.activation > RELU) && p.images > 0 && p.pixels > 0 &&
+         (p.last || !p.result_last) && (p.result_last || !p.half);
 }
 
-bool are_fp32(int n, const char *const *dtypes, int configuration) {
-  for (int i = 0; i < n; i++)
-    if (i != configuration && strcmp(dtypes[i], "float32") != 0) return false;
-  return strcmp(dtypes[configuration], "int64") == 0;
+// Whether the maps among the tensors are of the configuration's type, and all others fp32.
+bool has_types(int n, void **data, const char *const *dtypes, std::initializer_list<int> maps, int configuration) {
+  if (strcmp(dtypes[configuration], "int64") != 0) return false;
+  const bool half = static_cast<const int64_t *>(data[configuration])[HALF_MAPS];
+  for (int i = 0; i < n; i++) {
+    const bool is_map = std::find(maps.begin(), maps.end(), i) != maps.end();
+    if (i != configuration && strcmp(dtypes[i], is_map && half ? "bfloat16" : "float32") != 0) return false;
+  }
+  return true;
 }
 
 // Runs work(thread, image, first pixel, last pixel) over all images, in parts of whole vectors where there are few images.
@@ -169,7 +182,7 @@ void forward(Norm &p) {
     const long probe = rows < 16 ? rows : 16;
     for (long c = 0; c < channels; c++) {
       float origin = 0;
-      for (long row = 0; row < probe; row++) origin += p.y[row * channels + c];
+      for (long row = 0; row < probe; row++) origin += plain::load_some_of(p.y, p.half, row * channels + c, 1)[0];
       work.k[c] = origin / probe;
     }
     std::fill(work.totals.begin(), work.totals.end(), 0.0);
@@ -188,7 +201,10 @@ void forward(Norm &p) {
       p.set_statistics(c, work.k[c] + shift, variance < 0 ? 0 : variance);
     }
   }
-  for_parts(p, threads, [&](int, long n, long begin, long end) { run.forward_turned(p, n, begin, end); });
+  if (p.result_last)
+    shared().pool.parallel_for(threads, [&](int t, int) { run.forward_rows(p, rows * t / threads, rows * (t + 1) / threads); });
+  else
+    for_parts(p, threads, [&](int, long n, long begin, long end) { run.forward_turned(p, n, begin, end); });
 }
 
 void backward(Norm &p) {
@@ -204,9 +220,14 @@ void backward(Norm &p) {
   }
   std::fill(work.totals.begin(), work.totals.end(), 0.0);
   std::fill(work.products.begin(), work.products.end(), 0.0);
-  for_parts(p, threads, [&](int t, long n, long begin, long end) {
-    run.backward_turned(p, n, begin, end, &work.totals[t * channels], &work.products[t * channels]);
-  });
+  if (p.result_last)
+    shared().pool.parallel_for(threads, [&](int t, int) {
+      run.sums_of_rows(p, rows * t / threads, rows * (t + 1) / threads, &work.totals[t * channels], &work.products[t * channels]);
+    });
+  else
+    for_parts(p, threads, [&](int t, long n, long begin, long end) {
+      run.backward_turned(p, n, begin, end, &work.totals[t * channels], &work.products[t * channels]);
+    });
   for (long c = 0; c < channels; c++) {
     double total = 0, products = 0;
     for (int t = 0; t < threads; t++) {
@@ -219,7 +240,8 @@ void backward(Norm &p) {
     work.l[c] = p.training ? float(-p.scales[c] * total / rows) : 0.0f;
   }
   shared().pool.parallel_for(threads, [&](int t, int) {
-    run.finish_rows(p, rows * t / threads, rows * (t + 1) / threads, work.k.data(), work.l.data());
+    auto *finish = p.result_last ? run.backward_rows : run.finish_rows;
+    finish(p, rows * t / threads, rows * (t + 1) / threads, work.k.data(), work.l.data());
   });
 }
 
@@ -245,7 +267,7 @@ extern "C" {
 int BatchNormForward(int n, void **data, int *dims, int64_t **shapes, const char **dtypes, void *, void *) {
   if (n != 11 && n != 12) return BAD_ARGUMENTS;
   const int configuration = n - 6;
-  if (!are_fp32(n, dtypes, configuration) || dims[0] != 4) return BAD_ARGUMENTS;
+  if (!has_types(n, data, dtypes, {0, n - 5, n == 12 ? 5 : 0}, configuration) || dims[0] != 4) return BAD_ARGUMENTS;
   return alone([&] {
     Norm p{};
     auto at = [&](int i) { return static_cast<float *>(data[i]); };
@@ -268,7 +290,8 @@ int BatchNormForward(int n, void **data, int *dims, int64_t **shapes, const char
 
 // dout, y, out (which only a sum needs; else y), gamma, beta, mean, variance, configuration -> dy, dgamma, dbeta (, dshortcut)
 int BatchNormBackward(int n, void **data, int *dims, int64_t **shapes, const char **dtypes, void *, void *) {
-  if ((n != 11 && n != 12) || !are_fp32(n, dtypes, 7) || dims[1] != 4) return BAD_ARGUMENTS;
+  if ((n != 11 && n != 12) || !has_types(n, data, dtypes, {0, 1, 2, 8, n == 12 ? 11 : 0}, 7) || dims[1] != 4)
+    return BAD_ARGUMENTS;
   return alone([&] {
     Norm p{};
     auto at = [&](int i) { return static_cast<float *>(data[i]); };

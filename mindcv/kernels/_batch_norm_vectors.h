@@ -26,6 +26,34 @@ static inline double sum(vec v) {
   return total;
 }
 
+// bfloat16 is the upper half of fp32's bits; it is rounded to the nearest, and to even between two.
+struct half {
+  unsigned short bits;
+};
+typedef unsigned short hvec __attribute__((vector_size(32), aligned(2), may_alias));
+typedef unsigned uvec __attribute__((vector_size(64)));
+
+static inline vec load(const half *p) {
+  return (vec)(__builtin_convertvector(*reinterpret_cast<const hvec *>(p), uvec) << 16);
+}
+static inline hvec rounded(vec v) {
+  const uvec bits = (uvec)v, up = (bits + (0x7fffu + ((bits >> 16) & 1u))) >> 16;
+  return __builtin_convertvector(v == v ? up : (bits >> 16) | 0x40u, hvec);
+}
+static inline void store(half *p, vec v) { *reinterpret_cast<hvec *>(p) = rounded(v); }
+static inline vec load_some(const half *p, long n) {
+  uvec v{};
+  for (long i = 0; i < n; i++) v[i] = unsigned(p[i].bits) << 16;
+  return (vec)v;
+}
+static inline void store_some(half *p, vec v, long n) {
+  const hvec bits = rounded(v);
+  for (long i = 0; i < n; i++) p[i].bits = bits[i];
+}
+static inline vec load_some_of(const void *map, bool is_half, long offset, long n) {
+  return is_half ? load_some(static_cast<const half *>(map) + offset, n) : load_some(static_cast<const float *>(map) + offset, n);
+}
+
 template <int ACT>
 static inline vec activate(vec z) {
   const vec zero{};
@@ -236,39 +264,139 @@ static void backward_channels(const Norm &p, long begin, long end) {
 // ---- (N, pixels, C): rows of channels; what comes out is turned to (N, C, pixels) on the way
 
 // Adds rows begin to end, less `origin`, and their squares to the sums of this part.
+template <class T>
 static void moments_of_rows(const Norm &p, long begin, long end, const float *origin, double *total, double *squares) {
   const long channels = p.channels;
-  for (long c = 0; c < channels; c += 16) {
-    const long rest = channels - c < 16 ? channels - c : 16;
-    const vec o = load_some(origin + c, rest);
-    for (long from = begin; from < end; from += 1024) {
-      const long to = from + 1024 < end ? from + 1024 : end;
-      vec s0{}, q0{}, s1{}, q1{};
-      const float *y = p.y + from * channels + c;
-      long row = from;
-      if (rest == 16) {
-        for (; row + 2 <= to; row += 2, y += 2 * channels) {
-          const vec a = load(y) - o, b = load(y + channels) - o;
-          s0 += a;
-          q0 += a * a;
-          s1 += b;
-          q1 += b * b;
-        }
+  for (long from = begin; from < end; from += 256) {
+    const long to = from + 256 < end ? from + 256 : end;
+    for (long group = 0; group < channels; group += 64) {
+      const T *y = reinterpret_cast<const T *>(p.y) + from * channels + group;
+      vec s[4]{}, q[4]{};
+      if (channels - group >= 64) {
+        vec o[4];
+        for (int k = 0; k < 4; k++) o[k] = load(origin + group + 16 * k);
+        for (long row = from; row < to; row++, y += channels)
+          for (int k = 0; k < 4; k++) {
+            const vec a = load(y + 16 * k) - o[k];
+            s[k] += a;
+            q[k] += a * a;
+          }
+      } else {
+        for (long row = from; row < to; row++, y += channels)
+          for (long c = 0; group + c < channels; c += 16) {
+            const long rest = channels - group - c < 16 ? channels - group - c : 16;
+            const vec a = load_some(y + c, rest) - load_some(origin + group + c, rest);
+            s[c / 16] += a;
+            q[c / 16] += a * a;
+          }
       }
-      for (; row < to; row++, y += channels) {
-        const vec a = load_some(y, rest) - o;
-        s0 += a;
-        q0 += a * a;
-      }
-      s0 += s1;
-      q0 += q1;
-      for (long lane = 0; lane < rest; lane++) {
-        total[c + lane] += s0[lane];
-        squares[c + lane] += q0[lane];
+      for (long c = group; c < channels && c < group + 64; c++) {
+        total[c] += s[(c - group) / 16][(c - group) % 16];
+        squares[c] += q[(c - group) / 16][(c - group) % 16];
       }
     }
   }
 }
+
+// ---- (N, pixels, C) in and out
+
+template <class T, int ACT, bool ADDS>
+static void forward_rows(const Norm &p, long begin, long end) {
+  const long channels = p.channels;
+  for (long row = begin; row < end; row++) {
+    const T *y = reinterpret_cast<const T *>(p.y) + row * channels;
+    const T *other = reinterpret_cast<const T *>(p.residual) + row * channels;
+    T *out = reinterpret_cast<T *>(p.out) + row * channels;
+    long c = 0;
+    for (; c + 16 <= channels; c += 16) {
+      vec z = load(y + c) * load(p.scales + c) + load(p.shifts + c);
+      if (ADDS) z += load(other + c);
+      store(out + c, activate<ACT>(z));
+    }
+    if (c < channels) {
+      const long rest = channels - c;
+      vec z = load_some(y + c, rest) * load_some(p.scales + c, rest) + load_some(p.shifts + c, rest);
+      if (ADDS) z += load_some(other + c, rest);
+      store_some(out + c, activate<ACT>(z), rest);
+    }
+  }
+}
+
+// dz of 16 channels, or of the first `rest`, at an offset
+template <class T, int ACT, bool ADDS>
+static inline vec dz_of(const Norm &p, long offset, vec y, vec a, vec b, long rest) {
+  const T *dout = reinterpret_cast<const T *>(p.dout) + offset, *out = reinterpret_cast<const T *>(p.out) + offset;
+  const vec d = rest == 16 ? load(dout) : load_some(dout, rest);
+  if (ADDS) return slope<ACT>(rest == 16 ? load(out) : load_some(out, rest), d);
+  return slope<ACT>(y * a + b, d);
+}
+
+// Adds the sums of dz and of its products with y - mean.
+template <class T, int ACT, bool ADDS>
+static void sums_of_rows(const Norm &p, long begin, long end, double *total, double *products) {
+  const long channels = p.channels;
+  const T *y = reinterpret_cast<const T *>(p.y);
+  for (long from = begin; from < end; from += 256) {
+    const long to = from + 256 < end ? from + 256 : end;
+    for (long group = 0; group < channels; group += 32) {
+      vec s[2]{}, q[2]{};
+      if (channels - group >= 32) {
+        vec a[2], b[2], m[2];
+        for (int k = 0; k < 2; k++) {
+          a[k] = load(p.scales + group + 16 * k);
+          b[k] = load(p.shifts + group + 16 * k);
+          m[k] = load(p.mean + group + 16 * k);
+        }
+        for (long row = from; row < to; row++)
+          for (int k = 0; k < 2; k++) {
+            const long offset = row * channels + group + 16 * k;
+            const vec value = load(y + offset), d = dz_of<T, ACT, ADDS>(p, offset, value, a[k], b[k], 16);
+            s[k] += d;
+            q[k] += d * (value - m[k]);
+          }
+      } else {
+        for (long row = from; row < to; row++)
+          for (long c = group; c < channels; c += 16) {
+            const long rest = channels - c < 16 ? channels - c : 16, offset = row * channels + c;
+            const vec value = load_some(y + offset, rest);
+            const vec d = dz_of<T, ACT, ADDS>(p, offset, value, load_some(p.scales + c, rest), load_some(p.shifts + c, rest), rest);
+            s[(c - group) / 16] += d;
+            q[(c - group) / 16] += d * (value - load_some(p.mean + c, rest));
+          }
+      }
+      for (long c = group; c < channels && c < group + 32; c++) {
+        total[c] += s[(c - group) / 16][(c - group) % 16];
+        products[c] += q[(c - group) / 16][(c - group) % 16];
+      }
+    }
+  }
+}
+
+template <class T, int ACT, bool ADDS>
+static void backward_rows(const Norm &p, long begin, long end, const float *k, const float *l) {
+  const long channels = p.channels;
+  const T *maps = reinterpret_cast<const T *>(p.y);
+  T *dy = reinterpret_cast<T *>(p.dy), *dother = reinterpret_cast<T *>(p.dresidual);
+  for (long row = begin; row < end; row++) {
+    long c = 0;
+    for (; c + 16 <= channels; c += 16) {
+      const long offset = row * channels + c;
+      const vec y = load(maps + offset), a = load(p.scales + c);
+      const vec d = dz_of<T, ACT, ADDS>(p, offset, y, a, load(p.shifts + c), 16);
+      if (ADDS) store(dother + offset, d);
+      store(dy + offset, a * d + (load(k + c) * (y - load(p.mean + c)) + load(l + c)));
+    }
+    if (c < channels) {
+      const long offset = row * channels + c, rest = channels - c;
+      const vec y = load_some(maps + offset, rest), a = load_some(p.scales + c, rest);
+      const vec d = dz_of<T, ACT, ADDS>(p, offset, y, a, load_some(p.shifts + c, rest), rest);
+      if (ADDS) store_some(dother + offset, d, rest);
+      store_some(dy + offset, a * d + (load_some(k + c, rest) * (y - load_some(p.mean + c, rest)) + load_some(l + c, rest)), rest);
+    }
+  }
+}
+
+// ---- (N, pixels, C) in, (N, C, pixels) out
 
 // Pixels begin to end of an image: y (pixels, C) to out (C, pixels).
 template <int ACT, bool ADDS>
@@ -383,8 +511,42 @@ static void run_backward_turned(const Norm &p, long n, long begin, long end, dou
 }
 #undef MINDCV_BY_ACTIVATION
 
-const Routines routines = {run_forward_channels, run_backward_channels, moments_of_rows,
-                           run_forward_turned,   run_backward_turned,   finish_rows};
+#define MINDCV_BY_TYPE(function, ...)                                                                                \
+  switch (p.activation) {                                                                                            \
+    case RELU: p.adds ? function<T, RELU, true>(__VA_ARGS__) : function<T, RELU, false>(__VA_ARGS__); break;         \
+    case RELU6: function<T, RELU6, false>(__VA_ARGS__); break;                                                       \
+    case HSWISH: function<T, HSWISH, false>(__VA_ARGS__); break;                                                     \
+    default: p.adds ? function<T, NONE, true>(__VA_ARGS__) : function<T, NONE, false>(__VA_ARGS__);                  \
+  }
+
+template <class T>
+struct Rows {
+  static void forward(const Norm &p, long begin, long end) { MINDCV_BY_TYPE(forward_rows, p, begin, end) }
+  static void sums(const Norm &p, long begin, long end, double *total, double *products) {
+    MINDCV_BY_TYPE(sums_of_rows, p, begin, end, total, products)
+  }
+  static void backward(const Norm &p, long begin, long end, const float *k, const float *l) {
+    MINDCV_BY_TYPE(backward_rows, p, begin, end, k, l)
+  }
+};
+#undef MINDCV_BY_TYPE
+
+static void run_moments_of_rows(const Norm &p, long begin, long end, const float *origin, double *total, double *squares) {
+  (p.half ? moments_of_rows<half> : moments_of_rows<float>)(p, begin, end, origin, total, squares);
+}
+static void run_forward_rows(const Norm &p, long begin, long end) {
+  (p.half ? Rows<half>::forward : Rows<float>::forward)(p, begin, end);
+}
+static void run_sums_of_rows(const Norm &p, long begin, long end, double *total, double *products) {
+  (p.half ? Rows<half>::sums : Rows<float>::sums)(p, begin, end, total, products);
+}
+static void run_backward_rows(const Norm &p, long begin, long end, const float *k, const float *l) {
+  (p.half ? Rows<half>::backward : Rows<float>::backward)(p, begin, end, k, l);
+}
+
+const Routines routines = {run_forward_channels, run_backward_channels, run_moments_of_rows, run_forward_turned,
+                           run_backward_turned,  finish_rows,           run_forward_rows,    run_sums_of_rows,
+                           run_backward_rows};
 
 }  // namespace MINDCV_ISA
 }  // namespace mindcv

@@ -64,7 +64,7 @@ constexpr int64_t kMatmulPixels = 64;  // from so many on, a matrix product with
 // The configuration as it comes from Python (mindcv/kernels/convolution.py has the same order).
 enum {
   STRIDE_H, STRIDE_W, PAD_TOP, PAD_BOTTOM, PAD_LEFT, PAD_RIGHT, DILATION_H, DILATION_W, GROUPS,
-  SOURCE_LAST, RESULT_LAST, IN_BF16, CONFIGURATION_SIZE
+  SOURCE_LAST, RESULT_LAST, IN_BF16, HALF_MAPS, CONFIGURATION_SIZE
 };
 
 struct Problem {
@@ -158,12 +158,13 @@ std::unique_ptr<Plan> convolution_plan(Kind kind, const Problem &p) {
   std::vector<int64_t> x_dims{p.n, p.ic, p.ih, p.iw}, y_dims{p.n, p.oc, p.oh, p.ow}, w_dims{p.oc, p.ic / g, p.kh, p.kw};
   if (g > 1) w_dims = {g, p.oc / g, p.ic / g, p.kh, p.kw};
   // As the tensors are
-  Desc x(x_dims, F32, p.config[SOURCE_LAST] ? ACDB : ABCD), y(y_dims, F32, p.config[RESULT_LAST] ? ACDB : ABCD);
+  const int map = p.config[HALF_MAPS] ? BF16 : F32;
+  Desc x(x_dims, map, p.config[SOURCE_LAST] ? ACDB : ABCD), y(y_dims, map, p.config[RESULT_LAST] ? ACDB : ABCD);
   Desc w(w_dims, F32, g > 1 ? ABCDE : ABCD), bias({p.oc}, F32, std::vector<int64_t>{1});
   // As the primitive has them: channels last, which all of oneDNN's fast kernels take, also of odd numbers of channels
   const int half = p.config[IN_BF16] ? BF16 : F32;
   Desc x_half(x_dims, half, ACDB), y_half(y_dims, half, ACDB), w_half(w_dims, half, ANY);
-  Desc x_full(x_dims, F32, ACDB), y_full(y_dims, F32, ACDB), w_full(w_dims, F32, ANY);
+  Desc x_full(x_dims, map, ACDB), y_full(y_dims, map, ACDB), w_full(w_dims, F32, ANY);
   Attributes attributes;
   Engine engine = shared().engine;
 
@@ -241,6 +242,17 @@ void add_bias(float *y, const float *bias, int64_t n, int64_t channels, int64_t 
   });
 }
 
+// Whether the maps among the tensors are of the configuration's type, and all others fp32.
+bool has_types(int n, void **data, const char *const *dtypes, std::initializer_list<int> maps, int configuration) {
+  if (strcmp(dtypes[configuration], "int64") != 0) return false;
+  const bool half = static_cast<const int64_t *>(data[configuration])[HALF_MAPS];
+  for (int i = 0; i < n; i++) {
+    const bool is_map = std::find(maps.begin(), maps.end(), i) != maps.end();
+    if (i != configuration && strcmp(dtypes[i], is_map && half ? "bfloat16" : "float32") != 0) return false;
+  }
+  return true;
+}
+
 bool is_supported_name(const std::string &name) { return name.rfind("ref", 0) != 0 && name.find(":ref") == std::string::npos; }
 
 void before_fork() { shared().mutex.lock(); }
@@ -259,7 +271,7 @@ extern "C" {
 
 // Changes with what the functions take, here and in mindcv/kernels/__init__.py, which uses no library of another number.
 extern const int interface;
-const int interface = 3;
+const int interface = 4;
 
 // Takes the functions of the library at this path and makes the threads. `all_isa`: the library is our own copy, so it may
 // use all of the processor, whatever the environment says for MindSpore's. Writes what is wrong, or nothing, to `problem`.
@@ -328,7 +340,7 @@ int ConvolutionForward(int n, void **data, int *, int64_t **shapes, const char *
   if (n != 4 && n != 5) return BAD_ARGUMENTS;
   const bool has_bias = n == 5;
   const int configuration = n - 2;
-  if (!all_fp32(n, dtypes, configuration)) return BAD_ARGUMENTS;
+  if (!has_types(n, data, dtypes, {0, n - 1}, configuration)) return BAD_ARGUMENTS;
   return guarded([&] {
     const auto *config = static_cast<const int64_t *>(data[configuration]);
     const Problem p = problem_of(shapes[0], shapes[1], config, has_bias);
@@ -349,7 +361,7 @@ int ConvolutionForward(int n, void **data, int *, int64_t **shapes, const char *
 
 // dy, w, x (for its shape), configuration -> dx
 int ConvolutionBackwardData(int n, void **data, int *, int64_t **shapes, const char **dtypes, void *, void *) {
-  if (n != 5 || !all_fp32(n, dtypes, 3)) return BAD_ARGUMENTS;
+  if (n != 5 || !has_types(n, data, dtypes, {0, 2, 4}, 3)) return BAD_ARGUMENTS;
   return guarded([&] {
     void *tensors[] = {data[0], data[1], data[4]};
     plan_for(BACKWARD_DATA, shapes[2], shapes[1], static_cast<const int64_t *>(data[3]), false).run(tensors);
@@ -359,12 +371,13 @@ int ConvolutionBackwardData(int n, void **data, int *, int64_t **shapes, const c
 
 // x, dy, w (for its shape), configuration -> dw (, dbias)
 int ConvolutionBackwardWeights(int n, void **data, int *, int64_t **shapes, const char **dtypes, void *, void *) {
-  if ((n != 5 && n != 6) || !all_fp32(n, dtypes, 3)) return BAD_ARGUMENTS;
+  if ((n != 5 && n != 6) || !has_types(n, data, dtypes, {0, 1}, 3)) return BAD_ARGUMENTS;
   return guarded([&] {
     const auto *config = static_cast<const int64_t *>(data[3]);
     void *tensors[] = {data[0], data[1], data[4]};
     plan_for(BACKWARD_WEIGHTS, shapes[0], shapes[2], config, false).run(tensors);
     if (n == 6) {
+      if (config[HALF_MAPS]) return int(BAD_ARGUMENTS);
       const Problem p = problem_of(shapes[0], shapes[2], config, true);
       sum_bias(static_cast<const float *>(data[1]), static_cast<float *>(data[5]), p.n, p.oc, p.oh * p.ow,
                config[RESULT_LAST]);

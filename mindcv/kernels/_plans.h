@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdio>
 #include <cstring>
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <stdexcept>
@@ -204,7 +205,8 @@ class Plan {
 };
 
 enum Kind {
-  FORWARD = 0, BACKWARD_DATA = 1, BACKWARD_WEIGHTS = 2, DENSE_FORWARD, DENSE_BACKWARD_DATA, DENSE_BACKWARD_WEIGHTS, PRODUCTS
+  FORWARD = 0, BACKWARD_DATA = 1, BACKWARD_WEIGHTS = 2, DENSE_FORWARD, DENSE_BACKWARD_DATA, DENSE_BACKWARD_WEIGHTS,
+  PRODUCTS, LAYOUT
 };
 
 using Key = std::array<int64_t, 24>;

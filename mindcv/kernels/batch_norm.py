@@ -17,7 +17,14 @@ NO_ACTIVATION = 0
 
 
 def batch_norm_configuration(
-    cell: nn.BatchNorm2d, activation: int, adds: bool, is_training: bool, source_last: bool, keeps_variance: bool
+    cell: nn.BatchNorm2d,
+    activation: int,
+    adds: bool,
+    is_training: bool,
+    source_last: bool,
+    keeps_variance: bool,
+    result_last: bool = False,
+    half_maps: bool = False,
 ) -> BatchNormConfiguration:
     """A configuration, as _batch_norm.cpp has it.
 
@@ -26,11 +33,13 @@ def batch_norm_configuration(
         activation: A number of `ACTIVATIONS`, or `NO_ACTIVATION`.
         adds: Whether a shortcut is added before the activation.
         is_training: Whether it takes the batch's statistics.
-        source_last: Whether it takes (N, H, W, C); it always gives (N, C, H, W).
+        source_last: Whether it takes (N, H, W, C).
         keeps_variance: Whether a batch of one value a channel leaves the moving variance as it is.
+        result_last: Whether it gives (N, H, W, C), which it must take then; the shortcut is that too.
+        half_maps: Whether all maps are bfloat16; only with `result_last`.
     """
     flags = (int(adds), int(is_training), int(source_last), int(keeps_variance))
-    return (activation, *flags, bits(cell.eps), bits(cell.momentum))
+    return (activation, *flags, bits(cell.eps), bits(cell.momentum), int(result_last), int(half_maps))
 
 
 @functools.cache
@@ -40,13 +49,17 @@ def batch_norm(config: BatchNormConfiguration) -> ops.Custom:
     Called with map, gamma, beta, moving mean and variance, the shortcut where there is one, and `as_tensor(config)`.
     Gives the output, mean and variance that it was normalised with, and the moving ones as they are next.
     """
-    key, adds, is_last = str(config), bool(config[1]), bool(config[3])
+    key, adds, turns = str(config), bool(config[1]), bool(config[3]) and not config[7]
+    half: tuple[int, ...] = (0,) if config[8] else ()
 
     def maps(y: list[int]) -> list[int]:
-        return [y[0], y[3], y[1], y[2]] if is_last else y
+        return [y[0], y[3], y[1], y[2]] if turns else y
 
     if adds:
-        backward_op = kernel_operator("BatchNormBackward", key, lambda dout, y, out, g, *_: (y, g, g, dout), outputs=4)
+        half_outputs = (0, 3) if half else ()
+        backward_op = kernel_operator(
+            "BatchNormBackward", key, lambda dout, y, out, g, *_: (y, g, g, dout), outputs=4, half_outputs=half_outputs
+        )
 
         def backward(
             y: Tensor, g: Tensor, b: Tensor, m: Tensor, v: Tensor, other: Tensor, c: Tensor, out: Any, dout: Any
@@ -55,7 +68,9 @@ def batch_norm(config: BatchNormConfiguration) -> ops.Custom:
             return dy, dg, db, ops.zeros_like(m), ops.zeros_like(v), dother, c
 
     else:
-        backward_op = kernel_operator("BatchNormBackward", key, lambda dout, y, out, g, *_: (y, g, g), outputs=3)
+        backward_op = kernel_operator(
+            "BatchNormBackward", key, lambda dout, y, out, g, *_: (y, g, g), outputs=3, half_outputs=half
+        )
 
         def backward(
             y: Tensor, g: Tensor, b: Tensor, m: Tensor, v: Tensor, c: Tensor, out: Any, dout: Any
@@ -64,7 +79,12 @@ def batch_norm(config: BatchNormConfiguration) -> ops.Custom:
             return dy, dg, db, ops.zeros_like(m), ops.zeros_like(v), c
 
     custom = kernel_operator(
-        "BatchNormForward", key, lambda y, g, *_: (maps(y), g, g, g, g), outputs=5, bprop=backward, takes=takes_map
+        *("BatchNormForward", key, lambda y, g, *_: (maps(y), g, g, g, g)),
+        outputs=5,
+        bprop=backward,
+        takes=takes_map,
+        half_inputs=(0, 5) if half else (),  # map and shortcut
+        half_outputs=half,
     )
     # Not computed once more in the backward pass: the moving statistics would move twice.
     custom.recompute(False)

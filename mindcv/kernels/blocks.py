@@ -6,7 +6,7 @@ from typing import Any
 
 from mindspore import Tensor, nn
 
-__all__ = ["BLOCKS", "block_class"]
+__all__ = ["BLOCKS", "LAST", "STAGES", "block_class"]
 
 
 def _shortcut(self: Any, x: Tensor) -> Tensor:
@@ -22,6 +22,37 @@ def _bottleneck(self: Any, x: Tensor) -> Tensor:
     out = self.bn1(self.conv1(x))
     out = self.bn2(self.conv2(out))
     return self.bn3(self.conv3(out), self.kernel_shortcut(x))
+
+
+def _basic_block_last(self: Any, x: Tensor) -> Tensor:
+    x, other = self.kernel_fork(x)
+    out = self.bn1(self.conv1(x))
+    return self.bn2(self.conv2(out), self.kernel_shortcut(other))
+
+
+def _bottleneck_last(self: Any, x: Tensor) -> Tensor:
+    x, other = self.kernel_fork(x)
+    out = self.bn1(self.conv1(x))
+    out = self.bn2(self.conv2(out))
+    return self.bn3(self.conv3(out), self.kernel_shortcut(other))
+
+
+def _features_last(self: Any, x: Tensor) -> Tensor:
+    x = self.kernel_to_last(self.max_pool(self.forward_stem(x)))
+    x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+    return self.kernel_to_first(x)
+
+
+def _stages_last(self: Any, x: Tensor) -> tuple[Tensor, ...]:
+    stem = self.forward_stem(x)
+    x = self.kernel_to_last(self.max_pool(stem))
+    x, x1 = self.kernel_fork(self.layer1(x))
+    x, x2 = self.kernel_fork(self.layer2(x))
+    x, x3 = self.kernel_fork(self.layer3(x))
+    x1 = self.kernel_to_first(x1)
+    x2 = self.kernel_to_first(x2)
+    x3 = self.kernel_to_first(x3)
+    return stem, x1, x2, x3, self.kernel_to_first(self.layer4(x))
 
 
 def _stem(self: Any, x: Tensor) -> Tensor:
@@ -41,10 +72,22 @@ BLOCKS: dict[str, tuple[tuple[tuple[str, str], ...], bool, dict[str, Callable[..
     "mindcv.models.resnet.Bottleneck": (_PAIRS, True, {"construct": _bottleneck, "kernel_shortcut": _shortcut}),
     "mindcv.models.resnet.ResNet": (_PAIRS[:1], False, {"forward_stem": _stem}),
 }
+# Networks whose stages, and the blocks in them, may be run with (N, H, W, C) between all cells: class -> the methods of
+# it, and of each block's class, for that.
+LAST: dict[str, dict[str, Callable[..., Any]]] = {
+    "mindcv.models.resnet.BasicBlock": {"construct": _basic_block_last, "kernel_shortcut": _shortcut},
+    "mindcv.models.resnet.Bottleneck": {"construct": _bottleneck_last, "kernel_shortcut": _shortcut},
+    "mindcv.models.resnet.ResNet": {
+        "forward_stem": _stem,
+        "forward_features": _features_last,
+        "forward_stages": _stages_last,
+    },
+}
+STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 
 @functools.cache
-def block_class(kind: type[nn.Cell]) -> type[nn.Cell]:
-    """The class with the methods of `BLOCKS` in the place of its own."""
-    _, _, own = BLOCKS[f"{kind.__module__}.{kind.__qualname__}"]
-    return type(kind.__name__, (kind,), dict(own))
+def block_class(kind: type[nn.Cell], is_last: bool) -> type[nn.Cell]:
+    """The class with the methods of `BLOCKS`, or of `LAST`, in the place of its own."""
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    return type(kind.__name__, (kind,), dict(LAST[name] if is_last else BLOCKS[name][2]))

@@ -19,7 +19,7 @@ from mindspore import Tensor, nn
 
 from . import onednn
 from .batch_norm import ACTIVATIONS, NO_ACTIVATION
-from .blocks import BLOCKS, block_class
+from .blocks import BLOCKS, LAST, STAGES, block_class
 from .classes import (
     IN_BF16,
     ONE_VALUE_NORM,
@@ -35,6 +35,7 @@ from .classes import (
     prepare_pool,
     sure_class,
 )
+from .layout import Fork, Layout
 from .operators import unknown
 
 try:
@@ -177,8 +178,11 @@ class _Search:
         pairs = list(_parents(network))
         for parent, _ in pairs:
             self._places.update(id(child) for child in parent._cells.values())
+        for parent, _ in pairs:
+            if class_name(type(parent)) in LAST and hasattr(parent, STAGES[0]) and _is_reached(network, parent):
+                self._network(parent)
         for parent, is_ours in pairs:
-            if is_ours and class_name(type(parent)) in BLOCKS:
+            if is_ours and id(parent) not in self._known and class_name(type(parent)) in BLOCKS:
                 self._block(parent)
         for parent, is_ours in pairs:
             if is_ours and type(parent) is nn.SequentialCell:
@@ -240,17 +244,79 @@ class _Search:
             if number:
                 self._exchange(behind, Passed)
 
+    def _pairs(self, block: nn.Cell) -> list[tuple[nn.Cell, nn.Cell]] | None:
+        """The pairs of a block of `BLOCKS`; None where it is not run as those are."""
+        names, _, _ = BLOCKS[class_name(type(block))]
+        cells: list[Any] = [(getattr(block, conv, None), getattr(block, norm, None)) for conv, norm in names]
+        if type(block.relu) is not nn.ReLU or not all(self._can_pair(*pair) for pair in cells):
+            return None
+        if hasattr(block, "drop_path") and block.drop_path.drop_prob > 0:
+            return None
+        return cells
+
     def _block(self, block: nn.Cell) -> None:
         """A block of `BLOCKS`: all of its pairs, or none."""
-        pairs, adds, _ = BLOCKS[class_name(type(block))]
-        cells = [(getattr(block, conv, None), getattr(block, norm, None)) for conv, norm in pairs]
-        if type(block.relu) is not nn.ReLU or not all(self._can_pair(*pair) for pair in cells):
+        cells = self._pairs(block)
+        if cells is None:
             return
-        if hasattr(block, "drop_path") and block.drop_path.drop_prob > 0:
-            return
+        adds = BLOCKS[class_name(type(block))][1]
         for index, pair in enumerate(cells):
             self._pair(*pair, ACTIVATIONS[nn.ReLU], adds and index == len(cells) - 1)
-        self._exchange(block, block_class(type(block)))
+        self._exchange(block, block_class(type(block), False))
+
+    def _network(self, network: Any) -> None:
+        """A network of `LAST`: all of its stages, or nothing."""
+        stages = [getattr(network, name, None) for name in STAGES]
+        if not all(type(stage) is nn.SequentialCell for stage in stages):
+            return
+        blocks: list[Any] = [block for stage in stages for block in stage._cells.values()]
+        if any(self._places[id(cell)] > 1 for cell in (network, *stages, *blocks)):
+            return
+        if not all(class_name(type(block)) in BLOCKS for block in blocks):
+            return
+        stem, shortcuts = self._pairs(network), [_shortcut_pairs(block.down_sample) for block in blocks]
+        branches = [self._pairs(block) for block in blocks]
+        if stem is None or None in branches or not all(self._can_pair(*pair) for pairs in shortcuts for pair in pairs):
+            return
+        rows: list[Any] = [(row, ACTIVATIONS[nn.ReLU], True) for row in branches]
+        rows += [(row, NO_ACTIVATION, False) for row in shortcuts]
+        is_half = all(getattr(convolution_cell, IN_BF16, False) for row, _, _ in rows for convolution_cell, _ in row)
+        for row, activation, adds in rows:
+            for index, pair in enumerate(row):
+                self._pair_last(*pair, activation, adds and index == len(row) - 1, is_half)
+        # Not as cells of the network, which they are no part of
+        fork = Fork(is_half)
+        for cell in (network, *blocks):
+            object.__setattr__(cell, "kernel_fork", fork)
+            self._exchange(cell, block_class(type(cell), True))
+        object.__setattr__(network, "kernel_to_last", Layout(True, is_half))
+        object.__setattr__(network, "kernel_to_first", Layout(False, is_half))
+        self._pair(*stem[0], ACTIVATIONS[nn.ReLU])
+
+    def _pair_last(self, convolution_cell: Any, norm: Any, activation: int, adds: bool, is_half: bool) -> None:
+        """A pair with channels last before, between and behind."""
+        self._exchange(
+            convolution_cell, prepare_convolution(convolution_cell, gives_last=True, takes_last=True, is_half=is_half)
+        )
+        self._exchange(norm, prepare_norm(norm, True, activation, adds, gives_last=True, is_half=is_half))
+
+
+def _shortcut_pairs(cell: nn.Cell | None) -> list[tuple[nn.Cell, nn.Cell]]:
+    """The pair of a block's shortcut; nothing where the shortcut is the input itself."""
+    if cell is None or type(cell) is nn.Identity:
+        return []
+    row = list(cell._cells.values())
+    # What is no such pair is one that no kernel takes.
+    return [(row[0], row[1])] if type(cell) is nn.SequentialCell and len(row) == 2 else [(cell, cell)]
+
+
+def _is_reached(root: nn.Cell, wanted: nn.Cell) -> bool:
+    """Whether only cells of mindcv's and MindSpore's lead to a cell: a user's may call its parts by themselves."""
+    if root is wanted:
+        return True
+    if not type(root).__module__.startswith(("mindcv.", "mindspore.")):
+        return False
+    return any(_is_reached(child, wanted) for child in root._cells.values() if child is not None)
 
 
 def _parents(network: nn.Cell) -> Iterator[tuple[nn.Cell, bool]]:

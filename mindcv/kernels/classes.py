@@ -18,7 +18,7 @@ from .convolution import configuration, convolution, takes_convolution
 from .dense import dense
 from .gelu import gelu
 from .layer_norm import layer_norm
-from .operators import as_tensor, bits, takes_map, takes_tokens, takes_values
+from .operators import as_tensor, bits, map_dtype, takes_map, takes_tokens, takes_values
 from .pooling import max_pool
 
 __all__ = [
@@ -61,11 +61,11 @@ _TAKES = {
 }
 
 
-def _takes(what: tuple[Any, ...], is_fp32: bool, x: tuple[int, ...]) -> bool:
+def _takes(what: tuple[Any, ...], is_of_type: bool, x: tuple[int, ...]) -> bool:
     """Asks for a cell's `kernel_what`, a name of `_TAKES` and what it is of, and counts what is left to MindSpore."""
-    if is_fp32 and _TAKES[what[0]](x, *what[1:]):
+    if is_of_type and _TAKES[what[0]](x, *what[1:]):
         return True
-    missed[f"{' '.join(map(str, what[:2]))} of {x}" + ("" if is_fp32 else ", not in fp32")] += 1
+    missed[f"{' '.join(map(str, what[:2]))} of {x}" + ("" if is_of_type else ", not in fp32")] += 1
     return False
 
 
@@ -81,6 +81,8 @@ _miss_dynamic_in_graph = ops.constexpr(_miss_dynamic)
 class _KernelCell:
     """What the classes below share: `by_kernel`, and `by_mindspore` for what the kernels do not have."""
 
+    kernel_dtype = ms.float32  # of the input
+
     def construct(self, *inputs: Tensor) -> Tensor:
         if self.takes(inputs[0]):
             return self.by_kernel(*inputs)
@@ -88,23 +90,27 @@ class _KernelCell:
 
     def takes(self, x: Tensor) -> bool:
         if ops.isconstant(x.shape):
-            return _takes_in_graph(self.kernel_what, x.dtype == ms.float32, x.shape)
+            return _takes_in_graph(self.kernel_what, x.dtype == self.kernel_dtype, x.shape)
         _miss_dynamic_in_graph(self.kernel_what)
         return False
 
 
 class _Conv2d(_KernelCell, nn.Conv2d):
-    """A convolution; gives (N, H, W, C) where `kernel_last` is set."""
+    """A convolution; takes and gives (N, H, W, C) where `kernel_takes_last` and `kernel_last` are set."""
 
     def by_kernel(self, x: Tensor) -> Tensor:
         return self.kernel(x, self.weight, self.kernel_tensor)
 
     def by_mindspore(self, x: Tensor) -> Tensor:
         # Written out, since the graph compiler takes `super()` for this very class.
+        if self.kernel_takes_last:
+            x = ops.transpose(ops.cast(x, ms.float32), _TO_FIRST)
         output = self.conv2d(x, self.weight)
         if self.has_bias:
             output = self.bias_add(output, self.bias)
-        return ops.transpose(output, _TO_LAST) if self.kernel_last else output
+        if self.kernel_last:
+            output = ops.transpose(output, _TO_LAST)
+        return ops.cast(output, self.kernel_dtype) if self.kernel_takes_last else output
 
 
 class _BiasedConv2d(_Conv2d):
@@ -181,7 +187,8 @@ def _attention_class(kind: type[nn.Cell]) -> type[nn.Cell]:
 class _BatchNorm2d(_KernelCell, nn.BatchNorm2d):
     """A BatchNorm with the activation behind it.
 
-    `kernel_last`: takes (N, H, W, C). `kernel_activation`: a number of `ACTIVATIONS`, which is done last.
+    `kernel_last`: takes (N, H, W, C). `kernel_gives_last`: gives it too. `kernel_activation`: a number of
+    `ACTIVATIONS`, which is done last.
     """
 
     def by_kernel(self, x: Tensor) -> Tensor:
@@ -208,16 +215,22 @@ class _BatchNorm2d(_KernelCell, nn.BatchNorm2d):
     def by_mindspore(self, x: Tensor) -> Tensor:
         out = self.normalized(x)
         if self.kernel_activation == _RELU:
-            return ops.relu(out)
+            out = ops.relu(out)
         if self.kernel_activation == _RELU6:
-            return ops.relu6(out)
-        return ops.hardswish(out) if self.kernel_activation == _HSWISH else out
+            out = ops.relu6(out)
+        if self.kernel_activation == _HSWISH:
+            out = ops.hardswish(out)
+        return ops.cast(out, self.kernel_dtype) if self.kernel_gives_last else out
 
     def normalized(self, x: Tensor) -> Tensor:
+        """The norm alone; in fp32 where it gives (N, H, W, C)."""
+        if self.kernel_gives_last:
+            x = ops.cast(x, ms.float32)
         if self.kernel_last:
             x = ops.transpose(x, _TO_FIRST)
         norm = self.bn_train if self.is_trained() else self.bn_infer
-        return norm(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)[0]
+        out = norm(x, self.gamma, self.beta, self.moving_mean, self.moving_variance)[0]
+        return ops.transpose(out, _TO_LAST) if self.kernel_gives_last else out
 
 
 class _AddingBatchNorm2d(_BatchNorm2d):
@@ -240,7 +253,9 @@ class _AddingBatchNorm2d(_BatchNorm2d):
         )[0]
 
     def by_mindspore(self, x: Tensor, shortcut: Tensor) -> Tensor:
-        return ops.relu(self.normalized(x) + shortcut)
+        if not self.kernel_gives_last:
+            return ops.relu(self.normalized(x) + shortcut)
+        return ops.cast(ops.relu(self.normalized(x) + ops.cast(shortcut, ms.float32)), self.kernel_dtype)
 
 
 class Passed(nn.Cell):
@@ -255,9 +270,12 @@ def class_name(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def prepare_convolution(cell: nn.Conv2d, gives_last: bool = False) -> type[nn.Cell]:
-    config = configuration(cell, result_last=gives_last, in_bf16=getattr(cell, IN_BF16, False))
-    cell.kernel_last = gives_last
+def prepare_convolution(
+    cell: nn.Conv2d, gives_last: bool = False, takes_last: bool = False, is_half: bool = False
+) -> type[nn.Cell]:
+    """Prepares a convolution; `is_half`: it takes and gives bfloat16."""
+    config = configuration(cell, takes_last, gives_last, getattr(cell, IN_BF16, False), is_half)
+    cell.kernel_last, cell.kernel_takes_last, cell.kernel_dtype = gives_last, takes_last, map_dtype(is_half)
     cell.kernel_what = ("convolution", cell.weight.shape, config, cell.has_bias)
     cell.kernel, cell.kernel_tensor = convolution(config, cell.has_bias), as_tensor(config)
     return _BiasedConv2d if cell.has_bias else _Conv2d
@@ -300,15 +318,22 @@ def prepare_pool(cell: nn.MaxPool2d) -> type[nn.Cell]:
 
 
 def prepare_norm(
-    cell: nn.BatchNorm2d, takes_last: bool = False, activation: int = 0, adds: bool = False
+    cell: nn.BatchNorm2d,
+    takes_last: bool = False,
+    activation: int = 0,
+    adds: bool = False,
+    gives_last: bool = False,
+    is_half: bool = False,
 ) -> type[nn.Cell]:
+    """Prepares a BatchNorm; `is_half`: it takes and gives bfloat16."""
     keeps = class_name(type(cell)) == ONE_VALUE_NORM
     train, infer = (
-        batch_norm_configuration(cell, activation, adds, is_training, takes_last, keeps)
+        batch_norm_configuration(cell, activation, adds, is_training, takes_last, keeps, gives_last, is_half)
         for is_training in (True, False)
     )
     cell.kernel_what = ("BatchNorm",)
     cell.kernel_last, cell.kernel_activation = takes_last, activation
+    cell.kernel_gives_last, cell.kernel_dtype = gives_last, map_dtype(is_half)
     cell.kernel_train, cell.kernel_infer = batch_norm(train), batch_norm(infer)
     cell.kernel_train_tensor, cell.kernel_infer_tensor = as_tensor(train), as_tensor(infer)
     return _AddingBatchNorm2d if adds else _BatchNorm2d

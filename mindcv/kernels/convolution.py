@@ -26,7 +26,11 @@ Configuration = tuple[int, ...]
 
 
 def configuration(
-    cell: nn.Conv2d, source_last: bool = False, result_last: bool = False, in_bf16: bool = False
+    cell: nn.Conv2d,
+    source_last: bool = False,
+    result_last: bool = False,
+    in_bf16: bool = False,
+    half_maps: bool = False,
 ) -> Configuration:
     """Stride, padding (four sides), dilation, groups, layouts and precision, in the order of _convolution.cpp.
 
@@ -35,13 +39,14 @@ def configuration(
         source_last: Whether it takes (N, H, W, C).
         result_last: Whether it gives (N, H, W, C).
         in_bf16: Whether it multiplies in bfloat16.
+        half_maps: Whether it takes and gives bfloat16.
     """
     if cell.pad_mode == "pad":
         padding = cell.padding if isinstance(cell.padding, tuple) else (cell.padding,) * 4
     else:
         padding = ((_SAME if cell.pad_mode == "same" else 0),) * 4
-    last = (int(source_last), int(result_last), int(in_bf16))
-    return (*cell.stride[-2:], *padding, *cell.dilation[-2:], cell.group, *last)
+    flags = (int(source_last), int(result_last), int(in_bf16), int(half_maps))
+    return (*cell.stride[-2:], *padding, *cell.dilation[-2:], cell.group, *flags)
 
 
 def takes_convolution(x: tuple[int, ...], w: tuple[int, ...], config: Configuration, has_bias: bool) -> bool:
@@ -82,8 +87,8 @@ def _out_shape(config: Configuration) -> Callable[..., list[int]]:
 @functools.cache
 def convolution(config: Configuration, has_bias: bool) -> ops.Custom:
     """The operator for a configuration: called with image, weight, bias where there is one, and `as_tensor(config)`."""
-    key = f"{config} {has_bias}"
-    to_data = kernel_operator("ConvolutionBackwardData", key, lambda dy, w, x, c: x)
+    key, half = f"{config} {has_bias}", (0,) if config[-1] else ()
+    to_data = kernel_operator("ConvolutionBackwardData", key, lambda dy, w, x, c: x, half_outputs=half)
     if has_bias:
         to_weights = kernel_operator("ConvolutionBackwardWeights", key, lambda x, dy, w, c: (w, [w[0]]), outputs=2)
 
@@ -100,4 +105,10 @@ def convolution(config: Configuration, has_bias: bool) -> ops.Custom:
     def takes(x: list[int], w: list[int], *_: Any) -> bool:
         return takes_convolution(tuple(x), tuple(w), config, has_bias)
 
-    return kernel_operator("ConvolutionForward", key, _out_shape(config), bprop=backward, takes=takes)
+    return kernel_operator(
+        *("ConvolutionForward", key, _out_shape(config)),
+        bprop=backward,
+        takes=takes,
+        half_inputs=half,
+        half_outputs=half,
+    )

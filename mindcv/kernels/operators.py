@@ -2,7 +2,7 @@
 
 import functools
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import mindspore as ms
@@ -10,7 +10,7 @@ from mindspore import Tensor, ops
 
 from . import onednn
 
-__all__ = ["as_tensor", "bits", "kernel_operator", "takes_map", "takes_tokens", "takes_values", "unknown"]
+__all__ = ["as_tensor", "bits", "kernel_operator", "map_dtype", "takes_map", "takes_tokens", "takes_values", "unknown"]
 
 # Operators that were given a shape or a type that they do not have while something was compiled; `KernelCells.compile`
 # empties and reads it.
@@ -24,6 +24,8 @@ def kernel_operator(
     outputs: int = 1,
     bprop: Callable[..., Any] | None = None,
     takes: Callable[..., bool] | None = None,
+    half_inputs: Container[int] = (),
+    half_outputs: Container[int] = (),
 ) -> ops.Custom:
     """An operator of the library.
 
@@ -31,12 +33,15 @@ def kernel_operator(
         name: Its function.
         key: Tells it from others of that name: MindSpore takes operators of equal attributes for one, gradient and all.
         out_shape: From the inputs' shapes to the outputs'.
-        outputs: How many there are, all fp32.
+        outputs: How many there are.
         bprop: Its gradient.
-        takes: From the inputs' shapes to whether it has them. What it does not have, and what is not fp32 but for the
-            last input, is noted in `unknown`; it must not run then.
+        takes: From the inputs' shapes to whether it has them. What it does not have, and an input of another type (the
+            last one may have any) is noted in `unknown`; it must not run then.
+        half_inputs: Which inputs are bfloat16; the others are fp32.
+        half_outputs: Which outputs are bfloat16; the others are fp32.
     """
-    out_dtype: Any = ms.float32 if outputs == 1 else (ms.float32,) * outputs
+    out_dtypes = tuple(map_dtype(index in half_outputs) for index in range(outputs))
+    out_dtype: Any = out_dtypes[0] if outputs == 1 else out_dtypes
     shape, dtype = out_shape, out_dtype
     if takes is not None:
 
@@ -47,7 +52,8 @@ def kernel_operator(
             return shapes[0] if outputs == 1 else (shapes[0],) * outputs  # some shape, so that the rest is looked at
 
         def dtype(*dtypes: Any) -> Any:
-            if any(getattr(given, "element_type", lambda own=given: own)() != ms.float32 for given in dtypes[:-1]):
+            given = [getattr(one, "element_type", lambda own=one: own)() for one in dtypes[:-1]]
+            if any(one != map_dtype(index in half_inputs) for index, one in enumerate(given)):
                 unknown.append(name)
             return out_dtype
 
@@ -56,6 +62,11 @@ def kernel_operator(
     custom.add_prim_attr("mindcv_key", key)
     custom.__deepcopy__ = lambda memo: custom  # a copied network has the same; MindSpore's own copying fails
     return custom
+
+
+def map_dtype(is_half: bool) -> Any:
+    """The type of maps: bfloat16, or fp32."""
+    return ms.bfloat16 if is_half else ms.float32
 
 
 def takes_map(x: Any, *_: Any) -> bool:
