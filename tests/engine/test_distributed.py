@@ -98,10 +98,14 @@ def test_ranks_shuffle_alike(ranks):
 @pytest.mark.parametrize("name", seeds_job.AUGMENTATIONS)
 def test_ranks_augment_differently(ranks, name):
     """Of one and the same picture no two ranks make the same images, and mixup draws other shares."""
-    first, second = (set(results[f"augmented/{name}"].tolist()) - {1.0} for results in ranks)
-    assert first
-    assert second
-    assert not first & second
+    first, second = (results[f"augmented/{name}"] for results in ranks)
+    assert len(first) == len(second) == 8
+    if name == "randaug":
+        # It leaves a quarter of the images as they are, and inverts others: some are equal by chance.
+        assert np.mean(first == second) <= 0.25
+    else:
+        assert not set(first) & set(second) - {1.0}
+        assert set(first) - {1.0}
 
 
 @pytest.mark.parametrize("mode", MODES)
