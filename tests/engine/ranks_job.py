@@ -116,6 +116,18 @@ def dropped_update(images, labels, is_synchronized):
     return {"changed": np.array(changed, str), "dropped": step.dropped_updates, "mean": states[1]["bn.moving_mean"]}
 
 
+def train(images, labels):
+    """Weights after three updates with a synchronised BatchNorm, and how many cells the CPU kernels computed."""
+    network = fill(Net())
+    synchronize_batch_norm(network)
+    optimizer = create_optimizer(network, "momentum", 0.01)
+    step = TrainStep(LossWithNetwork(network, nn.CrossEntropyLoss()), optimizer, ema=True, ema_decay=0.5).set_train()
+    for _ in range(3):
+        step(ms.Tensor(images), ms.Tensor(labels))
+    weights = {name: parameter.asnumpy().copy() for name, parameter in step.parameters_dict().items()}
+    return weights, len(step.kernel_cells._cells)
+
+
 def several_labels():
     """Scores with many ties and labels of 30 samples for 4 classes, of which the last one has no sample."""
     random = np.random.RandomState(5)
@@ -172,6 +184,9 @@ def main(folder):
         for synchronized in (False, True):
             results_of_drop = dropped_update(images, labels, synchronized)
             arrays |= {f"{mode}/{synchronized}/{name}": value for name, value in results_of_drop.items()}
+
+        weights, arrays[f"{mode}/kernels"] = train(images, labels)
+        arrays |= {f"{mode}/steps/{name}": value for name, value in weights.items()}
 
     for level in ("O2", "O3"):
         network = fill(Net())

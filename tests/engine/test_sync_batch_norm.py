@@ -9,12 +9,13 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import nn
-from ranks_job import Net, batch, fill, results, several_labels
+from ranks_job import Net, batch, fill, results, several_labels, train
 from time_limits import LIMIT_S
 
 from mindcv.engine import Scores, average_batch_norm, synchronize_batch_norm
 from mindcv.engine.distributed import gather_over_ranks, sum_integers
 from mindcv.engine.sync_batch_norm import SyncBatchNorm
+from mindcv.kernels import onednn
 
 MODES = (ms.GRAPH_MODE, ms.PYNATIVE_MODE)
 
@@ -57,6 +58,25 @@ def test_synchronised_batch_norm_is_that_of_the_whole_batch(ranks, whole, mode):
         size = max(1.0, np.abs(value).max())
         np.testing.assert_allclose(got / size, value / size, rtol=0, atol=1e-5, err_msg=name)
     assert [arrays[f"{mode}/swapped"] for arrays in ranks] == [3, 3]
+
+
+@pytest.mark.skipif(onednn.start().path is None, reason=onednn.start().text)
+@pytest.mark.parametrize("mode", MODES)
+def test_ranks_train_by_the_cpu_kernels_as_one_process_without_them(ranks, mode, monkeypatch):
+    assert [int(arrays[f"{mode}/kernels"]) for arrays in ranks] == [4, 4]  # two convolutions, two dense layers
+    monkeypatch.setenv("MINDCV_CPU_KERNELS", "0")
+    monkeypatch.setattr(onednn, "start", lambda: onednn.Status(None, "off"))
+    ms.set_context(mode=mode)
+    expected, cells = train(*batch())
+    assert cells == 0
+    start = {name: parameter.asnumpy() for name, parameter in fill(Net()).parameters_dict().items()}
+    for name, value in expected.items():
+        got = [arrays[f"{mode}/steps/{name}"] for arrays in ranks]
+        np.testing.assert_array_equal(*got, err_msg=name)
+        way = np.abs(value - start.get(name.removeprefix("ema."), 0)).max()
+        # A last digit in each step as well, of weights that hardly move.
+        atol = 1e-4 * way + 3 * np.finfo(np.float32).eps * np.abs(value).max()
+        np.testing.assert_allclose(got[0], value, rtol=0, atol=atol, err_msg=name)
 
 
 @pytest.mark.parametrize("is_synchronized", [False, True])

@@ -1,4 +1,4 @@
-"""Training steps by the kernels end where MindSpore's own cells end, with each feature of a step, and go on to the bit."""
+"""Training by the kernels ends where MindSpore's own cells end, with each feature of a step, and goes on to the bit."""
 
 import copy
 
@@ -28,7 +28,7 @@ from mindcv.optim import create_optimizer
 pytestmark = pytest.mark.skipif(onednn.start().path is None, reason=onednn.start().text)
 needs_bf16 = pytest.mark.skipif(not onednn.start().has_bf16, reason=f"no bfloat16: {onednn.start().text}")
 
-CLASSES, STEPS = 5, 3
+CLASSES, STEPS, SEED = 5, 3, 3
 MODES = [pytest.param(ms.GRAPH_MODE, id="graph"), pytest.param(ms.PYNATIVE_MODE, id="pynative")]
 FEATURES = {
     "plain": {},
@@ -38,7 +38,16 @@ FEATURES = {
 
 
 def resnet():
-    return ResNet(Bottleneck, (1, 1, 1, 1), CLASSES, groups=2, base_width=32, channels=(8, 16, 24, 40))
+    """Every other channel is open and the others are closed by the ReLU behind their norm, but for some values.
+
+    With shifts of 0 so many values are near 0 that in most runs of three steps a last digit opens or closes one of the
+    2 x 2 of the last stage, also without kernels, and weights end 1e-2 to 1 of their way elsewhere.
+    """
+    network = ResNet(Bottleneck, (1, 1, 1, 1), CLASSES, groups=2, base_width=32, channels=(8, 16, 24, 40))
+    for parameter in network.get_parameters():
+        if parameter.name.endswith(".beta"):
+            parameter.set_data(Tensor(np.resize([3.0, -3.0], parameter.shape).astype(np.float32)))
+    return network
 
 
 def vit():
@@ -58,12 +67,12 @@ def switch(monkeypatch, is_on):
 
 
 def step_of(name, frozen="", is_recomputed=False, amp_level="O0", **options):
-    ms.set_seed(3)
-    np.random.seed(3)
+    ms.set_seed(SEED)
+    np.random.seed(SEED)
     network = NETWORKS[name]()
     if frozen:
         freeze(network, frozen)
-    optimizer = create_optimizer(network, "momentum", 0.02, weight_decay=1e-4)
+    optimizer = create_optimizer(network, "momentum", 0.002, weight_decay=1e-4)
     network = auto_mixed_precision(network, amp_level, amp_dtype="bfloat16")
     if is_recomputed:
         assert recompute_blocks(network) == {"resnet": 4, "vit": 2}[name]
@@ -85,8 +94,13 @@ def arrays_of(step):
 
 
 def train(monkeypatch, is_on, name, **options):
-    """What a step's parameters were, are after some calls, and the losses; with kernels or without them."""
+    """What a step's parameters were, are after some calls, and the losses; with kernels or without them.
+
+    Without them in PyNative mode, which compiles nothing.
+    """
+    mode = ms.get_context("mode")
     with monkeypatch.context() as patch:
+        ms.set_context(mode=mode if is_on else ms.PYNATIVE_MODE)
         switch(patch, is_on)
         missed.clear()
         step = step_of(name, **options)
@@ -95,17 +109,22 @@ def train(monkeypatch, is_on, name, **options):
         assert step.is_at_once == is_on
         assert len(step.kernel_cells._cells) == (KERNELS_OF[name] if is_on else 0)
         assert not missed
+    ms.set_context(mode=mode)
     return start, arrays_of(step), losses
 
 
 def errors(start, got, wanted):
-    """The largest error of each parameter that moved, as a part of the longest way that a value of it went."""
+    """The largest error of each parameter that moved, as a part of the longest way that a value of it went.
+
+    Less what storing a value rounds away in each step, which is much of a short way.
+    """
     assert list(got) == list(wanted)
     found = {}
     for name, value in wanted.items():
         way = np.abs(value - start[name]).max()
         if way:
-            found[name] = np.abs(got[name] - value).max() / way
+            rounding = STEPS * np.finfo(np.float32).eps * np.abs(value).max()
+            found[name] = max(np.abs(got[name] - value).max() - rounding, 0) / way
         else:
             np.testing.assert_array_equal(got[name], value, err_msg=name)
     return found
@@ -123,7 +142,6 @@ def test_weights_averages_and_states_are_those_without_kernels(name, feature, mo
     for parameter, value in start.items():
         np.testing.assert_array_equal(again[parameter], value, err_msg=parameter)
     found = errors(start, got, wanted)
-    print(name, feature, mode, sorted(((float(v), k) for k, v in found.items()), reverse=True)[:4], losses, own_losses)
     assert max(found.values()) < 1e-4, max(found, key=found.get)
     assert int(got["global_step"][0]) == STEPS
     np.testing.assert_allclose(own_losses, losses, rtol=1e-5)
@@ -140,7 +158,6 @@ def test_what_is_frozen_stays_as_it_is_to_the_bit(mode, monkeypatch):
     for name in frozen:
         np.testing.assert_array_equal(got[name], start[name], err_msg=name)
     found = errors(start, got, wanted)
-    print(sorted(((float(v), k) for k, v in found.items()), reverse=True)[:4])
     assert max(found.values()) < 1e-4, max(found, key=found.get)
     # All else moves, statistics too.
     weights = {name for name in got if name.startswith(("layer", "classifier"))} - set(frozen)
@@ -151,8 +168,7 @@ def test_what_is_frozen_stays_as_it_is_to_the_bit(mode, monkeypatch):
 def test_recomputed_blocks_give_the_same_to_the_bit(name, monkeypatch):
     ms.set_context(mode=ms.GRAPH_MODE)
     _, wanted, losses = train(monkeypatch, True, name)
-    start, got, own_losses = train(monkeypatch, True, name, is_recomputed=True)
-    print({k: float(v) for k, v in errors(start, got, wanted).items() if v})
+    _, got, own_losses = train(monkeypatch, True, name, is_recomputed=True)
     assert own_losses == losses
     assert list(got) == list(wanted)
     for parameter, value in wanted.items():
@@ -170,11 +186,10 @@ def test_bfloat16_goes_the_way_of_fp32(name, mode, monkeypatch):
     np.testing.assert_allclose(own_losses, losses, rtol=2e-2)
     assert own_losses != losses
     ways = [
-        np.concatenate([(end[p] - start[p]).ravel() for p in start if end[p].dtype == np.float32 and p in weights])
-        for end, weights in ((wanted, start), (got, start))
+        np.concatenate([(end[p] - start[p]).ravel() for p in start if not p.startswith("moments.")])
+        for end in (wanted, got)
     ]
     distance = np.linalg.norm(ways[1] - ways[0]) / np.linalg.norm(ways[0])
-    print(name, mode, distance, losses, own_losses)
     assert 1e-4 < distance < 0.1
     assert {p: value.dtype for p, value in got.items()} == {p: value.dtype for p, value in wanted.items()}
 
@@ -188,16 +203,15 @@ def test_a_run_that_goes_on_ends_as_one_in_one_go_to_the_bit(name, mode, tmp_pat
     options = {"ema": True, "ema_decay": 0.5, "gradient_accumulation_steps": 2}
     config = Config().model_dump()
     whole = step_of(name, **options)
-    losses = run(whole, name, range(6))
-
-    first = step_of(name, **options)
-    run(first, name, range(3))
+    run(whole, name, range(3))
     info = {"config": copy.deepcopy(config), "world_size": 1, "steps_per_epoch": 6}
-    CheckpointSaver(tmp_path, "net", "none", 5, info).save(first, TrainState(step=3, global_step=3))
+    CheckpointSaver(tmp_path, "net", "none", 5, info).save(whole, TrainState(step=3, global_step=3))
+    losses = run(whole, name, range(3, 6))
+
     second = step_of(name, **options)
     assert resume_run(second, tmp_path, config, Config.free_keys(), 6).global_step == 3
     assert second.waiting_batches == 1
-    assert run(second, name, range(3, 6)) == losses[3:]
+    assert run(second, name, range(3, 6)) == losses
     assert len(second.kernel_cells._cells) == KERNELS_OF[name]
     got, wanted = arrays_of(second), arrays_of(whole)
     assert list(got) == list(wanted)
