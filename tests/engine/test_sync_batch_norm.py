@@ -74,8 +74,10 @@ def test_ranks_train_by_the_cpu_kernels_as_one_process_without_them(ranks, mode,
         got = [arrays[f"{mode}/steps/{name}"] for arrays in ranks]
         np.testing.assert_array_equal(*got, err_msg=name)
         way = np.abs(value - start.get(name.removeprefix("ema."), 0)).max()
-        # A last digit in each step as well, of weights that hardly move.
-        atol = 1e-4 * way + 3 * np.finfo(np.float32).eps * np.abs(value).max()
+        # A last digit in each step as well, of weights that hardly move, and what is left of gradients that are 0: a
+        # BatchNorm takes what the shifts before it add.
+        rounding = 3 * np.finfo(np.float32).eps * np.abs(value).max() + (5e-6 if name.startswith("moments.") else 0)
+        atol = 1e-4 * way + rounding
         np.testing.assert_allclose(got[0], value, rtol=0, atol=atol, err_msg=name)
 
 
