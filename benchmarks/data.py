@@ -3,6 +3,8 @@
 python benchmarks/data.py                                   # 2,000 images, five rounds, alternating
 python benchmarks/data.py --images 100 --rounds 1           # does it run?
 python benchmarks/data.py --json data.json
+python benchmarks/data.py --only bcg --peers_python /opt/peers/bin/python      # beside tf.data, NVIDIA DALI and FFCV
+python benchmarks/data.py --only bcg --before_root ../before                   # beside an earlier checkout's reader
 
 JPEGs of 500 x 375 pixels (quality 95) are cut out of tests/data/photos, packed once, and read by
 
@@ -17,22 +19,27 @@ h  as b, without the C extension: MindSpore decodes
 
 Each takes its turn in every round; the medians count. Every pipeline has `--workers` threads or processes for each of
 its stages. The clock starts with the first batch, so that the start of a pipeline does not count.
+
+With `--peers_python` or `--before_root`, the others take turns with ours, each in a process of its own: peers in the
+Python that is named, which has them installed, and b, c and g of another checkout of this repository (build its
+extensions first). b, c and g of ours are then in processes of their own too, so that peak memory can be compared.
 """
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from data_process import Batches, Measured, measure, serve
 from PIL import Image
 
-import mindcv  # noqa: F401  (prepares the runtime before MindSpore is used)
+import mindcv  # (prepares the runtime before MindSpore is used)
 
 PHOTOS = Path(__file__).resolve().parents[1] / "tests" / "data" / "photos"
 SIZE = (500, 375)
@@ -42,7 +49,12 @@ BATCH = 128
 GOALS = (("b", "a", 2.0), ("c", "a", 3.5), ("b", "d", 5.0), ("b", "e", 0.9), ("g", "f", 5.5), ("g", "b", 0.6))
 STRONG = {"auto_augment": "randaug-m9-mstd0.5-inc1", "re_prob": 0.25}
 
-Batches = Callable[[], Iterator[int]]
+# The same against peers and another checkout.
+GOALS += (("b", "tf.data", 1.7), ("b", "dali", 1.7), ("c", "ffcv", 1.3))
+GOALS += (("b", "before:b", 1.0), ("c", "before:c", 1.0), ("g", "before:g", 2.5))
+PEERS = ("tf.data", "dali", "ffcv")
+IN_PROCESSES = "bcg"
+HERE = Path(__file__).resolve().parent
 
 
 def make_images(root: Path, count: int) -> None:
@@ -178,13 +190,42 @@ def full_decode(root: Path, workers: int) -> Batches:
     return batches
 
 
-def measure(batches: Batches) -> tuple[float, float]:
-    """Images a second of one epoch, and processor time of this process for each image in ms."""
-    iterator = batches()
-    next(iterator)
-    begin, cpu = time.perf_counter(), time.process_time()
-    count = sum(iterator)
-    return count / (time.perf_counter() - begin), 1e3 * (time.process_time() - cpu) / count
+def builders(root: Path, packed: Path, workers: int) -> dict[str, Callable[[], Batches]]:
+    """What makes each of the pipelines, by letter."""
+    return {
+        "a": lambda: mindcv_composition(root, workers),
+        "b": lambda: ours(root, workers),
+        "c": lambda: ours(packed, workers),
+        "d": lambda: torchvision_pipeline(root, workers),
+        "e": lambda: full_decode(root, workers),
+        "f": lambda: mindcv_composition(root, workers, strong=True),
+        "g": lambda: ours(root, workers, **STRONG),
+        "h": lambda: ours_without_extension(root, workers),
+    }
+
+
+def of_checkout(checkout: Path, letter: str, folder: Path, workers: int) -> Measured:
+    """One of our pipelines in a process of its own, with the `mindcv` of a checkout."""
+    if not (checkout / "mindcv" / "__init__.py").is_file():
+        raise FileNotFoundError(f"{checkout} is no checkout of this repository: it has no mindcv/__init__.py")
+    command = [sys.executable, __file__, "--serve", letter, str(folder), str(checkout), "--workers", str(workers)]
+    return Measured(command, {**os.environ, "PYTHONPATH": str(checkout)})
+
+
+def of_peer(python: str, peer: str, folder: Path, workers: int) -> Measured:
+    """Another library's pipeline in a process of its own."""
+    command = [python, str(HERE / "data_peers.py"), peer, str(folder / "files")]
+    # Not ours: the other Python has packages of its own.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return Measured([*command, "--workers", str(workers), "--batch", str(BATCH)], environment)
+
+
+def serve_case(letter: str, folder: Path, checkout: Path, workers: int) -> int:
+    """Is the process that `of_checkout` starts."""
+    found = Path(mindcv.__file__).resolve().parents[1]
+    if found != checkout.resolve():
+        raise ImportError(f"mindcv of {found} was imported, not that of {checkout}")
+    return serve(builders(folder / "files", folder / "packed", workers)[letter])
 
 
 def main() -> int:
@@ -195,52 +236,90 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--only", default="abcdefgh", help="letters of the pipelines to measure")
     parser.add_argument("--json", metavar="FILE", help="write the figures to a file")
+    parser.add_argument("--peers_python", metavar="PYTHON", help="a Python with TensorFlow, NVIDIA DALI or FFCV")
+    parser.add_argument("--before_root", metavar="FOLDER", type=Path, help="another checkout of this repository")
+    parser.add_argument("--serve", nargs=3, metavar=("LETTER", "FOLDER", "CHECKOUT"), help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.serve:
+        letter, folder, checkout = args.serve
+        return serve_case(letter, Path(folder), Path(checkout), args.workers)
     if args.images < 2 * BATCH:
         parser.error(f"--images must be at least {2 * BATCH}")
+    with tempfile.TemporaryDirectory() as folder:
+        figures = run_rounds(args, Path(folder))
+    medians = {
+        name: [statistics.median(column) for column in zip(*rows, strict=True)] for name, rows in figures.items()
+    }
+    print(f"{args.images} images of {SIZE[0]} x {SIZE[1]}, {args.rounds} rounds, {args.workers} workers a stage")
+    for name, (speed, cpu, *peak) in medians.items():
+        memory = f"   {peak[0]:6.0f} MiB at most" if peak else ""
+        print(f"{name:<8} {speed:8.0f} images/s   {cpu:6.2f} ms of one core an image{memory}")
+    ratios, missed = compare(medians)
+    if args.json:
+        report = {"images": args.images, "medians": medians, "ratios": ratios, "rounds": figures}
+        Path(args.json).write_text(json.dumps(report, indent=1))
+    return 1 if missed else 0
 
+
+def run_rounds(args: argparse.Namespace, folder: Path) -> dict[str, list[list[float]]]:
+    """Makes the images, and measures all pipelines in turn, round by round.
+
+    Returns:
+        For each pipeline and round, images a second, ms of one core an image, and where it has a process of its own,
+        the peak of its memory in MiB.
+    """
     from mindcv.data.dataset_factory import find_samples
     from mindcv.data.packing import Packing, pack
 
-    with tempfile.TemporaryDirectory() as folder:
-        root, packed = Path(folder) / "files", Path(folder) / "packed"
-        make_images(root, args.images)
-        pack({"train": find_samples("imagenet", str(root), "train")}, packed, Packing(256, 90), 1)
-        builders = {
-            "a": lambda: mindcv_composition(root, args.workers),
-            "b": lambda: ours(root, args.workers),
-            "c": lambda: ours(packed, args.workers),
-            "d": lambda: torchvision_pipeline(root, args.workers),
-            "e": lambda: full_decode(root, args.workers),
-            "f": lambda: mindcv_composition(root, args.workers, strong=True),
-            "g": lambda: ours(root, args.workers, **STRONG),
-            "h": lambda: ours_without_extension(root, args.workers),
-        }
-        pipelines = {}
-        for letter in args.only:
+    root, packed, workers = folder / "files", folder / "packed", args.workers
+    make_images(root, args.images)
+    pack({"train": find_samples("imagenet", str(root), "train")}, packed, Packing(256, 90), 1)
+    separate = IN_PROCESSES if args.peers_python or args.before_root else ""
+    starts: dict[str, Callable[[], Batches | Measured]] = {}
+    for letter in args.only:
+        starts[letter] = builders(root, packed, workers)[letter]
+        if letter in separate:
+            starts[letter] = lambda letter=letter: of_checkout(HERE.parent, letter, folder, workers)
+    if args.before_root:
+        for letter in sorted(set(args.only) & set(IN_PROCESSES)):
+            starts[f"before:{letter}"] = lambda letter=letter: of_checkout(args.before_root, letter, folder, workers)
+    if args.peers_python:
+        starts |= {peer: lambda peer=peer: of_peer(args.peers_python, peer, folder, workers) for peer in PEERS}
+    pipelines: dict[str, Batches | Measured] = {}
+    figures: dict[str, list[list[float]]] = {}
+    try:
+        for name, start in starts.items():
             try:
-                pipelines[letter] = builders[letter]()
+                pipelines[name] = start()
             except ImportError as error:
-                print(f"{letter}: left out ({error})")
-        figures: dict[str, list[tuple[float, float]]] = {letter: [] for letter in pipelines}
+                print(f"{name}: left out ({error})")
         for _ in range(args.rounds):
-            for letter, batches in pipelines.items():
-                figures[letter].append(measure(batches))
-    medians = {
-        letter: [statistics.median(column) for column in zip(*rows, strict=True)] for letter, rows in figures.items()
-    }
-    print(f"{args.images} images of {SIZE[0]} x {SIZE[1]}, {args.rounds} rounds, {args.workers} workers a stage")
-    for letter, (speed, cpu) in medians.items():
-        print(f"{letter}  {speed:8.0f} images/s   {cpu:6.2f} ms of one core an image")
+            for name, pipeline in pipelines.items():
+                row = pipeline.measure() if isinstance(pipeline, Measured) else list(measure(pipeline))
+                figures.setdefault(name, []).append(row)
+    finally:
+        for pipeline in pipelines.values():
+            if isinstance(pipeline, Measured):
+                pipeline.close()
+    return figures
+
+
+def compare(medians: dict[str, list[float]]) -> tuple[dict[str, float], int]:
+    """Prints and returns the ratios of the goals, and of memory to another checkout's; and how many were missed."""
+    ratios: dict[str, float] = {}
     missed = 0
     for one, other, least in GOALS:
         if one in medians and other in medians:
-            ratio = medians[one][0] / medians[other][0]
+            ratio = ratios[f"{one} / {other}"] = medians[one][0] / medians[other][0]
             missed += ratio < least
             print(f"{one} / {other} = {ratio:.2f}, wanted at least {least}")
-    if args.json:
-        Path(args.json).write_text(json.dumps({"images": args.images, "medians": medians, "rounds": figures}, indent=1))
-    return 1 if missed else 0
+    for letter in IN_PROCESSES:
+        if letter in medians and f"before:{letter}" in medians:
+            ratio = medians[letter][2] / medians[f"before:{letter}"][2]
+            ratios[f"memory: {letter} / before:{letter}"] = ratio
+            missed += ratio > 1
+            print(f"memory: {letter} / before:{letter} = {ratio:.2f}, wanted at most 1")
+    return ratios, missed
 
 
 if __name__ == "__main__":

@@ -5,7 +5,10 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from mindcv.config import Config
@@ -15,15 +18,19 @@ HELP = "measure a recipe's data pipeline by stage, against decoding alone, and h
 # Decoded from memory, again and again, to see what the processor could do at most.
 _DECODED_IMAGES = 256
 
-_NO_AUGMENTATION = {"auto_augment": None, "color_jitter": None, "re_prob": 0.0, "aug_splits": 0}
-_NO_MIXING = {"mixup": 0.0, "cutmix": 0.0}
-_ON_DEVICE = {"normalize_on_device": True}
-# What a recipe is changed by, to measure its pipeline up to a stage.
-_STAGES = {
-    "read, decode, crop": _NO_AUGMENTATION | _NO_MIXING | _ON_DEVICE,
-    "+ augmentation": _NO_MIXING | _ON_DEVICE,
-    "+ mixing": _ON_DEVICE,
+# What a recipe is changed by, to measure its pipeline up to a stage: each stage comes with all before it.
+_LEFT_OUT: dict[str, dict[str, Any]] = {
+    "interpolation": {"interpolation": "bilinear"},
+    "flips": {"hflip": 0.0, "vflip": 0.0},
+    "policy, colours": {"auto_augment": None, "color_jitter": None, "aug_splits": 0},
+    "erasing": {"re_prob": 0.0},
+    "mixing": {"mixup": 0.0, "cutmix": 0.0},
+    "normalisation": {"normalize_on_device": True},
 }
+_MOST_ADVICE = 3
+# Shares of the pipeline's time from which a stage is worth a change.
+_LARGE, _NOTABLE = 0.4, 0.1
+_LITTLE_WAITING = 0.05
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,34 +70,121 @@ def measure(cfg: "Config", seconds: float, steps: int) -> dict[str, Any]:
         steps: Training steps that the wait share is measured in; 0: it is left out.
 
     Returns:
-        `stages`: for each stage images a second and milliseconds of one core for an image; `data_wait_share`, 0 to 1.
+        `stages`: for each stage its own milliseconds of one core an image (`core_ms`), the `share` of all of them, and
+        `img_per_s` of the pipeline up to it; `whole`, the recipe's pipeline; for image files `decoding_alone`, of whole
+        images; `data_wait_share`, 0 to 1; `advice`, at most three lines.
     """
     from mindcv import build, engine
     from mindcv.cli import _benchmark_train
     from mindcv.data import get_samples, pipeline_errors
+    from mindcv.data.images.operations import is_augment_extension_built
+    from mindcv.data.pipeline import pipeline_of
+    from mindcv.data.sources.packed import is_packed
     from mindcv.data.workers import usable_cores
 
     engine.setup_run(cfg.device_target, cfg.mode, cfg.jit_level, False, cfg.seed)
     cfg = cfg.model_copy(update={"drop_remainder": True})
-    configs = {name: cfg.model_copy(update=changes) for name, changes in _STAGES.items()}
-    # What a recipe does not have is no stage of its own.
-    configs = {name: config for name, config in configs.items() if config != cfg} | {"the recipe": cfg}
+    configs = _configs(cfg)
     loaders = {name: build.build_train_loader(config)[0] for name, config in configs.items()}
-    samples = get_samples(loaders["the recipe"])
-    stages: dict[str, Any] = {}
+    loader = loaders["crop, batch"]
+    samples, cores = get_samples(loader), usable_cores()
+    workers = min(cfg.num_parallel_workers or cores, cores)
+    times: dict[str, dict[str, float]] = {}
+    figures: dict[str, Any] = {"recipe": cfg.config, "data": cfg.dataset, "cores": cores, "workers": workers}
     with pipeline_errors():
         if hasattr(samples, "read"):
-            workers = min(cfg.num_parallel_workers or usable_cores(), usable_cores())
-            stages["reading alone"] = _time(_in_threads(samples.read, range(len(samples)), workers), seconds)
-            files = [samples.read(number) for number in range(min(_DECODED_IMAGES, len(samples)))]
-            stages["decoding alone"] = _time(_in_threads(_decoder(), files, workers), seconds)
-        for name, loader in loaders.items():
-            stages[name] = _time(_sizes(loader), seconds)
-    figures = {"recipe": cfg.config, "data": cfg.dataset, "cores": usable_cores(), "stages": stages}
+            times["reading"] = _time(_in_threads(samples.read, range(len(samples)), workers), seconds)
+            files = [samples.read(index) for index in range(min(_DECODED_IMAGES, len(samples)))]
+            figures["decoding_alone"] = _time(_in_threads(_decoder(), files, workers), seconds)
+            pipeline = pipeline_of(loader)
+            if pipeline.is_decoded:
+                keys = [np.array([cfg.seed or 0, 0, index, index]) for index in range(len(samples))]
+                times["decode, crop"] = _time(_in_threads(pipeline.reader, keys, workers), seconds)
+                loaders = {"batch, transfer": loaders.pop("crop, batch"), **loaders}
+        for name, stage in loaders.items():
+            times[name] = _time(_sizes(stage), seconds)
+    figures |= {"whole": times[list(times)[-1]], "stages": costs(times)}
     if steps:
         trained = _benchmark_train.measure(cfg, steps, 2, False)
         figures |= {name: trained[name] for name in ("model", "device", "img_per_s", "data_wait_share")}
+    is_file = hasattr(samples, "read") and "://" not in cfg.data_dir and not is_packed(Path(cfg.data_dir))
+    figures["advice"] = advise(figures, is_file, cfg.interpolation, is_augment_extension_built())
     return figures
+
+
+def _configs(cfg: "Config") -> dict[str, "Config"]:
+    """The recipe up to each stage; what it does not have is no stage of its own."""
+    left_out = [change for changes in _LEFT_OUT.values() for change in changes.items()]
+    configs = {"crop, batch": cfg.model_copy(update=dict(left_out))}
+    previous = configs["crop, batch"]
+    for name, changes in _LEFT_OUT.items():
+        left_out = [(key, value) for key, value in left_out if key not in changes]
+        config = cfg.model_copy(update=dict(left_out))
+        if config != previous:
+            configs[name] = previous = config
+    return configs
+
+
+def costs(times: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """What each stage costs, from the times of the pipeline up to each.
+
+    Args:
+        times: For each stage, in turn, `img_per_s` and `core_ms` of it with all before it.
+
+    Returns:
+        For each `img_per_s` as it is, its own `core_ms` (at least 0), and its `share` of their sum.
+    """
+    ends = [time["core_ms"] for time in times.values()]
+    own = [max(end - before, 0.0) for before, end in zip([0.0, *ends], ends, strict=False)]
+    total = sum(own) or 1.0
+    return {
+        name: {"img_per_s": time["img_per_s"], "core_ms": round(cost, 3), "share": round(cost / total, 4)}
+        for (name, time), cost in zip(times.items(), own, strict=True)
+    }
+
+
+def advise(figures: dict[str, Any], is_file: bool, interpolation: str, has_extension: bool) -> list[str]:
+    """What to change, at most three lines, the first first.
+
+    Args:
+        figures: What `measure` returns, without the advice.
+        is_file: Whether images are files, which could be packed.
+        interpolation: The recipe's.
+        has_extension: Whether the C extension does the augmentation.
+    """
+    if figures.get("data_wait_share", 1.0) < _LITTLE_WAITING:
+        return [f"training waits {figures['data_wait_share']:.1%} of the time for data: nothing to change"]
+    stages, cores, workers = figures["stages"], figures["cores"], figures["workers"]
+    shares = {name: stage["share"] for name, stage in stages.items()}
+
+    def share(name: str) -> float:
+        return shares.get(name, 0.0)
+
+    lines = []
+    if workers < cores:
+        lines.append(
+            f"num_parallel_workers is {workers}, and {cores} cores can be used: --num_parallel_workers {cores}"
+        )
+    if is_file and "reading" in stages and stages["reading"]["img_per_s"] < 1.5 * figures["whole"]["img_per_s"]:
+        lines.append(
+            "reading files is hardly faster than all the rest: mindcv prepare packs them, or use a faster disk"
+        )
+    elif is_file and share("decode, crop") >= _LARGE:
+        lines.append(f"decode, crop is {share('decode, crop'):.0%}: mindcv prepare stores smaller images, packed")
+    if share("policy, colours") >= _NOTABLE and not has_extension:
+        lines.append(f"policy, colours is {share('policy, colours'):.0%}, without the C extension: see mindcv doctor")
+    on_device = [name for name in ("normalisation", "mixing") if "normalisation" in shares and name in shares]
+    if sum(map(share, on_device)) >= _NOTABLE:
+        names = " and ".join(on_device)
+        lines.append(f"{names}: {sum(map(share, on_device)):.0%}; the device does it with --normalize_on_device True")
+    if share("interpolation") >= _NOTABLE:
+        lines.append(
+            f"interpolation {interpolation} costs {share('interpolation'):.0%} more than --interpolation bilinear"
+        )
+    if not lines:
+        largest = max(shares, key=share)
+        lines.append(f"the largest part is {largest}, {share(largest):.0%}; no key makes it cheaper, more cores do")
+    return lines[:_MOST_ADVICE]
 
 
 def _decoder() -> Callable[[bytes], Any]:
@@ -127,10 +221,15 @@ def _time(sizes: Iterable[int], seconds: float) -> dict[str, float]:
 
 
 def _print(figures: dict[str, Any]) -> None:
-    print(f"{figures['recipe']}, data: {figures['data']}, {figures['cores']} cores")
-    print(f"{'':<20} {'images/s':>9}   ms of one core an image")
+    print(f"{figures['recipe']}, data: {figures['data']}, {figures['workers']} workers on {figures['cores']} cores")
+    print(f"{'stage':<16} {'ms of one core an image':>23} {'share':>6} {'images/s up to here':>20}")
     for name, stage in figures["stages"].items():
-        print(f"{name:<20} {stage['img_per_s']:>9.0f}   {stage['core_ms']:.2f}")
+        print(f"{name:<16} {stage['core_ms']:>23.2f} {stage['share']:>6.0%} {stage['img_per_s']:>20.0f}")
+    if "decoding_alone" in figures:
+        alone = figures["decoding_alone"]
+        print(f"(decoding whole images alone: {alone['core_ms']:.2f} ms, {alone['img_per_s']:.0f} images/s)")
     if "model" in figures:
         share = f"{figures['data_wait_share']:.1%} of the time"
         print(f"training {figures['model']} on {figures['device']}: {figures['img_per_s']:.1f} images/s, waits {share}")
+    for line in figures["advice"]:
+        print(f"-> {line}")
