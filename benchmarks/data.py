@@ -49,7 +49,7 @@ BATCH = 128
 GOALS = (("b", "a", 2.0), ("c", "a", 3.5), ("b", "d", 5.0), ("b", "e", 0.9), ("g", "f", 5.5), ("g", "b", 0.6))
 STRONG = {"auto_augment": "randaug-m9-mstd0.5-inc1", "re_prob": 0.25}
 
-# The same against peers and another checkout.
+# The same against peers, and a checkout from before the strong recipe's operations were in C.
 GOALS += (("b", "tf.data", 1.7), ("b", "dali", 1.7), ("c", "ffcv", 1.3))
 GOALS += (("b", "before:b", 1.0), ("c", "before:c", 1.0), ("g", "before:g", 2.5))
 PEERS = ("tf.data", "dali", "ffcv")
@@ -208,6 +208,9 @@ def of_checkout(checkout: Path, letter: str, folder: Path, workers: int) -> Meas
     """One of our pipelines in a process of its own, with the `mindcv` of a checkout."""
     if not (checkout / "mindcv" / "__init__.py").is_file():
         raise FileNotFoundError(f"{checkout} is no checkout of this repository: it has no mindcv/__init__.py")
+    if not any((checkout / "mindcv").rglob("_jpeg*.so")):
+        # It would be measured with Pillow in place of its own decoder.
+        raise FileNotFoundError(f"{checkout} is not built; run there: python setup.py build_ext --inplace")
     command = [sys.executable, __file__, "--serve", letter, str(folder), str(checkout), "--workers", str(workers)]
     return Measured(command, {**os.environ, "PYTHONPATH": str(checkout)})
 

@@ -1,4 +1,4 @@
-"""Other libraries' pipelines, for `benchmarks/data.py --peers_python PYTHON`, which starts this in a Python that has them.
+"""Other libraries' pipelines, for `benchmarks/data.py --peers_python PYTHON`: it starts this in a Python that has them.
 
 Each gives uint8 images of the same crops (scale, ratio), size and batches as ours, mirrored half of the time.
 """

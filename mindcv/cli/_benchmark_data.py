@@ -25,6 +25,7 @@ _LEFT_OUT: dict[str, dict[str, Any]] = {
     "policy, colours": {"auto_augment": None, "color_jitter": None, "aug_splits": 0},
     "erasing": {"re_prob": 0.0},
     "mixing": {"mixup": 0.0, "cutmix": 0.0},
+    # Whoever normalises also mixes: up to here, what is mixed is only drawn.
     "normalisation": {"normalize_on_device": True},
 }
 _MOST_ADVICE = 3
@@ -162,21 +163,16 @@ def advise(figures: dict[str, Any], is_file: bool, interpolation: str, has_exten
 
     lines = []
     if workers < cores:
-        lines.append(
-            f"num_parallel_workers is {workers}, and {cores} cores can be used: --num_parallel_workers {cores}"
-        )
+        lines.append(f"num_parallel_workers is {workers}, of {cores} usable cores: --num_parallel_workers {cores}")
     if is_file and "reading" in stages and stages["reading"]["img_per_s"] < 1.5 * figures["whole"]["img_per_s"]:
-        lines.append(
-            "reading files is hardly faster than all the rest: mindcv prepare packs them, or use a faster disk"
-        )
+        lines.append("reading files is hardly faster than all the rest: mindcv prepare packs them; or a faster disk")
     elif is_file and share("decode, crop") >= _LARGE:
         lines.append(f"decode, crop is {share('decode, crop'):.0%}: mindcv prepare stores smaller images, packed")
     if share("policy, colours") >= _NOTABLE and not has_extension:
         lines.append(f"policy, colours is {share('policy, colours'):.0%}, without the C extension: see mindcv doctor")
-    on_device = [name for name in ("normalisation", "mixing") if "normalisation" in shares and name in shares]
-    if sum(map(share, on_device)) >= _NOTABLE:
-        names = " and ".join(on_device)
-        lines.append(f"{names}: {sum(map(share, on_device)):.0%}; the device does it with --normalize_on_device True")
+    if share("normalisation") >= _NOTABLE:
+        what = "normalisation, with mixing" if "mixing" in shares else "normalisation"
+        lines.append(f"{what}: {share('normalisation'):.0%}; the device does it with --normalize_on_device True")
     if share("interpolation") >= _NOTABLE:
         lines.append(
             f"interpolation {interpolation} costs {share('interpolation'):.0%} more than --interpolation bilinear"

@@ -68,10 +68,10 @@ DECODING = {"reading": 0.1, "decode, crop": 0.9}
     ("advice", "line"),
     [
         (_advice(DECODING), "decode, crop is 90%: mindcv prepare stores smaller images, packed"),
-        (_advice(DECODING, workers=2), "num_parallel_workers is 2, and 4 cores can be used: --num_parallel_workers 4"),
+        (_advice(DECODING, workers=2), "num_parallel_workers is 2, of 4 usable cores: --num_parallel_workers 4"),
         (
             _advice(DECODING, whole={"img_per_s": 7000.0}),
-            "reading files is hardly faster than all the rest: mindcv prepare packs them, or use a faster disk",
+            "reading files is hardly faster than all the rest: mindcv prepare packs them; or a faster disk",
         ),
         (
             _advice({"decode, crop": 0.3, "policy, colours": 0.7}, has_extension=False),
@@ -79,7 +79,7 @@ DECODING = {"reading": 0.1, "decode, crop": 0.9}
         ),
         (
             _advice({"decode, crop": 0.3, "mixing": 0.3, "normalisation": 0.4}),
-            "normalisation and mixing: 70%; the device does it with --normalize_on_device True",
+            "normalisation, with mixing: 40%; the device does it with --normalize_on_device True",
         ),
         (
             _advice({"decode, crop": 0.3, "interpolation": 0.7}, interpolation="bicubic"),
@@ -117,7 +117,7 @@ def test_pixels_in_memory_and_the_share_that_training_waits(capsys, tmp_path):
     assert main([*DATA, *keys, "--normalize_on_device=True", "--steps=2", "--json", str(out)]) == 0
     figures = json.loads(out.read_text())
     assert next(iter(figures["stages"])) == "crop, batch"
-    assert "reading" not in figures["stages"] and "normalisation" not in figures["stages"]
+    assert not {"reading", "normalisation"} & set(figures["stages"])
     assert 0 < figures["data_wait_share"] < 1
     printed = capsys.readouterr().out
     assert f"waits {figures['data_wait_share']:.1%} of the time" in printed
