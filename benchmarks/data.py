@@ -212,7 +212,7 @@ def of_checkout(checkout: Path, letter: str, folder: Path, workers: int) -> Meas
         # It would be measured with Pillow in place of its own decoder.
         raise FileNotFoundError(f"{checkout} is not built; run there: python setup.py build_ext --inplace")
     command = [sys.executable, __file__, "--serve", letter, str(folder), str(checkout), "--workers", str(workers)]
-    return Measured(command, {**os.environ, "PYTHONPATH": str(checkout)})
+    return Measured(command, {**os.environ, "PYTHONPATH": str(checkout.resolve())})
 
 
 def of_peer(python: str, peer: str, folder: Path, workers: int) -> Measured:
@@ -240,7 +240,7 @@ def main() -> int:
     parser.add_argument("--only", default="abcdefgh", help="letters of the pipelines to measure")
     parser.add_argument("--json", metavar="FILE", help="write the figures to a file")
     parser.add_argument("--peers_python", metavar="PYTHON", help="a Python with TensorFlow, NVIDIA DALI or FFCV")
-    parser.add_argument("--before_root", metavar="FOLDER", type=Path, help="another checkout of this repository")
+    parser.add_argument("--before_root", metavar="FOLDER", type=Path, help="another built checkout of this repository")
     parser.add_argument("--serve", nargs=3, metavar=("LETTER", "FOLDER", "CHECKOUT"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:

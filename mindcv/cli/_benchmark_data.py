@@ -99,7 +99,8 @@ def measure(cfg: "Config", seconds: float, steps: int) -> dict[str, Any]:
             figures["decoding_alone"] = _time(_in_threads(_decoder(), files, workers), seconds)
             pipeline = pipeline_of(loader)
             if pipeline.is_decoded:
-                keys = [np.array([cfg.seed or 0, 0, index, index]) for index in range(len(samples))]
+                index = np.arange(len(samples))
+                keys = np.stack(np.broadcast_arrays(cfg.seed or 0, 0, index, index), axis=1)
                 times["decode, crop"] = _time(_in_threads(pipeline.reader, keys, workers), seconds)
                 loaders = {"batch, transfer": loaders.pop("crop, batch"), **loaders}
         for name, stage in loaders.items():
