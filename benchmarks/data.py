@@ -249,7 +249,10 @@ def main() -> int:
     if args.images < 2 * BATCH:
         parser.error(f"--images must be at least {2 * BATCH}")
     with tempfile.TemporaryDirectory() as folder:
-        figures = run_rounds(args, Path(folder))
+        try:
+            figures = run_rounds(args, Path(folder))
+        except FileNotFoundError as error:
+            parser.error(str(error))
     medians = {
         name: [statistics.median(column) for column in zip(*rows, strict=True)] for name, rows in figures.items()
     }
