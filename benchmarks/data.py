@@ -17,7 +17,7 @@ f  the strong recipes' augmentation (RandAugment, random erasing, mixup) as Mind
 g  the same, ours
 h  as b, without the C extension: MindSpore decodes
 
-Each takes its turn in every round; the medians count. Every pipeline has `--workers` threads or processes for each of
+Each takes its turn in every round, every other one backwards; the medians count. Every pipeline has `--workers` threads or processes for each of
 its stages. The clock starts with the first batch, so that the start of a pipeline does not count.
 
 With `--peers_python` or `--before_root`, the others take turns with ours, each in a process of its own: peers in the
@@ -299,8 +299,10 @@ def run_rounds(args: argparse.Namespace, folder: Path) -> dict[str, list[list[fl
                 pipelines[name] = start()
             except ImportError as error:
                 print(f"{name}: left out ({error})")
-        for _ in range(args.rounds):
-            for name, pipeline in pipelines.items():
+        for index in range(args.rounds):
+            # Forwards and backwards in turn: none always comes behind the same one.
+            for name in list(pipelines)[:: -1 if index % 2 else 1]:
+                pipeline = pipelines[name]
                 row = pipeline.measure() if isinstance(pipeline, Measured) else list(measure(pipeline))
                 figures.setdefault(name, []).append(row)
     finally:
