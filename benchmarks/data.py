@@ -17,8 +17,9 @@ f  the strong recipes' augmentation (RandAugment, random erasing, mixup) as Mind
 g  the same, ours
 h  as b, without the C extension: MindSpore decodes
 
-Each takes its turn in every round, every other one backwards; the medians count. Every pipeline has `--workers` threads or processes for each of
-its stages. The clock starts with the first batch, so that the start of a pipeline does not count.
+Each takes its turn in every round, every other one backwards; the medians count. Every pipeline has `--workers` threads
+or processes for each of its stages. The clock starts with the first batch, so that the start of a pipeline does not
+count.
 
 With `--peers_python` or `--before_root`, the others take turns with ours, each in a process of its own: peers in the
 Python that is named, which has them installed, and b, c and g of another checkout of this repository (build its
