@@ -3,7 +3,8 @@
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Tensor, nn, ops
+from kernel_gradients import Gradients
+from mindspore import Tensor, nn
 
 from mindcv.kernels import cells, onednn
 from mindcv.kernels.cells import KernelCells
@@ -20,21 +21,6 @@ class Net(nn.Cell):
     def construct(self, x):
         y = self.second(self.first(x))
         return (y * y * (y + 1.0)).mean(), y
-
-
-class Gradients(nn.Cell):
-    def __init__(self, network, kernel_cells):
-        super().__init__(auto_prefix=False)
-        self.gradients = ops.value_and_grad(network, 0, list(network.trainable_params()), has_aux=True)
-        self.kernel_cells = kernel_cells
-
-    def construct(self, x):
-        return self.gradients(x)
-
-    def __call__(self, x):
-        with self.kernel_cells:
-            self.kernel_cells.compile(self, (x,))
-            return super().__call__(x)
 
 
 @pytest.mark.parametrize("mode", [ms.GRAPH_MODE, ms.PYNATIVE_MODE])
