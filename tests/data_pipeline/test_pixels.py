@@ -8,6 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
+from mindspore.dataset import vision
 from PIL import Image, PngImagePlugin, features
 
 from mindcv.data import create_dataset, create_loader, create_transforms
@@ -308,6 +309,25 @@ def test_boxes_are_those_of_the_crop_that_is_resized_by_the_extension(kind):
         means = np.asarray(Image.fromarray(whole).resize((9, 9), Image.Resampling.BOX), int)
         ours = np.asarray(Image.fromarray(cut).resize((9, 9), Image.Resampling.BOX), int)
         assert np.abs(means - ours).mean() < 8
+
+
+@pytest.mark.parametrize("interpolation", [vision.Inter.BILINEAR, vision.Inter.BICUBIC])
+@pytest.mark.parametrize("by", [1, 2, 4, 8])
+def test_a_shrunk_crop_is_the_same_of_every_kind_of_file(interpolation, by, monkeypatch):
+    """With the extension or not: each averages the same groups of pixels before it resizes."""
+    size = (30 * by, 36 * by)
+    noise = np.random.default_rng(1).integers(0, 256, (12, 15, 3), np.uint8)
+    picture = Image.fromarray(noise).resize(size[::-1], Image.Resampling.BICUBIC)
+    files = [encoded(picture, "PNG"), *(AS_JPEG(picture, progressive=progressive) for progressive in (False, True))]
+    crop = RandomCrop((20, 24), (0.75, 1.0), (0.9, 1.1), interpolation, hflip=0.5)
+    for seed in range(5):
+        assert crop.reduction(crop.box(*size, random.Random(seed))) == by
+        made = [crop.decode(data, random.Random(seed)) for data in files]
+        with monkeypatch.context() as patch:
+            patch.setattr(decoding, "_jpeg", None)
+            made += [crop.decode(data, random.Random(seed)) for data in files]
+        for pixels in made[1:]:
+            assert np.abs(pixels.astype(int) - made[0]).mean() < 2
 
 
 REFUSED = {

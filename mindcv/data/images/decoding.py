@@ -54,8 +54,8 @@ def _plain_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _cut(pixels: np.ndarray, box: Box, reduction: int = 1) -> np.ndarray:
-    """The pixels of a box; `reduction`: the means of so many in each direction."""
-    top, left, height, width = box
+    """The pixels of a box; `reduction`: the means of so many in each direction, grouped as in the extension."""
+    top, left, height, width = (value // reduction * reduction for value in box)
     cut = np.ascontiguousarray(pixels[top : top + height, left : left + width])
     return cut if reduction == 1 else np.asarray(Image.fromarray(cut).reduce(reduction))
 
@@ -167,16 +167,17 @@ class RandomCrop(vision.RandomCropDecodeResize, Decoder):
         box = self.box(*(size or pixels.shape[:2]), rng)
         flip = self.hflip > 0 and rng.random() < self.hflip
         is_cubic = _IS_CUBIC[self.interpolation]
+        by = self.reduction(box)
         if size:
-            by = self.reduction(box)
             if _jpeg.crop(data, *(value // by for value in box), by, out, *self.size, flip, is_cubic):
                 return out
             pixels = checked_pixels(data)
+        cut = _cut(pixels, box, by)
         if _jpeg is None:
-            resized = self._resized(_cut(pixels, box, self.reduction(box)))
+            resized = self._resized(cut)
             out[:] = resized[:, ::-1] if flip else resized
         else:
-            _jpeg.resize(_cut(pixels, box), *box[2:], out, *self.size, flip, is_cubic)
+            _jpeg.resize(cut, *cut.shape[:2], out, *self.size, flip, is_cubic)
         return out
 
     def _resized(self, cut: np.ndarray) -> np.ndarray:
