@@ -81,7 +81,7 @@ def measure(cfg: "Config", seconds: float, steps: int) -> dict[str, Any]:
     from mindcv.data.images.operations import is_augment_extension_built
     from mindcv.data.pipeline import pipeline_of
     from mindcv.data.sources.packed import is_packed
-    from mindcv.data.workers import usable_cores
+    from mindcv.utils.cores import usable_cores
 
     engine.setup_run(cfg.device_target, cfg.mode, cfg.jit_level, False, cfg.seed)
     cfg = cfg.model_copy(update={"drop_remainder": True})

@@ -3,7 +3,6 @@
 import argparse
 import datetime
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from typing import Any
 
 from mindcv.config import Config, find_recipe, load_recipe, read_config, recipes_of_models
 from mindcv.report.pages import render_table
+from mindcv.utils.cores import usable_cores
 from mindcv.utils.errors import RunError
 from mindcv.utils.fs import local_path
 from mindcv.utils.registry import suggest
@@ -143,7 +143,7 @@ def _accuracy(cfg: Config) -> dict[str, Any]:
 
 def _setup(figures: dict[str, Any]) -> str:
     """What the figures were measured on."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = usable_cores()
     parts = [f"{figures['device']}, host with {cores} cores of {_processor()}", f"MindSpore {figures['mindspore']}"]
     parts += [f"{figures['mode']} mode", f"data: {figures['data']}", datetime.date.today().isoformat()]
     return ", ".join(parts)

@@ -53,7 +53,8 @@ def _check(args: argparse.Namespace) -> int:
     from mindcv.data.dataset_factory import find_samples
     from mindcv.data.sources.image_folder import find_splits
     from mindcv.data.sources.packed import is_packed, read_manifest
-    from mindcv.data.workers import cap_workers, usable_cores
+    from mindcv.data.workers import cap_workers
+    from mindcv.utils.cores import usable_cores
 
     folder = Path(args.folder)
     manifest = read_manifest(folder) if is_packed(folder) else None

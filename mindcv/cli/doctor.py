@@ -14,6 +14,7 @@ from pathlib import Path
 import mindcv
 from mindcv.cli.cache import summary
 from mindcv.kernels import describe_kernels, onednn
+from mindcv.utils.cores import usable_cores
 from mindcv.utils.graph_store import GraphStore, default_cache_folder
 from mindcv.utils.runtime import ONEDNN_ISA_VARIABLE, cpu_runtime_state, prepare_cpu_runtime
 
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
 def describe_machine() -> list[tuple[str, str]]:
     """Returns name and value of what can be said without MindSpore."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = usable_cores()
     lines = [("mindcv", mindcv.__version__), ("python", f"{platform.python_version()} ({sys.executable})")]
     lines += [(name, package_version(name) or "not installed") for name in ("mindspore", "numpy", "protobuf")]
     lines += [("platform", platform.platform()), ("cores", str(cores)), ("memory", _memory())]
@@ -200,7 +201,7 @@ def check_speeds(speeds: dict[str, float], device: str, state: dict[str, object]
 
 def _load() -> str:
     """How busy the machine is, in words."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     if load > cores:
         return f"The machine is busy: a load of {load:.1f} on {cores} cores; measure again when it is idle"

@@ -69,7 +69,8 @@ def _pack(splits: dict[str, Any], folder: str, packing: Any, args: argparse.Name
     from tqdm import tqdm
 
     from mindcv.data.packing import pack
-    from mindcv.data.workers import cap_workers, usable_cores
+    from mindcv.data.workers import cap_workers
+    from mindcv.utils.cores import usable_cores
 
     workers = cap_workers(args.workers) or usable_cores()
     total = sum(len(samples) for samples in splits.values())

@@ -4,6 +4,7 @@ import argparse
 import os
 import warnings
 
+from mindcv.utils.cores import usable_cores
 from mindcv.utils.fs import local_path
 from mindcv.utils.log import show_notes
 
@@ -107,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
         max_wait_ms=args.max_wait_ms,
         max_queue=args.max_queue,
         max_pixels=round(args.max_megapixels * 1e6),
-        workers=args.workers or min(4, os.cpu_count() or 1),
+        workers=args.workers or min(4, usable_cores()),
     )
     service.warm_up(sizes)
     app = create_app(

@@ -10,6 +10,7 @@ from typing import Any
 import mindspore.dataset as ds
 import numpy as np
 
+from ..utils.cores import usable_cores
 from ..utils.fs import atomic_write, is_remote
 from ..utils.registry import Registry, suggest, unknown_name_message
 from ..utils.text import names_to_bytes
@@ -34,7 +35,7 @@ from .sources.remote_shards import find_remote
 from .sources.samples import ArraySamples, Samples, Subset, single_labels
 from .sources.tar_shards import find_tar_shards
 from .splits import Part
-from .workers import cap_workers, usable_cores
+from .workers import cap_workers
 
 __all__ = [
     "check_num_classes",

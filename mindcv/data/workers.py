@@ -2,14 +2,10 @@
 
 import functools
 import logging
-import os
+
+from mindcv.utils.cores import usable_cores
 
 _logger = logging.getLogger(__name__)
-
-
-def usable_cores() -> int:
-    """Processor cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cap_workers(requested: int | None) -> int | None:

@@ -16,6 +16,7 @@ from PIL import Image
 from ..data import imagenet_class_names
 from ..data.preprocess import EvalPreprocess
 from ..models import create_model, is_model, list_models
+from ..utils.cores import usable_cores
 from ..utils.fs import is_remote, local_path
 from ..utils.registry import suggest, unknown_name_message
 from ..weights.hub import is_hub_model
@@ -168,7 +169,7 @@ class Classifier:
         self.batch_size = batch_size
         self._gives_probabilities = gives_probabilities
         self._reader = ImageReader(self.preprocess, not takes_pixels, tta)
-        self._workers = workers or min(4, os.cpu_count() or 1)
+        self._workers = workers or min(4, usable_cores())
 
     def predict(self, images: Any, top_k: int = 5) -> list[Prediction]:
         """Classifies images.

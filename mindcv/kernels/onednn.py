@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..utils.cores import usable_cores
 from ..utils.runtime import ONEDNN_ISA_VARIABLE, cpu_runtime_state, has_avx512
 from . import REBUILD, built_library, is_current, is_enabled, library
 
@@ -85,7 +86,7 @@ def loaded(path: str) -> ctypes.CDLL:
 
 def threads() -> int:
     """How many threads compute: one for each core that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable_cores()
 
 
 def _onednn() -> Path:

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from mindspore import Tensor, nn, ops
-from mindspore.common.initializer import Normal
 
 from ._network import ImageClassifier, Map
 from .layers import batch_norm2d, classifier_head, conv2d, conv_norm
+from .layers.weight_init import Normal
 
 # Channels of the convolution that reads the image.
 STEM = 32

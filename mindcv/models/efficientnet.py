@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from mindspore import nn
-from mindspore.common.initializer import Uniform
 
 from mindcv.weights.naming import NameTable
 
@@ -34,6 +33,7 @@ from .layers import (
     drop_path_rates,
     make_divisible,
 )
+from .layers.weight_init import Uniform
 from .published.efficientnet import LITE_WEIGHTS, WEIGHTS
 
 __all__ = [

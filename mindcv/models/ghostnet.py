@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from functools import partial
 
 from mindspore import Tensor, nn, ops
-from mindspore.common.initializer import Normal
 
 from mindcv.weights.naming import NameTable
 
@@ -24,6 +23,7 @@ from .layers import (
     drop_path_rates,
     make_divisible,
 )
+from .layers.weight_init import Normal
 from .published.ghostnet import WEIGHTS
 
 __all__ = ["GhostNet", "ghostnet_050", "ghostnet_100", "ghostnet_130"]

@@ -9,11 +9,11 @@ from functools import partial
 
 import numpy as np
 from mindspore import Tensor, nn
-from mindspore.common.initializer import HeNormal
 
 from ._family import Family
 from ._network import ImageClassifier
 from .layers import FAN_IN_UNIFORM, BasicConv2d, Branches, classifier_head, conv_branch, dense, dropout
+from .layers.weight_init import HeNormal
 from .published.googlenet import WEIGHTS
 
 __all__ = ["GoogLeNet", "googlenet"]

@@ -11,7 +11,6 @@ from functools import partial
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
-from mindspore.common.initializer import Normal
 
 from ._family import Family
 from ._network import ImageClassifier
@@ -26,6 +25,7 @@ from .layers import (
     tokens,
     tokens_as_map,
 )
+from .layers.weight_init import Normal
 from .published.mae import WEIGHTS
 from .vit import XAVIER, VisionTransformer, patch_weight_init
 

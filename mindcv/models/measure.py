@@ -31,7 +31,7 @@ __all__ = ["count_parameters", "measure"]
 @contextmanager
 def undrawn_weights() -> Iterator[None]:
     """Networks are made without drawing their weights, which is most of the time that it takes."""
-    classes = [initializer_class for initializer_class in vars(initializer).values() if _draws(initializer_class)]
+    classes = drawing_initializers()
     drawn = [initializer_class._initialize for initializer_class in classes]
     for initializer_class in classes:
         initializer_class._initialize = _leave
@@ -42,10 +42,14 @@ def undrawn_weights() -> Iterator[None]:
             initializer_class._initialize = draw
 
 
-def _draws(initializer_class: object) -> bool:
-    if not (isinstance(initializer_class, type) and issubclass(initializer_class, initializer.Initializer)):
-        return False
-    return initializer_class not in (initializer.Initializer, initializer.Zero, initializer.One, initializer.Constant)
+def drawing_initializers() -> list[type[initializer.Initializer]]:
+    """Returns the classes of initialisers that draw random numbers: MindSpore's, ours and users'."""
+    found = _subclasses(initializer.Initializer)
+    return [each for each in found if not issubclass(each, initializer.Zero | initializer.One | initializer.Constant)]
+
+
+def _subclasses(parent: type[Any]) -> list[type[Any]]:
+    return [each for child in parent.__subclasses__() for each in (child, *_subclasses(child))]
 
 
 def _leave(self: initializer.Initializer, array: np.ndarray) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from mindspore import Tensor, nn, ops
-from mindspore.common.initializer import Uniform
 
 from mindcv.weights.naming import NameTable
 
@@ -30,6 +29,7 @@ from .layers import (
     drop_path_rates,
     make_divisible,
 )
+from .layers.weight_init import Uniform
 from .published.mixnet import WEIGHTS
 
 __all__ = ["MixNet", "mixnet_l", "mixnet_m", "mixnet_s"]

@@ -9,13 +9,13 @@ Reference implementations: MindCV (parameter names; GELU by tanh, 1e-7 in the no
 from functools import partial
 
 from mindspore import Tensor, nn, ops
-from mindspore.common.initializer import XavierUniform
 
 from mindcv.weights.naming import NameTable
 
 from ._family import Family
 from ._network import ImageClassifier
 from .layers import DropPath, Mlp, PatchEmbed, classifier_head, drop_path_rates, layer_norm, tokens_as_map
+from .layers.weight_init import XavierUniform
 from .published.mlpmixer import WEIGHTS
 
 __all__ = [

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from functools import partial
 
 from mindspore import nn
-from mindspore.common.initializer import HeUniform
 
 from mindcv.weights.naming import NameTable
 
@@ -23,6 +22,7 @@ from .layers import (
     drop_path_rates,
     make_divisible,
 )
+from .layers.weight_init import HeUniform
 from .published.mnasnet import WEIGHTS
 
 __all__ = ["Mnasnet", "mnasnet_050", "mnasnet_075", "mnasnet_100", "mnasnet_130", "mnasnet_140"]

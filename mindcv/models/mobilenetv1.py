@@ -6,13 +6,13 @@ Reference implementations: MindCV (parameter names) and timm, whose activation i
 from functools import partial
 
 from mindspore import nn
-from mindspore.common.initializer import TruncatedNormal, XavierUniform
 
 from mindcv.weights.naming import NameTable
 
 from ._family import Family
 from ._mobile import MobileNetwork
 from .layers import DepthwiseSeparable, activation, batch_norm2d, classifier_head, conv2d
+from .layers.weight_init import TruncatedNormal, XavierUniform
 from .published.mobilenetv1 import WEIGHTS
 
 __all__ = ["MobileNetV1", "mobilenet_v1_025", "mobilenet_v1_050", "mobilenet_v1_075", "mobilenet_v1_100"]

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from functools import partial
 
 from mindspore import nn
-from mindspore.common.initializer import Normal
 
 from mindcv.weights.naming import NameTable
 
@@ -24,6 +23,7 @@ from .layers import (
     drop_path_rates,
     make_divisible,
 )
+from .layers.weight_init import Normal
 from .published.mobilenetv2 import WEIGHTS
 
 __all__ = [

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from mindspore import nn
-from mindspore.common.initializer import Normal
 
 from mindcv.weights.naming import NameTable
 
@@ -27,6 +26,7 @@ from .layers import (
     drop_path_rates,
     make_divisible,
 )
+from .layers.weight_init import Normal
 from .published.mobilenetv3 import WEIGHTS
 
 __all__ = [

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from functools import partial
 
 from mindspore import Tensor, nn, ops
-from mindspore.common.initializer import HeNormal
 
 from mindcv.weights.naming import NameTable
 
@@ -31,6 +30,7 @@ from .layers import (
     make_divisible,
     resize_bilinear,
 )
+from .layers.weight_init import HeNormal
 from .published.mobilevit import WEIGHTS
 
 __all__ = [

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from mindspore import Tensor, nn, ops
-from mindspore.common.initializer import Uniform
 
 from mindcv.weights.naming import NameTable, join_rows, split_rows
 from mindcv.weights.resize import Planes
@@ -35,6 +34,7 @@ from .layers import (
     tokens,
     tokens_as_map,
 )
+from .layers.weight_init import Uniform
 from .published.pit import WEIGHTS
 
 __all__ = [

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from functools import partial
 
 from mindspore import Tensor, nn, ops
-from mindspore.common.initializer import Normal
 
 from mindcv.weights.naming import NameTable
 
@@ -28,6 +27,7 @@ from .layers import (
     dropout,
     layer_norm,
 )
+from .layers.weight_init import Normal
 from .published.pvtv2 import WEIGHTS
 
 __all__ = [

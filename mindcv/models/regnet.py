@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from mindspore import Tensor, nn
-from mindspore.common.initializer import Normal
 
 from mindcv.weights.naming import NameTable
 
@@ -26,6 +25,7 @@ from .layers import (
     drop_path_rates,
     make_divisible,
 )
+from .layers.weight_init import Normal
 from .published.regnet import WEIGHTS
 
 __all__ = [

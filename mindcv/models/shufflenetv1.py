@@ -8,7 +8,6 @@ from functools import partial
 
 import numpy as np
 from mindspore import Tensor, nn, ops
-from mindspore.common.initializer import Normal
 
 from ._family import Family
 from ._network import ImageClassifier, Map
@@ -22,6 +21,7 @@ from .layers import (
     drop_path_rates,
     mean_pool3x3,
 )
+from .layers.weight_init import Normal
 from .published.shufflenetv1 import WEIGHTS
 
 __all__ = [

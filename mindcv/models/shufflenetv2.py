@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 from mindspore import Tensor, nn, ops
-from mindspore.common.initializer import Normal
 
 from mindcv.weights.naming import NameTable
 
 from ._family import Family
 from ._network import ImageClassifier, Map
 from .layers import StemMaxPool, batch_norm2d, channel_shuffle, classifier_head, conv2d
+from .layers.weight_init import Normal
 from .published.shufflenetv2 import WEIGHTS
 
 __all__ = ["ShuffleNetV2", "shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "shufflenet_v2_x1_5", "shufflenet_v2_x2_0"]

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 import numpy as np
 from mindspore import Tensor, nn, ops
-from mindspore.common.initializer import HeUniform, Normal
 
 from ._family import Family
 from ._network import ImageClassifier, Map
 from .layers import MapSequence, check_num_classes, conv2d
+from .layers.weight_init import HeUniform, Normal
 from .published.squeezenet import WEIGHTS
 
 __all__ = ["SqueezeNet", "squeezenet1_0", "squeezenet1_1"]

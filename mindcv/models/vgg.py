@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 from mindspore import Tensor, nn
-from mindspore.common.initializer import HeNormal, Normal
 
 from mindcv.weights.naming import NameTable
 
 from ._family import Family
 from ._network import ImageClassifier, Map
 from .layers import MapSequence, as_pair, classifier_head, conv2d, dense, dropout, require_image_size
+from .layers.weight_init import HeNormal, Normal
 from .published.vgg import WEIGHTS
 
 __all__ = ["VGG", "vgg11", "vgg13", "vgg16", "vgg19"]

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from functools import partial
 
 from mindspore import Tensor, nn, ops
-from mindspore.common.initializer import HeNormal
 
 from mindcv.weights.resize import Planes
 
@@ -29,6 +28,7 @@ from .layers import (
     planes,
     require_image_size,
 )
+from .layers.weight_init import HeNormal
 from .published.visformer import WEIGHTS
 
 __all__ = [

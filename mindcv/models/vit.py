@@ -12,7 +12,6 @@ from functools import partial
 from typing import ClassVar
 
 from mindspore import Tensor, nn
-from mindspore.common.initializer import Uniform, XavierUniform
 
 from mindcv.weights.naming import NameTable
 from mindcv.weights.resize import Tokens
@@ -30,6 +29,7 @@ from .layers import (
     tokens,
     tokens_as_map,
 )
+from .layers.weight_init import Uniform, XavierUniform
 from .published.vit import WEIGHTS
 
 __all__ = [

@@ -8,13 +8,13 @@ import itertools
 from functools import partial
 
 from mindspore import Tensor, nn, ops
-from mindspore.common.initializer import Normal, XavierUniform
 
 from mindcv.weights.naming import NameTable
 
 from ._family import Family
 from ._network import ImageClassifier, Map
 from .layers import batch_norm2d, classifier_head, conv2d
+from .layers.weight_init import Normal, XavierUniform
 from .published.xception import WEIGHTS
 
 __all__ = ["Xception", "xception"]

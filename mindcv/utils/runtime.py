@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .._version import __version__
+from .cores import usable_cores
 from .switches import is_on
 
 _logger = logging.getLogger(__name__)
@@ -143,7 +144,7 @@ def environment() -> dict[str, str]:
             facts[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = usable_cores()
     return {**facts, "platform": platform.platform(), "processor": _processor(), "cores": str(cores)}
 
 

@@ -16,7 +16,8 @@ from mindcv.data import (
 )
 from mindcv.data.images import decoding
 from mindcv.data.pipeline import source_of, stages
-from mindcv.data.workers import cap_workers, usable_cores
+from mindcv.data.workers import cap_workers
+from mindcv.utils.cores import usable_cores
 from mindcv.utils.remote import RemoteError
 
 POLICY = {"auto_augment": "randaug-m9-mstd0.5-inc1", "re_prob": 0.3}

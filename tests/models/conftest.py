@@ -1,16 +1,14 @@
 """What tests of models share."""
 
+from collections.abc import Iterator
+
 import pytest
-from mindspore.common import initializer
 
-
-def _kinds(kind: type) -> list[type]:
-    return [kind, *(inner for sub in kind.__subclasses__() for inner in _kinds(sub))]
+from mindcv.models import measure
 
 
 @pytest.fixture
-def undrawn_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+def undrawn_weights() -> Iterator[None]:
     """Makes new networks quickly, with zeros for weights, where their values are replaced or play no part."""
-    for kind in _kinds(initializer.Initializer)[1:]:
-        if not issubclass(kind, (initializer.Zero, initializer.One, initializer.Constant)):
-            monkeypatch.setattr(kind, "_initialize", lambda self, array: array.fill(0))
+    with measure.undrawn_weights():
+        yield

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from families import COMPILED, EAGER, FAMILIES
 from mindspore import Parameter, Tensor, nn
-from mindspore.common import initializer
 
 from mindcv.data.preprocess import EvalPreprocess
 from mindcv.engine import freeze
 from mindcv.export import ExportedModel, export_model
 from mindcv.models import ImageClassifier, create_model, list_models, model_entrypoint
+from mindcv.models.measure import drawing_initializers
 from mindcv.models.registry import is_model_in_modules
 from mindcv.optim.param_groups import layer_depths
 from mindcv.utils.cells import replace_cells
@@ -347,7 +347,7 @@ def _main(logits):
 @all_eager_kinds
 def test_each_weight_is_initialised_once(family: str, name: str, monkeypatch):
     drawn, replaced = [], []
-    for kind in [kind for kind in vars(initializer).values() if _draws(kind)]:
+    for kind in drawing_initializers():
         draw = kind._initialize
         monkeypatch.setattr(
             kind, "_initialize", lambda self, arr, draw=draw: drawn.append(arr.shape) or draw(self, arr)
@@ -363,12 +363,6 @@ def test_each_weight_is_initialised_once(family: str, name: str, monkeypatch):
     assert drawn
     assert not Counter(drawn) - shapes
     assert not replaced
-
-
-def _draws(kind: object) -> bool:
-    if not (isinstance(kind, type) and issubclass(kind, initializer.Initializer)):
-        return False
-    return kind not in (initializer.Initializer, initializer.Zero, initializer.One, initializer.Constant)
 
 
 @all_eager_kinds

@@ -1,9 +1,10 @@
 """Convolutions with everything stated: padding, bias, initialisation."""
 
 from mindspore import nn
-from mindspore.common.initializer import HeNormal, Initializer
+from mindspore.common.initializer import Initializer
 
 from .norm import batch_norm2d
+from .weight_init import HeNormal
 
 Pair = int | tuple[int, int]
 # The initialisation that ResNet's authors propose (arXiv:1502.01852), as MindCV and torchvision use it.

@@ -1,7 +1,9 @@
 """Fully connected layers with everything stated."""
 
 from mindspore import Tensor, nn
-from mindspore.common.initializer import HeUniform, Initializer, TruncatedNormal
+from mindspore.common.initializer import Initializer
+
+from .weight_init import HeUniform, TruncatedNormal
 
 # Uniform within `sqrt(3 / in_channels)` (MindCV's choice for its CNNs).
 HE_UNIFORM = HeUniform(mode="fan_in", nonlinearity="sigmoid")

@@ -5,11 +5,12 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 from mindspore import Tensor, nn, ops
-from mindspore.common.initializer import Initializer, XavierUniform
+from mindspore.common.initializer import Initializer
 
 from .conv import HE_NORMAL, Pair, conv2d
 from .norm import batch_norm2d
 from .pooling import mean_pool3x3
+from .weight_init import XavierUniform
 
 
 class BasicConv2d(nn.Cell):
