@@ -2,6 +2,7 @@
 
 import argparse
 import itertools
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from mindcv.config import Config
+    from mindcv.data.pipeline import Pipeline
 
 HELP = "measure a recipe's data pipeline by stage, against decoding alone, and how long training waits for it"
 
@@ -56,8 +58,10 @@ def run(args: argparse.Namespace) -> int:
 
     if args.seconds <= 0 or args.steps < 0:
         raise ValueError(f"--seconds must be above 0 and --steps 0 or more, got {args.seconds} and {args.steps}")
+    _benchmark_train.require_folder_of(args.json, "--json")
     cfg = read_config(["-c", args.config, *args.keys])
-    figures = measure(cfg, args.seconds, args.steps)
+    with tempfile.TemporaryDirectory() as folder:  # of the list of bad samples
+        figures = measure(cfg.model_copy(update={"ckpt_save_dir": folder}), args.seconds, args.steps)
     _benchmark_train.emit(figures, args.json, _print)
     return 0
 
@@ -78,13 +82,15 @@ def measure(cfg: "Config", seconds: float, steps: int) -> dict[str, Any]:
     from mindcv import build, engine
     from mindcv.cli import _benchmark_train
     from mindcv.data import get_samples, pipeline_errors
+    from mindcv.data.images.decoding import decode_image
     from mindcv.data.images.operations import is_augment_extension_built
     from mindcv.data.pipeline import pipeline_of
     from mindcv.data.sources.packed import is_packed
     from mindcv.utils.cores import usable_cores
 
     engine.setup_run(cfg.device_target, cfg.mode, cfg.jit_level, False, cfg.seed)
-    cfg = cfg.model_copy(update={"drop_remainder": True})
+    if cfg.bad_samples == "skip":  # which decodes all images before each measurement
+        cfg = cfg.model_copy(update={"bad_samples": "replace"})
     configs = _configs(cfg)
     loaders = {name: build.build_train_loader(config)[0] for name, config in configs.items()}
     loader = loaders["crop, batch"]
@@ -94,10 +100,11 @@ def measure(cfg: "Config", seconds: float, steps: int) -> dict[str, Any]:
     figures: dict[str, Any] = {"recipe": cfg.config, "data": cfg.dataset, "cores": cores, "workers": workers}
     with pipeline_errors():
         if hasattr(samples, "read"):
-            times["reading"] = _time(_in_threads(samples.read, range(len(samples)), workers), seconds)
-            files = [samples.read(index) for index in range(min(_DECODED_IMAGES, len(samples)))]
-            figures["decoding_alone"] = _time(_in_threads(_decoder(), files, workers), seconds)
             pipeline = pipeline_of(loader)
+            read = _reader(pipeline)
+            times["reading"] = _time(_in_threads(read, range(len(samples)), workers), seconds)
+            files = _decodable(pipeline, read)
+            figures["decoding_alone"] = _time(_in_threads(decode_image, files, workers), seconds)
             if pipeline.is_decoded:
                 index = np.arange(len(samples))
                 keys = np.stack(np.broadcast_arrays(cfg.seed or 0, 0, index, index), axis=1)
@@ -184,11 +191,39 @@ def advise(figures: dict[str, Any], is_file: bool, interpolation: str, has_exten
     return lines[:_MOST_ADVICE]
 
 
-def _decoder() -> Callable[[bytes], Any]:
-    """What gives all pixels of an image, by the decoder that training uses."""
-    from mindcv.data.images.decoding import decode_image
+def _reader(pipeline: "Pipeline") -> Callable[[int], bytes]:
+    """What gives the bytes of a sample's image file; none of one that cannot be read and would be replaced."""
+    from mindcv.data.image_reader import bad_sample_message
 
-    return decode_image
+    def read(index: int) -> bytes:
+        try:
+            return pipeline.samples.read(index)
+        except (OSError, ValueError) as error:
+            if not pipeline.reader.replaces:
+                raise ValueError(bad_sample_message(pipeline.samples.name(index), error)) from error
+            return b""
+
+    return read
+
+
+def _decodable(pipeline: "Pipeline", read: Callable[[int], bytes]) -> list[bytes]:
+    """The first image files, without those that are damaged and would be replaced."""
+    from mindcv.data.image_reader import bad_sample_message
+    from mindcv.data.images.decoding import check_pixels
+
+    files = []
+    for index in range(min(_DECODED_IMAGES, len(pipeline.samples))):
+        data = read(index)
+        try:
+            check_pixels(data)
+        except ValueError as error:
+            if not pipeline.reader.replaces:
+                raise ValueError(bad_sample_message(pipeline.samples.name(index), error)) from error
+            continue
+        files.append(data)
+    if not files:
+        raise ValueError(f"the first {_DECODED_IMAGES} images cannot be decoded; look at them with: mindcv data check")
+    return files
 
 
 def _in_threads(function: Any, items: Any, workers: int) -> Iterator[int]:

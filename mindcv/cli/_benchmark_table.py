@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mindcv.cli._benchmark_train import require_folder_of
 from mindcv.config import Config, find_recipe, load_recipe, read_config, recipes_of_models
 from mindcv.report.pages import render_table
 from mindcv.utils.cores import usable_cores
@@ -60,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         ConfigError, ValueError: A recipe is not there, or not right.
         RunError: A recipe cannot be run.
     """
+    require_folder_of(args.json, "--json")
     if args.device == "gpu":
         args.keys = ["--device_target", "GPU", *args.keys]
     recipes = [_recipe_of(name, args.device) for name in args.config]

@@ -5,17 +5,20 @@ import itertools
 import json
 import math
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from mindcv.utils.fs import require_directory
 
 if TYPE_CHECKING:
     import mindspore as ms
 
     from mindcv.config import Config
 
-__all__ = ["HELP", "add_arguments", "measure", "run"]
+__all__ = ["HELP", "add_arguments", "emit", "measure", "require_folder_of", "run"]
 
 HELP = (
     "run some training steps of a recipe: images a second, ms a step, share of waiting for data, memory, compile time"
@@ -48,14 +51,27 @@ def run(args: argparse.Namespace) -> int:
     for name in ("steps", "warmup_steps"):
         if getattr(args, name) < 1:
             raise ValueError(f"--{name}: got {getattr(args, name)}; give a number from 1")
+    require_folder_of(args.json, "--json")
     cfg = read_config(["-c", args.config, *args.keys])
-    figures = measure(cfg, args.steps, args.warmup_steps, args.synthetic)
+    with tempfile.TemporaryDirectory() as folder:  # of the list of bad samples
+        cfg = cfg.model_copy(update={"ckpt_save_dir": folder})
+        figures = measure(cfg, args.steps, args.warmup_steps, args.synthetic)
     from mindcv import engine
 
     if engine.rank() > 0:
         return 0
     emit(figures, args.json, _print)
     return 0
+
+
+def require_folder_of(file: str | None, option: str) -> None:
+    """Proves, before anything is measured, that the file of an option can be written; "-" is stdout.
+
+    Raises:
+        ValueError: Its folder cannot be written to.
+    """
+    if file not in (None, "-"):
+        require_directory(Path(file).parent, option)
 
 
 def emit(figures: dict[str, Any], json_file: str | None, show: Callable[[dict[str, Any]], None]) -> None:

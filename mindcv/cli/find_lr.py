@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mindcv.utils.fs import atomic_write
 from mindcv.utils.text import escaped
 
-from ._benchmark_train import emit
+from ._benchmark_train import emit, require_folder_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--updates: got {args.updates}; give a number from {2 * _LEAST_LOSSES}")
     if args.out:
         require_matplotlib()
+    require_folder_of(args.out, "--out")
+    require_folder_of(args.json, "--json")
     cfg = read_config(["-c", args.config, *args.keys])
     figures = measure(cfg, args.first, args.last, args.updates)
     if args.out:

@@ -13,16 +13,22 @@ SMALL = ["--image_resize=16", "--batch_size=4", "--mode=1", "--device_target=CPU
 DATA = ["benchmark", "data", "-c", "resnet/resnet18_cpu.yaml", *SMALL]
 
 
-def test_stages_of_a_folder(tmp_path, capfd):
+@pytest.fixture
+def folder(tmp_path):
+    """Two classes with four images each."""
     rng = np.random.default_rng(0)
     for name in ("a", "b"):
         (tmp_path / "train" / name).mkdir(parents=True)
-        for number in range(4):
+        for index in range(4):
             pixels = rng.integers(0, 256, (30, 40, 3), np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "train" / name / f"{number}.jpg")
+            Image.fromarray(pixels).save(tmp_path / "train" / name / f"{index}.jpg")
+    return tmp_path
+
+
+def test_stages_of_a_folder(folder, capfd):
     keys = [
         "--dataset=imagenet",
-        f"--data_dir={tmp_path}",
+        f"--data_dir={folder}",
         "--num_classes=2",
         "--image_resize=16,24",
         "--interpolation=bicubic",
@@ -130,3 +136,26 @@ def test_pixels_in_memory_and_the_share_that_training_waits(capsys, tmp_path):
 def test_impossible_lengths_are_refused(words, capsys):
     assert main([*DATA, *words]) == 2
     assert "--seconds must be above 0 and --steps 0 or more" in capsys.readouterr().err
+
+
+def test_damaged_images_are_treated_as_training_treats_them(folder, capfd, monkeypatch):
+    """By default it replaces them. Nothing is written to the run's folder, and nothing decoded beforehand."""
+    monkeypatch.chdir(folder)
+    (folder / "train" / "a" / "0.jpg").write_bytes((folder / "train" / "a" / "0.jpg").read_bytes()[:-50])
+    keys = ["--dataset=imagenet", "--data_dir=.", "--num_classes=2", "--steps=0", "--ckpt_save_dir=run"]
+    for policy in ([], ["--bad_samples=skip"]):
+        assert main([*DATA, *keys, *policy, "--json", "-"]) == 0
+        out, err = capfd.readouterr()
+        assert json.loads(out)["decoding_alone"]["img_per_s"] > 0
+        assert "skipped" not in err
+        assert "cannot be noted" not in err
+    assert main([*DATA, *keys, "--bad_samples=error"]) == 2
+    assert "cannot use the image train/a/0.jpg: this JPEG is cut off after" in capfd.readouterr().err
+    assert sorted(path.name for path in folder.iterdir()) == ["train"]
+
+
+@pytest.mark.parametrize("action", ["data", "train", "table"])
+def test_a_file_of_figures_that_cannot_be_written_is_refused_before_measuring(tmp_path, action, capsys):
+    (tmp_path / "file").touch()
+    assert main(["benchmark", action, *DATA[2:4], "--json", str(tmp_path / "file" / "x.json")]) == 2
+    assert "--json: cannot write to the folder" in capsys.readouterr().err
