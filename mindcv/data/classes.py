@@ -6,14 +6,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..config import Config
 from ..utils.fs import local_path
 from ..utils.text import names_in
 from ..weights import ModelOutputs
 from .sources.samples import ArraySamples, Samples, Subset
+
+if TYPE_CHECKING:  # a pipeline needs no config, whose schema takes memory and time
+    from ..config import Config
 
 __all__ = [
     "UNKNOWN_CLASSES",
@@ -196,7 +199,7 @@ def imagenet_class_names() -> list[str]:
     return read_class_names(Path(__file__).parent / "assets" / "imagenet_classes.txt")
 
 
-def known_outputs(cfg: Config, source: str = "", outputs: ModelOutputs | None = None) -> ModelOutputs | None:
+def known_outputs(cfg: "Config", source: str = "", outputs: ModelOutputs | None = None) -> ModelOutputs | None:
     """Returns what a model's outputs mean, before the data is looked at: as its file says, else as `class_names` does.
 
     Args:

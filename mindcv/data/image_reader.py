@@ -15,6 +15,7 @@ import numpy as np
 
 from ..utils.registry import unknown_name_message
 from ..utils.text import line_of
+from .batch_memory import BatchMemory
 from .images.decoding import check_pixels
 from .images.image_check import checked_image
 from .images.reading import Reading
@@ -83,6 +84,7 @@ class ImageReader:
         self.recent: deque[int] = deque(maxlen=_MOST_IN_FLIGHT)
         self.epoch_size = 0
         self.reading = reading
+        self._memory = BatchMemory()
         self._lock = threading.Lock()
         self._counts: dict[int, list[int]] = {}
         _readers.add(self)
@@ -130,7 +132,7 @@ class ImageReader:
         if keys[0, -1] == BLANK:
             return np.zeros((len(keys), 1, 1, 3), np.uint8), self.samples.labels[: len(keys)]
         image, label = self._sample(keys[0])
-        images = np.empty((len(keys), *image.shape), image.dtype)
+        images = self._memory.empty((len(keys), *image.shape), image.dtype)
         labels = np.empty((len(keys), *label.shape), label.dtype)
         images[0], labels[0] = image, label
         for row in range(1, len(keys)):

@@ -4,12 +4,11 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mindspore.dataset import vision
 
-from ..config import Config, format_value
 from ..utils.pixel_scale import unit_scale_problem
 from .constants import (
     CIFAR_MEAN,
@@ -23,6 +22,9 @@ from .constants import (
 from .images.decoding import Decode
 from .images.interpolation import mindspore_interpolation, pillow_interpolation
 from .images.resizing import ROUNDINGS, ResizeAndCrop, ToGrey
+
+if TYPE_CHECKING:  # a pipeline needs no config, whose schema takes memory and time
+    from ..config import Config
 
 __all__ = ["EvalPreprocess", "with_image_size", "with_preprocess_of"]
 
@@ -61,7 +63,7 @@ def as_size(image_resize: int | Sequence[int]) -> tuple[int, int]:
     return int(pair[0]), int(pair[1])
 
 
-def with_preprocess_of(config: Config, weights: Mapping[str, Any]) -> Config:
+def with_preprocess_of(config: "Config", weights: Mapping[str, Any]) -> "Config":
     """Returns a run's config with the preprocessing that published weights are meant for, where it has none of its own.
 
     What recipe or command line set stays. The log says in one line what was taken, and in one what contradicts.
@@ -101,7 +103,7 @@ def with_preprocess_of(config: Config, weights: Mapping[str, Any]) -> Config:
     return config.model_copy(update=taken)
 
 
-def with_image_size(config: Config, size: tuple[int, int] | None) -> Config:
+def with_image_size(config: "Config", size: tuple[int, int] | None) -> "Config":
     """Returns a run's config with the image size that its network is built for, where it has none of its own.
 
     Args:
@@ -116,7 +118,7 @@ def with_image_size(config: Config, size: tuple[int, int] | None) -> Config:
     return config.model_copy(update={"image_resize": value})
 
 
-def _is_same(config: Config, name: str, value: Any) -> bool:
+def _is_same(config: "Config", name: str, value: Any) -> bool:
     """Whether a key has a value, but for a rounding in the last digits."""
     found = getattr(config, name)
     if name in ("mean", "std"):
@@ -125,6 +127,8 @@ def _is_same(config: Config, name: str, value: Any) -> bool:
 
 
 def _in_words(values: Mapping[str, Any]) -> str:
+    from ..config import format_value
+
     return ", ".join(f"{name} {format_value(value)}" for name, value in values.items())
 
 
