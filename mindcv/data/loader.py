@@ -354,9 +354,10 @@ def _undecodable() -> str | None:
 def epoch_batches(loader: ds.Dataset, epoch: int, first_step: int = 0, seed: int = 0) -> Iterator[list[ms.Tensor]]:
     """Iterates over one epoch, from one of its steps on.
 
-    What comes depends on the seed, the epoch and the number of workers alone, not on what was read before, so a run
-    that is resumed in an epoch sees what it would have seen. Steps before `first_step` are not read where the reader
-    makes whole batches, whose random numbers follow from their position; else they are replayed, unseen.
+    What comes depends on the seed and the epoch alone (where MindSpore draws random numbers, also on the number of
+    workers), not on what was read before, so a run that is resumed in an epoch sees what it would have seen. Steps
+    before `first_step` are not read where the reader makes whole batches, whose random numbers follow from their
+    position; else they are replayed, unseen.
 
     Args:
         loader: What `create_loader` returned.
@@ -369,7 +370,10 @@ def epoch_batches(loader: ds.Dataset, epoch: int, first_step: int = 0, seed: int
     set_dataset_epoch(loader, epoch)
     for stage in stages(loader):
         if isinstance(stage, Loader) and stage.mixup is not None:
-            stage.mixup.epoch = epoch
+            stage.mixup.epoch, stage.mixup.seed = epoch, seed % 2**32
+        for operation in getattr(stage, "operations", None) or ():
+            if isinstance(operation, RandomOperation):
+                operation.seed = seed % 2**32
     source = source_of(loader)
     if isinstance(source, KeyDataset) and source.keys.batch_size is not None:
         source.keys.start_at(first_step)

@@ -423,6 +423,30 @@ def test_mixing_ends_after_its_epochs(image_folder, mix_on_device):
         assert all(whole) if epoch >= 2 else first_step or not all(whole), (epoch, first_step)
 
 
+@pytest.mark.parametrize("name", ["imagenet", "digits"])
+@pytest.mark.parametrize("on_device", [False, True])
+def test_an_epoch_follows_from_its_own_seed(image_folder, name, on_device):
+    """Augmentation and mixing too, of files and of pixels in memory, whatever MindSpore's seed was before."""
+
+    def read(before, seed):
+        ds.config.set_seed(before)
+        root = str(image_folder) if name == "imagenet" else None
+        dataset = create_dataset(name, root, "train", num_samples=8, num_parallel_workers=1, seed=0)
+        transform = create_transforms(
+            name, 16, True, "randaug-m9", re_prob=0.5, hflip=0.0, normalize_on_device=on_device
+        )
+        options = {"num_classes": 10, "transform": transform, "mix_on_device": on_device, "num_parallel_workers": 1}
+        loader = create_loader(dataset, 4, True, True, 0.8, cutmix_prob=1.0, **options)
+        return [[column.asnumpy() for column in batch] for batch in epoch_batches(loader, 1, seed=seed)]
+
+    first = read(1, 5)
+    for batch, same, other in zip(first, read(2, 5), read(1, 6), strict=True):
+        for column, same_column in zip(batch, same, strict=True):
+            np.testing.assert_array_equal(column, same_column)
+        assert (batch[0] != other[0]).any()
+        assert (batch[-1] != other[-1]).any()  # how it was mixed
+
+
 def test_the_simple_crop_in_a_pipeline(image_folder):
     """Another place in each epoch, the same one again for the same epoch, with threads and from any step."""
     transforms = create_transforms("imagenet", 16, is_training=True, train_crop="simple", hflip=0.0, color_jitter=None)
