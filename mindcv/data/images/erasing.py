@@ -99,14 +99,20 @@ class PixelErasing(RandomErasing):
     def __init__(self, mean: Sequence[float], std: Sequence[float], *args: Any) -> None:
         super().__init__(*args)
         self.mean, self.std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
+        is_drawn = isinstance(self.value, str)
+        self._constant = None if is_drawn else self._levels(np.asarray(self.value, np.float32).reshape(1, 1, -1))
 
     def apply(self, image: np.ndarray, rng: random.Random) -> None:
         if rng.random() >= self.prob:
             return
         *size, channels = image.shape
         for rows, columns in list(self._rectangles(*size, rng)):
-            shape = (rows.stop - rows.start, columns.stop - columns.start, channels)
-            filling = self._filling(shape, (1, 1, -1), rng) * self.std + self.mean
-            levels = np.clip(np.rint(filling), 0, 255).astype(np.uint8)
-            # Whole rows are much quicker to copy than a pixel again and again.
-            image[rows, columns] = np.broadcast_to(levels, (len(levels), *shape[1:])).copy()
+            height, width = rows.stop - rows.start, columns.stop - columns.start
+            if self._constant is None:
+                image[rows, columns] = self._levels(self._filling((height, width, channels), (1, 1, -1), rng))
+            else:  # by one row: whole rows are much quicker to copy than a pixel again and again
+                image[rows, columns] = np.repeat(self._constant, width, axis=1)
+
+    def _levels(self, filling: np.ndarray) -> np.ndarray:
+        """Grey levels of a filling in normalised units."""
+        return np.clip(np.rint(filling * self.std + self.mean), 0, 255).astype(np.uint8)
