@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # openvino 2026.4.1: MaxPool with ceil_mode=1 adds a row and a column of -3.4e38, AveragePool beside it does not.
 #
-# With ceil_mode the last window may begin behind the image, in the border on the right. ONNX's MaxPool says of it since
-# opset 22: "Sliding windows that would start in the right padded region are ignored"; so do PyTorch, onnxruntime and
-# ONNX's reference. OpenVINO's AveragePool keeps to that. Its MaxPool keeps the window, finds no pixel in it, and writes
-# the lowest float32: of 3 by 3 pixels under windows of two, strides of two and borders of one it makes 3 by 3, not the 2
-# by 2 that the file declares. A mean over the map, as classifiers have it before their last layer, is minus infinity
-# then; with a ReLU between, which makes zeros of them, it is a number that looks right and is 4/9 of the right one.
+# With ceil_mode the last window may begin behind the image, in the border on the right. ONNX's MaxPool of opset 22 leaves
+# such windows out by its text and by its inference of shapes, and so do PyTorch, onnxruntime and ONNX's reference.
+# OpenVINO's AveragePool does too. Its MaxPool keeps the window, finds no pixel in it, and writes the lowest float32: of 3
+# by 3 pixels under windows of two, strides of two and borders of one it makes 3 by 3, not the 2 by 2 that the file
+# declares. A mean over the map, as classifiers have it before their last layer, is minus infinity then; with a ReLU
+# between, which makes zeros of them, it is a number that looks right and is 4/9 of the right one.
 # Seen with: openvino 2026.4.1, onnxruntime 1.32.0, onnx 1.23.2, numpy 1.26.4, Python 3.11. Output seen: `expected` below.
 set -euo pipefail
 
