@@ -187,6 +187,8 @@ FILES = {
     "plain.ppm": (encoded(RGB, "PPM"), RGB),
     "grey.pgm": (encoded(GREY, "PPM"), RGB_OF_GREY),
     "deep.pgm": (encoded(GREY.astype(np.uint16) * 256 + 50, "PPM"), RGB_OF_GREY),
+    # White is 15, which OpenCV and so MindSpore's Decode take for black.
+    "four_bits.pgm": (b"P5\n%d %d\n15\n" % (WIDTH, HEIGHT) + (GREY // 16).tobytes(), RGB_OF_GREY // 16 * 17),
     "unit.pfm": (encoded(GREY.astype(np.float32) / 255, "PPM"), RGB_OF_GREY),
 }
 if features.check("jpg_2000"):
