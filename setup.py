@@ -66,6 +66,7 @@ setup(
                     "pooling",
                     "gelu",
                     "layout",
+                    "scale",
                 )
             ],
             depends=[

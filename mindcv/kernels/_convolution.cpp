@@ -271,7 +271,7 @@ extern "C" {
 
 // Changes with what the functions take, here and in mindcv/kernels/__init__.py, which uses no library of another number.
 extern const int interface;
-const int interface = 4;
+const int interface = 5;
 
 // Takes the functions of the library at this path and makes the threads. `all_isa`: the library is our own copy, so it may
 // use all of the processor, whatever the environment says for MindSpore's. Writes what is wrong, or nothing, to `problem`.

@@ -6,7 +6,7 @@ from typing import Any
 
 from mindspore import Tensor, nn
 
-__all__ = ["BLOCKS", "LAST", "STAGES", "block_class"]
+__all__ = ["BLOCKS", "LAST", "STAGES", "block_class", "scaled_block_class"]
 
 
 def _shortcut(self: Any, x: Tensor) -> Tensor:
@@ -55,6 +55,33 @@ def _stages_last(self: Any, x: Tensor) -> tuple[Tensor, ...]:
     return stem, x1, x2, x3, self.kernel_to_first(self.layer4(x))
 
 
+def _convnext_block_last(self: Any, x: Tensor) -> Tensor:
+    x, other = self.kernel_fork(x)
+    out = self.pwconv2(self.grn(self.act(self.pwconv1(self.norm(self.dwconv(x))))))
+    return other + self.drop_path(self.layer_scale(out))
+
+
+def _convnext_scaled_block_last(self: Any, x: Tensor) -> Tensor:
+    x, other = self.kernel_fork(x)
+    out = self.pwconv2(self.grn(self.act(self.pwconv1(self.norm(self.dwconv(x))))))
+    return self.kernel_sum(out, self.layer_scale.gamma, other, self.kernel_sum_tensor)
+
+
+def _convnext_stages_last(self: Any, x: Tensor) -> tuple[Tensor, ...]:
+    x, x1 = self.kernel_fork(self.feature[1](self.feature[0](x)))
+    x, x2 = self.kernel_fork(self.feature[3](self.feature[2](x)))
+    x, x3 = self.kernel_fork(self.feature[5](self.feature[4](x)))
+    x1 = self.kernel_to_first(x1)
+    x2 = self.kernel_to_first(x2)
+    x3 = self.kernel_to_first(x3)
+    return x1, x2, x3, self.kernel_to_first(self.feature[7](self.feature[6](x)))
+
+
+def _convnext_features_last(self: Any, x: Tensor) -> Tensor:
+    x = self.kernel_to_first(self.feature(x))
+    return self.norm(x.mean((2, 3)))
+
+
 def _stem(self: Any, x: Tensor) -> Tensor:
     return self.bn1(self.conv1(x))
 
@@ -82,7 +109,14 @@ LAST: dict[str, dict[str, Callable[..., Any]]] = {
         "forward_features": _features_last,
         "forward_stages": _stages_last,
     },
+    "mindcv.models.convnext.ConvNeXt": {
+        "forward_features": _convnext_features_last,
+        "forward_stages": _convnext_stages_last,
+    },
+    "mindcv.models.layers.convnext_block.ConvNeXtBlock": {"construct": _convnext_block_last},
 }
+# A ConvNeXtBlock whose scale and sum are one operator
+SCALED: dict[str, Callable[..., Any]] = {"construct": _convnext_scaled_block_last}
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 
@@ -91,3 +125,9 @@ def block_class(kind: type[nn.Cell], is_last: bool) -> type[nn.Cell]:
     """The class with the methods of `BLOCKS`, or of `LAST`, in the place of its own."""
     name = f"{kind.__module__}.{kind.__qualname__}"
     return type(kind.__name__, (kind,), dict(LAST[name] if is_last else BLOCKS[name][2]))
+
+
+@functools.cache
+def scaled_block_class(kind: type[nn.Cell]) -> type[nn.Cell]:
+    """The class of a ConvNeXtBlock of `LAST` with the sum of `SCALED`."""
+    return type(kind.__name__, (kind,), dict(SCALED))

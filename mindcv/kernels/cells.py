@@ -19,7 +19,7 @@ from mindspore import Tensor, nn
 
 from . import onednn
 from .batch_norm import ACTIVATIONS, NO_ACTIVATION
-from .blocks import BLOCKS, LAST, STAGES, block_class
+from .blocks import BLOCKS, LAST, STAGES, block_class, scaled_block_class
 from .classes import (
     IN_BF16,
     ONE_VALUE_NORM,
@@ -29,14 +29,19 @@ from .classes import (
     prepare_attention,
     prepare_convolution,
     prepare_dense,
+    prepare_drop_path,
+    prepare_gate,
     prepare_gelu,
     prepare_layer_norm,
+    prepare_layer_norm_2d,
+    prepare_layer_scale,
     prepare_norm,
     prepare_pool,
     sure_class,
 )
 from .layout import Fork, Layout
-from .operators import unknown
+from .operators import as_tensor, unknown
+from .scale import BY_COLUMN, scale
 
 try:
     from mindspore.graph.api import _cell_graph_executor
@@ -59,13 +64,26 @@ def _is_norm(cell: nn.Cell | None) -> bool:
 
 def _is_attention(cell: nn.Cell) -> bool:
     """Whether it is mindcv's self-attention, whose softmax nothing is dropped of."""
-    return class_name(type(cell)) == "mindcv.models.layers.attention.Attention" and cell.attn_drop.p == 0
+    return class_name(type(cell)) == f"{_LAYERS}.attention.Attention" and cell.attn_drop.p == 0
+
+
+_LAYERS = "mindcv.models.layers"
+_LAYER_NORM_2D = f"{_LAYERS}.norm.LayerNorm2d"
+_LAYER_SCALE = f"{_LAYERS}.scale.LayerScale"
+_DROP_PATH = f"{_LAYERS}.drop.DropPath"
+_CONVNEXT, _CONVNEXT_BLOCK = "mindcv.models.convnext.ConvNeXt", f"{_LAYERS}.convnext_block.ConvNeXtBlock"
+_GATES = (f"{_LAYERS}.squeeze_excite.SqueezeExcite", f"{_LAYERS}.squeeze_excite.SqueezeExciteV2")
+
+
+def _is_gate(cell: nn.Cell) -> bool:
+    """Whether it is a squeeze and excitation, with a gate in fp32."""
+    return class_name(type(cell)) in _GATES and not any(map(_is_half, (cell, cell.conv_expand, cell.gate)))
 
 
 def _is_layer_norm(cell: nn.Cell) -> bool:
-    """Whether it is one over the last axis."""
+    """Whether it is one over the last axis, or mindcv's over the channels of a map."""
     return (
-        type(cell) is nn.LayerNorm
+        (type(cell) is nn.LayerNorm or class_name(type(cell)) == _LAYER_NORM_2D)
         and len(cell.normalized_shape) == 1
         and cell.begin_norm_axis == cell.begin_params_axis == -1
         and cell.gamma.dtype == cell.beta.dtype == ms.float32
@@ -181,6 +199,8 @@ class _Search:
         for parent, _ in pairs:
             if class_name(type(parent)) in LAST and hasattr(parent, STAGES[0]) and _is_reached(network, parent):
                 self._network(parent)
+            if class_name(type(parent)) == _CONVNEXT and _is_reached(network, parent):
+                self._convnext(parent)
         for parent, is_ours in pairs:
             if is_ours and id(parent) not in self._known and class_name(type(parent)) in BLOCKS:
                 self._block(parent)
@@ -211,7 +231,14 @@ class _Search:
         elif _is_attention(cell) and not _is_half(cell.qkv):
             self._exchange(cell, prepare_attention(cell))
         elif _is_layer_norm(cell):
-            self._exchange(cell, prepare_layer_norm(cell))
+            prepare = prepare_layer_norm if type(cell) is nn.LayerNorm else prepare_layer_norm_2d
+            self._exchange(cell, prepare(cell))
+        elif class_name(type(cell)) == _LAYER_SCALE and not _is_half(cell):
+            self._exchange(cell, prepare_layer_scale(cell))
+        elif class_name(type(cell)) == _DROP_PATH and cell.drop_prob > 0 and not _is_half(cell):
+            self._exchange(cell, prepare_drop_path(cell))
+        elif _is_gate(cell):
+            self._exchange(cell, prepare_gate(cell))
         elif type(cell) in (nn.Conv2d, nn.BatchNorm2d, nn.Dense):
             self._known.add(id(cell))
             missed[f"{type(cell).__name__} in half precision"] += 1
@@ -292,6 +319,37 @@ class _Search:
         object.__setattr__(network, "kernel_to_last", Layout(True, is_half))
         object.__setattr__(network, "kernel_to_first", Layout(False, is_half))
         self._pair(*stem[0], ACTIVATIONS[nn.ReLU])
+
+    def _convnext(self, network: Any) -> None:
+        """A ConvNeXt: all of its stages, or nothing."""
+        rows = list(network.feature._cells.values())
+        blocks: list[Any] = [block for row in rows[1::2] for block in row._cells.values()]
+        shrinks: list[Any] = [cell for row in rows[::2] for cell in row._cells.values()]
+        convs = [cell for cell in shrinks if _is_convolution(cell)] + [block.dwconv for block in blocks]
+        norms = [cell for cell in shrinks if _is_layer_norm(cell)] + [block.norm for block in blocks]
+        cells = (network, *rows, *blocks, *convs, *norms)
+        if any(self._places[id(cell)] > 1 for cell in cells) or len(convs) + len(norms) != len(shrinks) + 2 * len(
+            blocks
+        ):
+            return
+        if any(class_name(type(block)) != _CONVNEXT_BLOCK for block in blocks):
+            return
+        if not (all(map(_is_convolution, convs)) and all(map(_is_layer_norm, norms))):
+            return
+        for cell in convs:
+            self._exchange(cell, prepare_convolution(cell, gives_last=True, takes_last=cell is not convs[0]))
+        for cell in norms:
+            if type(cell) is not nn.LayerNorm:
+                self._exchange(cell, prepare_layer_norm_2d(cell, is_last=True))
+        fork, adds = Fork(False), scale(adds=True)
+        for cell in (network, *blocks):
+            object.__setattr__(cell, "kernel_fork", fork)
+        object.__setattr__(network, "kernel_to_first", Layout(False, False))
+        self._exchange(network, block_class(type(network), True))
+        for block in blocks:
+            is_scaled = class_name(type(block.layer_scale)) == _LAYER_SCALE and block.drop_path.drop_prob == 0
+            block.kernel_sum, block.kernel_sum_tensor = adds, as_tensor(BY_COLUMN)
+            self._exchange(block, scaled_block_class(type(block)) if is_scaled else block_class(type(block), True))
 
     def _pair_last(self, convolution_cell: Any, norm: Any, activation: int, adds: bool, is_half: bool) -> None:
         """A pair with channels last before, between and behind."""

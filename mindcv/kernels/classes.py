@@ -7,6 +7,7 @@ classes without it.
 
 import collections
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import mindspore as ms
@@ -18,8 +19,10 @@ from .convolution import configuration, convolution, takes_convolution
 from .dense import dense
 from .gelu import gelu
 from .layer_norm import layer_norm
+from .layout import Layout
 from .operators import as_tensor, bits, map_dtype, takes_map, takes_tokens, takes_values
 from .pooling import max_pool
+from .scale import BY_COLUMN, BY_ROW, scale
 
 __all__ = [
     "IN_BF16",
@@ -30,8 +33,12 @@ __all__ = [
     "prepare_attention",
     "prepare_convolution",
     "prepare_dense",
+    "prepare_drop_path",
+    "prepare_gate",
     "prepare_gelu",
     "prepare_layer_norm",
+    "prepare_layer_norm_2d",
+    "prepare_layer_scale",
     "prepare_norm",
     "prepare_pool",
     "sure_class",
@@ -58,6 +65,9 @@ _TAKES = {
     "LayerNorm": takes_values,
     "attention": takes_tokens,
     "max pooling": takes_map,
+    "layer scale": takes_values,
+    "stochastic depth": takes_values,
+    "gate": takes_map,
 }
 
 
@@ -171,6 +181,41 @@ class _LayerNorm(_KernelCell, nn.LayerNorm):
 
     def by_mindspore(self, x: Tensor) -> Tensor:
         return self.layer_norm(x, self.gamma.astype(x.dtype), self.beta.astype(x.dtype))[0]
+
+
+class _LayerNorm2d(_LayerNorm):
+    """A LayerNorm over the channels of (N, C, H, W), or of (N, H, W, C) where `kernel_last` is set."""
+
+    def by_kernel(self, x: Tensor) -> Tensor:
+        if self.kernel_last:
+            return self.kernel(x, self.gamma, self.beta, self.kernel_tensor)[0]
+        x = self.kernel_to_last(x)
+        return self.kernel_to_first(self.kernel(x, self.gamma, self.beta, self.kernel_tensor)[0])
+
+    def by_mindspore(self, x: Tensor) -> Tensor:
+        x = x if self.kernel_last else ops.transpose(x, _TO_LAST)
+        x = self.layer_norm(x, self.gamma.astype(x.dtype), self.beta.astype(x.dtype))[0]
+        return x if self.kernel_last else ops.transpose(x, _TO_FIRST)
+
+
+# With these the kernel's product takes the place of MindSpore's in a cell of mindcv.models.layers.
+
+
+def _layer_scale(self: Any, x: Tensor) -> Tensor:
+    return self.kernel(x, self.gamma, self.kernel_tensor)
+
+
+def _drop_path(self: Any, x: Tensor) -> Tensor:
+    return self.kernel(x, self.factors(x), self.kernel_tensor) if self.training else x
+
+
+def _gate(self: Any, x: Tensor) -> Tensor:
+    return self.kernel(x, self.gates(x), self.kernel_tensor)
+
+
+@functools.cache
+def _scaling_class(kind: type[nn.Cell], by_kernel: Callable[..., Tensor]) -> type[nn.Cell]:
+    return type(kind.__name__, (_KernelCell, kind), {"by_kernel": by_kernel, "by_mindspore": kind.construct})
 
 
 @functools.cache
@@ -305,6 +350,34 @@ def prepare_layer_norm(cell: nn.LayerNorm) -> type[nn.Cell]:
     cell.kernel_what = ("LayerNorm",)
     cell.kernel, cell.kernel_tensor = layer_norm(), as_tensor((bits(cell.epsilon),))
     return _LayerNorm
+
+
+def prepare_layer_norm_2d(cell: Any, is_last: bool = False) -> type[nn.Cell]:
+    """Prepares mindcv's LayerNorm2d; `is_last`: it takes and gives (N, H, W, C)."""
+    prepare_layer_norm(cell)
+    cell.kernel_last = is_last
+    # Not as cells of the network, which they are no part of
+    object.__setattr__(cell, "kernel_to_last", Layout(True, False))
+    object.__setattr__(cell, "kernel_to_first", Layout(False, False))
+    return _LayerNorm2d
+
+
+def prepare_layer_scale(cell: Any) -> type[nn.Cell]:
+    cell.kernel_what = ("layer scale",)
+    cell.kernel, cell.kernel_tensor = scale(adds=False), as_tensor(BY_COLUMN)
+    return _scaling_class(type(cell), _layer_scale)
+
+
+def prepare_drop_path(cell: Any) -> type[nn.Cell]:
+    cell.kernel_what = ("stochastic depth",)
+    cell.kernel, cell.kernel_tensor = scale(adds=False, has_gradient=False), as_tensor(BY_ROW)
+    return _scaling_class(type(cell), _drop_path)
+
+
+def prepare_gate(cell: Any) -> type[nn.Cell]:
+    cell.kernel_what = ("gate",)
+    cell.kernel, cell.kernel_tensor = scale(adds=False), as_tensor(BY_ROW)
+    return _scaling_class(type(cell), _gate)
 
 
 def prepare_pool(cell: nn.MaxPool2d) -> type[nn.Cell]:

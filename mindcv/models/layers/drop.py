@@ -27,10 +27,12 @@ class DropPath(nn.Cell):
     def construct(self, x: Tensor) -> Tensor:
         if not self.training or self.drop_prob == 0:
             return x
+        return x * self.factors(x)
+
+    def factors(self, x: Tensor) -> Tensor:
+        """Returns what each sample of a branch is scaled by: 0 where it is dropped."""
         keep = self.dropout(ops.ones((x.shape[0],) + (1,) * (x.ndim - 1), x.dtype))
-        if not self.scale_by_keep:
-            keep = keep * (1.0 - self.drop_prob)
-        return x * keep
+        return keep if self.scale_by_keep else keep * (1.0 - self.drop_prob)
 
 
 def dropout(name: str, rate: float) -> nn.Dropout:

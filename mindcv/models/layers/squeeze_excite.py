@@ -57,8 +57,12 @@ class SqueezeExcite(nn.Cell):
         """Returns the gate for the means of all channels."""
         return self.gate(self.conv_expand(self.act(self.bn(self.conv_reduce(means)))))
 
+    def gates(self, x: Tensor) -> Tensor:
+        """Returns the gate for a map, (N, C, 1, 1)."""
+        return self.weigh(x.mean((2, 3), keep_dims=True))
+
     def construct(self, x: Tensor) -> Tensor:
-        return x * self.weigh(x.mean((2, 3), keep_dims=True))
+        return x * self.gates(x)
 
 
 class SqueezeExciteV2(SqueezeExcite):
@@ -67,5 +71,5 @@ class SqueezeExciteV2(SqueezeExcite):
     def make_layer(self, in_channels: int, out_channels: int) -> nn.Cell:
         return dense(in_channels, out_channels)
 
-    def construct(self, x: Tensor) -> Tensor:
-        return x * self.weigh(x.mean((2, 3))).expand_dims(-1).expand_dims(-1)
+    def gates(self, x: Tensor) -> Tensor:
+        return self.weigh(x.mean((2, 3))).expand_dims(-1).expand_dims(-1)
