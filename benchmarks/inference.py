@@ -106,7 +106,7 @@ def build_torch(options: argparse.Namespace) -> Callable[[Any], Any]:
 
 
 def torch_network(name: str) -> Any:
-    """Returns the network of torchvision or timm, else a ResNeXt-50 of one's own (arXiv:1611.05431, table 1)."""
+    """Returns the network of torchvision or timm, else a ResNeXt-50 of your own (arXiv:1611.05431, table 1)."""
     for package in ("torchvision.models", "timm"):
         try:
             library = __import__(package, fromlist=["models"])

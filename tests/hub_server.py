@@ -42,8 +42,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             ]
         elif self.path.endswith("/info/lfs/objects/batch"):
             objects = json.loads(content)["objects"]
-            place = f"{hub_.url}/lfs/"
-            actions = [{**o, "actions": {"upload": {"href": place + o["oid"]}}} for o in objects]
+            address = f"{hub_.url}/lfs/"
+            actions = [{**o, "actions": {"upload": {"href": address + o["oid"]}}} for o in objects]
             said = {"transfer": "basic", "objects": actions}
         elif "/commit/" in self.path:
             for line in map(json.loads, content.splitlines()):

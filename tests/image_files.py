@@ -10,6 +10,6 @@ def write_images(folder: Path, count: int, size: tuple[int, int] = (40, 32), see
     """Writes `count` smooth random JPEGs of `size` (width, height)."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    for number in range(count):
+    for index in range(count):
         small = Image.fromarray(rng.integers(0, 256, (4, 5, 3), dtype=np.uint8))
-        small.resize(size, Image.Resampling.BILINEAR).save(folder / f"{number:03d}.jpg", quality=95)
+        small.resize(size, Image.Resampling.BILINEAR).save(folder / f"{index:03d}.jpg", quality=95)

@@ -24,14 +24,14 @@ class Item:
 def test_zoo_runs_only_when_it_is_named_and_slow_comes_first(request, expression, expected):
     conftest = request.config.pluginmanager.get_plugin(str(Path(__file__).with_name("conftest.py")))
     items = [Item(), Item("zoo"), Item("torch"), Item("slow")]
-    numbers = {id(item): number for number, item in enumerate(items)}
+    indices = {id(item): index for index, item in enumerate(items)}
     left_out = []
     hook = SimpleNamespace(pytest_deselected=lambda items: left_out.extend(items))
     conftest.pytest_collection_modifyitems(
         SimpleNamespace(option=SimpleNamespace(markexpr=expression), hook=hook), items
     )
-    assert [numbers[id(item)] for item in items] == expected
-    assert [numbers[id(item)] for item in left_out] == [number for number in range(4) if number not in expected]
+    assert [indices[id(item)] for item in items] == expected
+    assert [indices[id(item)] for item in left_out] == [index for index in range(4) if index not in expected]
 
 
 def test_each_test_file_has_a_name_of_its_own():

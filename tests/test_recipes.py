@@ -43,7 +43,7 @@ def device_of(path: Path) -> str:
 
 def header_of(path: Path) -> list[str]:
     lines = text_of(path).splitlines()
-    return lines[: next(number for number, line in enumerate(lines) if not line.startswith("#"))]
+    return lines[: next(index for index, line in enumerate(lines) if not line.startswith("#"))]
 
 
 @pytest.fixture(scope="module")

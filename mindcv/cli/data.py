@@ -72,7 +72,7 @@ def _check(args: argparse.Namespace) -> int:
             findings[name] = examine(samples, workers, not args.headers_only, bar.update)
     for name, samples in splits.items():
         _print_findings(name, samples, findings[name])
-        lines += [("bad", samples.name(number), reason) for number, reason in findings[name].bad.items()]
+        lines += [("bad", samples.name(index), reason) for index, reason in findings[name].bad.items()]
         left_out += [("left out", file, reason) for file, reason in samples.left_out.described()]
     lines += _empty_classes(splits, findings)
     for one, other in itertools.combinations(splits, 2):
@@ -129,7 +129,7 @@ def _print_findings(name: str, samples: Any, findings: Any) -> None:
 
     counts = findings.class_counts
     print(f"{name}: {len(samples)} images, {len(counts)} classes, {len(findings.bad)} bad")
-    names = samples.class_names or [str(number) for number in range(len(counts))]
+    names = samples.class_names or [str(index) for index in range(len(counts))]
     least, most = counts.argmin(), counts.argmax()
     print(
         f"  images a class: least {counts[least]} ({escaped(names[least])}), mean {counts.mean():.1f}, "

@@ -29,9 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "inputs", nargs="+", metavar="IMAGE", help="image, folder, glob, .txt file with one path a line, or - for stdin"
     )
-    parser.add_argument(
-        "--target", metavar="CLASS", help="name or number of the class (default: the most probable one)"
-    )
+    parser.add_argument("--target", metavar="CLASS", help="name or index of the class (default: the most probable one)")
     parser.add_argument("--top_k", "--top-k", type=int, default=3, metavar="K", help="classes an image (default: 3)")
     parser.add_argument("--out", default="explain.png", metavar="FILE", help="the picture (default: explain.png)")
     parser.add_argument("--font", metavar="FILE", help="font of the words (default: one with Latin letters only)")

@@ -104,7 +104,7 @@ class RunKeys(Section):
 
     @field_validator("compile_cache")
     @classmethod
-    def _require_place(cls, value: str) -> str:
+    def _require_address(cls, value: str) -> str:
         """Refuses a name that is empty, and takes the two words in any case."""
         if not value.strip():
             raise ValueError("auto, off or a folder")
@@ -250,7 +250,7 @@ class AugmentationKeys(Section):
         unit="0 to 255",
     )
     normalize_on_device: bool = key(
-        False, "Hand out pixels as uint8; normalising, mixup and cutmix are then done on the device."
+        False, "Give pixels as uint8; normalising, mixup and cutmix are then done on the device."
     )
     crop_pct: float = key(
         0.875,

@@ -84,7 +84,7 @@ def is_encoded(name: str) -> bool:
 
 
 def _name_hint(name: str) -> str:
-    """What to add to a message about a missing folder when the dataset's name may be a slip of the pen."""
+    """What to add to a message about a missing folder when the dataset's name may be a typo."""
     if name in DATASETS or name in ("", "imagenet"):
         return ""
     choices = ", ".join(DATASETS)

@@ -172,7 +172,7 @@ class SampleDataset(MapDataset):
         self.num_shards = pipeline.order.num_shards
 
     def num_classes(self) -> int:
-        """Number of classes; MindSpore would ask the source's C++ part, which has no word."""
+        """Number of classes; MindSpore would ask the source's C++ part, which does not know it."""
         return self.pipeline.samples.num_classes
 
 

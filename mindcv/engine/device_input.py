@@ -65,7 +65,7 @@ class LossWithMixing(nn.Cell):
         return self.loss(to_fp32(self.network(image)), label)
 
     def mix(self, image: Tensor, label: Tensor, mix: Tensor) -> tuple[Tensor, Tensor]:
-        """Mixes each sample with the one at its mirrored place in the batch."""
+        """Mixes each sample with the one at its mirrored position in the batch."""
         _, height, width, _ = image.shape
         image = ops.cast(image, ms.float32)
         rows = Tensor(np.arange(height).reshape(1, height, 1, 1), ms.float32)

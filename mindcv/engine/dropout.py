@@ -20,7 +20,7 @@ _LOW = 0xFFFF
 
 
 class StepDropout(nn.Cell):
-    """Stands in for `nn.Dropout`; what it drops depends on the seed, the step and the place in the batch alone.
+    """Stands in for `nn.Dropout`; what it drops depends on the seed, the step and the position in the batch alone.
 
     The random numbers are a Feistel cipher of step, sample and index. Its products are of a 16-bit and a 15-bit number
     and so stay in int32: all devices compute the same.

@@ -66,7 +66,7 @@ class Classifier:
             `config.yaml` beside the checkpoint.
         preprocess: How images are prepared. None: as the file, recipe or weights say.
         class_names: Names by index, other words for the model's own. None: as the file or the checkpoint says, or for a
-            checkpoint of an earlier version the recipe's dataset; else the numbers.
+            checkpoint of an earlier version the recipe's dataset; else the indices.
         batch_size: Images that run at once. An exported file of a fixed batch size keeps its own. In graph mode a
             network always gets this many, filled up, since each other number would be compiled again.
         workers: Threads that read and decode images. None: as many as cores, at most 4.
@@ -90,7 +90,7 @@ class Classifier:
         runtime: What runs the file, and why it was chosen; None for what MindSpore runs.
         network: The network; None for an exported file.
         preprocess: How images are prepared.
-        class_names: Names by index; None: classes are called by their numbers.
+        class_names: Names by index; None: classes are called by their indices.
         head: What probabilities are.
         batch_size: Images that run at once.
 

@@ -44,7 +44,7 @@ FILES = ("model.safetensors", "README.md", "config.json")
 _HUB_SCHEME = "hf://"
 _TIMM_INTERPOLATIONS = {ours: theirs for theirs, ours in INTERPOLATIONS_OF_TIMM.items()} | {"pilcubic": "bicubic"}
 _ALLOWED = 1e-5
-# Keys that name places of the author's own machine, or what a reader has no use for.
+# Keys that name paths of the author's own machine, or what a reader has no use for.
 _PRIVATE = frozenset({"data_dir", "ckpt_save_dir", "ckpt_path", "imports", "data_url", "train_url", "ckpt_url"})
 
 
@@ -251,13 +251,13 @@ _SHOWN_CLASSES = 100
 
 
 def _recipe_text(cfg: Config) -> str:
-    """The keys whose values are not the defaults, but for places on the author's machine."""
+    """The keys whose values are not the defaults, but for paths on the author's machine."""
     fields = type(cfg).model_fields
     set_ = [key for key in fields if getattr(cfg, key) != fields[key].get_default(call_default_factory=True)]
-    return to_yaml(cfg, [key for key in set_ if key not in _PRIVATE and not _is_place(getattr(cfg, key))])
+    return to_yaml(cfg, [key for key in set_ if key not in _PRIVATE and not _is_path(getattr(cfg, key))])
 
 
-def _is_place(value: Any) -> bool:
+def _is_path(value: Any) -> bool:
     return isinstance(value, str) and (value.startswith(("/", "~", ".")) or "://" in value)
 
 

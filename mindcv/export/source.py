@@ -178,9 +178,9 @@ def _class_names(cfg: Config, num_classes: int) -> list[str] | None:
         split = cfg.val_split if isinstance(cfg.val_split, str) else cfg.train_split
         names = get_class_names(create_dataset(cfg.dataset, root=cfg.data_dir, split=split, shuffle=False))
     except (ValueError, FileNotFoundError) as error:
-        _logger.info("classes are called by their numbers, since the dataset that names them is not there: %s", error)
+        _logger.info("classes are called by their indices, since the dataset that names them is not there: %s", error)
         return None
     if names is not None and len(names) != num_classes:
-        _logger.info("classes are called by their numbers: %d classes, but %d names", num_classes, len(names))
+        _logger.info("classes are called by their indices: %d classes, but %d names", num_classes, len(names))
         return None
     return names

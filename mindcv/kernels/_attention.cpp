@@ -113,10 +113,10 @@ void in_parts(int64_t n, Work work) {
 void split(const Tokens &p, int64_t images, const float *tokens, int parts, int part, float *matrices, float factor) {
   in_parts(images * p.length, [&](int64_t begin, int64_t end) {
     for (int64_t token = begin; token < end; token++) {
-      const int64_t image = token / p.length, place = token % p.length;
+      const int64_t image = token / p.length, position = token % p.length;
       const float *from = tokens + (token * parts + part) * p.width();
       for (int64_t head = 0; head < p.heads; head++)
-        copy_scaled(matrices + ((image * p.heads + head) * p.length + place) * p.size, from + head * p.size, p.size, factor);
+        copy_scaled(matrices + ((image * p.heads + head) * p.length + position) * p.size, from + head * p.size, p.size, factor);
     }
   });
 }
@@ -124,10 +124,10 @@ void split(const Tokens &p, int64_t images, const float *tokens, int parts, int 
 void merge(const Tokens &p, int64_t images, const float *matrices, int parts, int part, float *tokens, float factor) {
   in_parts(images * p.length, [&](int64_t begin, int64_t end) {
     for (int64_t token = begin; token < end; token++) {
-      const int64_t image = token / p.length, place = token % p.length;
+      const int64_t image = token / p.length, position = token % p.length;
       float *to = tokens + (token * parts + part) * p.width();
       for (int64_t head = 0; head < p.heads; head++)
-        copy_scaled(to + head * p.size, matrices + ((image * p.heads + head) * p.length + place) * p.size, p.size, factor);
+        copy_scaled(to + head * p.size, matrices + ((image * p.heads + head) * p.length + position) * p.size, p.size, factor);
     }
   });
 }
@@ -190,8 +190,8 @@ void backward(const Tokens &p, const float *dout, const float *qkv, const float 
     multiply(matrices, p.length, p.size, p.length, d, false, v, true, dscores);
     in_parts(rows, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; row++) {
-        const int64_t image = row / (p.heads * p.length), head = row / p.length % p.heads, place = row % p.length;
-        deltas[row] = dot(d + row * p.size, from + (image * p.length + place) * p.width() + head * p.size, p.size);
+        const int64_t image = row / (p.heads * p.length), head = row / p.length % p.heads, position = row % p.length;
+        deltas[row] = dot(d + row * p.size, from + (image * p.length + position) * p.width() + head * p.size, p.size);
       }
       softmax_rows_backward(scores + begin * p.length, dscores + begin * p.length, sums + first * p.heads * p.length + begin,
                             deltas + begin, end - begin, p.length);

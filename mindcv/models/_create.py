@@ -1,4 +1,4 @@
-"""Models from names, and their weights from wherever they are: one road for registered ones, addresses and files."""
+"""Models from names, and their weights from wherever they are: one way for registered ones, addresses and files."""
 
 import dataclasses
 import functools

@@ -40,7 +40,7 @@ _NAMED_AS_AT_TIMM = (
 
 
 def find_on_hub(name: str, pretrained: bool | str) -> tuple[str, bool | str, PretrainedCfg]:
-    """Returns our name for a model of timm's form, its weights' place where they are wanted, and what is known of them.
+    """Returns our name for a model of timm's form, the path of its weights where wanted, and what is known of them.
 
     Args:
         name: `hf-hub:OWNER/NAME` or `local-dir:FOLDER`.

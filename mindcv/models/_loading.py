@@ -67,7 +67,7 @@ def load_pretrained(
         default_cfg: `PretrainedCfg`, or a dictionary with `url`, `num_classes`, `first_conv` and `classifier`.
         num_classes: Classes of the model.
         in_channels: Channels of the model's image.
-        filter_fn: Brings the file's names to the model's, in place of what the model's class knows.
+        filter_fn: Renames the file's arrays to the model's names, in place of what the model's class knows.
         strict: Whether everything else has to fit; otherwise what fits is loaded, and the rest is logged.
 
     Returns:
@@ -258,7 +258,7 @@ def with_tables(model: nn.Cell, arrays: Mapping[str, np.ndarray]) -> Mapping[str
 def to_model_names(
     model: nn.Cell, arrays: Mapping[str, np.ndarray], source: str | os.PathLike[str]
 ) -> Mapping[str, np.ndarray]:
-    """Brings a file's names to those of a model's parameters; marks and tables that follow from arguments are left out.
+    """Renames a file's arrays to a model's parameters; marks and tables that follow from arguments are left out.
 
     Raises:
         ValueError: The family refuses the file, or the file tells of another network.

@@ -59,8 +59,8 @@ class MobileNetwork(ImageClassifier):
         blocks = [block for stage in stages for block in stage]
         groups = [list(stage) for stage in stages] if nested else [[block] for block in blocks]
         cells = [*stem, *(nn.SequentialCell(group) if nested else group[0] for group in groups), *last]
-        numbers = [str(index if index <= len(stem) else index + gap) for index in range(len(cells))]
-        names = [f"features.{number}" for number in numbers]
+        keys = [str(index if index <= len(stem) else index + gap) for index in range(len(cells))]
+        names = [f"features.{key}" for key in keys]
         end = len(stem) + len(groups)
         channels, reduction = stem[0].out_channels, 2
         maps: list[Map] = [(tuple(names[: len(stem)]), channels, reduction)]
@@ -73,7 +73,7 @@ class MobileNetwork(ImageClassifier):
         if tail:
             maps.append((tail, last[0].out_channels, reduction))
         ends = [len(stem) - 1, *range(len(stem), end), *([len(cells) - 1] if tail else [])]
-        self.features = MapSequence(dict(zip(numbers, cells, strict=True)), [numbers[index] for index in ends])
+        self.features = MapSequence(dict(zip(keys, cells, strict=True)), [keys[index] for index in ends])
         # The blocks of a nested stage have the same parts.
         theirs = [
             f"blocks.{stage}.{'*' if nested else block}"

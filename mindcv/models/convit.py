@@ -97,7 +97,7 @@ def distances(rows: int, columns: int) -> np.ndarray:
 
 
 def neighbours(num_heads: int) -> np.ndarray:
-    """Weights of `distances` for each head, (heads, 3), by which it looks at one place of a square kernel."""
+    """Weights of `distances` for each head, (heads, 3), by which it looks at one position of a square kernel."""
     side = int(num_heads**0.5)
     centre = (side - 1) / 2 if side % 2 == 0 else side // 2
     weight = np.zeros((num_heads, 3))

@@ -54,7 +54,7 @@ class SplitTransposeBlock(nn.Cell):
         dim: Channels.
         num_heads: Heads of the attention.
         num_splits: Groups that the channels are split into; the last is not convolved.
-        has_positions: Whether the pixels' places are added in front of the attention.
+        has_positions: Whether the pixels' positions are added in front of the attention.
         drop_path_rate: Probability of dropping each of the two branches for a sample while training.
         layer_scale_init_value: What the scale of each channel of a branch starts with.
     """

@@ -137,7 +137,7 @@ class EfficientNet(MobileNetwork):
         in_channels: Channels of the image.
         num_classes: Number of classes; 0 leaves the classifier out.
         drop_rate: Dropout before the classifier.
-        drop_path_rate: Stochastic depth; it grows linearly with the number of the block, from 0 at the first.
+        drop_path_rate: Stochastic depth; it grows linearly with the index of the block, from 0 at the first.
         norm_eps: What norms add to the variance: 1e-5, or 1e-3 (TensorFlow's; MindCV's from B5 on).
         norm_momentum: What the norms' running statistics keep at a step.
         conv_pad: How convolutions are padded: "same" as TensorFlow and MindCV do, which is one pixel less at the top
@@ -239,14 +239,14 @@ class EfficientNet(MobileNetwork):
     def _package_block_names(self) -> Iterator[Pair]:
         """The package numbers the blocks through all stages."""
         blocks = [(stage, index) for stage, depth in enumerate(self.depths) for index in range(depth)]
-        for number, (stage, index) in enumerate(blocks):
+        for block_index, (stage, index) in enumerate(blocks):
             _, ours, parts = self.block_names[stage]
             block = ours.replace("*", str(index))
             for part, theirs in (_PACKAGE_WIDENING if "conv_pwl" in parts else _PACKAGE_PLAIN).items():
-                yield f"_blocks.{number}.{theirs}.*", f"{block}.layers.{parts[part]}.*"
+                yield f"_blocks.{block_index}.{theirs}.*", f"{block}.layers.{parts[part]}.*"
             if "se" in parts:
                 for layer in ("reduce", "expand"):
-                    yield f"_blocks.{number}._se_{layer}.*", f"{block}.layers.{parts['se']}.conv_{layer}.*"
+                    yield f"_blocks.{block_index}._se_{layer}.*", f"{block}.layers.{parts['se']}.conv_{layer}.*"
         for theirs, cell in zip(("_conv_head", "_bn1"), self.tail, strict=False):
             yield f"{theirs}.*", f"{cell}.*"
 

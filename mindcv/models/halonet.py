@@ -94,7 +94,7 @@ class Stem(nn.Cell):
 
 
 class RelativePositions(nn.Cell):
-    """What queries take of keys for their place: (B, block, block, d) to (B, block * block, window * window).
+    """What queries take of keys for their position: (B, block, block, d) to (B, block * block, window * window).
 
     Args:
         block_size: Side of a block of queries.

@@ -157,7 +157,7 @@ class MaskedAutoencoder(ImageClassifier):
         """Sorts patches by their mask, visible ones first.
 
         Returns:
-            Which patches are visible, (N, visible), and the place of each patch in that order, (N, patches).
+            Which patches are visible, (N, visible), and the position of each patch in that order, (N, patches).
         """
         hidden = ops.cast(mask, ms.float32)
         visible = 1 - hidden

@@ -121,21 +121,21 @@ def layer_depths(names: Iterable[str], matcher: Mapping[str, Any]) -> dict[str, 
         for pattern, order in ([(part, None)] if isinstance(part, str) else part)
     ]
 
-    def place(name: str) -> tuple[float, ...]:
+    def order_of(name: str) -> tuple[float, ...]:
         for pattern, ordinal, order in rules:
             match = pattern.match(name)
             if match:
                 return (ordinal, *(int(part) for part in match.groups() if part and part.isdigit()), *order)
         return _LAST
 
-    places = {name: place(name) for name in names}
+    orders = {name: order_of(name) for name in names}
     depths: dict[tuple[float, ...], int] = {}
     depth = -1
-    for where in sorted(set(places.values())):
-        if depth < 0 or where[-1:] != _WITH_PREVIOUS:
+    for order in sorted(set(orders.values())):
+        if depth < 0 or order[-1:] != _WITH_PREVIOUS:
             depth += 1
-        depths[where] = depth
-    return {name: depths[where] for name, where in places.items()}
+        depths[order] = depth
+    return {name: depths[order] for name, order in orders.items()}
 
 
 def _as_groups(model_or_params: nn.Cell | Iterable[Parameter] | Iterable[Group]) -> list[Group]:

@@ -71,17 +71,17 @@ def draw_grid(cells: Sequence[Cell], font: str | None = None) -> Image.Image:
         raise ValueError(f"{len(cells)} pictures would make one of {size[0]} x {size[1]} pixels; draw at most {most}")
     sheet = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(sheet)
-    for number, (cell, pictures) in enumerate(zip(cells, enlarged, strict=True)):
+    for cell_index, (cell, pictures) in enumerate(zip(cells, enlarged, strict=True)):
         left, top = (
             _MARGIN + count * side
-            for count, side in zip((number % columns, number // columns), (width, height), strict=True)
+            for count, side in zip((cell_index % columns, cell_index // columns), (width, height), strict=True)
         )
         x = left
         for picture in pictures:
             sheet.paste(Image.fromarray(picture), (x, top))
             x += picture.shape[1] + _GAP
         for index, line in enumerate(cell.lines):
-            letters.write(draw, line, left, top + heights[number] + index * _LINE, widths[number])
+            letters.write(draw, line, left, top + heights[cell_index] + index * _LINE, widths[cell_index])
     return sheet
 
 

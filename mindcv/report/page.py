@@ -144,7 +144,7 @@ def _render(runs: Sequence[Run]) -> str:
         css=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
         version=__version__,
         created=time.strftime("%Y-%m-%d %H:%M"),
-        runs=[_run_view(run, number) for number, run in enumerate(runs)],
+        runs=[_run_view(run, index) for index, run in enumerate(runs)],
         curves=list(_curves(trained, runs)),
         summary=[_summary(run) for run in runs],
         differing=_differing(runs) if not is_single else [],
@@ -208,7 +208,7 @@ def _curves(runs: Sequence[Run], all_runs: Sequence[Run]) -> Iterator[dict[str, 
     if not runs:
         return
     is_single = len(all_runs) == 1
-    color = {id(run): number for number, run in enumerate(all_runs)}
+    color = {id(run): index for index, run in enumerate(all_runs)}
     x_label = "epoch" if all(run.steps_per_epoch for run in runs) else "epoch or step"
 
     def chart(title: str, note: str, lines: Sequence[Line], unit: str = "", x: str = "epoch") -> Iterator[dict]:
@@ -235,8 +235,8 @@ def _curves(runs: Sequence[Run], all_runs: Sequence[Run]) -> Iterator[dict[str, 
     metrics = list(dict.fromkeys(name for run in runs for name in run.metrics))
     if is_single:
         lines = [
-            Line(_metric_title(name), runs[0].epoch_curve(name), number, False, True)
-            for number, name in enumerate(metrics)
+            Line(_metric_title(name), runs[0].epoch_curve(name), index, False, True)
+            for index, name in enumerate(metrics)
         ]
         yield from chart("Validation accuracy", "Every image counts once.", lines, "%")
     else:
@@ -270,7 +270,7 @@ def _metric_title(name: str) -> str:
     return escaped(metric_name(name.removesuffix("_Accuracy")) or name)
 
 
-def _run_view(run: Run, number: int) -> dict[str, Any]:
+def _run_view(run: Run, index: int) -> dict[str, Any]:
     """What the page says of one run."""
     sections = [
         (section.title, [(name, shown(run.config[name])) for name in section.model_fields if name in run.config])
@@ -280,7 +280,7 @@ def _run_view(run: Run, number: int) -> dict[str, Any]:
     others = [(name, shown(value)) for name, value in run.config.items() if name not in known]
     best = max((file.metric for file in run.checkpoints if file.metric is not None), default=None)
     return {
-        "number": number,
+        "index": index,
         "name": run.name,
         "folder": escaped(str(run.folder)),
         "notes": run.notes,

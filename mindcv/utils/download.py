@@ -16,7 +16,7 @@ _STAGING = ".download"
 
 
 class DownLoad:
-    """Downloads files to a folder of one's choice and unpacks archives (upstream's interface).
+    """Downloads files to a folder of your choice and unpacks archives (upstream's interface).
 
     `mindcv.utils.fetch.fetch`, which it uses, says how downloads are resumed, retried and mirrored.
     """
@@ -93,7 +93,7 @@ class DownLoad:
             DownloadError: No network, no such file, a full disk.
             ValueError: The file that came has another md5; it is removed.
         """
-        target = self._place(url, path, filename)
+        target = self._target(url, path, filename)
         if target.is_file() and (md5 is None or self.check_md5(target, md5)):
             return
         self.download_file(url, target)
@@ -122,13 +122,13 @@ class DownLoad:
             remove_finished: Remove the archive when it is unpacked.
         """
         self.download_url(url, download_path, filename, md5)
-        archive = self._place(url, download_path, filename)
+        archive = self._target(url, download_path, filename)
         self.extract_archive(archive, extract_path)
         if remove_finished:
             archive.unlink()
 
     @staticmethod
-    def _place(url: str, path: str | os.PathLike[str] | None, filename: str | None) -> Path:
+    def _target(url: str, path: str | os.PathLike[str] | None, filename: str | None) -> Path:
         return local_path(path if path is not None else get_default_download_root()) / (
             filename or os.path.basename(url)
         )

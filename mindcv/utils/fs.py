@@ -42,7 +42,7 @@ def open_file(path: str | os.PathLike[str], mode: str = "rb") -> IO[Any]:
     Raises:
         FileNotFoundError: There is no such file.
         ImportError: The scheme needs a package; the message has the install command.
-        RemoteError: A remote place fails again and again.
+        RemoteError: A remote store fails again and again.
     """
     if not is_remote(path):
         return local_path(path).open(mode, encoding=None if "b" in mode else "utf-8")
@@ -81,7 +81,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
     Raises:
         OSError: It is not there, cannot be read, or is no regular file.
-        RemoteError: A remote place fails again and again.
+        RemoteError: A remote store fails again and again.
     """
     if not is_remote(path):
         return read_local(local_path(path))

@@ -1,4 +1,4 @@
-"""Object stores and other remote places, through fsspec: one way to reach them, to try again, and to name what fails.
+"""Object stores and other remote files, through fsspec: one way to reach them, to try again, and to name what fails.
 
 `MINDCV_RETRIES`: how often an operation is tried again (default 6, over about half a minute).
 `MINDCV_OBS_ENDPOINT`: address of the OBS region that `obs://` means, such as `https://obs.cn-north-4.myhuaweicloud.com`.
@@ -85,10 +85,10 @@ class Entry:
 
 
 def retried(url: str, action: Callable[[], T]) -> T:
-    """Does something with a remote place, again when it fails for a reason that may pass, with growing pauses.
+    """Does something with a remote file or folder, again when it fails for a reason that may pass, with growing pauses.
 
     Raises:
-        FileNotFoundError, PermissionError: There is no such place, or no access to it; named at once.
+        FileNotFoundError, PermissionError: There is no such file or folder, or no access to it; named at once.
         RemoteError: It failed too often.
     """
     retries = _number_of_retries()
@@ -106,7 +106,7 @@ def _passing_reason(url: str, error: Exception) -> str:
     """Returns why an operation failed, when another try may help.
 
     Raises:
-        FileNotFoundError, PermissionError: There is no such place, or no access to it.
+        FileNotFoundError, PermissionError: There is no such file or folder, or no access to it.
         Exception: The error itself, when it would come again.
     """
     reason = _reason(error)

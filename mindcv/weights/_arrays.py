@@ -7,7 +7,7 @@ from typing import IO, Any, TypeAlias
 import numpy as np
 
 BFLOAT16 = "bfloat16"
-"""Kind of a tensor that numpy has no type for; it is read as float32, which holds every bfloat16 number exactly."""
+"""Dtype of a tensor that numpy does not have; it is read as float32, which holds every bfloat16 number exactly."""
 
 
 class BadWeightFile(ValueError):  # noqa: N818 (never leaves the package by this name: formats.py adds the path)

@@ -79,7 +79,7 @@ def write_ckpt_to(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:
     """Writes a checkpoint with a CRC. Text (0-d arrays of numpy strings) is kept.
 
     Raises:
-        ValueError: An array's type has no place in the format.
+        ValueError: The format does not have an array's dtype.
     """
     crc = 0
     for name, array in arrays.items():

@@ -1,6 +1,6 @@
 """The safetensors format, by a reader of our own.
 
-The package's numpy side has no bfloat16 and hands out views of a mapped file, which crash when the file is replaced.
+The package's numpy side has no bfloat16 and gives views of a mapped file, which crash when the file is replaced.
 The format is small: eight bytes of header length, a JSON header `{name: {dtype, shape, data_offsets}}`, and the arrays.
 """
 
@@ -79,7 +79,7 @@ def write_safetensors_to(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> N
     """Writes arrays, the widest types first, so that each is aligned.
 
     Raises:
-        ValueError: An array's type has no place in the format.
+        ValueError: The format does not have an array's dtype.
     """
     little = {}
     for name, array in arrays.items():

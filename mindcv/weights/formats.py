@@ -112,7 +112,7 @@ def write_ckpt(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -
         arrays: By name; 0-d arrays of numpy strings are text.
 
     Raises:
-        ValueError: The folder cannot be written to, or an array's type has no place in the format.
+        ValueError: The folder cannot be written to, or the format does not have an array's dtype.
     """
     _write(path, arrays, write_ckpt_to)
 
@@ -121,7 +121,7 @@ def write_weights(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]
     """Writes arrays by name in the format of the path's suffix (`.ckpt`, `.safetensors`, `.npz`), whole or not at all.
 
     Raises:
-        ValueError: Another suffix, a folder that cannot be written to, or a type that has no place in the format.
+        ValueError: Another suffix, a folder that cannot be written to, or a dtype that the format does not have.
     """
     suffix = PurePosixPath(os.fspath(path)).suffix.lower()
     if suffix not in _WRITERS:

@@ -46,10 +46,10 @@ def test_the_picture(checkpoint, capsys):
     told = capsys.readouterr().out.splitlines()
     classifier = Classifier(checkpoint, class_names=("cat", "dog", "owl"))
     sheet = np.asarray(Image.open(checkpoint.parent / "e.png"))
-    for number, (file, prediction) in enumerate(zip(FILES, classifier.predict(FILES, top_k=3), strict=True)):
+    for index, (file, prediction) in enumerate(zip(FILES, classifier.predict(FILES, top_k=3), strict=True)):
         best = prediction.labels[0]
         shown = [best, *(label for label in prediction.labels[1:] if label.name == "dog")]
-        path, *labels = told[number].split("  ")
+        path, *labels = told[index].split("  ")
         assert path == file
         assert [label.split(" ")[0] for label in labels] == [label.name for label in shown]
         # Two images at once and one alone differ in the last digits.
@@ -60,7 +60,7 @@ def test_the_picture(checkpoint, capsys):
         pixels = drawable(image[None], classifier.preprocess.mean, classifier.preprocess.std)[0]
         heat = grad_cam(classifier.network, image, 1)
         assert heat.max() > 0.5
-        top = 10 + number * (sheet.shape[0] - 10) // 2
+        top = 10 + index * (sheet.shape[0] - 10) // 2
         np.testing.assert_array_equal(sheet[top : top + SIDE, 10 : 10 + SIDE], pixels)
         beside = sheet[top : top + SIDE, 14 + SIDE : 14 + 2 * SIDE].astype(int)
         assert np.abs(beside - overlay(pixels, heat)).max() <= 1

@@ -245,9 +245,9 @@ def test_gradient_accumulation():
 )
 def test_checkpoint_manager(tmp_path, policy, kept):
     manager, network = mindcv.utils.checkpoint_manager.CheckpointManager(ckpt_save_policy=policy), _Small()
-    for number, accuracy in enumerate((0.1, 0.4, 0.3, 0.2), 1):
+    for index, accuracy in enumerate((0.1, 0.4, 0.3, 0.2), 1):
         files = manager.save_ckpoint(
-            network, num_ckpt=2, metric=Tensor(accuracy, ms.float32), save_path=str(tmp_path / f"net_{number}.ckpt")
+            network, num_ckpt=2, metric=Tensor(accuracy, ms.float32), save_path=str(tmp_path / f"net_{index}.ckpt")
         )
     assert len(files) == 2
     assert sorted(path.name for path in tmp_path.glob("*.ckpt")) == kept
@@ -255,10 +255,10 @@ def test_checkpoint_manager(tmp_path, policy, kept):
 
 def test_checkpoint_manager_by_its_parts(tmp_path):
     """The methods that scripts call themselves."""
-    for number in range(1, 6):
-        path = tmp_path / f"net-{number}_10.ckpt"
+    for index in range(1, 6):
+        path = tmp_path / f"net-{index}_10.ckpt"
         path.write_bytes(b"x")
-        os.utime(path, (1000 + 60 * number, 1000 + 60 * number))
+        os.utime(path, (1000 + 60 * index, 1000 + 60 * index))
     (tmp_path / "net-best.ckpt").write_bytes(b"x")
     (tmp_path / "other-1_10.ckpt").write_bytes(b"x")
 
@@ -279,8 +279,8 @@ def test_checkpoint_manager_by_its_parts(tmp_path):
     manager.remove_ckpoint_file(str(tmp_path / "net-6_10.ckpt"))
     assert left() == ["net-3_10"]
     best = mindcv.utils.checkpoint_manager.CheckpointManager("top_k")
-    for number, metric in enumerate((0.1, 0.3, 0.2), 7):
-        best.top_K_checkpoint(_Small(), K=2, metric=metric, save_path=str(tmp_path / f"net-{number}_10.ckpt"))
+    for index, metric in enumerate((0.1, 0.3, 0.2), 7):
+        best.top_K_checkpoint(_Small(), K=2, metric=metric, save_path=str(tmp_path / f"net-{index}_10.ckpt"))
     assert left() == ["net-3_10", "net-8_10", "net-9_10"]
     assert [metric for _, metric in best.ckpoint_filelist] == [0.3, 0.2]
 

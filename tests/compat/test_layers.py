@@ -34,8 +34,8 @@ def random(*shape, seed=0):
 def values(cell):
     """The cell's parameters, drawn anew, by name."""
     drawn = {}
-    for number, parameter in enumerate(cell.get_parameters()):
-        drawn[parameter.name] = np.abs(random(*parameter.shape, seed=number)) / 2
+    for index, parameter in enumerate(cell.get_parameters()):
+        drawn[parameter.name] = np.abs(random(*parameter.shape, seed=index)) / 2
         parameter.set_data(Tensor(drawn[parameter.name]))
     return drawn
 
@@ -310,16 +310,16 @@ def resized(row, new, mode, align_corners):
     """One row in one pixel after the other, from the definitions."""
     old, out = len(row), []
     for i in range(new):
-        place = i * (old - 1) / (new - 1) if align_corners else (i + 0.5) * old / new - 0.5
+        position = i * (old - 1) / (new - 1) if align_corners else (i + 0.5) * old / new - 0.5
         if mode == "nearest":
             out.append(row[i * old // new])
             continue
-        low = int(np.floor(place))
+        low = int(np.floor(position))
         if mode == "bilinear":
-            low, place = max(low, 0), min(max(place, 0), old - 1)
-            out.append(row[low] * (1 - place + low) + row[min(low + 1, old - 1)] * (place - low))
+            low, position = max(low, 0), min(max(position, 0), old - 1)
+            out.append(row[low] * (1 - position + low) + row[min(low + 1, old - 1)] * (position - low))
         else:
-            near = [(min(max(k, 0), old - 1), cubic(place - k)) for k in range(low - 1, low + 3)]
+            near = [(min(max(k, 0), old - 1), cubic(position - k)) for k in range(low - 1, low + 3)]
             out.append(sum(row[k] * weight for k, weight in near))
     return np.array(out)
 

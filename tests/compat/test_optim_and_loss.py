@@ -79,14 +79,14 @@ def test_wrong_values(options):
 
 
 @pytest.mark.parametrize("wrong", ["test", 1, None])
-@pytest.mark.parametrize("place", ["list", "group", "order"])
-def test_what_is_no_parameter(wrong, place):
+@pytest.mark.parametrize("position", ["list", "group", "order"])
+def test_what_is_no_parameter(wrong, position):
     params = TwoLayers().trainable_params()
     given = {
         "list": [*params, wrong],
         "group": [{"params": [*params, wrong], "weight_decay": 0.01}, {"order_params": params}],
         "order": [{"params": params}, {"order_params": [*params, wrong]}],
-    }[place]
+    }[position]
     with pytest.raises(ValueError, match=f"takes parameters of a network, got {wrong!r}"):
         create_optimizer(given, "momentum", lr=0.01, weight_decay_filter="auto")
 

@@ -42,7 +42,7 @@ class Chain(nn.Cell):
         super().__init__()
         self.block1, self.block2, self.block3 = blocks(in_channels)
         self.head = nn.Dense(8, num_classes)
-        self.feature_info = [{**info, "name": f"block{number}"} for number, info in enumerate(INFO, 1)]
+        self.feature_info = [{**info, "name": f"block{index}"} for index, info in enumerate(INFO, 1)]
 
     def maps(self, x):
         first = self.block1(x)
@@ -60,7 +60,7 @@ class Sequential(nn.Cell):
         super().__init__()
         self.feature = nn.SequentialCell(blocks(in_channels))
         self.head = nn.Dense(8, num_classes)
-        self.feature_info = [{**info, "name": f"feature.{number}"} for number, info in enumerate(INFO)]
+        self.feature_info = [{**info, "name": f"feature.{index}"} for index, info in enumerate(INFO)]
         self.flatten_sequential = True
 
     def maps(self, x):
@@ -93,7 +93,7 @@ class BranchedMaps(Branched):
     def __init__(self, num_classes=10, in_channels=3):
         super().__init__(num_classes, in_channels)
         del self.head
-        self.feature_info = [{**info, "name": f"stage{number}"} for number, info in enumerate(INFO)]
+        self.feature_info = [{**info, "name": f"stage{index}"} for index, info in enumerate(INFO)]
         self.is_rewritten = True
 
     def construct(self, x):
@@ -208,9 +208,9 @@ def test_maps_are_mindcvs(name, channels):
 
 def test_a_long_chain_gives_five_maps():
     net = nn.Cell()
-    for number in range(7):
-        setattr(net, f"block{number}", nn.Identity())
-    net.feature_info = [{"chs": number, "reduction": 1, "name": f"block{number}"} for number in range(7)]
+    for index in range(7):
+        setattr(net, f"block{index}", nn.Identity())
+    net.feature_info = [{"chs": index, "reduction": 1, "name": f"block{index}"} for index in range(7)]
     assert FeatureExtractWrapper(net).out_channels == [0, 1, 2, 3, 4]
     assert FeatureExtractWrapper(net, range(7)).out_channels == list(range(7))
 
@@ -241,11 +241,11 @@ class DilatedResNet(ResNet):
         self.bn1, self.relu = nn.BatchNorm2d(64), nn.ReLU()
         self.max_pool = nn.MaxPool2d(kernel_size=3, stride=2, pad_mode="same")
         self.feature_info = [{"chs": 64, "reduction": 2, "name": "relu"}]
-        for number, (channels, stride, dilation, reduction) in enumerate(
+        for index, (channels, stride, dilation, reduction) in enumerate(
             [(64, 1, 1, 4), (128, 2, 1, 8), (256, 2, 1, 16), (512, 1, 2, 16)], 1
         ):
-            setattr(self, f"layer{number}", self._make_layer(block, channels, layers[number - 1], stride, dilation))
-            self.feature_info.append({"chs": channels * 4, "reduction": reduction, "name": f"layer{number}"})
+            setattr(self, f"layer{index}", self._make_layer(block, channels, layers[index - 1], stride, dilation))
+            self.feature_info.append({"chs": channels * 4, "reduction": reduction, "name": f"layer{index}"})
 
     def _make_layer(self, block, channels, block_nums, stride, dilation):
         down_sample = nn.SequentialCell(

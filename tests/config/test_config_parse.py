@@ -210,7 +210,7 @@ BOMB = b"a: &a [x, x, x, x, x, x, x, x, x, x]\n" + b"".join(
         (b"lr: !!timestamp x\n", ":1: lr: got x, which YAML reads as a date"),
         (b"lr: !!int '[:'\n", ":1: lr: cannot be read"),
         (b"lr: !!int 'a: b'\n", ":1: lr: "),
-        (b"".join(b"key_%d: 1\n" % number for number in range(15000)), ": has 15000 keys; there are "),
+        (b"".join(b"key_%d: 1\n" % index for index in range(15000)), ": has 15000 keys; there are "),
         (b"k" * 900 + b": 1\n", "... (got 1); --help lists all keys"),
     ],
 )

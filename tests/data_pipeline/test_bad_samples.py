@@ -163,22 +163,22 @@ def damaged_files(folder, count):
             photo.save(file, kind, **options)
             sources.append((kind.lower().replace("jpeg", "jpg"), file.getvalue()))
     folder.mkdir(parents=True)
-    for number in range(count):
-        suffix, data = sources[number % len(sources)]
+    for index in range(count):
+        suffix, data = sources[index % len(sources)]
         content = bytearray(data)
         how = rng.integers(4)
         if how == 0:
             del content[rng.integers(len(content)) :]
         elif how == 1:
-            for place in rng.integers(len(content), size=rng.integers(1, 20)):
-                content[place] ^= 1 << rng.integers(8)
+            for offset in rng.integers(len(content), size=rng.integers(1, 20)):
+                content[offset] ^= 1 << rng.integers(8)
         elif how == 2:
-            for place in rng.integers(min(len(content), 650), size=rng.integers(1, 4)):
-                content[place] = rng.integers(256)
+            for offset in rng.integers(min(len(content), 650), size=rng.integers(1, 4)):
+                content[offset] = rng.integers(256)
         else:
             start, end = sorted(rng.integers(len(content), size=2))
             del content[start:end]
-        (folder / f"{number:03d}.{suffix}").write_bytes(content)
+        (folder / f"{index:03d}.{suffix}").write_bytes(content)
 
 
 def test_500_damaged_files_stop_nothing(tmp_path):

@@ -35,8 +35,8 @@ def test_memory_is_used_again():
 def test_nobody_has_memory_that_another_one_has():
     memory = BatchMemory()
     batches = [memory.empty((2, 5), UINT8) for _ in range(3)]
-    for number, batch in enumerate(batches):
-        batch[:] = number
+    for index, batch in enumerate(batches):
+        batch[:] = index
     row = batches[1][1]  # a part keeps the memory of all of it
     kept = [address(batch) for batch in batches]
     del batches, batch

@@ -19,7 +19,7 @@ def test_the_ranks_batches_are_those_of_one_process(size, batch, world, shuffle)
         list(ShardSampler(size, world, rank, shuffle=shuffle, pad=False, run=batch, seed=3)) for rank in range(world)
     ]
     got = [[own[start : start + batch] for start in range(0, len(own), batch)] for own in shards]
-    assert [got[number % world][number // world] for number in range(len(expected))] == expected
+    assert [got[index % world][index // world] for index in range(len(expected))] == expected
     assert sum(map(len, shards)) == size
 
 

@@ -55,7 +55,7 @@ def test_each_training_image_stands_above_its_class_and_file(image_folder, tmp_p
     recipe.write_text(WHOLE)
     assert main(["data", "show", str(image_folder), "-c", str(recipe), "--out", str(tmp_path / "a.png")]) == 0
     assert sorted(texts(cell)[1] for cell in cells) == sorted(
-        f"{name}/{number:03d}.jpg" for name, count in (("cat", 7), ("dog", 6)) for number in range(count)
+        f"{name}/{index:03d}.jpg" for name, count in (("cat", 7), ("dog", 6)) for index in range(count)
     )
     for cell in cells:
         name, file = texts(cell)

@@ -207,15 +207,15 @@ def photos(root, count=3):
     return [path.read_bytes() for path in sorted((root / "train" / "cat").glob("*.jpg"))[:count]]
 
 
-@pytest.mark.parametrize("place", ["shards/train-000{}.tar", "shards/train/{}.tar"])
-def test_tar_shards(image_folder, place):
+@pytest.mark.parametrize("path", ["shards/train-000{}.tar", "shards/train/{}.tar"])
+def test_tar_shards(image_folder, path):
     data = photos(image_folder)
     (image_folder / "shards" / "train").mkdir(parents=True)
     write_shard(
-        image_folder / place.format(0),
+        image_folder / path.format(0),
         [("a/0.jpg", data[0]), ("a/0.cls", b"1"), ("a/1.v2.txt", b"no image"), ("b/0.cls", b"0"), ("b/0.jpg", data[1])],
     )
-    write_shard(image_folder / place.format(1), [("c.jpg", data[2]), ("c.json", b'{"label": 4}')])
+    write_shard(image_folder / path.format(1), [("c.jpg", data[2]), ("c.json", b'{"label": 4}')])
     dataset = create_dataset("tar", str(image_folder / "shards"), shuffle=False)
     found = rows(dataset)
     assert [row[1].item() for row in found] == [1, 0, 4]

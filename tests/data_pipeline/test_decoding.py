@@ -36,8 +36,8 @@ def photo_folder(tmp_path):
     for name in ("a", "b"):
         folder = tmp_path / "train" / name
         folder.mkdir(parents=True)
-        for number in range(6):
-            (folder / f"{number}.jpg").write_bytes(jpeg(90 + 10 * number, 140 - 8 * number + len(name)))
+        for index in range(6):
+            (folder / f"{index}.jpg").write_bytes(jpeg(90 + 10 * index, 140 - 8 * index + len(name)))
     return tmp_path
 
 
@@ -103,11 +103,11 @@ def test_a_reduced_picture_has_the_means_of_its_pixels(options, reduction):
 
 def test_a_crop_is_a_box_resized():
     data = jpeg()
-    for number, (top, left, height, width) in enumerate(random_boxes((66, 102), 5)):
+    for index, (top, left, height, width) in enumerate(random_boxes((66, 102), 5)):
         box = decoded_box(data, top, left, height, width, 2)
         expected, cropped = np.empty((2, 24, 31, 3), np.uint8)
-        _jpeg.resize(box, height, width, expected, 24, 31, number % 2)
-        assert _jpeg.crop(data, top, left, height, width, 2, cropped, 24, 31, number % 2)
+        _jpeg.resize(box, height, width, expected, 24, 31, index % 2)
+        assert _jpeg.crop(data, top, left, height, width, 2, cropped, 24, 31, index % 2)
         np.testing.assert_array_equal(cropped, expected)
 
 
@@ -156,8 +156,8 @@ def test_damaged_files_are_refused_or_decoded_within_their_box():
     for _ in range(4000):
         data = bytearray(rng.choice(originals))
         for _ in range(rng.randint(1, 6)):
-            place = rng.randrange(min(len(data), rng.choice((700, len(data)))))
-            data[place] = rng.choice((0, 0xFF, rng.randrange(256)))
+            offset = rng.randrange(min(len(data), rng.choice((700, len(data)))))
+            data[offset] = rng.choice((0, 0xFF, rng.randrange(256)))
         if rng.random() < 0.2:
             del data[rng.randrange(2, len(data)) :]
         size = _jpeg.size(data)
@@ -231,9 +231,9 @@ def test_resizing_is_bilinear(size, flip):
 
 def _places(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Share of the farther of the two old pixels that a new one lies between, and both."""
-    place = np.maximum((np.arange(new) + 0.5) * old / new - 0.5, 0)
-    near = np.minimum(place.astype(int), old - 1)
-    return place - near, near, np.minimum(near + 1, old - 1)
+    position = np.maximum((np.arange(new) + 0.5) * old / new - 0.5, 0)
+    near = np.minimum(position.astype(int), old - 1)
+    return position - near, near, np.minimum(near + 1, old - 1)
 
 
 def test_resizing_agrees_with_mindspore_to_one_grey_level():
@@ -274,10 +274,10 @@ def test_bicubic_is_pillows_filter_to_one_grey_level(size, loops):
 
 def test_a_bicubic_crop_is_a_box_resized():
     data = jpeg()
-    for number, (top, left, height, width) in enumerate(random_boxes((66, 102), 5)):
+    for index, (top, left, height, width) in enumerate(random_boxes((66, 102), 5)):
         box, cropped = decoded_box(data, top, left, height, width, 2), np.empty((24, 31, 3), np.uint8)
-        assert _jpeg.crop(data, top, left, height, width, 2, cropped, 24, 31, number % 2, True)
-        np.testing.assert_array_equal(cropped, resized_cubic(box, (24, 31), bool(number % 2)))
+        assert _jpeg.crop(data, top, left, height, width, 2, cropped, 24, 31, index % 2, True)
+        np.testing.assert_array_equal(cropped, resized_cubic(box, (24, 31), bool(index % 2)))
 
 
 @pytest.mark.parametrize("kind", [vision.Inter.BICUBIC, vision.Inter.PILCUBIC])

@@ -93,7 +93,7 @@ def test_packed_sets_lists_and_arrays(image_folder, tmp_path):
             before = taken
             (image_folder / "train" / "dog" / "000.jpg").unlink()
     assert taken.changes_since(before) == "0 files added, 1 removed"
-    rows = [f"train/cat/00{number}.jpg,{'even;all' if number % 2 == 0 else 'all'}" for number in range(4)]
+    rows = [f"train/cat/00{index}.jpg,{'even;all' if index % 2 == 0 else 'all'}" for index in range(4)]
     (image_folder / "train.csv").write_text("\n".join(["path,labels", *rows]))
     listed = fingerprint(find_samples("csv", str(image_folder), "train"))
     assert [count for count, _ in listed.classes.values()] == [4, 2]
@@ -111,7 +111,7 @@ def test_of_many_files_some_are_asked_for_their_size(image_folder, monkeypatch):
     monkeypatch.setattr("mindcv.data.fingerprints._MOST_SIZES", 8)
     asked = []
     real = FileSamples.name
-    monkeypatch.setattr(FileSamples, "name", lambda samples, number: asked.append(number) or real(samples, number))
+    monkeypatch.setattr(FileSamples, "name", lambda samples, index: asked.append(index) or real(samples, index))
     taken = of(image_folder)
     assert taken.sizes_of_every == 2
     assert 0 < len(asked) < 13

@@ -105,13 +105,13 @@ def test_others_come_upright_in_rgb_and_the_first_picture_only(data, expected):
 
 def frame(width, height):
     """The photo with another size in its header."""
-    place = PHOTO.find(b"\xff\xc0")
-    return PHOTO[: place + 5] + struct.pack(">HH", height, width) + PHOTO[place + 9 :]
+    start = PHOTO.find(b"\xff\xc0")
+    return PHOTO[: start + 5] + struct.pack(">HH", height, width) + PHOTO[start + 9 :]
 
 
 def replaced(data, marker, offset, value):
-    place = data.find(marker) + offset
-    return data[:place] + bytes([value]) + data[place + 1 :]
+    position = data.find(marker) + offset
+    return data[:position] + bytes([value]) + data[position + 1 :]
 
 
 PNG = encode(kind="PNG")

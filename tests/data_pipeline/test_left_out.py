@@ -32,7 +32,7 @@ def picture(value=0, kind="PNG"):
 
 def names_of(dataset):
     samples = get_samples(dataset)
-    return [samples.name(number) for number in range(len(samples))]
+    return [samples.name(index) for index in range(len(samples))]
 
 
 def labels_of(dataset):
@@ -65,9 +65,9 @@ def test_every_suffix_of_a_kind_is_found_in_any_case_of_letters(folder):
 def test_five_of_seven_are_no_longer_lost(folder):
     """The case that was seen: these beside other images."""
     cat = folder / "train" / "cat"
-    for number, suffix in enumerate((".jfif", ".jpe", ".jPg", ".WebP", ".ppm")):
+    for index, suffix in enumerate((".jfif", ".jpe", ".jPg", ".WebP", ".ppm")):
         kind = {".WebP": "WEBP", ".ppm": "PPM"}.get(suffix, "JPEG")
-        (cat / f"{number + 1}{suffix}").write_bytes(picture(200, kind))
+        (cat / f"{index + 1}{suffix}").write_bytes(picture(200, kind))
     dataset = create_dataset("", str(folder), shuffle=False)
     loader = create_loader(dataset, 8, transform=create_transforms("", 8, normalize_on_device=True))
     ((images, labels),) = loader.create_tuple_iterator(num_epochs=1, output_numpy=True)
@@ -425,8 +425,8 @@ def test_shards_that_are_none(tmp_path):
 
 def test_what_is_left_out_is_kept_in_a_file_and_names_its_endings():
     left_out = LeftOut()
-    for number, suffix in enumerate([".a", ".b", ".c", ".d", ".e", ".f", ".a"]):
-        left_out.add("unknown", f"{number}{suffix}\udcff"[:3])
+    for index, suffix in enumerate([".a", ".b", ".c", ".d", ".e", ".f", ".a"]):
+        left_out.add("unknown", f"{index}{suffix}\udcff"[:3])
     assert str(left_out) == "7 files of unknown kind (.a, .b, .c, .d, .e ...)"
     left_out.add("special", "name that is not UTF-8 \udcff")
     again = LeftOut.of_bytes(left_out.to_bytes())

@@ -145,7 +145,7 @@ STRONG = {
 
 
 @pytest.mark.parametrize("name", STRONG)
-def test_strong_augmentation_is_the_readers_and_follows_from_seed_epoch_and_place(image_folder, name):
+def test_strong_augmentation_is_the_readers_and_follows_from_seed_epoch_and_position(image_folder, name):
     """Whole batches; the same with one worker and two, and from any step on, which only the reader's numbers allow."""
     options = {"re_prob": 0.5, "re_value": "random", "normalize_on_device": True, **STRONG[name]}
     separate = options.get("separate", False)

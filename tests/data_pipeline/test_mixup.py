@@ -90,13 +90,13 @@ def test_shares_have_the_right_distribution():
     kinds = {"none": 0, "cutmix": 0, "mixup": 0}
     y = np.array([0, 1], np.int32)
     shares = []
-    for number in range(1000):
-        x = np.stack([np.full((1, 32, 32), number), np.full((1, 32, 32), -1.0 - number)]).astype(np.float32)
+    for index in range(1000):
+        x = np.stack([np.full((1, 32, 32), index), np.full((1, 32, 32), -1.0 - index)]).astype(np.float32)
         mixed, labels = mix(x, y)
         values = np.unique(mixed[0])
         if len(values) == 1 and labels[0, 0] == 1:
             kinds["none"] += 1
-        elif set(values) <= {number, -1.0 - number}:
+        elif set(values) <= {index, -1.0 - index}:
             kinds["cutmix"] += 1
         else:
             kinds["mixup"] += 1

@@ -44,7 +44,7 @@ def with_turned_hue(image: Image.Image, share: float) -> Image.Image:
 
 
 @pytest.fixture(params=["extension", "pillow"])
-def road(request, monkeypatch):
+def implementation(request, monkeypatch):
     """Both ways to do it."""
     if request.param == "pillow":
         monkeypatch.setattr(operations, "_augment", None)
@@ -74,7 +74,7 @@ def road(request, monkeypatch):
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-def test_colours_are_pillows_to_the_bit(road, operation, pillow, arguments):
+def test_colours_are_pillows_to_the_bit(implementation, operation, pillow, arguments):
     for image in IMAGES:
         for values in arguments:
             expected = np.asarray(pillow(Image.fromarray(image), *values))
@@ -101,7 +101,7 @@ def close(result: np.ndarray, expected: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("resampling", [BILINEAR, BICUBIC, NEAREST])
-def test_geometry_is_pillows(road, resampling):
+def test_geometry_is_pillows(implementation, resampling):
     for image in IMAGES:
         for matrix in MATRICES:
             picture = Image.fromarray(image)
@@ -129,7 +129,7 @@ def test_hue_of_all_colours_is_pillows():
         np.testing.assert_array_equal(with_steps(colours, operations.hue(share)), expected)
 
 
-def test_steps_are_done_in_turn(road):
+def test_steps_are_done_in_turn(implementation):
     steps = [operations.posterize(3), operations.brightness(1.7), operations.invert()]
     each = IMAGES[0]
     for step in steps:
@@ -139,7 +139,7 @@ def test_steps_are_done_in_turn(road):
     np.testing.assert_array_equal(with_steps(IMAGES[0]), IMAGES[0])
 
 
-def test_a_part_of_an_image_is_changed_in_its_place(road):
+def test_a_part_of_an_image_is_changed_in_its_place(implementation):
     for step in (operations.equalize(), operations.saturation(0.3)):
         image = IMAGES[0].copy()
         part = image[::2, 5:-7:3]

@@ -87,7 +87,7 @@ def batches(loader, epoch, first_step=0):
 
 
 def images(samples):
-    return sorted(samples.read(number) for number in range(len(samples)))
+    return sorted(samples.read(index) for index in range(len(samples)))
 
 
 def fetched(bucket):
@@ -152,7 +152,7 @@ def test_windows_mix_few_shards_and_cover_everything_once(size, per_window, rank
         # Shards are opened and closed like brackets: never more than a window's at a time.
         met = shards[order]
         spans = [np.flatnonzero(met == shard)[[0, -1]] for shard in np.unique(shards)]
-        at_once = max(sum(first <= place <= last for first, last in spans) for place in range(size))
+        at_once = max(sum(first <= step <= last for first, last in spans) for step in range(size))
         assert at_once <= per_window
         orders.append(order.tolist())
     assert orders[0] != orders[1]

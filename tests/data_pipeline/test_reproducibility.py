@@ -1,4 +1,4 @@
-"""Strong augmentation of images of all kinds, from every source: the pixels follow from seed, epoch and place alone."""
+"""Strong augmentation of all kinds of images and sources: the pixels follow from seed, epoch and position alone."""
 
 import io
 import shutil

@@ -13,8 +13,8 @@ def test_a_share_of_every_class_is_held_out(share):
     kept, held = (Part(side, share=share, seed=3).indices(LABELS) for side in (False, True))
     assert sorted([*kept, *held]) == list(range(100))
     assert len(held) == round(share * 100 - 0.49999) or len(held) == round(share * 100)
-    for number, count in enumerate(np.bincount(LABELS)):
-        assert abs((LABELS[held] == number).sum() - share * count) <= 1
+    for index, count in enumerate(np.bincount(LABELS)):
+        assert abs((LABELS[held] == index).sum() - share * count) <= 1
     assert (np.diff(held) > 0).all()
     np.testing.assert_array_equal(held, Part(True, share=share, seed=3).indices(LABELS))
     assert not np.array_equal(held, Part(True, share=share, seed=4).indices(LABELS))
@@ -27,8 +27,8 @@ def test_folds_cover_all_once_and_are_balanced(folds):
     for fold, numbers in enumerate(held):
         kept = Part(False, folds=folds, fold=fold).indices(LABELS)
         assert sorted([*kept, *numbers]) == list(range(100))
-        for number, count in enumerate(np.bincount(LABELS)):
-            assert abs((LABELS[numbers] == number).sum() - count / folds) <= 1
+        for index, count in enumerate(np.bincount(LABELS)):
+            assert abs((LABELS[numbers] == index).sum() - count / folds) <= 1
 
 
 def test_labels_of_several_classes():

@@ -150,8 +150,8 @@ def test_interpolations_in_training(name):
 def test_random_erasing():
     image = np.ones((3, 32, 32), np.float32)
     results = []
-    for number in range(400):
-        image[0, 0, 0] = number
+    for index in range(400):
+        image[0, 0, 0] = index
         results.append(RandomErasing(0.5, (0.1, 0.3), (0.5, 2.0), value=-1)(image))
     areas = np.array([(r[1] == -1).mean() for r in results])
     assert np.mean(areas > 0) == pytest.approx(0.5, abs=0.1)
@@ -247,7 +247,7 @@ def test_erasing_of_several_rectangles(on_device):
 
 @pytest.mark.parametrize(("size", "image"), [((32, 32), (64, 96)), ((32, 32), (96, 64)), ((24, 40), (48, 96))])
 def test_simple_crop_moves_a_resized_image_by_some_pixels(size, image):
-    """The shorter side fits; each place, 4 pixels of border and all of the longer side, comes up."""
+    """The shorter side fits; each offset, 4 pixels of border and all of the longer side, comes up."""
     rows, columns = np.mgrid[: image[0], : image[1]]
     pixels = np.stack([rows * 2, columns * 2, rows * 0], -1).astype(np.uint8)
     (crop,) = create_transforms(
@@ -260,21 +260,21 @@ def test_simple_crop_moves_a_resized_image_by_some_pixels(size, image):
     )
     padded = np.pad(whole, ((4, 4), (4, 4), (0, 0)), "reflect")
     spare = [padded.shape[axis] - size[axis] for axis in (0, 1)]
-    places = {}
+    offsets = {}
     for top in range(spare[0] + 1):
         for left in range(spare[1] + 1):
-            places[padded[top : top + size[0], left : left + size[1]].tobytes()] = (top, left)
-    found = [places[crop.decode(data.tobytes(), random.Random(seed)).tobytes()] for seed in range(400)]
+            offsets[padded[top : top + size[0], left : left + size[1]].tobytes()] = (top, left)
+    found = [offsets[crop.decode(data.tobytes(), random.Random(seed)).tobytes()] for seed in range(400)]
     assert {top for top, _ in found} == set(range(spare[0] + 1))
     assert len({left for _, left in found}) > 0.9 * (spare[1] + 1)
     assert crop.decode(data.tobytes(), random.Random(1)).shape == (*size, 3)
-    # As an operation of a pipeline it draws by the seed of mindspore.dataset: another one, another place.
+    # As an operation of a pipeline it draws by the seed of mindspore.dataset: another one, another offset.
     ds.config.set_seed(1)
     first = crop(data)
     np.testing.assert_array_equal(crop(data), first)
     np.testing.assert_array_equal(crop(pixels)[..., 2], 0)
     ds.config.set_seed(2)
-    assert places[first.tobytes()] != places[crop(data).tobytes()]
+    assert offsets[first.tobytes()] != offsets[crop(data).tobytes()]
 
 
 def encoded_png(pixels):

@@ -26,8 +26,8 @@ def make_copies(folder):
     pixels = np.random.RandomState(0).randint(0, 256, (40, 40, 3)).astype(np.uint8)
     for label in "ab":
         (folder / "train" / label).mkdir(parents=True)
-        for number in range(8):
-            Image.fromarray(pixels).save(folder / f"train/{label}/{number}.png")
+        for index in range(8):
+            Image.fromarray(pixels).save(folder / f"train/{label}/{index}.png")
 
 
 def batches(epoch, **values):

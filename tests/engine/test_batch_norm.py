@@ -19,8 +19,8 @@ class Net(nn.Cell):
         super().__init__()
         self.bn = nn.BatchNorm2d(3, momentum=MOMENTUM)
         self.bn1d = nn.BatchNorm1d(3, momentum=MOMENTUM)
-        for number, parameter in enumerate(self.get_parameters()):
-            value = np.random.RandomState(number).rand(*parameter.shape) + 0.5
+        for index, parameter in enumerate(self.get_parameters()):
+            value = np.random.RandomState(index).rand(*parameter.shape) + 0.5
             parameter.set_data(ms.Tensor(value.astype(np.float32)))
 
     def construct(self, x):

@@ -28,19 +28,19 @@ def deviations(mask, rate):
                 yield f"axis {axis} distance {distance}", product.mean() * np.sqrt(product.size)
 
 
-@pytest.mark.parametrize(("samples", "places"), [(64, 1), (16, 64)])
-def test_what_is_dropped_is_random_over_cells_steps_samples_and_places(samples, places):
+@pytest.mark.parametrize(("samples", "positions"), [(64, 1), (16, 64)])
+def test_what_is_dropped_is_random_over_cells_steps_samples_and_positions(samples, positions):
     """Standard deviations from what coins would give; 4.5 of them are met by chance once in 150 000 times."""
     steps = np.array([*range(60), *range(65530, 65545)], np.int32).reshape(-1, 1, 1)
-    cells = [StepDropout(0.1, (7, number), counter(steps)) for number in range(8)]
-    numbers = np.stack([cell.random_numbers(samples, places).asnumpy() for cell in cells]).squeeze()
+    cells = [StepDropout(0.1, (7, index), counter(steps)) for index in range(8)]
+    numbers = np.stack([cell.random_numbers(samples, positions).asnumpy() for cell in cells]).squeeze()
     assert numbers.min() >= 0
     assert numbers.max() < 1 << 16
     for rate in (0.02, 0.1, 0.5):
         mask = (numbers >= (1 - rate) * (1 << 16)).astype(np.float64)
         for name, deviation in deviations(mask, rate):
             assert abs(deviation) < 4.5, name
-        per_step = mask.reshape(8 * len(steps), -1).sum(1).var() / (samples * places * rate * (1 - rate))
+        per_step = mask.reshape(8 * len(steps), -1).sum(1).var() / (samples * positions * rate * (1 - rate))
         assert 0.75 < per_step < 1.25
 
 

@@ -156,8 +156,8 @@ def test_statistics_are_finite_between_the_batches_of_an_update_that_will_be_dro
     run(step, data[:3])
     before = state_of(step)
     data[3 + wild][0][1, 2] = np.inf
-    for number in range(3, 6):
-        run(step, data[number : number + 1])
+    for index in range(3, 6):
+        run(step, data[index : index + 1])
         assert np.isfinite(step.network.network.norm.moving_variance.asnumpy()).all()
     after = state_of(step)
     assert after.pop("skipped_updates") == before.pop("skipped_updates") + 1 == step.dropped_updates

@@ -260,8 +260,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(tmp_path):
 @pytest.mark.parametrize("read_interval", [1, 100])
 def test_the_batch_of_such_a_loss_is_named(tmp_path, read_interval, size, more):
     run = Run(tmp_path, bad=2 * BATCH, read_interval=read_interval)
-    run.trainer.batch_names = lambda epoch, step: [f"{epoch}/{step}/{number}.jpg" for number in range(size)]
-    names = [f"0/2/{number}.jpg" for number in range(size)]
+    run.trainer.batch_names = lambda epoch, step: [f"{epoch}/{step}/{index}.jpg" for index in range(size)]
+    names = [f"0/2/{index}.jpg" for index in range(size)]
     listing = tmp_path / "non_finite_batch.txt"
     said = "the loss is nan at epoch 1, step 3 (learning rate 0.0333, loss scale 1)"
     said += f" with the batch {', '.join(names[:8])}{more}, listed in {listing}; lower lr or set clip_grad"

@@ -125,7 +125,7 @@ LINE = re.compile(r"^Total data:(\d+), top1 accuracy:([\d.]+), top5 accuracy:([\
 def test_validate_equals_the_checkpoint(data, folder, exported, capsys, tmp_path):
     where = ["--data_dir", str(folder), "--dataset", "imagenet"] if data == "folder" else []
     names = ["--class_names", str(folder / "names.txt")]
-    (folder / "names.txt").write_text("".join(f"{number}\n" for number in range(10)))
+    (folder / "names.txt").write_text("".join(f"{index}\n" for index in range(10)))
     live = ["validate", "-c", RECIPE, "--ckpt_path", str(folder / "m.ckpt"), "--report", str(tmp_path / "live")]
     code, out, _ = run(capsys, *live, *where, *names)
     assert code == 0
@@ -159,9 +159,9 @@ def test_validate_of_two_classes_has_no_top_5(capsys, tmp_path):
     path = str(tmp_path / "two.onnx")
     preprocess = EvalPreprocess.from_config(read_config(["--image_resize", "32"]))
     export_model(network, path, None, 4, preprocess=preprocess, class_names=["a", "b"], model_name="resnet18")
-    for number in range(6):
-        (tmp_path / "val" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (32, 32), (40 * number, 90, 10)).save(tmp_path / "val" / "ab"[number % 2] / f"{number}.png")
+    for index in range(6):
+        (tmp_path / "val" / "ab"[index % 2]).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32), (40 * index, 90, 10)).save(tmp_path / "val" / "ab"[index % 2] / f"{index}.png")
     code, out, _ = run(capsys, "validate", "--model", path, "--data_dir", str(tmp_path), "--dataset", "imagenet")
     assert code == 0
     assert re.search(r"^Total data:6, top1 accuracy:[\d.]+$", out, re.MULTILINE), out

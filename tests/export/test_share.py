@@ -80,11 +80,11 @@ def test_either_network(name, channels, arguments, architecture, model_args, tmp
     one = source_of(name, preprocess=grey if channels == 1 else PREPROCESS, head="multiple", **arguments)
     with model_folder(one, ModelCard()) as written:
         config = json.loads((written / "config.json").read_text())
-        place = publish(written, str(tmp_path / "a"))
+        address = publish(written, str(tmp_path / "a"))
     assert (config["architecture"], config["model_args"]) == (architecture, model_args)
-    network = create_model(place, pretrained=True)
+    network = create_model(address, pretrained=True)
     np.testing.assert_allclose(logits(network, channels), logits(one.network, channels), atol=1e-6)
-    classifier = Classifier(place)
+    classifier = Classifier(address)
     assert classifier.preprocess == one.preprocess
     pixels = np.random.default_rng(1).integers(0, 256, (80, 70, 3), dtype=np.uint8)
     found = Classifier(one.network, preprocess=one.preprocess, head="multiple").predict(pixels)[0].labels
@@ -169,8 +169,8 @@ def test_a_folder_that_holds_a_model(folder, tmp_path):
 
 
 def test_to_a_store(folder, source):
-    place = publish(folder, "memory://bucket/pets")
-    assert place == "memory://bucket/pets/model.safetensors"
+    address = publish(folder, "memory://bucket/pets")
+    assert address == "memory://bucket/pets/model.safetensors"
     with pytest.raises(FileExistsError, match=r"is there already; give --overwrite"):
         publish(folder, "memory://bucket/pets/")
     publish(folder, "memory://bucket/pets", overwrite=True)

@@ -45,8 +45,8 @@ def test_attention_equals_loops(block, halo, size):
         parameter.set_data(Tensor(values.astype(np.float32)))
     x = generator.standard_normal((2, 16, *size)).astype(np.float32)
     weights = [attention.q.weight.asnumpy()[:, :, 0, 0], attention.kv.weight.asnumpy()[:, :, 0, 0]]
-    places = [attention.pos_embed.rel_height.asnumpy(), attention.pos_embed.rel_width.asnumpy()]
-    expected = by_loops(x, *weights, *places, 2, block, halo)
+    positions = [attention.pos_embed.rel_height.asnumpy(), attention.pos_embed.rel_width.asnumpy()]
+    expected = by_loops(x, *weights, *positions, 2, block, halo)
     np.testing.assert_allclose(attention(Tensor(x)).asnumpy(), expected, rtol=1e-4, atol=1e-5)
 
 

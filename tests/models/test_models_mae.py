@@ -43,8 +43,8 @@ def patches(x: np.ndarray) -> np.ndarray:
 
 
 def paint(model: nn.Cell, x: np.ndarray, mask: Tensor) -> np.ndarray:
-    visible, places = model.order(mask)
-    return model.decode(model.encode(Tensor(x), visible), places).asnumpy()
+    visible, positions = model.order(mask)
+    return model.decode(model.encode(Tensor(x), visible), positions).asnumpy()
 
 
 def test_masks_hide_the_share_that_is_asked_for():
@@ -61,14 +61,14 @@ def test_masks_hide_the_share_that_is_asked_for():
 def test_patches_go_back_where_they_came_from():
     model = make()
     mask = model.draw_mask(3, np.random.default_rng(2))
-    visible, places = model.order(mask)
+    visible, positions = model.order(mask)
     hidden = mask.asnumpy().astype(bool)
     for row, seen in enumerate(visible.asnumpy()):
         assert sorted(seen) == sorted(np.flatnonzero(~hidden[row]))
     tokens = np.random.default_rng(3).standard_normal((3, PATCHES, 5)).astype(np.float32)
     taken = model.take(Tensor(tokens), visible).asnumpy()
     blanks = np.full((3, PATCHES - VISIBLE, 5), 7, np.float32)
-    back = model.take(Tensor(np.concatenate([taken, blanks], 1)), places).asnumpy()
+    back = model.take(Tensor(np.concatenate([taken, blanks], 1)), positions).asnumpy()
     np.testing.assert_array_equal(back, np.where(hidden[..., None], 7, tokens))
 
 
@@ -113,12 +113,12 @@ def test_patches_of_images_that_are_no_square():
 
 
 def test_positions():
-    """First the column's sines and cosines, then the row's; the class token has no place."""
+    """First the column's sines and cosines, then the row's; the class token has no position."""
     table = sincos_positions(8, (2, 3), prefix=1)[0]
     assert table.shape == (7, 8)
     np.testing.assert_array_equal(table[0], 0)
     row, column = 1, 2
-    expected = [wave(place * f) for place in (column, row) for wave in (np.sin, np.cos) for f in (1, 0.01)]
+    expected = [wave(position * f) for position in (column, row) for wave in (np.sin, np.cos) for f in (1, 0.01)]
     np.testing.assert_allclose(table[1 + 3 * row + column], expected, rtol=1e-6)
     with pytest.raises(ValueError, match="the size of a token is 6; give a multiple of 4"):
         sincos_positions(6, (2, 2))

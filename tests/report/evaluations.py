@@ -14,13 +14,13 @@ class Samples:
     def __init__(self, labels):
         self.labels = labels
 
-    def name(self, number):
-        return f"val/{self.labels[number]}/{number}.jpg"
+    def name(self, index):
+        return f"val/{self.labels[index]}/{index}.jpg"
 
 
-def draw(number):
+def draw(index):
     """A picture whose colour is the sample's number."""
-    return Image.new("RGB", (40, 30), (number % 256, 80, 200))
+    return Image.new("RGB", (40, 30), (index % 256, 80, 200))
 
 
 def scores_of(labels, num_classes, seed=0, group=4, strength=3.0):

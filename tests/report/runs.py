@@ -30,17 +30,17 @@ def write_run(folder: Path, *words: str, epochs: int = 3, metrics=True, top=0.5,
     ]
     for epoch in range(1, epochs + 1):
         for step in range(2, STEPS + 1, 2):
-            place = (epoch - 1) * STEPS + step
+            global_step = (epoch - 1) * STEPS + step
             events.append(
                 {
                     "event": "train",
                     "time": 1.0,
                     "epoch": epoch,
                     "step": step,
-                    "global_step": place,
-                    "loss": 3 / place + 0.2,
-                    "lr": 0.1 * (1 - place / 120),
-                    "images_per_s": 100.0 + place % 7,
+                    "global_step": global_step,
+                    "loss": 3 / global_step + 0.2,
+                    "lr": 0.1 * (1 - global_step / 120),
+                    "images_per_s": 100.0 + global_step % 7,
                     "data_wait_s": 0.1,
                     "data_wait_share": 0.02,
                 }

@@ -160,7 +160,7 @@ def test_one_class(tmp_path):
 def test_soft_labels_stand_for_their_most_probable_class(tmp_path):
     soft = np.float32([[0.2, 0.8], [0.9, 0.1], [0.4, 0.6]])
     samples = Samples(soft)
-    samples.name = lambda number: f"{number}.jpg"
+    samples.name = lambda index: f"{index}.jpg"
     found = evaluate(tmp_path, soft, np.float32([[0, 1], [1, 0], [1, 0]]), samples=samples)
     assert found.confusion == [(0, 0, 1), (1, 0, 1), (1, 1, 1)]
 
@@ -221,8 +221,8 @@ def test_worst_images_and_confused_pairs(tmp_path):
 
 
 def test_images_that_cannot_be_read_are_told(tmp_path):
-    def broken(number):
-        if number == 0:
+    def broken(index):
+        if index == 0:
             raise ValueError("the JPEG data is damaged\nfor several reasons")
         raise FileNotFoundError(2, "No such file or directory", "gone.jpg")
 
@@ -240,16 +240,16 @@ def test_where_the_network_looked_is_beside_the_worst_images(tmp_path):
 
     def explain(indices, classes):
         asked.extend(zip(indices, classes, strict=True))
-        return [np.full((8, 10, 3), 10 * number % 256, np.uint8) for number in indices]
+        return [np.full((8, 10, 3), 10 * index % 256, np.uint8) for index in indices]
 
-    def picture_of(number):
-        if number == 28:
+    def picture_of(index):
+        if index == 28:
             raise ValueError("damaged")
-        return draw(number)
+        return draw(index)
 
     found = evaluate(tmp_path, labels, scores, picture_of=picture_of, explain=explain)
     # The 24 worst but for the one that cannot be read, each for the class that was said.
-    assert asked == [(number, (labels[number] + 1) % 3) for number in range(27, 4, -1)]
+    assert asked == [(index, (labels[index] + 1) % 3) for index in range(27, 4, -1)]
     assert [shown.is_explained for shown in found.worst] == [False] + [True] * 23
     assert len(list((tmp_path / "images").glob("*_cam.jpg"))) == 23
     with Image.open(tmp_path / "images/7_cam.jpg") as picture:

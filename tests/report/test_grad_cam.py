@@ -14,7 +14,7 @@ SIDE, CLASSES = 16, 5
 
 
 class TwoConvolutions(nn.Cell):
-    """A network of a user's own: its second map has side 8 and goes through an MLP, so gradients differ by place."""
+    """A network of a user's own: its second map has side 8 and goes through an MLP, so gradients differ by position."""
 
     num_classes = CLASSES
     feature_info = [{"name": "conv1", "chs": 4, "reduction": 1}, {"name": "relu2", "chs": 6, "reduction": 2}]
@@ -60,9 +60,9 @@ def convolved(x: np.ndarray, conv: nn.Conv2d, stride: int) -> np.ndarray:
 
 def enlarged(heat: np.ndarray, side: int) -> np.ndarray:
     """Bilinear, pixels as areas, the border repeated."""
-    places = np.clip((np.arange(side) + 0.5) * len(heat) / side - 0.5, 0, len(heat) - 1)
-    rows = np.array([np.interp(places, np.arange(len(heat)), column) for column in heat.T]).T
-    return np.array([np.interp(places, np.arange(len(heat)), row) for row in rows])
+    positions = np.clip((np.arange(side) + 0.5) * len(heat) / side - 0.5, 0, len(heat) - 1)
+    rows = np.array([np.interp(positions, np.arange(len(heat)), column) for column in heat.T]).T
+    return np.array([np.interp(positions, np.arange(len(heat)), row) for row in rows])
 
 
 def heat_of(activation: np.ndarray, gradient: np.ndarray) -> np.ndarray:
@@ -120,10 +120,10 @@ def test_of_tokens_equals_numpy():
     score = _last_block(values, heads, target)
     np.testing.assert_allclose(score(tokens), found.logits[0, target], rtol=1e-4)
     gradient = np.zeros_like(tokens)
-    for place in np.ndindex(*tokens.shape):
+    for index in np.ndindex(*tokens.shape):
         step = np.zeros_like(tokens)
-        step[place] = 1e-5
-        gradient[place] = (score(tokens + step) - score(tokens - step)) / 2e-5
+        step[index] = 1e-5
+        gradient[index] = (score(tokens + step) - score(tokens - step)) / 2e-5
     as_map = [values_[1:].T.reshape(dim, 3, 3) for values_ in (tokens, gradient)]
     np.testing.assert_allclose(found.maps[0], enlarged(heat_of(*as_map), side), atol=1e-3)
 

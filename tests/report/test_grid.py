@@ -13,15 +13,15 @@ def picture(value: int, height: int = 150, width: int = 130) -> np.ndarray:
 
 
 def test_pictures_stand_in_rows():
-    cells = [Cell([picture(40 * number), picture(40 * number + 20)], [Line("a")]) for number in range(5)]
+    cells = [Cell([picture(40 * index), picture(40 * index + 20)], [Line("a")]) for index in range(5)]
     sheet = np.asarray(draw_grid(cells))
     # 2 pictures and 4 pixels between them, a line of 18 pixels, and 10 pixels around: two columns make it square.
     width, height = 264 + 10, 150 + 18 + 10
     assert sheet.shape == (3 * height + 10, 2 * width + 10, 3)
-    for number in range(5):
-        top, left = 10 + number // 2 * height, 10 + number % 2 * width
-        assert (sheet[top : top + 150, left : left + 130] == 40 * number).all()
-        assert (sheet[top : top + 150, left + 134 : left + 264] == 40 * number + 20).all()
+    for index in range(5):
+        top, left = 10 + index // 2 * height, 10 + index % 2 * width
+        assert (sheet[top : top + 150, left : left + 130] == 40 * index).all()
+        assert (sheet[top : top + 150, left + 134 : left + 264] == 40 * index + 20).all()
     assert (sheet[2 * height + 10 :, width + 10 :] == 255).all()
 
 

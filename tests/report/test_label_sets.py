@@ -20,8 +20,8 @@ EXACT = 1e-9
 class SetSamples(Samples):
     """Images that are nowhere, each with zeros and ones."""
 
-    def name(self, number):
-        return f"val/{number}.jpg"
+    def name(self, index):
+        return f"val/{index}.jpg"
 
 
 def random_case(num_classes, count=200):

@@ -93,7 +93,7 @@ def test_page_shows_what_differs_from_the_recipe(tmp_path):
     start = page.texts.index("What differs from the recipe")
     part = page.texts[start : page.texts.index("All keys")]
     assert part[2:5] == ["key", "recipe", "this run"]
-    rows = [tuple(part[place : place + 3]) for place in range(5, len(part), 3)]
+    rows = [tuple(part[start : start + 3]) for start in range(5, len(part), 3)]
     assert ("lr", "0.001", "0.25") in rows
     assert {name for name, _, _ in rows} == {"lr", "label_smoothing"}
 
@@ -154,7 +154,7 @@ def test_several_runs_side_by_side(tmp_path):
     start = page.texts.index("Keys that differ")
     part = page.texts[start : page.texts.index("Training")]
     assert part[1:5] == ["key", *names]
-    rows = {part[place]: part[place + 1 : place + 4] for place in range(5, len(part), 4)}
+    rows = {part[start]: part[start + 1 : start + 4] for start in range(5, len(part), 4)}
     assert rows == {"opt": ["adamw", "lion", "adamw"], "lr": ["0.1", "0.2", "0.1"]}
     assert page.has("Training loss", "Validation loss", "Validation: top-1", "Learning rate")
     assert page.has("70.00 %", "2 of 12, not complete")
@@ -312,7 +312,7 @@ def test_names_of_others_act_nowhere(tmp_path):
     )
     labels = np.array([0, 1, 2, 0])
     samples = Samples(labels)
-    samples.name = lambda number: f"{HOSTILE}{number}.jpg"
+    samples.name = lambda index: f"{HOSTILE}{index}.jpg"
     scores = np.float32([[0, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
     evaluate(folder / "evaluation", labels, scores, samples=samples, class_names=[HOSTILE, "a$b$", "</svg></style>"])
     second = write_run(tmp_path / "javascript:alert(1)")

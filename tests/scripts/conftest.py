@@ -23,9 +23,9 @@ def image_folder(tmp_path_factory) -> Path:
         for split, part in (("train", chosen[:12]), ("val", chosen[12:17])):
             folder = root / split / f"digit{label}"
             folder.mkdir(parents=True)
-            for number, image in enumerate(part):
+            for index, image in enumerate(part):
                 pixels = (image.astype(np.float32) * 255 / 16).astype(np.uint8)
-                Image.fromarray(pixels).resize((40, 40)).convert("RGB").save(folder / f"{number}.png")
+                Image.fromarray(pixels).resize((40, 40)).convert("RGB").save(folder / f"{index}.png")
     return root
 
 
@@ -37,11 +37,11 @@ def photos(tmp_path, monkeypatch) -> Path:
     for folder, name in (("cat", "china"), ("dog", "flower")):
         photo = Image.open(PHOTOS / f"{name}.jpg").convert("RGB")
         (tmp_path / "photos" / "train" / folder).mkdir(parents=True)
-        for number in range(1, 25):
+        for index in range(1, 25):
             side = int(rng.integers(200, 400))
             left, top = int(rng.integers(0, photo.width - side)), int(rng.integers(0, photo.height - side))
             part = photo.crop((left, top, left + side, top + side)).resize((64, 64))
-            part.save(tmp_path / "photos" / "train" / folder / f"{number}.jpg")
+            part.save(tmp_path / "photos" / "train" / folder / f"{index}.jpg")
     return tmp_path / "photos"
 
 

@@ -158,8 +158,8 @@ def test_keys_without_effect_are_told(values, lines, caplog):
 def _folder(tmp_path, counts):
     for name, count in counts.items():
         (tmp_path / "train" / name).mkdir(parents=True)
-        for number in range(count):
-            Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / "train" / name / f"{number}.png")
+        for index in range(count):
+            Image.new("RGB", (8, 8), (index, 0, 0)).save(tmp_path / "train" / name / f"{index}.png")
     return {"data_dir": str(tmp_path), "image_resize": 8, "batch_size": 2}
 
 

@@ -80,8 +80,8 @@ def encoded(colour, size=SIDE) -> bytes:
 def write_folder(root, split, classes, count=1) -> None:
     for name, colour in classes.items():
         (root / split / name).mkdir(parents=True)
-        for number in range(count):
-            (root / split / name / f"{number}.png").write_bytes(encoded(colour, SIDE + number))
+        for index in range(count):
+            (root / split / name / f"{index}.png").write_bytes(encoded(colour, SIDE + index))
 
 
 def as_folder(root):
@@ -112,8 +112,8 @@ def as_list(root):
 
 def as_tar(root):
     with tarfile.open(root / "test.tar", "w") as tar:
-        for number, colour in enumerate(TEST_SET.values()):
-            for name, data in ((f"{number}.png", encoded(colour)), (f"{number}.cls", str(number).encode())):
+        for index, colour in enumerate(TEST_SET.values()):
+            for name, data in ((f"{index}.png", encoded(colour)), (f"{index}.cls", str(index).encode())):
                 info = tarfile.TarInfo(name)
                 info.size = len(data)
                 tar.addfile(info, io.BytesIO(data))
@@ -202,8 +202,8 @@ def test_a_class_that_the_model_does_not_know_is_refused_or_skipped(checkpoint, 
 
 
 def test_lists_of_numbers_are_the_models_numbers(checkpoint, tmp_path):
-    for number, colour in enumerate(COLOURS.values()):
-        (tmp_path / f"{number}.png").write_bytes(encoded(colour))
+    for index, colour in enumerate(COLOURS.values()):
+        (tmp_path / f"{index}.png").write_bytes(encoded(colour))
     (tmp_path / "test.csv").write_text("path,label\n0.png,0\n2.png,2\n1.png,3\n")
     assert evaluated(tmp_path, "csv", ckpt_path=str(checkpoint)) == RIGHT
 

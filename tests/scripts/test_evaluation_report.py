@@ -23,7 +23,7 @@ def test_pictures_are_grad_cam_of_what_the_network_sees():
     cfg = read_config(["--model", "resnet18", "--image_resize", "64"])
     pictures = _explain(cfg, network, samples, [2, 0], [3, 1])
     preprocess = EvalPreprocess.from_config(cfg)
-    seen = np.stack([ImageReader(preprocess)(images[number]) for number in (2, 0)])
+    seen = np.stack([ImageReader(preprocess)(images[index]) for index in (2, 0)])
     maps = explain(network, seen, [3, 1]).maps
     assert maps.std() > 0
     for picture, pixels, heat in zip(pictures, drawable(seen, preprocess.mean, preprocess.std), maps, strict=True):

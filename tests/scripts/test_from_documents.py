@@ -48,7 +48,7 @@ def commands_of(page: str) -> list[str]:
     """What stands in the right column of a page's first table, as code."""
     lines = (PAGES / f"{page}.md").read_text(encoding="utf-8").splitlines()
     rows = lines[lines.index(HEAD) + 2 :]
-    rows = rows[: next(number for number, line in enumerate(rows) if not line.startswith("|"))]
+    rows = rows[: next(index for index, line in enumerate(rows) if not line.startswith("|"))]
     assert all(row.count(" | ") == 1 for row in rows), page
     return [command for row in rows for command in re.findall("`([^`]+)`", row.split(" | ")[1])]
 
@@ -160,10 +160,10 @@ class Desk:
         self._run_process([sys.executable, *launch, *short])
 
     def _run_msrun(self, words: list[str]) -> None:
-        place = words.index("train.py")
-        options = [*words[1 : place - 1], "--worker_num=2", "--local_worker_num=2", "--join=True"]
+        script_index = words.index("train.py")
+        options = [*words[1 : script_index - 1], "--worker_num=2", "--local_worker_num=2", "--join=True"]
         options += [f"--master_port={free_port()}", f"--log_dir={self.folder / 'log'}"]
-        script = [words[place - 1], str(ROOT / "train.py"), *self.train_keys(words[place + 1 :])]
+        script = [words[script_index - 1], str(ROOT / "train.py"), *self.train_keys(words[script_index + 1 :])]
         self._run_process([words[0], *options, *script])
 
     def _run_process(self, command: list[str]) -> None:
@@ -306,7 +306,7 @@ def write_cifar(folder: Path) -> None:
     (folder / "cifar-10-batches-py").mkdir(parents=True)
     pixels = np.random.default_rng(0).integers(0, 256, (8, 3072), np.uint8)
     content = pickle.dumps({b"data": pixels, b"labels": list(range(8))}, protocol=2)
-    for name in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"):
+    for name in (*(f"data_batch_{index}" for index in range(1, 6)), "test_batch"):
         (folder / "cifar-10-batches-py" / name).write_bytes(content)
 
 

@@ -144,8 +144,8 @@ def test_where_inputs_go(bucket, tmp_path, caplog):
 
 
 def test_one_process_of_a_host_copies_and_the_others_wait(bucket, tmp_path, monkeypatch):
-    for number in range(5):
-        bucket.put(f"data/{number}", b"x" * 1000)
+    for index in range(5):
+        bucket.put(f"data/{index}", b"x" * 1000)
     copies = []
     original = modelarts.copy_in
 

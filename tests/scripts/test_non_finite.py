@@ -29,11 +29,11 @@ def test_the_error_names_the_files_of_the_very_batch(tmp_path, monkeypatch):
     """The labels of the batches before tell which files they had, so the rest of the epoch is where white is."""
     monkeypatch.setattr("mindcv.train.build_network", lambda cfg, num_classes, **_: Logarithm())
     random = np.random.RandomState(0)
-    for number in range(24):
-        pixels = random.randint(0, 200, (20, 20, 3), dtype=np.uint8) if number != 17 else np.full((20, 20, 3), 255)
-        folder = tmp_path / "data" / "train" / f"class{number % 3}"
+    for index in range(24):
+        pixels = random.randint(0, 200, (20, 20, 3), dtype=np.uint8) if index != 17 else np.full((20, 20, 3), 255)
+        folder = tmp_path / "data" / "train" / f"class{index % 3}"
         folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number:02d}.png")
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{index:02d}.png")
     cfg = Config(
         model="resnet18",
         dataset="imagenet",

@@ -1,4 +1,4 @@
-"""A model of one's own, from the file of docs/own-model.md to an exported model, by the commands of that page."""
+"""A model of a user's own, from the file of docs/own-model.md to an exported model, by the commands of that page."""
 
 import re
 import shlex

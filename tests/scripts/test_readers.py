@@ -84,12 +84,12 @@ def folder(tmp_path):
     """train and val with dark and light images: RGB, grey, with alpha, and of 16 bits."""
     for split in ("train", "val"):
         for name, value in CLASSES.items():
-            place = tmp_path / "data" / split / name
-            place.mkdir(parents=True)
-            (place / "a.png").write_bytes(png(level(value, channels=3)))
-            (place / "b.png").write_bytes(png(level(value)))
-            (place / "c.png").write_bytes(png(level(value, channels=4)))
-            (place / "d.tiff").write_bytes(png(level(value * 256, np.uint16), "TIFF"))
+            folder = tmp_path / "data" / split / name
+            folder.mkdir(parents=True)
+            (folder / "a.png").write_bytes(png(level(value, channels=3)))
+            (folder / "b.png").write_bytes(png(level(value)))
+            (folder / "c.png").write_bytes(png(level(value, channels=4)))
+            (folder / "d.tiff").write_bytes(png(level(value * 256, np.uint16), "TIFF"))
     return tmp_path
 
 

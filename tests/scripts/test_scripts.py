@@ -19,7 +19,7 @@ from mindcv.report import write_report
 pytestmark = pytest.mark.slow
 
 RECIPE = ROOT / "configs/resnext/resnext50_32x4d_cpu.yaml"
-# A recipe of one's own on top of the packaged one.
+# A recipe of a user's own on top of the packaged one.
 SMALL = ["--model=resnet18", "--image_resize=32", "--warmup_epochs=0", "--decay_epochs=2", "--log_interval=1"]
 
 

@@ -376,8 +376,8 @@ def test_local_paths(tmp_path: Path) -> None:
     ],
 )
 def test_places_in_the_cache(home: Path, url: str, sha: str | None, path: str) -> None:
-    place = cache_path(url, sha).relative_to(home / "models")
-    assert re.sub(r"[0-9a-f]{8}-a", "3bfc9a8d-a", str(place)) == path
+    cached = cache_path(url, sha).relative_to(home / "models")
+    assert re.sub(r"[0-9a-f]{8}-a", "3bfc9a8d-a", str(cached)) == path
 
 
 def test_addresses_are_printed_without_secrets() -> None:

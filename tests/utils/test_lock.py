@@ -187,7 +187,7 @@ def test_of_many_at_once_one_has_it(tmp_path, monkeypatch, has_links):
     stale = other(tmp_path)
     stale.path.write_text("{}")
     make_silent(stale, STALE_S + 1)
-    all_locks, refused = [other(tmp_path, str(number)) for number in range(8)], []
+    all_locks, refused = [other(tmp_path, str(index)) for index in range(8)], []
     gate = threading.Barrier(8)
 
     def race(lock):

@@ -101,8 +101,8 @@ def test_the_text_log_goes_by_the_rule(tmp_path, is_stopped, capsys):
                 logger.info("a line")
             assert words in str(error.value)
         else:
-            for number in range(3):
-                logger.info("line %d", number)
+            for index in range(3):
+                logger.info("line %d", index)
         assert "line 2" in capsys.readouterr().out or is_stopped
         assert "Traceback" not in capsys.readouterr().err
     finally:

@@ -111,8 +111,8 @@ def lying_zip(path: Path) -> None:
     """The archive's list says that a small entry unpacks to 4 GB."""
     np.savez_compressed(path, x=np.zeros(10_000))
     data = bytearray(path.read_bytes())
-    place = data.rindex(b"PK\x01\x02")
-    data[place + 24 : place + 28] = struct.pack("<I", 2**32 - 2)
+    offset = data.rindex(b"PK\x01\x02")
+    data[offset + 24 : offset + 28] = struct.pack("<I", 2**32 - 2)
     path.write_bytes(bytes(data))
 
 
@@ -137,8 +137,8 @@ def ckpt_entry(dims: bytes, type_name: bytes, content: bytes):
     return lambda path: path.write_bytes(b"\x0a" + bytes([len(value)]) + value)
 
 
-def flip(data: bytes, place: int) -> bytes:
-    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+def flip(data: bytes, offset: int) -> bytes:
+    return data[:offset] + bytes([data[offset] ^ 1]) + data[offset + 1 :]
 
 
 BAD_FILES = {
@@ -276,8 +276,8 @@ def test_changed_bytes_are_read_or_refused(tmp_path: Path, name: str) -> None:
     read, messages = 0, []
     for _ in range(200):
         changed = bytearray(data)
-        for place in random.randint(0, len(data), random.randint(1, 4)):
-            changed[place] = random.randint(256)
+        for offset in random.randint(0, len(data), random.randint(1, 4)):
+            changed[offset] = random.randint(256)
         path.write_bytes(changed)
         try:
             read_weights(path)

@@ -206,7 +206,7 @@ class ResizeBilinear(nn.Cell):
     Args:
         size: Height and width.
         align_corners: Whether the middles of the corner pixels stay the corners.
-        half_pixel_centers: Whether a pixel's place is its middle; without it, and without the former, its corner.
+        half_pixel_centers: Whether a pixel's position is its middle; without it, and without the former, its corner.
     """
 
     def __init__(self, size: tuple[int, int], align_corners: bool = False, half_pixel_centers: bool = False) -> None:

@@ -78,7 +78,7 @@ static Span inside(Span span, Line line, double end)
 
 /* Points along a row in parts of 1 << 32, which is quick to add up and to take apart. */
 typedef struct {
-    int64_t place, step;
+    int64_t position, step;
 } Steps;
 
 enum { PART_BITS = 32 };
@@ -91,12 +91,12 @@ static Steps steps_along(Line line, long column)
 
 static inline long whole_of(Steps steps)
 {
-    return (long)(steps.place >> PART_BITS);
+    return (long)(steps.position >> PART_BITS);
 }
 
 static inline float part_of(Steps steps)
 {
-    return (float)(int32_t)((steps.place >> 8) & 0xffffff) * (1.0f / (1 << 24));
+    return (float)(int32_t)((steps.position >> 8) & 0xffffff) * (1.0f / (1 << 24));
 }
 
 /* Values of a pixel, in four lanes of which the last is not used, and of two neighbours, in eight. */
@@ -167,7 +167,7 @@ INLINE Weights weights_of(float part)
 FOR_PROCESSORS_WITH("avx2")
 static void warp_row_linear(const Bordered *source, Steps x, Steps y, long count, uint8_t *out)
 {
-    for (; count--; x.place += x.step, y.place += y.step, out += CHANNELS) {
+    for (; count--; x.position += x.step, y.position += y.step, out += CHANNELS) {
         const uint8_t *near = source->first + whole_of(y) * source->stride + whole_of(x) * CHANNELS;
         Pair upper = load(near), lower = load(near + source->stride);
         Pair mixed = LINEAR(upper, lower, part_of(y));
@@ -180,7 +180,7 @@ FOR_PROCESSORS_WITH("avx2")
 static void warp_row_cubic(const Bordered *source, Steps x, Steps y, long count, uint8_t *out)
 {
     long stride = source->stride;
-    for (; count--; x.place += x.step, y.place += y.step, out += CHANNELS) {
+    for (; count--; x.position += x.step, y.position += y.step, out += CHANNELS) {
         const uint8_t *from = source->first + (whole_of(y) - 1) * stride + (whole_of(x) - 1) * CHANNELS;
         Weights down = weights_of(part_of(y)), across = weights_of(part_of(x));
         Pair pairs[2];

@@ -43,17 +43,17 @@ const uint8_t jpeg_zigzag[PLACES] = {
 /* clang-format on */
 
 /* B.1.1.1: numbers of 16 bits have their high byte first. */
-INLINE unsigned read_16(const uint8_t *place)
+INLINE unsigned read_16(const uint8_t *bytes)
 {
-    return (unsigned)place[0] << 8 | place[1];
+    return (unsigned)bytes[0] << 8 | bytes[1];
 }
 
 /* A number of `count` bytes in the order that an EXIF block has. */
-static uint32_t read_exif(const uint8_t *place, int count, int is_little)
+static uint32_t read_exif(const uint8_t *bytes, int count, int is_little)
 {
     uint32_t value = 0;
     for (int i = 0; i < count; i++)
-        value = value << 8 | place[is_little ? count - 1 - i : i];
+        value = value << 8 | bytes[is_little ? count - 1 - i : i];
     return value;
 }
 
@@ -71,11 +71,11 @@ static int is_turned(const uint8_t *segment, const uint8_t *end)
     if (start > size - 2)
         return 0;
     uint32_t count = read_exif(exif + start, 2, is_little);
-    for (uint32_t place = start + 2; count > 0 && place + 12 <= size; count--, place += 12)
-        if (read_exif(exif + place, 2, is_little) == ORIENTATION) {
-            if (read_exif(exif + place + 2, 2, is_little) != 3)
+    for (uint32_t offset = start + 2; count > 0 && offset + 12 <= size; count--, offset += 12)
+        if (read_exif(exif + offset, 2, is_little) == ORIENTATION) {
+            if (read_exif(exif + offset + 2, 2, is_little) != 3)
                 return 1; /* not the SHORT that the standard asks for: whoever turns images decides */
-            uint32_t orientation = read_exif(exif + place + 8, 2, is_little);
+            uint32_t orientation = read_exif(exif + offset + 8, 2, is_little);
             return orientation >= 2 && orientation <= 8;
         }
     return 0;
@@ -84,8 +84,8 @@ static int is_turned(const uint8_t *segment, const uint8_t *end)
 /* B.2.1: a picture ends with EOI; what is cut off has none. A thumbnail's, in front of the picture, does not count. */
 static int has_end(const uint8_t *scan, const uint8_t *end)
 {
-    for (const uint8_t *place = end - 2; place >= scan; place--)
-        if (place[0] == MARK && place[1] == EOI)
+    for (const uint8_t *marker = end - 2; marker >= scan; marker--)
+        if (marker[0] == MARK && marker[1] == EOI)
             return 1;
     return 0;
 }

@@ -12,14 +12,14 @@
 enum { CHANNELS = JPEG_CHANNELS };
 
 typedef struct {
-    long near, far; /* places of the two pixels that a new one lies between */
+    long near, far; /* indices of the two pixels that a new one lies between */
     int16_t weight; /* of the far one */
 } Tap;
 
 /* Pixel centres are matched: the middle of the first new pixel is half a new pixel from the edge. */
-static Tap find_tap(long place, long from, long to)
+static Tap find_tap(long index, long from, long to)
 {
-    double middle = ((double)place + 0.5) * (double)from / (double)to - 0.5;
+    double middle = ((double)index + 0.5) * (double)from / (double)to - 0.5;
     if (middle < 0)
         middle = 0;
     long near = (long)middle < from - 1 ? (long)middle : from - 1;
@@ -76,8 +76,8 @@ static int start_resizer(Resizer *resizer, long height, long width, uint8_t *out
     int16_t *mixed = stretch.weights + LANES * count;
     memset(mixed + pitch, 0, SPARE * sizeof *mixed);
     for (long x = 0; x < stretch.width; x++) {
-        long place = x < out_width ? x : out_width - 1;
-        Tap tap = find_tap(flip ? out_width - 1 - place : place, width, out_width);
+        long index = x < out_width ? x : out_width - 1;
+        Tap tap = find_tap(flip ? out_width - 1 - index : index, width, out_width);
         stretch.near[x] = (int32_t)(tap.near * CHANNELS);
         for (int i = 0; i < LANES; i++)
             stretch.weights[LANES * x + i] = tap.far > tap.near ? tap.weight : 0;

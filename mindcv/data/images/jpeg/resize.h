@@ -7,7 +7,7 @@
 
 enum { VALUE_BITS = 7, WEIGHT_BITS = 15, LANES = 4, SPARE = 8 };
 
-/* Where each pixel of a new row comes from: the place of the near one, and the far one's weight for each value. The width
+/* Where each pixel of a new row comes from: the index of the near one, and the far one's weight for each value. The width
  * is even. */
 typedef struct {
     long width;
