@@ -59,6 +59,7 @@ setup(
                 f"mindcv/kernels/_{name}.cpp"
                 for name in (
                     "convolution",
+                    "convolution_norm",
                     "dense",
                     "batch_norm",
                     "layer_norm",

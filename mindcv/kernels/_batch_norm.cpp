@@ -19,8 +19,8 @@ struct Norm {
   int activation;
   bool adds, training, last, keeps_variance, result_last, half;  // `half`: maps are bfloat16, (N, pixels, C) all of them
   double eps, momentum;
-  const float *y, *gamma, *beta, *moving_mean, *moving_variance, *residual, *dout;
-  float *out, *mean, *variance, *new_mean, *new_variance;
+  const float *y, *gamma, *beta, *residual, *dout;
+  float *moving_mean, *moving_variance, *out, *mean, *variance;
   float *dy, *dgamma, *dbeta, *dresidual;
   float *scales, *shifts;
   double *inverses;
@@ -36,11 +36,10 @@ struct Norm {
     mean[c] = float(batch_mean);
     variance[c] = float(batch_variance);
     const double count = double(images) * pixels;
-    new_mean[c] = float(moving_mean[c] + momentum * (batch_mean - moving_mean[c]));
+    moving_mean[c] = float(moving_mean[c] + momentum * (batch_mean - moving_mean[c]));
     const double unbiased = batch_variance * count / (count - 1);  // of one value it is NaN, as MindSpore's is
-    new_variance[c] = count == 1 && keeps_variance
-                          ? moving_variance[c]
-                          : float(moving_variance[c] + momentum * (unbiased - moving_variance[c]));
+    if (count != 1 || !keeps_variance)
+      moving_variance[c] = float(moving_variance[c] + momentum * (unbiased - moving_variance[c]));
     set_factors(c);
   }
 };
@@ -170,8 +169,6 @@ void forward(Norm &p) {
   if (!p.training) {
     memcpy(p.mean, p.moving_mean, channels * sizeof(float));
     memcpy(p.variance, p.moving_variance, channels * sizeof(float));
-    memcpy(p.new_mean, p.moving_mean, channels * sizeof(float));
-    memcpy(p.new_variance, p.moving_variance, channels * sizeof(float));
     for (long c = 0; c < channels; c++) p.set_factors(c);
   }
   if (!p.last) {
@@ -263,26 +260,25 @@ using namespace mindcv;
 
 extern "C" {
 
-// y, gamma, beta, moving mean, moving variance, (shortcut,) configuration -> out, mean, variance, both moved
+// y, gamma, beta, moving mean, moving variance, (shortcut,) configuration -> out, mean, variance. In training the moving
+// ones are moved, in place.
 int BatchNormForward(int n, void **data, int *dims, int64_t **shapes, const char **dtypes, void *, void *) {
-  if (n != 11 && n != 12) return BAD_ARGUMENTS;
-  const int configuration = n - 6;
-  if (!has_types(n, data, dtypes, {0, n - 5, n == 12 ? 5 : 0}, configuration) || dims[0] != 4) return BAD_ARGUMENTS;
+  if (n != 9 && n != 10) return BAD_ARGUMENTS;
+  const int configuration = n - 4;
+  if (!has_types(n, data, dtypes, {0, n - 3, n == 10 ? 5 : 0}, configuration) || dims[0] != 4) return BAD_ARGUMENTS;
   return alone([&] {
     Norm p{};
     auto at = [&](int i) { return static_cast<float *>(data[i]); };
-    if (!read(p, shapes[0], static_cast<const int64_t *>(data[configuration])) || p.adds != (n == 12)) return int(BAD_ARGUMENTS);
+    if (!read(p, shapes[0], static_cast<const int64_t *>(data[configuration])) || p.adds != (n == 10)) return int(BAD_ARGUMENTS);
     p.y = at(0);
     p.gamma = at(1);
     p.beta = at(2);
     p.moving_mean = at(3);
     p.moving_variance = at(4);
     p.residual = p.adds ? at(5) : p.y;
-    p.out = at(n - 5);
-    p.mean = at(n - 4);
-    p.variance = at(n - 3);
-    p.new_mean = at(n - 2);
-    p.new_variance = at(n - 1);
+    p.out = at(n - 3);
+    p.mean = at(n - 2);
+    p.variance = at(n - 1);
     forward(p);
     return int(OK);
   });

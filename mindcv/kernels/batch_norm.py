@@ -5,7 +5,7 @@ from typing import Any
 
 from mindspore import Tensor, nn, ops
 
-from .operators import bits, kernel_operator, takes_map
+from .operators import bits, changes_inputs, kernel_operator, takes_map, zeros_like
 
 __all__ = ["ACTIVATIONS", "NO_ACTIVATION", "batch_norm", "batch_norm_configuration"]
 
@@ -47,7 +47,7 @@ def batch_norm(config: BatchNormConfiguration) -> ops.Custom:
     """The operator for a configuration.
 
     Called with map, gamma, beta, moving mean and variance, the shortcut where there is one, and `as_tensor(config)`.
-    Gives the output, mean and variance that it was normalised with, and the moving ones as they are next.
+    Gives the output, and mean and variance that it was normalised with. In training the moving ones are moved in place.
     """
     key, adds, turns = str(config), bool(config[1]), bool(config[3]) and not config[7]
     half: tuple[int, ...] = (0,) if config[8] else ()
@@ -65,7 +65,7 @@ def batch_norm(config: BatchNormConfiguration) -> ops.Custom:
             y: Tensor, g: Tensor, b: Tensor, m: Tensor, v: Tensor, other: Tensor, c: Tensor, out: Any, dout: Any
         ) -> tuple[Tensor, ...]:
             dy, dg, db, dother = backward_op(dout[0], y, out[0], g, b, out[1], out[2], c)
-            return dy, dg, db, ops.zeros_like(m), ops.zeros_like(v), dother, c
+            return dy, dg, db, zeros_like(m), zeros_like(v), dother, c
 
     else:
         backward_op = kernel_operator(
@@ -76,16 +76,16 @@ def batch_norm(config: BatchNormConfiguration) -> ops.Custom:
             y: Tensor, g: Tensor, b: Tensor, m: Tensor, v: Tensor, c: Tensor, out: Any, dout: Any
         ) -> tuple[Tensor, ...]:
             dy, dg, db = backward_op(dout[0], y, y, g, b, out[1], out[2], c)
-            return dy, dg, db, ops.zeros_like(m), ops.zeros_like(v), c
+            return dy, dg, db, zeros_like(m), zeros_like(v), c
 
     custom = kernel_operator(
-        *("BatchNormForward", key, lambda y, g, *_: (maps(y), g, g, g, g)),
-        outputs=5,
+        *("BatchNormForward", key, lambda y, g, *_: (maps(y), g, g)),
+        outputs=3,
         bprop=backward,
         takes=takes_map,
         half_inputs=(0, 5) if half else (),  # map and shortcut
         half_outputs=half,
     )
-    # Not computed once more in the backward pass: the moving statistics would move twice.
-    custom.recompute(False)
+    if config[2]:
+        changes_inputs(custom)
     return custom

@@ -36,6 +36,7 @@ from .classes import (
     prepare_layer_norm_2d,
     prepare_layer_scale,
     prepare_norm,
+    prepare_pair,
     prepare_pool,
     sure_class,
 )
@@ -49,6 +50,9 @@ except ImportError:  # before MindSpore 2.9
     from mindspore.common.api import _cell_graph_executor
 
 _logger = logging.getLogger(__name__)
+
+# What MindSpore names the cells by that are computed once more in the backward pass.
+_RECOMPUTED = "recompute_"
 
 __all__ = ["IN_BF16", "KernelCells", "forget_graph", "missed"]
 
@@ -257,6 +261,7 @@ class _Search:
         gives_last = not (is_product and convolution_cell.group == 1)
         self._exchange(convolution_cell, prepare_convolution(convolution_cell, gives_last))
         self._exchange(norm, prepare_norm(norm, gives_last, activation, adds))
+        self._join(convolution_cell, norm)
 
     def _row(self, row: list[Any]) -> None:
         """Pairs in the cells of a SequentialCell."""
@@ -357,6 +362,13 @@ class _Search:
             convolution_cell, prepare_convolution(convolution_cell, gives_last=True, takes_last=True, is_half=is_half)
         )
         self._exchange(norm, prepare_norm(norm, True, activation, adds, gives_last=True, is_half=is_half))
+        self._join(convolution_cell, norm)
+
+    def _join(self, convolution_cell: Any, norm: Any) -> None:
+        """Lets a pair be one operator, but where its parts have fates of their own in the backward pass."""
+        is_recomputed = str(convolution_cell._scope or "").startswith(_RECOMPUTED)
+        if convolution_cell.weight.requires_grad and not is_recomputed:
+            prepare_pair(convolution_cell, norm)
 
 
 def _shortcut_pairs(cell: nn.Cell | None) -> list[tuple[nn.Cell, nn.Cell]]:

@@ -16,6 +16,7 @@ from mindspore import Tensor, nn, ops
 from .attention import attention
 from .batch_norm import ACTIVATIONS, batch_norm, batch_norm_configuration
 from .convolution import configuration, convolution, takes_convolution
+from .convolution_norm import convolution_norm
 from .dense import dense
 from .gelu import gelu
 from .layer_norm import layer_norm
@@ -40,6 +41,7 @@ __all__ = [
     "prepare_layer_norm_2d",
     "prepare_layer_scale",
     "prepare_norm",
+    "prepare_pair",
     "prepare_pool",
     "sure_class",
 ]
@@ -244,13 +246,16 @@ class _BatchNorm2d(_KernelCell, nn.BatchNorm2d):
         return self.training if self.use_batch_statistics is None else self.use_batch_statistics
 
     def by_kernel_trained(self, x: Tensor) -> Tensor:
-        # Not unpacked: the graph compiler warns of what is not used.
-        outputs = self.kernel_train(
+        return self.kernel_train(
             x, self.gamma, self.beta, self.moving_mean, self.moving_variance, self.kernel_train_tensor
-        )
-        ops.assign(self.moving_mean, ops.stop_gradient(outputs[3]))
-        ops.assign(self.moving_variance, ops.stop_gradient(outputs[4]))
-        return outputs[0]
+        )[0]
+
+    def by_kernel_with_convolution(self, x: Tensor) -> Tensor:
+        """The convolution before it and itself, trained."""
+        return self.kernel_pair(
+            *(x, self.kernel_weight, self.gamma, self.beta, self.moving_mean, self.moving_variance),
+            self.kernel_pair_tensor,
+        )[0]
 
     def by_kernel_fixed(self, x: Tensor) -> Tensor:
         return self.kernel_infer(
@@ -285,12 +290,15 @@ class _AddingBatchNorm2d(_BatchNorm2d):
         return self.by_kernel_trained(x, shortcut) if self.is_trained() else self.by_kernel_fixed(x, shortcut)
 
     def by_kernel_trained(self, x: Tensor, shortcut: Tensor) -> Tensor:
-        outputs = self.kernel_train(
+        return self.kernel_train(
             x, self.gamma, self.beta, self.moving_mean, self.moving_variance, shortcut, self.kernel_train_tensor
-        )
-        ops.assign(self.moving_mean, ops.stop_gradient(outputs[3]))
-        ops.assign(self.moving_variance, ops.stop_gradient(outputs[4]))
-        return outputs[0]
+        )[0]
+
+    def by_kernel_with_convolution(self, x: Tensor, shortcut: Tensor) -> Tensor:
+        return self.kernel_pair(
+            *(x, self.kernel_weight, self.gamma, self.beta, self.moving_mean, self.moving_variance, shortcut),
+            self.kernel_pair_tensor,
+        )[0]
 
     def by_kernel_fixed(self, x: Tensor, shortcut: Tensor) -> Tensor:
         return self.kernel_infer(
@@ -304,7 +312,7 @@ class _AddingBatchNorm2d(_BatchNorm2d):
 
 
 class Passed(nn.Cell):
-    """An activation that the BatchNorm before it does."""
+    """An activation that the BatchNorm before it does, or a convolution that the one behind it does."""
 
     def construct(self, x: Tensor) -> Tensor:
         return x
@@ -323,6 +331,7 @@ def prepare_convolution(
     cell.kernel_last, cell.kernel_takes_last, cell.kernel_dtype = gives_last, takes_last, map_dtype(is_half)
     cell.kernel_what = ("convolution", cell.weight.shape, config, cell.has_bias)
     cell.kernel, cell.kernel_tensor = convolution(config, cell.has_bias), as_tensor(config)
+    cell.kernel_config, cell.kernel_norm = config, None
     return _BiasedConv2d if cell.has_bias else _Conv2d
 
 
@@ -409,7 +418,17 @@ def prepare_norm(
     cell.kernel_gives_last, cell.kernel_dtype = gives_last, map_dtype(is_half)
     cell.kernel_train, cell.kernel_infer = batch_norm(train), batch_norm(infer)
     cell.kernel_train_tensor, cell.kernel_infer_tensor = as_tensor(train), as_tensor(infer)
+    cell.kernel_config, cell.kernel_pair = train, None
     return _AddingBatchNorm2d if adds else _BatchNorm2d
+
+
+def prepare_pair(convolution_cell: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    """Prepares a convolution and the BatchNorm behind it, both of them prepared, to be one operator in a graph."""
+    configs = (convolution_cell.kernel_config, norm.kernel_config)
+    norm.kernel_pair, norm.kernel_pair_tensor = convolution_norm(*configs), as_tensor((*configs[0], *configs[1]))
+    # Past nn.Cell: neither is a part of the other one.
+    object.__setattr__(norm, "kernel_weight", convolution_cell.weight)
+    object.__setattr__(convolution_cell, "kernel_norm", norm)
 
 
 @functools.cache
@@ -422,6 +441,10 @@ def sure_class(cell: nn.Cell, kind: type[nn.Cell]) -> type[nn.Cell]:
     """The class that asks nothing for a cell whose class is `kind` where it asks."""
     if not issubclass(kind, _KernelCell):
         return kind
+    if issubclass(kind, _Conv2d) and cell.kernel_norm is not None and _BatchNorm2d.is_trained(cell.kernel_norm):
+        return Passed
     if not issubclass(kind, _BatchNorm2d):
         return _sure(kind, "by_kernel")
-    return _sure(kind, "by_kernel_trained" if kind.is_trained(cell) else "by_kernel_fixed")
+    if not kind.is_trained(cell):
+        return _sure(kind, "by_kernel_fixed")
+    return _sure(kind, "by_kernel_trained" if cell.kernel_pair is None else "by_kernel_with_convolution")

@@ -15,6 +15,7 @@ __all__ = [
     "configuration",
     "convolution",
     "kernel_names",
+    "out_shape",
     "takes_convolution",
 ]
 
@@ -72,7 +73,7 @@ def _out_side(side: int, kernel: int, stride: int, before: int, behind: int, dil
     return (side + before + behind - dilation * (kernel - 1) - 1) // stride + 1
 
 
-def _out_shape(config: Configuration) -> Callable[..., list[int]]:
+def out_shape(config: Configuration) -> Callable[..., list[int]]:
     """A function from the shapes of image and weight to that of the output."""
 
     def shape(x: list[int], w: list[int], *_: Any) -> list[int]:
@@ -106,7 +107,7 @@ def convolution(config: Configuration, has_bias: bool) -> ops.Custom:
         return takes_convolution(tuple(x), tuple(w), config, has_bias)
 
     return kernel_operator(
-        *("ConvolutionForward", key, _out_shape(config)),
+        *("ConvolutionForward", key, out_shape(config)),
         bprop=backward,
         takes=takes,
         half_inputs=half,

@@ -10,7 +10,21 @@ from mindspore import Tensor, ops
 
 from . import onednn
 
-__all__ = ["as_tensor", "bits", "kernel_operator", "map_dtype", "takes_map", "takes_tokens", "takes_values", "unknown"]
+__all__ = [
+    "as_tensor",
+    "bits",
+    "changes_inputs",
+    "kernel_operator",
+    "map_dtype",
+    "takes_map",
+    "takes_tokens",
+    "takes_values",
+    "unknown",
+    "zeros_like",
+]
+
+# The gradient of what has none. The operator itself: a function around it costs a graph more each time.
+zeros_like = ops.ZerosLike()
 
 # Operators that were given a shape or a type that they do not have while something was compiled; `KernelCells.compile`
 # empties and reads it.
@@ -62,6 +76,13 @@ def kernel_operator(
     custom.add_prim_attr("mindcv_key", key)
     custom.__deepcopy__ = lambda memo: custom  # a copied network has the same; MindSpore's own copying fails
     return custom
+
+
+def changes_inputs(custom: ops.Custom) -> None:
+    """Tells MindSpore that an operator changes parameters that it is given, as the moving statistics, in place."""
+    custom.add_prim_attr("side_effect_mem", True)
+    # Not computed once more in the backward pass: they would change twice.
+    custom.recompute(False)
 
 
 def map_dtype(is_half: bool) -> Any:
