@@ -6,8 +6,9 @@ import pytest
 from mindspore import Tensor, nn, ops
 
 from mindcv.engine import keep_variance_of_one_value
-from mindcv.kernels import cells, onednn
+from mindcv.kernels import cells, convolution, convolution_norm, onednn
 from mindcv.kernels.cells import KernelCells
+from mindcv.kernels.convolution import takes_convolution
 from mindcv.models.layers.conv_norm_act import Conv2dNormActivation
 from mindcv.models.resnet import BasicBlock, Bottleneck
 
@@ -111,6 +112,48 @@ def test_gradients_and_statistics_are_mindspores(name, mode):
     assert any(np.abs(wanted[f"moved {key}"] - start[key]).max() > 0.01 for key in start if key.endswith("mean"))
     for key, value in wanted.items():
         assert_near(got[key], value, key)
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        (lambda network: None, (5, 0)),
+        (lambda network: setattr(network[1].features[0].weight, "requires_grad", False), (4, 1)),
+        (lambda network: network[2].recompute(), (4, 1)),
+        (lambda network: network[0].features[1].set_train(False), (4, 1)),
+    ],
+    ids=["plain", "frozen", "recomputed", "fixed"],
+)
+def test_a_trained_pair_is_one_operator_in_a_graph_and_gives_what_two_do_to_the_bit(change, wanted, monkeypatch):
+    counts = {}
+    for module in (convolution_norm, convolution):
+
+        def takes(*arguments, module=module):
+            counts.setdefault(module, set()).add(arguments)
+            return takes_convolution(*arguments)
+
+        monkeypatch.setattr(module, "takes_convolution", takes)
+    x = np.random.RandomState(3).standard_normal((2, 3, 18, 14)).astype(np.float32)
+    found = []
+    ms.set_context(mode=ms.GRAPH_MODE)
+    for counted in (wanted, (0, 5)):
+        counts.clear()
+        convolution_norm.convolution_norm.cache_clear()
+        convolution.convolution.cache_clear()
+        network = NETWORKS["rows"]()
+        network.set_train(True)
+        change(network)
+        randomize(network, np.random.RandomState(1))
+        value, (of_x, of_weights) = Gradients(network, KernelCells(network))(Tensor(x))
+        found.append({"value": value.asnumpy(), "x": of_x.asnumpy()} | state(network))
+        named = zip(network.trainable_params(), of_weights, strict=True)
+        found[-1] |= {f"gradient of {parameter.name}": gradient.asnumpy() for parameter, gradient in named}
+        assert tuple(len(counts.get(module, ())) for module in (convolution_norm, convolution)) == counted
+        monkeypatch.setattr(cells, "prepare_pair", lambda *_: None)  # the second time each is an operator of its own
+    together, apart = found
+    assert together.keys() == apart.keys()
+    for name, value in together.items():
+        assert np.array_equal(value, apart[name]), name
 
 
 def test_what_stands_behind_is_done_in_the_same_pass():
