@@ -3,6 +3,7 @@
 import io
 import logging
 import random
+import re
 from pathlib import Path
 
 import mindspore.dataset as ds
@@ -61,6 +62,27 @@ def test_a_box_has_the_pixels_that_pillow_decodes(options):
     for top, left, height, width in random_boxes(whole.shape, 1):
         box = decoded_box(data, top, left, height, width)
         np.testing.assert_array_equal(box, whole[top : top + height, left : left + width])
+
+
+def test_restart_intervals_beside_a_box_are_passed_unread():
+    """MCUs of 16 x 16 pixels, ten in a row, in intervals of two: what no pixel of the box needs may be anything."""
+    data = jpeg(96, 160, subsampling=2, restart_marker_blocks=2)
+    box = (40, 66, 14, 28)  # and two pixels around: columns 4 and 5 of rows 2 and 3
+    head = data.index(b"\xff\xda") + 14
+    parts = re.split(b"(\xff[\xd0-\xd7])", data[head:-2])
+    assert len(parts) == 2 * 30 - 1
+    needed = {12, 17}
+    changed = [part if i % 2 or i // 2 in needed else bytes(len(part)) for i, part in enumerate(parts)]
+    assert sum(part != other for part, other in zip(parts, changed, strict=True)) == 28
+    beside = data[:head] + b"".join(changed) + data[-2:]
+    np.testing.assert_array_equal(decoded_box(beside, *box), decoded_box(data, *box))
+    whole = np.empty((96, 160, 3), np.uint8)
+    assert not _jpeg.decode(beside, 0, 0, 96, 160, 1, whole)
+    # A marker that is not the next one, in front of the box: nobody knows what is missing.
+    changed[9] = b"\xff\xd6"
+    swapped = data[:head] + b"".join(changed) + data[-2:]
+    assert parts[9] == b"\xff\xd4"
+    assert not _jpeg.decode(swapped, *box, 1, np.empty((*box[2:], 3), np.uint8))
 
 
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
@@ -216,7 +238,7 @@ def test_a_whole_image_has_the_pixels_that_mindspore_decodes(options):
 
 
 @pytest.mark.parametrize("flip", [False, True])
-@pytest.mark.parametrize("size", [(131, 203), (60, 80), (300, 500), (1, 1), (224, 1)])
+@pytest.mark.parametrize("size", [(131, 203), (60, 80), (300, 500), (1, 1), (5, 1), (9, 2), (3, 3), (224, 1)])
 def test_resizing_is_bilinear(size, flip):
     image = Decode().decode(jpeg(), random.Random(0)).astype(np.float64)
     (y, near_y, far_y), (x, near_x, far_x) = (_places(old, new) for old, new in zip(image.shape[:2], size, strict=True))

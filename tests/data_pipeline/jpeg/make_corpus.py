@@ -17,6 +17,7 @@ DECODED = (
     {"quality": 3},
     {"quality": 100, "subsampling": 0},
     {"optimize": True, "quality": 30},
+    {"restart_marker_blocks": 1, "subsampling": 0},
     {"restart_marker_blocks": 3},
     {"restart_marker_rows": 1, "subsampling": 1},
 )

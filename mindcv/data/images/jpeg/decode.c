@@ -47,15 +47,17 @@ INLINE int prepare(Window *window, BitReader *reader)
 }
 
 /* Writes a block's samples, averaged where they are reduced, to `place` in a ring. */
-static void write_block(const Component *component, const Block *block, const Block *quantisation, int kind,
+static void write_block(const Component *component, const Block *block, const Block *quantisation, BlockKind kind,
                         uint8_t *place)
 {
     uint8_t whole[AREA];
     int is_reduced = component->reduce_x > 1 || component->reduce_y > 1;
     uint8_t *out = is_reduced ? whole : place;
     size_t stride = is_reduced ? SIDE : component->stride;
-    if (kind == 0)
+    if (kind == FLAT)
         fill_flat((int16_t)(block->values[0] * quantisation->values[0]), out, stride);
+    else if (kind == CORNERED)
+        jpeg_loops->inverse_transform_corner(block, quantisation, out, stride);
     else
         jpeg_loops->inverse_transform(block, quantisation, out, stride);
     if (is_reduced)
@@ -94,46 +96,59 @@ static int read_mcu(Picture *picture, BitReader *reader, long row, long column)
 typedef struct {
     Window window;
     BitReader reader;
-    int until_restart;
-    unsigned restarts;
-    HuffmanTable tables[2 * MOST_TABLES]; /* those that the scan uses */
+    long mcu; /* the next one, counted row by row */
+    long restart_interval, next_restart; /* in MCUs; where there are none, the next one is never */
+    unsigned restarts; /* passed */
+    int is_defined[2 * MOST_TABLES];
+    HuffmanTable tables[2 * MOST_TABLES]; /* those that the scan uses, but for standard ones */
 } Position;
 
-/* Passes a restart marker. F.2.1.3.1: differences of DC coefficients begin at 0 again. */
-static int restart(Picture *picture, Position *position)
+/* F.2.1.3.1: behind a restart marker differences of DC coefficients begin at 0 again. */
+static void begin_interval(Picture *picture, Position *position)
 {
-    if (jpeg_pass_restart(&position->window, &position->reader, position->restarts++))
-        return -1;
     for (int c = 0; c < picture->component_count; c++)
         picture->components[c].predicted = 0;
-    position->until_restart = picture->restart_interval;
-    return 0;
+    position->next_restart = position->mcu + position->restart_interval;
 }
 
-/* The same order of blocks; their values are not needed, but for DC coefficients, from which later ones differ. */
-static int pass_mcu(Picture *picture, BitReader *reader)
+/* E.2.3 to E.2.5: a restart marker comes behind each interval of MCUs. Makes sure that the next MCU can be read. */
+INLINE int prepare_mcu(Picture *picture, Position *position)
 {
-    return jpeg_loops->pass_blocks(reader, picture->components, picture->component_count);
-}
-
-/* E.2.3 to E.2.5: a restart marker comes behind each interval of MCUs. Reads a row of them up to `end`; those outside of
- * `first` to `last` are passed. */
-static int read_mcu_row(Picture *picture, Position *position, long row, long first, long last, long end)
-{
-    for (long column = 0; column < end; column++) {
-        if (picture->restart_interval && position->until_restart-- == 0) {
-            if (restart(picture, position))
-                return -1;
-            position->until_restart--;
-        }
-        if (UNLIKELY(prepare(&position->window, &position->reader)))
+    if (UNLIKELY(position->mcu == position->next_restart)) {
+        if (jpeg_pass_restart(&position->window, &position->reader, position->restarts++))
             return -1;
-        int is_passed = column < first || column >= last;
-        if (UNLIKELY(is_passed ? pass_mcu(picture, &position->reader)
-                               : read_mcu(picture, &position->reader, row, column - first)))
-            return -1;
+        begin_interval(picture, position);
     }
+    position->mcu++;
+    return prepare(&position->window, &position->reader);
+}
+
+/* Reads MCUs of a row. */
+static int read_mcus(Picture *picture, Position *position, long row, long count)
+{
+    for (long column = 0; column < count; column++)
+        if (UNLIKELY(prepare_mcu(picture, position) || read_mcu(picture, &position->reader, row, column)))
+            return -1;
     /* What was made up behind the end does not count. */
+    return position->reader.next - position->reader.count / 8 > position->window.end ? -1 : 0;
+}
+
+/* Passes MCUs, by whole intervals where there are some; of the others the values are not needed, but for DC coefficients,
+ * from which later ones differ. */
+static int pass_mcus(Picture *picture, Position *position, long wanted)
+{
+    long restarts = position->restart_interval ? wanted / position->restart_interval : 0;
+    if (restarts > (long)position->restarts) {
+        if (jpeg_seek_restart(&position->window, &position->reader, position->restarts, (unsigned)restarts - 1))
+            return -1;
+        position->restarts = (unsigned)restarts;
+        position->mcu = restarts * position->restart_interval;
+        begin_interval(picture, position);
+    }
+    while (position->mcu < wanted)
+        if (UNLIKELY(prepare_mcu(picture, position) ||
+                     jpeg_loops->pass_blocks(&position->reader, picture->components, picture->component_count)))
+            return -1;
     return position->reader.next - position->reader.count / 8 > position->window.end ? -1 : 0;
 }
 
@@ -190,29 +205,32 @@ static size_t plan_component(const Picture *picture, Component *component, const
     return component->stride * (size_t)component->ring_rows;
 }
 
-/* Makes the tables that the scan uses. */
-static void define_tables(Picture *picture, Position *position)
+/* A table that the scan uses. */
+static const HuffmanTable *define_table(const Picture *picture, Position *position, int index)
 {
-    int is_defined[2 * MOST_TABLES] = {0};
-    for (int c = 0; c < picture->component_count; c++) {
-        Component *component = picture->components + c;
-        const int used[2] = {component->dc_table, component->ac_table};
-        for (int is_ac = 0; is_ac < 2; is_ac++)
-            if (!is_defined[used[is_ac]]) {
-                jpeg_define_table(position->tables + used[is_ac], picture->huffman[used[is_ac]], is_ac);
-                is_defined[used[is_ac]] = 1;
-            }
-        component->dc = position->tables + component->dc_table;
-        component->ac = position->tables + component->ac_table;
-    }
+    const uint8_t *counts = picture->huffman[index];
+    int is_ac = index >= MOST_TABLES;
+    const HuffmanTable *standard = jpeg_standard_table(counts, is_ac);
+    HuffmanTable *own = position->tables + index;
+    if (!standard && !position->is_defined[index])
+        jpeg_define_table(own, counts, is_ac);
+    position->is_defined[index] = 1;
+    return standard ? standard : own;
 }
 
 /* E.2.3, E.2.4: what is set at the beginning of a scan. */
 static void start(Picture *picture, Position *position)
 {
-    define_tables(picture, position);
+    memset(position->is_defined, 0, sizeof position->is_defined);
+    for (int c = 0; c < picture->component_count; c++) {
+        Component *component = picture->components + c;
+        component->dc = define_table(picture, position, component->dc_table);
+        component->ac = define_table(picture, position, component->ac_table);
+    }
     jpeg_start_window(&position->window, &position->reader, picture->scan, picture->end);
-    position->until_restart = picture->restart_interval;
+    position->mcu = 0;
+    position->restart_interval = picture->restart_interval;
+    position->next_restart = picture->restart_interval ? picture->restart_interval : -1;
     position->restarts = 0;
 }
 
@@ -221,15 +239,13 @@ static JpegResult decode_rows(Picture *picture, Position *position, const McuRan
                               const Scratch *scratch, JpegRows *out)
 {
     long done = box.top, wanted = box.top + box.height;
-    for (long row = 0; row < range->last_row; row++) {
-        int is_kept = row >= range->first_row, is_last = row == range->last_row - 1;
-        long first = is_kept ? range->first_column : range->columns;
-        if (read_mcu_row(picture, position, row, first, range->last_column,
-                         is_last ? range->last_column : range->columns))
+    for (long row = range->first_row; row < range->last_row; row++) {
+        if (pass_mcus(picture, position, row * range->columns + range->first_column) ||
+            read_mcus(picture, position, row, range->last_column - range->first_column))
             return JPEG_OTHER;
         /* The last row of pixels waits for the colours of the next row of MCUs. */
-        long ready = is_last ? wanted : smaller(wanted, (row + 1) * range->height - 1);
-        for (; is_kept && done < ready; done++) {
+        long ready = row == range->last_row - 1 ? wanted : smaller(wanted, (row + 1) * range->height - 1);
+        for (; done < ready; done++) {
             jpeg_write_pixels(picture, done, box, scratch, out->room(out, done - box.top));
             out->filled(out, done - box.top);
         }

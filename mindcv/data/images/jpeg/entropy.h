@@ -39,6 +39,9 @@ typedef struct HuffmanTable {
     int is_ac;
 } HuffmanTable;
 
+/* Which coefficients of a block are not 0: the first one, those of the corner, or any. */
+typedef enum { FLAT, CORNERED, WHOLE } BlockKind;
+
 /* Reads bits of the bytes in a window, which must go on behind what is read. */
 typedef struct {
     const uint8_t *next;
@@ -62,6 +65,9 @@ INLINE unsigned part(Meaning meaning, int which)
 /* Makes what is looked up of the counts of a table and the symbols behind them, which `jpeg_read_header` has checked. */
 void jpeg_define_table(HuffmanTable *table, const uint8_t *counts, int is_ac);
 
+/* What `jpeg_define_table` makes of a table, where it is one of those that most files have; else NULL. */
+const HuffmanTable *jpeg_standard_table(const uint8_t *counts, int is_ac);
+
 /* The meaning of a code that cannot be looked up, for it is long or stands for zeros alone; 0 when there is none. */
 Meaning jpeg_find_meaning(const HuffmanTable *table, uint64_t bits);
 
@@ -71,7 +77,11 @@ void jpeg_start_window(Window *window, BitReader *reader, const uint8_t *scan, c
 /* Moves on to what is not read yet. */
 void jpeg_move_window(Window *window, BitReader *reader);
 
-/* Passes a restart marker, the `count`-th of the scan; -1 when it does not stand where it should. */
+/* Goes on behind a restart marker, by numbers from the first of the scan, 0: behind `to`, when `from` is the next one. What
+ * is coded in between is not looked at. -1 when the markers are not there. */
+int jpeg_seek_restart(Window *window, BitReader *reader, unsigned from, unsigned to);
+
+/* Passes the next restart marker; -1 when it does not stand where it should. */
 int jpeg_pass_restart(Window *window, BitReader *reader, unsigned count);
 
 #endif

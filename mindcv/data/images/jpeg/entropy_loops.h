@@ -99,7 +99,7 @@ INLINE int has_ended(size_t k)
     return k == AREA || (k >= 2 + END_OF_BLOCK && k < DAMAGED);
 }
 
-/* Reads a block whose coefficients are 0 yet: -1 when it is damaged, 0 when it has a single value, else 1. */
+/* Reads a block whose coefficients are 0 yet: its kind, -1 when it is damaged. */
 INLINE int read_block(BitReader *reader, Component *component, int16_t *block)
 {
     const HuffmanTable *table = component->ac;
@@ -117,7 +117,9 @@ INLINE int read_block(BitReader *reader, Component *component, int16_t *block)
     }
     if (UNLIKELY(!has_ended(k)))
         return -1;
-    return k != 2 + END_OF_BLOCK;
+    if (k == AREA || k > CORNER_COEFFICIENTS + 1 + END_OF_BLOCK)
+        return WHOLE;
+    return k == 2 + END_OF_BLOCK ? FLAT : CORNERED;
 }
 
 /* Passes a block and keeps only its DC coefficient; -1 when it is damaged. */

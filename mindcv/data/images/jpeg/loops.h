@@ -12,11 +12,12 @@
 
 typedef struct {
     const char *name;
-    /* Read the blocks of an MCU, or pass them; -1 when one is damaged. `kinds`: 0 for a block of a single value, else 1. */
+    /* Read the blocks of an MCU, or pass them; -1 when one is damaged. `kinds`: a BlockKind of each. */
     int (*read_blocks)(BitReader *reader, Component *components, int component_count, Block *blocks, int *kinds);
     int (*pass_blocks)(BitReader *reader, Component *components, int component_count);
     /* Writes the 8 x 8 samples of a block. */
     void (*inverse_transform)(const Block *block, const Block *quantisation, uint8_t *out, size_t stride);
+    void (*inverse_transform_corner)(const Block *block, const Block *quantisation, uint8_t *out, size_t stride);
     /* Interpolation of colours: a row of samples, or 3 parts of one and 1 of another; and two pixels for each of them. */
     void (*widen_row)(const uint8_t *row, long count, uint16_t *out);
     void (*weigh_rows)(const uint8_t *near, const uint8_t *far, long count, uint16_t *out);

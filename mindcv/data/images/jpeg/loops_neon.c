@@ -43,16 +43,28 @@ static uint8x8_t to_bytes(Int8 values)
     return vqmovn_u16(vcombine_u16(low, high));
 }
 
-static void inverse_transform_neon(const Block *block, const Block *quantisation, uint8_t *out, size_t stride)
+static void write_samples_neon(const Int8 *x, uint8_t *out, size_t stride)
 {
-    Int8 x[SIDE];
     uint8x8_t bytes[SIDE];
-    transform_columns(block, quantisation, x);
     for (int i = 0; i < SIDE; i++)
         bytes[i] = to_bytes(x[i]);
     transpose_bytes(bytes);
     for (int i = 0; i < SIDE; i++)
         vst1_u8(out + (size_t)i * stride, bytes[i]);
+}
+
+static void inverse_transform_neon(const Block *block, const Block *quantisation, uint8_t *out, size_t stride)
+{
+    Int8 x[SIDE];
+    transform_columns(block, quantisation, SIDE, x);
+    write_samples_neon(x, out, stride);
+}
+
+static void inverse_transform_corner_neon(const Block *block, const Block *quantisation, uint8_t *out, size_t stride)
+{
+    Int8 x[SIDE];
+    transform_columns(block, quantisation, CORNER, x);
+    write_samples_neon(x, out, stride);
 }
 
 static void widen_row_neon(const uint8_t *restrict row, long count, uint16_t *restrict out)
@@ -174,6 +186,7 @@ const JpegLoops jpeg_loops_neon = {
     .read_blocks = read_blocks,
     .pass_blocks = pass_blocks,
     .inverse_transform = inverse_transform_neon,
+    .inverse_transform_corner = inverse_transform_corner_neon,
     .widen_row = widen_row_neon,
     .weigh_rows = weigh_rows_neon,
     .spread_samples = spread_samples_neon,

@@ -12,6 +12,7 @@
 enum {
     SIDE = 8,  /* of a block */
     AREA = 64, /* of a block */
+    CORNER = 4, CORNER_COEFFICIENTS = 10, /* so many of the first are in its first 4 rows and columns */
     MOST_COMPONENTS = 3,
     MOST_TABLES = 4,
     MOST_BLOCKS = 6, /* of an MCU, the smallest coded unit: with 4:2:0 four of Y and one of each colour */

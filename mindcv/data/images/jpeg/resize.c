@@ -31,6 +31,7 @@ static Tap find_tap(long index, long from, long to)
 typedef struct {
     JpegRows rows;
     long height, width, out_height, done;
+    Tap next; /* where row `done` of the result comes from */
     size_t pitch, out_pitch;
     uint8_t *out, *last_two, *stretched;
     int16_t *mixed;
@@ -43,23 +44,23 @@ static uint8_t *resizer_room(JpegRows *rows, long y)
     return resizer->last_two + (size_t)(y % 2) * resizer->pitch;
 }
 
-static void write_row(Resizer *resizer, const uint8_t *near, const uint8_t *far, int16_t weight)
+static void write_row(Resizer *resizer, const uint8_t *near, const uint8_t *far)
 {
-    jpeg_loops->mix_rows(near, far, weight, resizer->pitch, resizer->mixed);
-    jpeg_loops->stretch_row(resizer->mixed, &resizer->stretch, resizer->stretched);
-    memcpy(resizer->out + (size_t)resizer->done * resizer->out_pitch, resizer->stretched, resizer->out_pitch);
-    resizer->done++;
+    uint8_t *out = resizer->out + (size_t)resizer->done * resizer->out_pitch;
+    int is_apart = resizer->done == resizer->out_height - 1 || resizer->out_pitch < SPARE;
+    jpeg_loops->mix_rows(near, far, resizer->next.weight, resizer->pitch, resizer->mixed);
+    /* What is written behind the end of a row is where the next one comes, if that has room for it. */
+    jpeg_loops->stretch_row(resizer->mixed, &resizer->stretch, is_apart ? resizer->stretched : out);
+    if (is_apart)
+        memcpy(out, resizer->stretched, resizer->out_pitch);
+    resizer->next = find_tap(++resizer->done, resizer->height, resizer->out_height);
 }
 
 static void resizer_filled(JpegRows *rows, long y)
 {
     Resizer *resizer = (Resizer *)rows;
-    while (resizer->done < resizer->out_height) {
-        Tap tap = find_tap(resizer->done, resizer->height, resizer->out_height);
-        if (tap.far > y)
-            return;
-        write_row(resizer, resizer_room(rows, tap.near), resizer_room(rows, tap.far), tap.weight);
-    }
+    while (resizer->done < resizer->out_height && resizer->next.far <= y)
+        write_row(resizer, resizer_room(rows, resizer->next.near), resizer_room(rows, resizer->next.far));
 }
 
 /* The caller frees `stretch.near`; -1 when there is no memory. */
@@ -88,6 +89,7 @@ static int start_resizer(Resizer *resizer, long height, long width, uint8_t *out
         .height = height,
         .width = width,
         .out_height = out_height,
+        .next = find_tap(0, height, out_height),
         .pitch = pitch,
         .out_pitch = (size_t)out_width * CHANNELS,
         .out = out,
@@ -104,11 +106,9 @@ int jpeg_resize(const uint8_t *pixels, long height, long width, uint8_t *out, lo
     Resizer resizer;
     if (start_resizer(&resizer, height, width, out, out_height, out_width, flip))
         return -1;
-    while (resizer.done < out_height) {
-        Tap tap = find_tap(resizer.done, height, out_height);
-        write_row(&resizer, pixels + (size_t)tap.near * resizer.pitch, pixels + (size_t)tap.far * resizer.pitch,
-                  tap.weight);
-    }
+    while (resizer.done < out_height)
+        write_row(&resizer, pixels + (size_t)resizer.next.near * resizer.pitch,
+                  pixels + (size_t)resizer.next.far * resizer.pitch);
     free(resizer.stretch.near);
     return 0;
 }

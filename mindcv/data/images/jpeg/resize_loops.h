@@ -20,11 +20,11 @@ INLINE void mix_rows(const uint8_t *restrict near, const uint8_t *restrict far, 
 typedef int16_t Pixels __attribute__((vector_size(2 * LANES * sizeof(int16_t))));
 typedef uint8_t Bytes __attribute__((vector_size(sizeof(Pixels))));
 
-/* A row in new width. Two pixels are made at once; 5 values behind the last of `row` are read, and 2 bytes behind the last
- * of `out` are written. */
-INLINE void stretch_row(const int16_t *restrict row, const Stretch *stretch, uint8_t *restrict out)
+/* A row in new width, from one of its pixels on. Two are made at once; 5 values behind the last of `row` are read, and 2
+ * bytes behind the last of `out` are written. */
+INLINE void stretch_from(long x, const int16_t *restrict row, const Stretch *stretch, uint8_t *restrict out)
 {
-    for (long x = 0; x < stretch->width; x += 2) {
+    for (; x < stretch->width; x += 2) {
         /* A pixel and its right neighbour. */
         Pixels one, other;
         memcpy(&one, row + stretch->near[x], sizeof one);
@@ -41,4 +41,9 @@ INLINE void stretch_row(const int16_t *restrict row, const Stretch *stretch, uin
         rounded = SHUFFLE(Bytes, rounded, rounded, 0, 2, 4, 8, 10, 12, 6, 14, 0, 2, 4, 8, 10, 12, 6, 14);
         memcpy(out + JPEG_CHANNELS * x, &rounded, 2 * LANES);
     }
+}
+
+INLINE void stretch_row(const int16_t *restrict row, const Stretch *stretch, uint8_t *restrict out)
+{
+    stretch_from(0, row, stretch, out);
 }

@@ -71,21 +71,21 @@ INLINE Int8 to_byte_range(Int8 values)
     return (values | (values > 255)) & 255;
 }
 
-/* Both passes; `x` is the columns of samples, less 128, not brought to a byte yet. */
-INLINE void transform_columns(const Block *block, const Block *quantisation, Int8 *x)
+/* Both passes, for coefficients in the first `reach` rows and columns; compilers leave out what zeros have no part in. `x`
+ * is the columns of samples, less 128, not brought to a byte yet. */
+INLINE void transform_columns(const Block *block, const Block *quantisation, int reach, Int8 *x)
 {
     for (int i = 0; i < SIDE; i++)
-        x[i] = __builtin_convertvector(block->rows[i] * quantisation->rows[i], Int8);
+        x[i] = i < reach ? __builtin_convertvector(block->rows[i] * quantisation->rows[i], Int8) : (Int8){0};
     transform(x, FRACTION_BITS - FIRST_PASS_BITS);
     TRANSPOSE(x);
+    for (int i = reach; i < SIDE; i++)
+        x[i] = (Int8){0};
     transform(x, FRACTION_BITS + FIRST_PASS_BITS + 3);
 }
 
-/* Writes the 8 x 8 samples of a block. */
-INLINE void inverse_transform(const Block *block, const Block *quantisation, uint8_t *out, size_t stride)
+INLINE void write_samples(Int8 *x, uint8_t *out, size_t stride)
 {
-    Int8 x[SIDE];
-    transform_columns(block, quantisation, x);
     /* Columns are joined to rows byte by byte. */
     for (int i = 0; i < SIDE; i++)
         x[i] = to_byte_range(x[i]);
@@ -94,4 +94,20 @@ INLINE void inverse_transform(const Block *block, const Block *quantisation, uin
         int32_t row[2] = {left[i], right[i]};
         memcpy(out + (size_t)i * stride, row, sizeof row);
     }
+}
+
+/* Writes the 8 x 8 samples of a block. */
+INLINE void inverse_transform(const Block *block, const Block *quantisation, uint8_t *out, size_t stride)
+{
+    Int8 x[SIDE];
+    transform_columns(block, quantisation, SIDE, x);
+    write_samples(x, out, stride);
+}
+
+/* The same of a CORNERED block. */
+INLINE void inverse_transform_corner(const Block *block, const Block *quantisation, uint8_t *out, size_t stride)
+{
+    Int8 x[SIDE];
+    transform_columns(block, quantisation, CORNER, x);
+    write_samples(x, out, stride);
 }
