@@ -111,7 +111,8 @@ def measure(cfg: "Config", seconds: float, steps: int) -> dict[str, Any]:
                 times["decode, crop"] = _time(_in_threads(pipeline.reader, keys, workers), seconds)
                 loaders = {"batch, transfer": loaders.pop("crop, batch"), **loaders}
         for name, stage in loaders.items():
-            times[name] = _time(_sizes(stage), seconds)
+            splits = configs[name].aug_splits if name in configs else 0
+            times[name] = _time(_sizes(stage, splits or 1), seconds)
     figures |= {"whole": times[list(times)[-1]], "stages": costs(times)}
     if steps:
         trained = _benchmark_train.measure(cfg, steps, 2, False)
@@ -234,12 +235,12 @@ def _in_threads(function: Any, items: Any, workers: int) -> Iterator[int]:
             yield len(list(pool.map(function, items[start : start + part])))
 
 
-def _sizes(loader: Any) -> Iterator[int]:
-    """Sizes of the batches of many epochs."""
+def _sizes(loader: Any, splits: int) -> Iterator[int]:
+    """Samples in the batches of many epochs; of each there are so many images."""
     from mindcv.data import epoch_batches
 
     for epoch in itertools.count():
-        yield from (batch[0].shape[0] for batch in epoch_batches(loader, epoch))
+        yield from (batch[0].shape[0] // splits for batch in epoch_batches(loader, epoch))
 
 
 def _time(sizes: Iterable[int], seconds: float) -> dict[str, float]:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mindcv.cli import main
+from mindcv.cli import _benchmark_data, main
 from mindcv.cli._benchmark_data import advise, costs
+from mindcv.config import read_config
 
 SMALL = ["--image_resize=16", "--batch_size=4", "--mode=1", "--device_target=CPU", "--seconds=0.05"]
 DATA = ["benchmark", "data", "-c", "resnet/resnet18_cpu.yaml", *SMALL]
@@ -136,6 +137,22 @@ def test_pixels_in_memory_and_the_share_that_training_waits(capsys, tmp_path):
 def test_impossible_lengths_are_refused(words, capsys):
     assert main([*DATA, *words]) == 2
     assert "--seconds must be above 0 and --steps 0 or more" in capsys.readouterr().err
+
+
+def test_the_images_of_an_augmentation_split_count_as_one(folder, monkeypatch):
+    """Else the policy, which makes three images of one, would seem to cost nothing."""
+    keys = ["--dataset=imagenet", f"--data_dir={folder}", "--num_classes=2", "--auto_augment=augmix-m5"]
+    cfg = read_config([*DATA[2:4], "--image_resize=16", "--batch_size=4", *keys, "--aug_splits=3"])
+    counted = {}
+
+    def counting(sizes, seconds):
+        counted[len(counted)] = next(iter(sizes))
+        return {"img_per_s": 1.0, "core_ms": 1.0}
+
+    monkeypatch.setattr(_benchmark_data, "_time", counting)
+    figures = _benchmark_data.measure(cfg, 1.0, 0)
+    samples = dict(zip(("reading", "decoding alone", *list(figures["stages"])[1:]), counted.values(), strict=True))
+    assert samples["policy, colours"] == samples["batch, transfer"] == 4
 
 
 def test_damaged_images_are_treated_as_training_treats_them(folder, capfd, monkeypatch):
