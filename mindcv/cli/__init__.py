@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from .. import __version__
-from ..config import parse_args
 from ..utils.errors import EXIT_USAGE, run_command, say_error
 from ..utils.imports import import_modules
 from ..utils.log import set_logger
@@ -85,6 +84,9 @@ def run_script(name: str, argv: Sequence[str] | None = None, prog: str | None = 
         argv: The words after the script's name; None takes them from `sys.argv`.
         prog: The command as it was typed, for `--help`; None takes the script's name.
     """
+    # Here, since the schema takes long to import and most commands do without it.
+    from ..config import parse_args
+
     _write_any_name()
     set_logger("mindcv")
     cfg = parse_args(argv, prog=prog, command=name)

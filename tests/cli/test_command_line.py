@@ -82,3 +82,16 @@ def test_path_that_is_not_utf8_does_not_end_a_command(tmp_path):
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"latin1_\\udce4.yaml:2: network: resnet50" in done.stdout
+
+
+def test_what_a_command_does_not_need_is_not_imported():
+    code = "import mindcv.cli; mindcv.cli.main(['cache', '--help'])"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import atexit, sys; atexit.register(lambda: print(*sorted(sys.modules))); {code}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = set(done.stdout.splitlines()[-1].split())
+    assert "mindcv.cli.cache" in imported
+    assert not imported & {"mindcv.config", "pydantic", "mindspore"}
