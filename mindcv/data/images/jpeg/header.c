@@ -163,8 +163,8 @@ static int are_components_possible(const uint8_t *fields, int count)
     return 1;
 }
 
-/* B.2.2, A.1.1: sampling factors are the blocks of a component in an MCU. Colours may be halved against Y in either direction; what is rarer is left to
- * others. */
+/* B.2.2, A.1.1: sampling factors are the blocks of a component in an MCU. Colours may be halved against Y in either
+ * direction; what is rarer is left to others. */
 static void take_components(Picture *picture, const uint8_t *fields)
 {
     int count = picture->component_count;
@@ -279,7 +279,8 @@ static JpegFault read_other(Picture *picture, int marker, const uint8_t *segment
     return JPEG_NO_FAULT;
 }
 
-/* Table B.1: whether a marker begins a frame of a kind that is not read here: progressive, lossless, hierarchical, arithmetic. */
+/* Table B.1: whether a marker begins a frame of a kind that is not read here: progressive, lossless, hierarchical,
+ * arithmetic. */
 static int is_other_frame(int marker)
 {
     return marker > SOF1 && marker <= SOF15 && marker != DHT && marker != JPG && marker != DAC;
@@ -306,6 +307,7 @@ static void start_scan(Picture *picture, const uint8_t *segment, const uint8_t *
     picture->is_other = picture->is_other || (picture->component_count == 3 && !is_ycc(picture));
 }
 
+/* Table B.1 has more kinds of frames than are read here: the file is no fault, but another decoder's. */
 static void leave_to_others(Picture *picture)
 {
     picture->fault = JPEG_NO_FAULT;
@@ -353,6 +355,7 @@ void jpeg_read_header(Picture *picture, const uint8_t *data, size_t size)
     }
 }
 
+/* B.2.1: of a file whose frame is read here, the end of the picture must be there too. */
 JpegSummary jpeg_check(const uint8_t *data, size_t size)
 {
     Picture picture;
@@ -372,6 +375,7 @@ JpegSummary jpeg_check(const uint8_t *data, size_t size)
     };
 }
 
+/* Of files that are left to others, or damaged, there is no size; the decoder that gets them finds it. */
 JpegResult jpeg_size(const uint8_t *data, size_t size, long *height, long *width)
 {
     Picture picture;
