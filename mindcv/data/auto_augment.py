@@ -455,10 +455,8 @@ def rand_augment_transform(configs: str, hparams: dict[str, Any] | None = None) 
 
     Args:
         configs: `randaug` with the sections m (level, 10), n (operations an image, 2), mstd (standard deviation of the
-            level, 0.5; above
-            100: uniform between 0 and m), mmax (greatest level, 10), inc1 (operations whose change grows with the
-                level), w0 (weighted
-            choice). Example: `randaug-m9-mstd0.5-inc1`.
+            level, 0.5; above 100: uniform between 0 and m), mmax (greatest level, 10), inc1 (operations whose change
+            grows with the level), w0 (weighted choice). Example: `randaug-m9-mstd0.5-inc1`.
         hparams: As in `auto_augment_transform`, also `magnitude_max`.
 
     Raises:

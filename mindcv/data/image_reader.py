@@ -63,7 +63,6 @@ class ImageReader:
         bad_samples: error: raise; replace: take the next good sample, by index, in its place. (`skip` has been done
             before: what is skipped is no sample.)
         listing: File to which bad samples are added, one a line with the reason after a tab. None: no file.
-
         reading: What is made of an image file, with random numbers that follow from the seed, the epoch and the
             sample's position in it alone. None: images stay encoded.
     """
