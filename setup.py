@@ -68,11 +68,12 @@ setup(
                     "gelu",
                     "layout",
                     "scale",
+                    "grouped",
                 )
             ],
             depends=[
                 f"mindcv/kernels/_{name}.h"
-                for name in ("batch_norm_vectors", "onednn", "plans", "shared", "threads", "vectors")
+                for name in ("batch_norm_vectors", "grouped", "onednn", "plans", "shared", "threads", "vectors")
             ],
             language="c++",
             extra_compile_args=[

@@ -1,6 +1,7 @@
 // Convolution forward and backward over the oneDNN library of MindSpore's wheel, as operators for ops.Custom ("aot").
 //
 // Tensors are (N, C, H, W) or, where the configuration says so, (N, H, W, C).
+#include "_grouped.h"
 #include "_plans.h"
 
 #include <dlfcn.h>
@@ -77,6 +78,18 @@ struct Problem {
     return kh == 1 && kw == 1 && config[STRIDE_H] == 1 && config[STRIDE_W] == 1 && config[GROUPS] == 1 && !top &&
            !bottom && !left && !right && !config[SOURCE_LAST] && !config[RESULT_LAST] && ih * iw >= kMatmulPixels &&
            !config[IN_BF16];  // whose factors are copied anyway
+  }
+
+  Grouped grouped() const {
+    return {long(n), long(ic), long(ih), long(iw), long(oh), long(ow), long(config[STRIDE_H]), long(top), long(left),
+            long(ic / config[GROUPS])};
+  }
+
+  // Whether a kernel of ours does it, and not oneDNN.
+  bool is_grouped(Kind kind) const {
+    return kh == 3 && kw == 3 && ic == oc && config[STRIDE_H] == config[STRIDE_W] && config[DILATION_H] == 1 &&
+           config[DILATION_W] == 1 && config[SOURCE_LAST] && config[RESULT_LAST] && !config[IN_BF16] && !config[HALF_MAPS] &&
+           !has_bias && (kind != BACKWARD_DATA || config[STRIDE_H] == 1) && has_grouped(grouped());
   }
 };
 
@@ -226,6 +239,11 @@ Plan &plan_for(Kind kind, const int64_t *x, const int64_t *w, const int64_t *con
   memcpy(&key[10], config, CONFIGURATION_SIZE * sizeof(int64_t));
   return plan_of(key, [&] {
     const Problem p = problem_of(x, w, config, has_bias);
+    if (p.is_grouped(kind)) {
+      auto plan = std::make_unique<Plan>();  // a name, and nothing for oneDNN to do
+      plan->implementation = "grouped:avx512";
+      return plan;
+    }
     return p.is_matmul() ? matmul_plan(kind, p) : convolution_plan(kind, p);
   });
 }
@@ -344,7 +362,10 @@ int ConvolutionForward(int n, void **data, int *, int64_t **shapes, const char *
   return guarded([&] {
     const auto *config = static_cast<const int64_t *>(data[configuration]);
     const Problem p = problem_of(shapes[0], shapes[1], config, has_bias);
-    if (p.is_matmul()) {
+    if (p.is_grouped(FORWARD)) {
+      grouped_forward(p.grouped(), static_cast<const float *>(data[0]), static_cast<const float *>(data[1]),
+                      static_cast<float *>(data[n - 1]));
+    } else if (p.is_matmul()) {
       void *tensors[] = {data[0], data[1], data[n - 1]};
       plan_for(FORWARD, shapes[0], shapes[1], config, false).run(tensors);
       if (has_bias) add_bias(static_cast<float *>(data[n - 1]), static_cast<const float *>(data[2]), p.n, p.oc, p.oh * p.ow);
@@ -363,8 +384,15 @@ int ConvolutionForward(int n, void **data, int *, int64_t **shapes, const char *
 int ConvolutionBackwardData(int n, void **data, int *, int64_t **shapes, const char **dtypes, void *, void *) {
   if (n != 5 || !has_types(n, data, dtypes, {0, 2, 4}, 3)) return BAD_ARGUMENTS;
   return guarded([&] {
+    const auto *config = static_cast<const int64_t *>(data[3]);
+    const Problem p = problem_of(shapes[2], shapes[1], config, false);
+    if (p.is_grouped(BACKWARD_DATA)) {
+      grouped_backward_data(p.grouped(), static_cast<const float *>(data[0]), static_cast<const float *>(data[1]),
+                            static_cast<float *>(data[4]));
+      return int(OK);
+    }
     void *tensors[] = {data[0], data[1], data[4]};
-    plan_for(BACKWARD_DATA, shapes[2], shapes[1], static_cast<const int64_t *>(data[3]), false).run(tensors);
+    plan_for(BACKWARD_DATA, shapes[2], shapes[1], config, false).run(tensors);
     return int(OK);
   });
 }
@@ -374,6 +402,11 @@ int ConvolutionBackwardWeights(int n, void **data, int *, int64_t **shapes, cons
   if ((n != 5 && n != 6) || !has_types(n, data, dtypes, {0, 1}, 3)) return BAD_ARGUMENTS;
   return guarded([&] {
     const auto *config = static_cast<const int64_t *>(data[3]);
+    if (const Problem p = problem_of(shapes[0], shapes[2], config, n == 6); p.is_grouped(BACKWARD_WEIGHTS)) {
+      grouped_backward_weights(p.grouped(), static_cast<const float *>(data[0]), static_cast<const float *>(data[1]),
+                               static_cast<float *>(data[4]));
+      return int(OK);
+    }
     void *tensors[] = {data[0], data[1], data[4]};
     plan_for(BACKWARD_WEIGHTS, shapes[0], shapes[2], config, false).run(tensors);
     if (n == 6) {
