@@ -289,7 +289,7 @@ extern "C" {
 
 // Changes with what the functions take, here and in mindcv/kernels/__init__.py, which uses no library of another number.
 extern const int interface;
-const int interface = 5;
+const int interface = 6;
 
 // Takes the functions of the library at this path and makes the threads. `all_isa`: the library is our own copy, so it may
 // use all of the processor, whatever the environment says for MindSpore's. Writes what is wrong, or nothing, to `problem`.
@@ -402,16 +402,16 @@ int ConvolutionBackwardWeights(int n, void **data, int *, int64_t **shapes, cons
   if ((n != 5 && n != 6) || !has_types(n, data, dtypes, {0, 1}, 3)) return BAD_ARGUMENTS;
   return guarded([&] {
     const auto *config = static_cast<const int64_t *>(data[3]);
-    if (const Problem p = problem_of(shapes[0], shapes[2], config, n == 6); p.is_grouped(BACKWARD_WEIGHTS)) {
+    const Problem p = problem_of(shapes[0], shapes[2], config, false);
+    if (p.is_grouped(BACKWARD_WEIGHTS)) {
       grouped_backward_weights(p.grouped(), static_cast<const float *>(data[0]), static_cast<const float *>(data[1]),
                                static_cast<float *>(data[4]));
-      return int(OK);
+    } else {
+      void *tensors[] = {data[0], data[1], data[4]};
+      plan_for(BACKWARD_WEIGHTS, shapes[0], shapes[2], config, false).run(tensors);
     }
-    void *tensors[] = {data[0], data[1], data[4]};
-    plan_for(BACKWARD_WEIGHTS, shapes[0], shapes[2], config, false).run(tensors);
     if (n == 6) {
       if (config[HALF_MAPS]) return int(BAD_ARGUMENTS);
-      const Problem p = problem_of(shapes[0], shapes[2], config, true);
       sum_bias(static_cast<const float *>(data[1]), static_cast<float *>(data[5]), p.n, p.oc, p.oh * p.ow,
                config[RESULT_LAST]);
     }
