@@ -179,13 +179,13 @@ void jpeg_start_window(Window *window, BitReader *reader, const uint8_t *scan, c
     *reader = (BitReader){window->bytes, 0, 0};
 }
 
-/* B.1.1.5: coded bytes have a zero behind 0xFF, B.1.1.2: a marker may have more of those in front. NULL: there is none. */
-static const uint8_t *find_marker(const uint8_t *place, const uint8_t *end)
+/* B.1.1.5: coded bytes have a zero behind 0xFF; B.1.1.2: a marker may have more of these in front. NULL: there is none. */
+static const uint8_t *find_marker(const uint8_t *next, const uint8_t *end)
 {
-    while (end - place > 1 && (place = memchr(place, 0xFF, (size_t)(end - place) - 1))) {
-        if (place[1] != 0 && place[1] != 0xFF)
-            return place;
-        place += place[1] == 0 ? 2 : 1;
+    while (end - next > 1 && (next = memchr(next, 0xFF, (size_t)(end - next) - 1))) {
+        if (next[1] != 0 && next[1] != 0xFF)
+            return next;
+        next += next[1] == 0 ? 2 : 1;
     }
     return NULL;
 }

@@ -20,7 +20,7 @@
 #define TRANSPOSE transpose_wide
 #include "transform_loops.h"
 
-enum { STEP = 16, TAPS_STEP = 4 };
+enum { STEP = 16, STRETCH_STEP = 4 }; /* pixels at once */
 
 INLINE __m128i upper(__m256i both)
 {
@@ -45,9 +45,9 @@ INLINE void write_samples_avx2(const Int8 *x, uint8_t *out, size_t stride)
                          : _mm256_unpacklo_epi32(quarters[0], quarters[1]);
         const __m128i halves[2] = {_mm256_castsi256_si128(rows), upper(rows)};
         for (int half = 0; half < 2; half++) {
-            uint8_t *place = out + (size_t)(4 * half + 2 * i) * stride;
-            _mm_storel_epi64((__m128i *)place, halves[half]);
-            _mm_storeh_pd((double *)(place + stride), _mm_castsi128_pd(halves[half]));
+            uint8_t *row = out + (size_t)(4 * half + 2 * i) * stride;
+            _mm_storel_epi64((__m128i *)row, halves[half]);
+            _mm_storeh_pd((double *)(row + stride), _mm_castsi128_pd(halves[half]));
         }
     }
 }
@@ -66,9 +66,9 @@ static void inverse_transform_corner_avx2(const Block *block, const Block *quant
     write_samples_avx2(x, out, stride);
 }
 
-INLINE __m256i load_words(const uint8_t *place)
+INLINE __m256i load_words(const uint8_t *bytes)
 {
-    return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)place));
+    return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)bytes));
 }
 
 /* `scale` */
@@ -106,11 +106,11 @@ static void convert_row_avx2(const uint8_t *restrict luma, const uint8_t *restri
         __m256i rg = _mm256_packus_epi16(r, g), bb = _mm256_packus_epi16(b, b);
         __m256i first = _mm256_or_si256(_mm256_shuffle_epi8(rg, first_rg), _mm256_shuffle_epi8(bb, first_b));
         __m256i last = _mm256_or_si256(_mm256_shuffle_epi8(rg, last_rg), _mm256_shuffle_epi8(bb, last_b));
-        uint8_t *place = out + JPEG_CHANNELS * i;
-        _mm_storeu_si128((__m128i *)place, _mm256_castsi256_si128(first));
-        _mm_storel_epi64((__m128i *)(place + 16), _mm256_castsi256_si128(last));
-        _mm_storeu_si128((__m128i *)(place + 24), upper(first));
-        _mm_storel_epi64((__m128i *)(place + 40), upper(last));
+        uint8_t *pixels = out + JPEG_CHANNELS * i;
+        _mm_storeu_si128((__m128i *)pixels, _mm256_castsi256_si128(first));
+        _mm_storel_epi64((__m128i *)(pixels + 16), _mm256_castsi256_si128(last));
+        _mm_storeu_si128((__m128i *)(pixels + 24), upper(first));
+        _mm_storel_epi64((__m128i *)(pixels + 40), upper(last));
     }
     convert_row(luma + i, blue + i, red + i, count - i, out + JPEG_CHANNELS * i);
 }
@@ -128,9 +128,9 @@ static void stretch_row_avx2(const int16_t *restrict row, const Stretch *stretch
     const __m256i low_bytes = _mm256_broadcastsi128_si256(
         _mm_setr_epi8(0, 2, 4, 8, 10, 12, 6, 14, 0, 2, 4, 8, 10, 12, 6, 14));
     long x = 0;
-    for (; x + TAPS_STEP <= stretch->width; x += TAPS_STEP) {
-        const int32_t *place = stretch->near + x;
-        __m256i even = load_pair(row + place[0], row + place[2]), odd = load_pair(row + place[1], row + place[3]);
+    for (; x + STRETCH_STEP <= stretch->width; x += STRETCH_STEP) {
+        const int32_t *from = stretch->near + x;
+        __m256i even = load_pair(row + from[0], row + from[2]), odd = load_pair(row + from[1], row + from[3]);
         __m256i near = _mm256_unpacklo_epi64(even, odd);
         __m256i far = _mm256_unpacklo_epi64(_mm256_srli_si256(even, 6), _mm256_srli_si256(odd, 6));
         __m256i weights = _mm256_loadu_si256((const __m256i *)(stretch->weights + LANES * x));
