@@ -33,9 +33,19 @@ setup(
             "mindcv.data.images._augment",
             [
                 f"mindcv/data/images/augment/{name}.c"
-                for name in ("module", "operations", "colours", "geometry", "smoothing")
+                for name in (
+                    *("module", "operations", "colours", "geometry", "smoothing"),
+                    # One file for each kind of processor.
+                    *("loops", "loops_plain", "loops_avx2", "loops_avx512", "loops_neon"),
+                )
             ],
-            depends=["mindcv/data/images/augment/augment.h"],
+            depends=[
+                f"mindcv/data/images/augment/{name}.h"
+                for name in (
+                    *("augment", "vectors", "generic", "avx2", "loops", "loops_set"),
+                    *("colour_loops", "smoothing_loops", "geometry_loops"),
+                )
+            ],
             # -ffp-contract=off: Pillow's pixels, on all processors.
             extra_compile_args=["-O3", "-Wall", "-Wextra", "-Wno-psabi", "-fvisibility=hidden", "-ffp-contract=off"],
             optional=True,

@@ -175,6 +175,31 @@ def test_the_extension_refuses_what_is_no_step_or_no_image():
         extension.apply(bytes(60), 4, 5, [])
 
 
+def test_all_loops_give_the_same_to_the_bit():
+    """Those of plain C against those for this processor, whatever the width leaves over at the ends of rows."""
+    extension = operations._augment
+    matrices = [*MATRICES, (0.8, -0.6, 30, 0.6, 0.8, -20), (1, 0.2, 7, 0, 1, 0), (3, 0, -50, 0, 0.4, 9)]
+    steps = [operations.affine(matrix, how, FILLING) for matrix in matrices for how in (BILINEAR, BICUBIC)]
+    changes = (operations.brightness, operations.contrast, operations.saturation, operations.sharpness)
+    steps += [change(factor) for change in changes for factor in (*FACTORS, -0.5, 8.0, 1e8)]
+    steps += [operations.auto_contrast(), operations.equalize(), operations.gaussian_blur(1.3)]
+    assert extension.loops()[0] == "plain"
+    try:
+        for image in (*IMAGES, IMAGES[0][:32, :86], IMAGES[1][:40, :171]):
+            height, width = image.shape[:2]
+            for step in steps:
+                results = []
+                for loops in extension.loops():
+                    extension.use_loops(loops)
+                    results.append(image.copy())
+                    extension.apply(results[-1], height, width, [step])
+                    np.testing.assert_array_equal(results[-1], results[0], err_msg=f"{loops} {image.shape} {step}")
+    finally:
+        extension.use_loops(None)
+    with pytest.raises(ValueError, match="no loops altivec"):
+        extension.use_loops("altivec")
+
+
 def test_far_away_points_come_from_outside():
     for matrix in ((1e8, 0, 0, 0, 1, 0), (1, 0, -9e8, 0, 1, 9e8), (0, 0, 1e8, 0, 0, 0)):
         for resampling in (NEAREST, BILINEAR, BICUBIC):

@@ -1,7 +1,8 @@
-/* Does all operations with images of many sizes and prints a hash of what each gives: the same on all processors.
+/* Does all operations with images of many sizes by one set of loops, and prints a hash of what each gives: the same on all
+ * processors.
  *
- * driver names     the sets of loops that there are: one
- * driver all       operation, size, numbers and hash of each
+ * driver names     the sets that this processor can run
+ * driver SET       operation, size, numbers and hash of each; "plain" is the set that all have
  */
 
 #include <stdio.h>
@@ -45,8 +46,15 @@ static void hash_matrices(const Operation *operation, long height, long width)
 
 int main(int count, char **names)
 {
-    if (count == 2 && !strcmp(names[1], "names"))
-        return puts("all") < 0;
+    if (count == 2 && !strcmp(names[1], "names")) {
+        for (const char *const *name = augment_loop_names(); *name; name++)
+            puts(*name);
+        return 0;
+    }
+    if (count < 2 || augment_use_loops(names[1])) {
+        fprintf(stderr, "driver names, or driver SET\n");
+        return 2;
+    }
     for (const Operation *operation = augment_operations; operation->name; operation++)
         for (size_t size = 0; size < sizeof SIZES / sizeof *SIZES; size++) {
             if (operation->change == affine)

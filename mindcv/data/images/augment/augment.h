@@ -5,12 +5,6 @@
 
 #include <stdint.h>
 
-/* Code for the processor at hand is chosen when the module is loaded, where the compiler can. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__gnu_linux__)
-#define FOR_PROCESSORS_WITH(feature) __attribute__((target_clones(feature, "default")))
-#else
-#define FOR_PROCESSORS_WITH(feature)
-#endif
 #define INLINE static inline __attribute__((always_inline))
 /* Lanes of two vectors, by number. */
 #if defined(__clang__)
@@ -32,11 +26,17 @@ INLINE long clamp(long value, long least, long most)
     return value < least ? least : value > most ? most : value;
 }
 
+/* A share to blend by. Beyond a million the ends of the range are reached all the same, and sums stay whole numbers. */
+INLINE float share_of(double number)
+{
+    return (float)(number < -1e6 ? -1e6 : number > 1e6 ? 1e6 : number);
+}
+
 /* From one value to another by a share, cut off at the ends of the range; what is behind the point is dropped. */
 INLINE uint8_t blend(int from, int to, float share)
 {
-    float value = (float)from + share * (float)(to - from);
-    return !(value > 0) ? 0 : value >= 255 ? 255 : (uint8_t)value;
+    int value = (int)((float)from + share * (float)(to - from));
+    return (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
 }
 
 /* Does an operation with its numbers; -1 when there is no memory. */
@@ -49,6 +49,11 @@ typedef struct {
     int count; /* of its numbers */
     Change *change;
 } Operation;
+
+/* Code of the loops that most of the time goes into, for the processor at hand: the names of what it can run, plain C first,
+ * and what is used from now on (NULL: the fastest); -1: it has none of that name. */
+const char *const *augment_loop_names(void);
+int augment_use_loops(const char *name);
 
 /* operations.c: all of them, up to one without a name, and what is wrong with an operation's numbers; NULL: nothing. */
 extern const Operation augment_operations[];

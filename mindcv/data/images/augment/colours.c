@@ -4,52 +4,11 @@
 #include <math.h>
 #include <string.h>
 
-#include "augment.h"
+#include "loops.h"
 
 static long count_of(const Image *image)
 {
     return image->height * image->width * CHANNELS;
-}
-
-/* Replaces each value by the one that its channel's table has for it. */
-static void look_up(const Image *image, const uint8_t *table)
-{
-    const uint8_t *red = table, *green = table + LEVELS, *blue = table + 2 * LEVELS;
-    uint8_t *pixel = image->pixels, *end = pixel + count_of(image);
-    for (; pixel < end; pixel += CHANNELS) {
-        pixel[0] = red[pixel[0]];
-        pixel[1] = green[pixel[1]];
-        pixel[2] = blue[pixel[2]];
-    }
-}
-
-/* Pixels that are looked at at once, in whole vectors. */
-enum { AT_ONCE = 16 * CHANNELS };
-
-/* Least and greatest value of each channel. */
-FOR_PROCESSORS_WITH("avx2")
-static void find_range(const uint8_t *values, long count, uint8_t *least, uint8_t *greatest)
-{
-    uint8_t low[AT_ONCE], high[AT_ONCE];
-    memset(low, 255, sizeof low);
-    memset(high, 0, sizeof high);
-    long i = 0;
-    for (; i + AT_ONCE <= count; i += AT_ONCE)
-        for (int j = 0; j < AT_ONCE; j++) {
-            low[j] = values[i + j] < low[j] ? values[i + j] : low[j];
-            high[j] = values[i + j] > high[j] ? values[i + j] : high[j];
-        }
-    for (int j = 0; i < count; i++, j++) {
-        low[j] = values[i] < low[j] ? values[i] : low[j];
-        high[j] = values[i] > high[j] ? values[i] : high[j];
-    }
-    memset(least, 255, CHANNELS);
-    memset(greatest, 0, CHANNELS);
-    for (int j = 0; j < AT_ONCE; j++) {
-        int channel = j % CHANNELS;
-        least[channel] = low[j] < least[channel] ? low[j] : least[channel];
-        greatest[channel] = high[j] > greatest[channel] ? high[j] : greatest[channel];
-    }
 }
 
 /* Stretches the values of each channel over 0 to 255. */
@@ -57,14 +16,14 @@ int auto_contrast(const Image *image, const double *numbers)
 {
     (void)numbers;
     uint8_t least[CHANNELS], greatest[CHANNELS], table[CHANNELS * LEVELS];
-    find_range(image->pixels, count_of(image), least, greatest);
+    augment_loops->find_range(image->pixels, count_of(image), least, greatest);
     for (int channel = 0; channel < CHANNELS; channel++) {
         int range = greatest[channel] - least[channel];
         double scale = range ? 255.0 / range : 1.0, offset = range ? -least[channel] * scale : 0.0;
         for (int level = 0; level < LEVELS; level++)
             table[channel * LEVELS + level] = (uint8_t)clamp((long)(level * scale + offset), 0, 255);
     }
-    look_up(image, table);
+    augment_loops->look_up(image->pixels, count_of(image), table);
     return 0;
 }
 
@@ -102,7 +61,7 @@ int equalize(const Image *image, const double *numbers)
             below += counts[channel][level];
         }
     }
-    look_up(image, table);
+    augment_loops->look_up(image->pixels, count_of(image), table);
     return 0;
 }
 
@@ -138,57 +97,33 @@ int posterize(const Image *image, const double *numbers)
 }
 
 /* All values by a share of the way from a level. */
-FOR_PROCESSORS_WITH("avx2")
-static void blend_level(uint8_t *values, int level, float factor, long count)
+static void blend_level(const Image *image, int level, float factor)
 {
-    for (long i = 0; i < count; i++)
-        values[i] = blend(level, values[i], factor);
+    uint8_t table[CHANNELS * LEVELS];
+    for (int i = 0; i < CHANNELS * LEVELS; i++)
+        table[i] = blend(level, i % LEVELS, factor);
+    augment_loops->look_up(image->pixels, count_of(image), table);
 }
 
 int brightness(const Image *image, const double *numbers)
 {
-    blend_level(image->pixels, 0, (float)numbers[0], count_of(image));
+    blend_level(image, 0, share_of(numbers[0]));
     return 0;
-}
-
-/* Luma of ITU-R BT.601, in parts of 65536, rounded. */
-INLINE int grey_of(const uint8_t *pixel)
-{
-    return (pixel[0] * 19595 + pixel[1] * 38470 + pixel[2] * 7471 + 0x8000) >> 16;
-}
-
-FOR_PROCESSORS_WITH("avx2")
-static int64_t sum_grey(const uint8_t *pixel, long pixels)
-{
-    int64_t sum = 0;
-    for (long i = 0; i < pixels; i++)
-        sum += grey_of(pixel + i * CHANNELS);
-    return sum;
 }
 
 /* Brings values closer to the mean luma, or further from it. */
 int contrast(const Image *image, const double *numbers)
 {
     long pixels = image->height * image->width;
-    int mean = (int)((double)sum_grey(image->pixels, pixels) / (double)pixels + 0.5);
-    blend_level(image->pixels, mean, (float)numbers[0], count_of(image));
+    int mean = (int)((double)augment_loops->sum_grey(image->pixels, pixels) / (double)pixels + 0.5);
+    blend_level(image, mean, share_of(numbers[0]));
     return 0;
-}
-
-FOR_PROCESSORS_WITH("avx2")
-static void blend_grey(uint8_t *pixel, float factor, long pixels)
-{
-    for (long i = 0; i < pixels; i++, pixel += CHANNELS) {
-        int grey = grey_of(pixel);
-        for (int channel = 0; channel < CHANNELS; channel++)
-            pixel[channel] = blend(grey, pixel[channel], factor);
-    }
 }
 
 /* Brings colours closer to grey, or further from it. */
 int saturation(const Image *image, const double *numbers)
 {
-    blend_grey(image->pixels, (float)numbers[0], image->height * image->width);
+    augment_loops->blend_grey(image->pixels, share_of(numbers[0]), image->height * image->width);
     return 0;
 }
 

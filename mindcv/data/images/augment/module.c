@@ -8,7 +8,8 @@
 
 #include "augment.h"
 
-enum { LARGEST_SIDE = 1 << 16 };
+/* So that 32 bits count an image's bytes. */
+enum { LARGEST_SIDE = 1 << 16, MOST_PIXELS = 1 << 29 };
 
 typedef struct {
     const Operation *operation;
@@ -87,8 +88,9 @@ static PyObject *py_apply(PyObject *Py_UNUSED(module), PyObject *args)
     Step *steps = NULL;
     int failed = 0;
     if (height < 1 || width < 1 || height > LARGEST_SIDE || width > LARGEST_SIDE ||
-        buffer.len != (Py_ssize_t)height * width * CHANNELS)
-        PyErr_Format(PyExc_ValueError, "the image must have height x width x 3 bytes and sides of 1 to %d", LARGEST_SIDE);
+        (int64_t)height * width > MOST_PIXELS || buffer.len != (Py_ssize_t)height * width * CHANNELS)
+        PyErr_Format(PyExc_ValueError, "the image must have height x width x 3 bytes, sides of 1 to %d and at most %d pixels",
+                     LARGEST_SIDE, MOST_PIXELS);
     else
         steps = read_steps(sequence, &count);
     if (steps) {
@@ -109,7 +111,38 @@ static PyObject *py_apply(PyObject *Py_UNUSED(module), PyObject *args)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(loops_doc, "loops()\n--\n\nNames of the sets of hot loops that this processor can run: plain C, then faster ones.");
+
+static PyObject *py_loops(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
+{
+    PyObject *names = PyList_New(0);
+    for (const char *const *name = augment_loop_names(); names && *name; name++) {
+        PyObject *text = PyUnicode_FromString(*name);
+        if (!text || PyList_Append(names, text))
+            Py_CLEAR(names);
+        Py_XDECREF(text);
+    }
+    return names;
+}
+
+PyDoc_STRVAR(use_loops_doc,
+             "use_loops(name, /)\n--\n\n"
+             "Uses a set of hot loops from now on, for tests; None: the fastest, as from the start. Pixels are the same.\n\n"
+             "Raises:\n    ValueError: This processor has no set of that name.");
+
+static PyObject *py_use_loops(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    const char *name;
+    if (!PyArg_ParseTuple(args, "z:use_loops", &name))
+        return NULL;
+    if (augment_use_loops(name))
+        return PyErr_Format(PyExc_ValueError, "there are no loops %s here; loops() names those that there are", name);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
+    {"loops", py_loops, METH_NOARGS, loops_doc},
+    {"use_loops", py_use_loops, METH_VARARGS, use_loops_doc},
     {"apply", py_apply, METH_VARARGS, apply_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -120,5 +153,6 @@ static struct PyModuleDef module = {
 
 PyMODINIT_FUNC PyInit__augment(void)
 {
+    augment_use_loops(NULL);
     return PyModule_Create(&module);
 }
