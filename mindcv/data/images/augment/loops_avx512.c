@@ -37,12 +37,12 @@ static void look_up_avx512(uint8_t *values, long count, const uint8_t *tables)
     __m512i parts[CHANNELS][PARTS];
     for (int i = 0; i < CHANNELS * PARTS; i++)
         parts[i / PARTS][i % PARTS] = _mm512_loadu_si512(tables + i * WIDTH);
-    for (int third = 0; count > 0; third = (third + 1) % CHANNELS, values += WIDTH, count -= WIDTH) {
+    for (int turn = 0; count > 0; turn = (turn + 1) % CHANNELS, values += WIDTH, count -= WIDTH) {
         __mmask64 there = count < WIDTH ? ~(~UINT64_C(0) << count) : ~UINT64_C(0);
         __m512i from = count < WIDTH ? _mm512_maskz_loadu_epi8(there, values) : _mm512_loadu_si512(values);
         __m512i to = look_up_vector(parts[0], from);
-        to = _mm512_mask_mov_epi8(to, green[third], look_up_vector(parts[1], from));
-        to = _mm512_mask_mov_epi8(to, blue[third], look_up_vector(parts[2], from));
+        to = _mm512_mask_mov_epi8(to, green[turn], look_up_vector(parts[1], from));
+        to = _mm512_mask_mov_epi8(to, blue[turn], look_up_vector(parts[2], from));
         if (count < WIDTH)
             _mm512_mask_storeu_epi8(values, there, to);
         else
