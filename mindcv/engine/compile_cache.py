@@ -24,8 +24,9 @@ import mindspore as ms
 from mindspore import Parameter, Tensor, nn
 
 from ..kernels.cells import KernelCells, forget_graph
+from ..kernels.memory import bytes_behind, populate, resident_bytes
 from ..utils.graph_store import GraphStore, UnusableGraphError, default_cache_folder
-from .graph_key import NoKeyError, graph_key
+from .graph_key import NoKeyError, graph_key, prepare
 
 try:
     from mindspore.graph.api import _cell_graph_executor
@@ -104,7 +105,10 @@ class CompileCache:
 
     def __init__(self, store: GraphStore) -> None:
         self.store = store
+        prepare()
         self._done: weakref.WeakKeyDictionary[nn.Cell, set[tuple[Any, ...]]] = weakref.WeakKeyDictionary()
+        # Key and meaning of a graph that is there and has not run yet with its memory counted.
+        self._not_counted: tuple[str, str] | None = None
 
     def compile(
         self, cell: nn.Cell, inputs: tuple[Any, ...], what: str, kernel_cells: KernelCells | None = None
@@ -124,6 +128,7 @@ class CompileCache:
         """
         call = (cell.training, *((i.shape, i.dtype) if isinstance(i, Tensor) else i for i in inputs))
         done = self._done.setdefault(cell, set())
+        self._count_memory()
         if call in done:
             return False
         done.add(call)
@@ -142,7 +147,10 @@ class CompileCache:
             return False
         named = _by_name(cell, parameters)
         graph = self._take(key)
+        memory = None if graph is None else self.store.memory(key)
         try:
+            if graph is not None:
+                populate(_Compiler.of_process().memory_ranges(memory or 0) + _ranges_of(parameters))
             with _bound_parameters(cell, named):
                 outcome = _Compiler.of_process().compile(cell, inputs, graph, kernel_cells)
         except _UnusableCompilerError as error:
@@ -165,8 +173,20 @@ class CompileCache:
             forget_graph(cell)
             self._refuse(key, f"the graph of {what} has other parameters")
             return False
+        if memory is None:
+            self._not_counted = key, what
         _logger.info("compile_cache: %s taken from %s in %.1f s", what, self.store.folder, seconds)
         return True
+
+    def _count_memory(self) -> None:
+        """Notes how much memory the graph that ran last needed, so that the next start has its pages ready."""
+        if self._not_counted is None:
+            return
+        (key, what), self._not_counted = self._not_counted, None
+        with contextlib.suppress(OSError, ValueError, UnusableGraphError):
+            graph = self.store.take(key)
+            if graph is not None:
+                self.store.keep(key, graph, what, _Compiler.of_process().memory_in_use())
 
     def _refuse(self, key: str, why: str) -> None:
         self.store.put_aside(key)
@@ -197,6 +217,7 @@ class CompileCache:
         except ValueError as error:
             _logger.info("compile_cache: %s is not kept, as %s", what, error)
         else:
+            self._not_counted = key, what
             _logger.info("compile_cache: %s compiled in %.1f s and kept in %s", what, seconds, self.store.folder)
 
 
@@ -228,7 +249,10 @@ class _Compiler:
             raise _UnusableCompilerError(f"there is no folder for temporary files ({error.strerror})") from error
         atexit.register(_remove_own, self.folder, os.getpid())
         with self._switched_on(), _without_old_objects():
-            _Probe().compile(Tensor([1.0], ms.float32))
+            probe, value = _Probe(), Tensor([1.0], ms.float32)
+            probe.compile(value)
+            # MindSpore's memory is there from then on, and the first result at its start.
+            self._memory = probe(value).data_ptr()
         written = self._graphs()
         if len(written) != 1:
             raise _UnusableCompilerError("MindSpore does not write its graphs where it is told to")
@@ -258,7 +282,7 @@ class _Compiler:
                 self.graph_folder.mkdir(parents=True, exist_ok=True)
                 given.write_bytes(graph)
             before = _state_of(given)
-            with self._switched_on():
+            with self._switched_on(), _without_old_objects():
                 if graph is None:
                     made = kernel_cells.compile(cell, inputs)
                 else:
@@ -275,6 +299,15 @@ class _Compiler:
         finally:
             for path in self._graphs():
                 path.unlink(missing_ok=True)
+
+    def memory_in_use(self) -> int:
+        """Bytes of the first block of MindSpore's memory that were ever in use."""
+        return resident_bytes(self._memory)
+
+    def memory_ranges(self, size: int) -> list[tuple[int, int]]:
+        """Returns the address and size of so many bytes of that block, as far as it goes."""
+        size = min(size, bytes_behind(self._memory))
+        return [(self._memory, size)] if size else []
 
     @contextlib.contextmanager
     def _switched_on(self) -> Iterator[None]:
@@ -360,6 +393,11 @@ def _without_expected(folder: Path) -> Iterator[None]:
             for line in held:
                 if not any(text in line.decode(errors="replace") for text in _EXPECTED):
                     os.write(2, line)
+
+
+def _ranges_of(parameters: list[Parameter]) -> list[tuple[int, int]]:
+    """Addresses and bytes of parameters that have memory already."""
+    return [(parameter.data_ptr(), parameter.nbytes) for parameter in parameters if not parameter.has_init]
 
 
 def _by_name(cell: nn.Cell, parameters: list[Parameter]) -> dict[str, Parameter]:

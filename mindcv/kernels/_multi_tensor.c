@@ -19,6 +19,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 /* Code for the processor at hand is chosen when the library is loaded, where the compiler can. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__gnu_linux__)
@@ -30,7 +32,7 @@
 
 /* Changes with what the functions take, here and in mindcv/kernels/__init__.py, which uses no library of another number. */
 API extern const int interface;
-const int interface = 2;
+const int interface = 3;
 
 /* CHUNK: values of a tensor that are worked on at once; those of four tensors fit the second cache.
  * FEW: fewer values are not worth a thread. WHOLE: a parameter of so many values is LAMB's work for one thread. ROOM: the
@@ -916,4 +918,21 @@ API int update(int count, void **data, int *ndims, int64_t **shapes, const char 
     free(u.scalars);
     free(u.all.chunks);
     return wrong;
+}
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* since Linux 5.14; before, it is refused and nothing happens */
+#endif
+
+/* Gives ranges of memory their pages without changing what is in them, so that a thread that has nothing else to do takes
+ * the page faults of the first step. In small pieces: a thread that asks for memory waits for the end of one. */
+API void populate(int count, const uintptr_t *starts, const size_t *sizes)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), piece = 1 << 17;
+    for (int i = 0; i < count; i++) {
+        uintptr_t end = (starts[i] + sizes[i] + page - 1) & ~(page - 1);
+        for (uintptr_t start = starts[i] & ~(page - 1); start < end; start += piece)
+            if (madvise((void *)start, end - start < piece ? end - start : piece, MADV_POPULATE_WRITE) != 0)
+                break;
+    }
 }

@@ -105,8 +105,22 @@ class GraphStore:
             os.utime(path)
         return graph
 
-    def keep(self, key: str, graph: bytes, of: str) -> None:
+    def memory(self, key: str) -> int | None:
+        """Returns the bytes of MindSpore's memory that a run of the graph of a key needed; None: not known."""
+        with contextlib.suppress(OSError):
+            memory = _header_of(self._path(key)).get("memory")
+            if isinstance(memory, int) and memory >= 0:
+                return memory
+        return None
+
+    def keep(self, key: str, graph: bytes, of: str, memory: int | None = None) -> None:
         """Writes a graph, and removes those that were used longest ago if all have more bytes than they may.
+
+        Args:
+            key: Its key.
+            graph: The graph.
+            of: What it is of.
+            memory: What `memory` returns.
 
         Raises:
             OSError: It cannot be written.
@@ -116,6 +130,8 @@ class GraphStore:
         if len(graph) > MOST_GRAPH_BYTES or len(content) > self.most_bytes // 2:
             raise ValueError(f"its graph has {len(graph) / 2**20:.0f} MiB")
         header = {"format": _FORMAT, "key": key, "sha256": hashlib.sha256(content).hexdigest(), "of": of}
+        if memory is not None:
+            header["memory"] = memory
         with atomic_write(self._path(key), permissions=0o600) as file:
             file.write(json.dumps(header).encode() + b"\n")
             file.write(content)
@@ -234,11 +250,20 @@ def _header(line: bytes) -> dict[str, Any]:
     return {}
 
 
+def _header_of(path: Path) -> dict[str, Any]:
+    """Returns what a file says of its graph.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        return _header(file.readline(_LONGEST_HEADER))
+
+
 def _of(path: Path) -> str:
     with contextlib.suppress(OSError):
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(handle, "rb") as file:
-            return str(_header(file.readline(_LONGEST_HEADER)).get("of", ""))
+        return str(_header_of(path).get("of", ""))
     return ""
 
 

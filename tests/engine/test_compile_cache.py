@@ -198,6 +198,23 @@ def test_of_two_graphs_the_last_one_is_kept(cache):
     assert found[0][0] == found[1][0] == found[2][0]
 
 
+def test_memory_that_a_step_needed_is_ready_at_the_next_start(cache, monkeypatch):
+    """Counted when the graph has run, kept beside it, and asked for with the parameters when it is taken."""
+    asked = []
+    monkeypatch.setattr(compile_cache, "populate", asked.append)
+    losses(make_step(), cache)
+    (key,) = (graph.path.stem for graph in cache.store.graphs())
+    assert cache.store.memory(key) is None
+    losses(make_step(seed=4), cache)
+    assert cache.store.memory(key) > 4096
+    assert asked == []
+    step = make_step()
+    assert losses(step, cache)[2]
+    ((memory, *ranges),) = asked
+    assert memory[1] == cache.store.memory(key)
+    assert set(ranges) >= {(parameter.data_ptr(), parameter.nbytes) for parameter in step.get_parameters()}
+
+
 def make_scale():
     from mindcv.engine import LossScale
 
@@ -443,6 +460,19 @@ class TestStore:
         assert (graph.of, graph.is_aside) == ("a step", False)
         assert store.folder.stat().st_mode & 0o777 == 0o700
         assert graph.path.stat().st_mode & 0o777 == 0o600
+
+    def test_memory_is_kept_beside_the_graph(self, tmp_path):
+        store = GraphStore(tmp_path)
+        assert store.memory(self.KEY) is None
+        store.keep(self.KEY, b"graph", "a step")
+        assert store.memory(self.KEY) is None
+        store.keep(self.KEY, b"graph", "a step", 12345)
+        assert (store.memory(self.KEY), store.take(self.KEY)) == (12345, b"graph")
+        path = store.graphs()[0].path
+        for wrong in (b'"12345"', b"-12345", b"[1]"):
+            path.write_bytes(path.read_bytes().replace(b"12345", wrong))
+            assert store.memory(self.KEY) is None
+            store.keep(self.KEY, b"graph", "a step", 12345)
 
     @pytest.mark.parametrize("kind", ["cut", "changed", "foreign", "version", "empty", "link", "writable", "folder"])
     def test_what_is_unusable_is_put_aside(self, tmp_path, kind):
