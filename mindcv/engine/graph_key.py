@@ -77,6 +77,8 @@ _OF_THE_PLACE = re.compile(
     r"MS_(ROLE|SCHED_\w+|NODE_ID|NODE_TIMEOUT|WORKER_NUM|WORKER_IP|TOPO_TIMEOUT|CLUSTER_\w+|COMPILER_CACHE_\w+"
     r"|DEV_FORCE_USE_COMPILE_CACHE)|MINDCV_HOME|MINDCV_COMPILE_CACHE|GLOG_\w+"
 )
+# What a shell calls the program that it starts; to code it is a text to join others by.
+_STARTED_BY = "_"
 _LIBRARY = re.compile(r"(?P<path>/.+\.so[.\d]*)(:\w+)?")
 # Methods that the graph compiler, or what it calls, reaches without their names.
 _UNNAMED = tuple(
@@ -575,7 +577,7 @@ class _Walker:
         for item in code.co_consts:
             if isinstance(item, str):
                 self._names.add(item)
-                if item in os.environ:
+                if item in os.environ and item != _STARTED_BY:
                     self.put("variable", item, os.environ[item])
             self.walk(item, code.co_name)
 

@@ -12,6 +12,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include <malloc.h>
 #include <math.h>
 #include <pthread.h>
 #include <sched.h>
@@ -924,8 +925,26 @@ API int update(int count, void **data, int *ndims, int64_t **shapes, const char 
 #define MADV_POPULATE_WRITE 23 /* since Linux 5.14; before, it is refused and nothing happens */
 #endif
 
+/* How much the heap grows at once while `populate` runs: each growth waits for the kernel's work on pages, up to 4 ms. */
+enum { USUAL_GROWTH = 128 << 10, LARGE_GROWTH = 64 << 20 };
+
+static void grow_heap_by(int bytes)
+{
+#ifdef __GLIBC__
+    mallopt(M_TOP_PAD, bytes);
+#else
+    (void)bytes;
+#endif
+}
+
+/* To be called before `populate`, by the thread that goes on meanwhile. */
+API void prepare_populate(void)
+{
+    grow_heap_by(LARGE_GROWTH);
+}
+
 /* Gives ranges of memory their pages without changing what is in them, so that a thread that has nothing else to do takes
- * the page faults of the first step. In small pieces: a thread that asks for memory waits for the end of one. */
+ * the page faults of the first step. In small pieces, between which other threads get memory of their own. */
 API void populate(int count, const uintptr_t *starts, const size_t *sizes)
 {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), piece = 1 << 17;
@@ -935,4 +954,5 @@ API void populate(int count, const uintptr_t *starts, const size_t *sizes)
             if (madvise((void *)start, end - start < piece ? end - start : piece, MADV_POPULATE_WRITE) != 0)
                 break;
     }
+    grow_heap_by(USUAL_GROWTH);
 }

@@ -36,7 +36,9 @@ def populate(ranges: Sequence[tuple[int, int]]) -> threading.Thread | None:
         return None
     starts = (ctypes.c_size_t * len(ranges))(*(start for start, _ in ranges))
     sizes = (ctypes.c_size_t * len(ranges))(*(size for _, size in ranges))
-    thread = threading.Thread(target=loaded(path).populate, args=(len(ranges), starts, sizes), daemon=True)
+    kernels = loaded(path)
+    kernels.prepare_populate()
+    thread = threading.Thread(target=kernels.populate, args=(len(ranges), starts, sizes), daemon=True)
     thread.start()
     return thread
 
