@@ -392,6 +392,19 @@ def test_values_of_parameters_and_inputs_are_not(graph_mode):
     assert key_of(step) == key_of(step, (Tensor(X * 2), Tensor(LABELS))) == before
 
 
+def joined(x):
+    return x if len("_".join(("a", "b"))) == 3 else -x
+
+
+def test_how_the_program_was_started_is_not(graph_mode, monkeypatch):
+    """A shell sets the variable `_`, and code that joins texts has that text."""
+    keys = []
+    for started_by in ("/usr/bin/python", "/usr/bin/time"):
+        monkeypatch.setenv("_", started_by)
+        keys.append(key_of(make_step(function=joined)))
+    assert keys[0] == keys[1]
+
+
 def test_which_parameter_is_shared_is_in_the_key(graph_mode):
     class Two(nn.Cell):
         def __init__(self, is_shared):
