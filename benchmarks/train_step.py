@@ -11,6 +11,7 @@ Variants alternate in one run, each in a process of its own for the whole run, s
     plain        ours with MINDCV_CPU_KERNELS=0
     bare         nn.TrainOneStepCell and nn.Momentum on the same network, prepared runtime
     unprepared   ours with MINDCV_CPU_KERNELS=0 and MINDCV_CPU_RUNTIME=0
+    before       ours of another checkout of this repository, --before_root (build its extensions first)
     torch        PyTorch with timm's network of that name, channels-last, in the environment of --torch_python
     torch_bf16   the same under bf16 autocast
 
@@ -26,8 +27,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
-VARIANTS = ("ours", "ours_bf16", "plain", "bare", "unprepared", "torch", "torch_bf16")
+VARIANTS = ("ours", "ours_bf16", "plain", "bare", "unprepared", "before", "torch", "torch_bf16")
 # timm's names, where they are others
 TIMM_NAMES = {"mobilenet_v3_large_100": "mobilenetv3_large_100", "vit_b_32_224": "vit_base_patch32_224"}
 
@@ -78,12 +80,18 @@ def mindspore_step(options: argparse.Namespace) -> Callable[[], float]:
     import numpy as np
     from mindspore import nn
 
+    import mindcv
     from mindcv import create_loss, create_model, create_optimizer
-    from mindcv.engine import LossWithNetwork, TrainStep, auto_mixed_precision, setup_run
+    from mindcv.engine import LossWithNetwork, TrainStep, setup_run
 
+    found = Path(mindcv.__file__).resolve().parents[1]
+    if options.worker == "before" and found != options.before_root.resolve():
+        raise ImportError(f"mindcv of {found} was imported, not that of {options.before_root}")
     setup_run("CPU", 0, None, False, 1)
     network = create_model(options.model, num_classes=1000)
     if options.worker == "ours_bf16":
+        from mindcv.engine import auto_mixed_precision
+
         network = auto_mixed_precision(network, "O2", amp_dtype="bfloat16")
     loss = LossWithNetwork(network, create_loss("CE"))
     if options.worker == "bare":
@@ -112,6 +120,7 @@ def main() -> None:
     parser.add_argument("--unprepared_rounds", type=int, default=2, help="timed steps of unprepared, which is slow")
     parser.add_argument("--variants", default="ours,plain,bare,unprepared", help="some of " + ", ".join(VARIANTS))
     parser.add_argument("--torch_python", help="Python of an environment with torch and timm")
+    parser.add_argument("--before_root", type=Path, help="another built checkout of this repository, for before")
     parser.add_argument("--worker", choices=VARIANTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
@@ -123,12 +132,15 @@ def main() -> None:
         parser.error(f"--variants: unknown {', '.join(wrong)}; there are {', '.join(VARIANTS)}")
     if any(name.startswith("torch") for name in variants) and not options.torch_python:
         parser.error("--variants torch needs --torch_python")
+    if "before" in variants and not (options.before_root and (options.before_root / "mindcv/__init__.py").is_file()):
+        parser.error("--variants before needs --before_root, a checkout of this repository")
     workers = {}
     for name in variants:
         is_plain, is_unprepared = name in ("plain", "unprepared"), name == "unprepared"
         environment = dict(os.environ)
         environment |= {"MINDCV_CPU_KERNELS": "0"} if is_plain or is_unprepared else {}
         environment |= {"MINDCV_CPU_RUNTIME": "0"} if is_unprepared else {}
+        environment |= {"PYTHONPATH": str(options.before_root.resolve())} if name == "before" else {}
         python = options.torch_python if name.startswith("torch") else sys.executable
         command = [python, __file__, *sys.argv[1:], "--worker", name]
         workers[name] = subprocess.Popen(
@@ -165,6 +177,7 @@ def main() -> None:
             f"{peaks[name]:6d} MB  ({len(seconds[name])} steps)"
         )
     wanted = {
+        ("before", "ours"): 2.0,
         ("plain", "ours"): 2.0,
         ("torch", "ours"): 1.0,
         ("torch_bf16", "ours_bf16"): 0.8,
