@@ -3,6 +3,7 @@
     python benchmarks/models.py                              all three parts; long for all models
     python benchmarks/models.py create --models resnet50 vit_b_32_224
     MINDCV_UPSTREAM=/path/to/mindcv python benchmarks/models.py create     beside MindCV, from a checkout
+                        (or the unpacked wheel of `pip download mindcv==0.3.0 --no-deps`, which has all 275 names)
     python benchmarks/models.py start                        imports and commands, against `import mindspore`
     python benchmarks/models.py compile                      first step in graph mode, and those after it
     python benchmarks/models.py compile --models resnet18 --opt momentum lamb --rounds 1     the same, in a minute
