@@ -14,7 +14,6 @@ import argparse
 import asyncio
 import io
 import json
-import os
 import random
 import re
 import signal
@@ -27,16 +26,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from mindcv.utils.cores import usable_cores
+
 PHOTOS = Path(__file__).parents[1] / "tests" / "data" / "photos"
 WANTED = 0.85  # of the runtime's throughput without a server
 MOST_GROWTH = 0.05  # of the memory after the first tenth of the soak
 BATCH_GAP_S = 0.02
 MAX_BODY = 1_000_000
 TOO_LARGE = b"\xff\xd8" + bytes(MAX_BODY)
-
-
-def cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -225,7 +222,7 @@ def measure_throughput(options: argparse.Namespace) -> None:
     latency = {f"p{share}_ms": 1e3 * percentile(times, share / 100) for share in (50, 95, 99)}
     kind = "live, graph mode" if options.live else "ONNX"
     print(
-        f"{options.model} ({kind}) at {options.image_size}x{options.image_size}, {cores()} cores, {options.clients} "
+        f"{options.model} ({kind}) at {options.image_size}x{options.image_size}, {usable_cores()} cores, {options.clients} "
         f"clients, batches of {options.max_batch} at most, {options.rounds} rounds of {options.seconds:g} s"
     )
     for name, rate in medians.items():

@@ -61,7 +61,7 @@ def start() -> Status:
     try:
         kernels = loaded(path)
         failed = kernels.mindcv_start(
-            *(os.fsencode(copy or onednn), threads(), int(copy is not None), version, problem, len(problem))
+            *(os.fsencode(copy or onednn), usable_cores(), int(copy is not None), version, problem, len(problem))
         )
     except (OSError, AttributeError) as error:
         return Status(None, f"off ({path}: {str(error).splitlines()[0]})")
@@ -75,18 +75,13 @@ def start() -> Status:
     if not isa & _AVX2:
         return Status(None, "off (this processor has no AVX2)")
     has = " ".join(word for bit, word in _ISA.items() if isa & bit == bit)
-    return Status(path, f"on ({name}, {has}, threads: {threads()})", bool(isa & _BF16))
+    return Status(path, f"on ({name}, {has}, threads: {usable_cores()})", bool(isa & _BF16))
 
 
 @functools.cache
 def loaded(path: str) -> ctypes.CDLL:
     """The library in this process: the same one that MindSpore opens by this path."""
     return ctypes.CDLL(path)
-
-
-def threads() -> int:
-    """How many threads compute: one for each core that this process may use."""
-    return usable_cores()
 
 
 def _onednn() -> Path:
