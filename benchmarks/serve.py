@@ -222,8 +222,9 @@ def measure_throughput(options: argparse.Namespace) -> None:
     latency = {f"p{share}_ms": 1e3 * percentile(times, share / 100) for share in (50, 95, 99)}
     kind = "live, graph mode" if options.live else "ONNX"
     print(
-        f"{options.model} ({kind}) at {options.image_size}x{options.image_size}, {usable_cores()} cores, {options.clients} "
-        f"clients, batches of {options.max_batch} at most, {options.rounds} rounds of {options.seconds:g} s"
+        f"{options.model} ({kind}) at {options.image_size}x{options.image_size}, {usable_cores()} cores, "
+        f"{options.clients} clients, batches of {options.max_batch} at most, "
+        f"{options.rounds} rounds of {options.seconds:g} s"
     )
     for name, rate in medians.items():
         print(f"{name:<11} {rate:8.2f} img/s   ({', '.join(f'{value:.2f}' for value in rates[name])})")

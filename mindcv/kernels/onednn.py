@@ -15,7 +15,7 @@ from . import REBUILD, built_library, is_current, is_enabled, library
 
 _logger = logging.getLogger(__name__)
 
-__all__ = ["Status", "loaded", "start", "threads"]
+__all__ = ["Status", "loaded", "start"]
 
 _NAME = "convolution"
 _FILE = "libdnnl.so.3"
