@@ -22,7 +22,8 @@ setup(
                     *("jpeg", "picture", "entropy", "colour", "resize", "cubic", "vectors", "loops", "loops_set"),
                     *("entropy_loops", "transform_loops", "colour_loops", "resize_loops", "cubic_loops"),
                 )
-            ],
+            ]
+            + [f"mindcv/data/images/common/{name}.h" for name in ("compiler", "choose_loops", "loops_module")],
             # -fwrapv: damaged files may make sums overflow; -ffp-contract=off: the same pixels on all processors.
             extra_compile_args=[
                 *("-O3", "-Wall", "-Wextra", "-Wno-psabi", "-fvisibility=hidden", "-fwrapv", "-ffp-contract=off"),
@@ -45,7 +46,8 @@ setup(
                     *("augment", "vectors", "generic", "avx2", "loops", "loops_set"),
                     *("colour_loops", "smoothing_loops", "geometry_loops"),
                 )
-            ],
+            ]
+            + [f"mindcv/data/images/common/{name}.h" for name in ("compiler", "choose_loops", "loops_module")],
             # -ffp-contract=off: Pillow's pixels, on all processors.
             extra_compile_args=["-O3", "-Wall", "-Wextra", "-Wno-psabi", "-fvisibility=hidden", "-ffp-contract=off"],
             optional=True,

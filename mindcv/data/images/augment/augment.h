@@ -5,13 +5,7 @@
 
 #include <stdint.h>
 
-#define INLINE static inline __attribute__((always_inline))
-/* Lanes of two vectors, by number. */
-#if defined(__clang__)
-#define SHUFFLE(Vector, one, other, ...) __builtin_shufflevector(one, other, __VA_ARGS__)
-#else
-#define SHUFFLE(Vector, one, other, ...) __builtin_shuffle(one, other, (Vector){__VA_ARGS__})
-#endif
+#include "../common/compiler.h"
 
 enum { CHANNELS = 3, LEVELS = 256 };
 

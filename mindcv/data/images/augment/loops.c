@@ -2,8 +2,6 @@
 
 #include "loops.h"
 
-#include <string.h>
-
 #if defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
@@ -20,7 +18,6 @@ static const AugmentLoops *const SETS[] = {
     &augment_loops_neon,
 #endif
 };
-enum { SET_COUNT = sizeof SETS / sizeof *SETS };
 
 static int can_run(const AugmentLoops *loops)
 {
@@ -38,22 +35,7 @@ static int can_run(const AugmentLoops *loops)
     return loops == &augment_loops_plain;
 }
 
-const char *const *augment_loop_names(void)
-{
-    static const char *names[SET_COUNT + 1];
-    int count = 0;
-    for (int i = 0; i < SET_COUNT; i++)
-        if (can_run(SETS[i]))
-            names[count++] = SETS[i]->name;
-    return names;
-}
-
-int augment_use_loops(const char *name)
-{
-    for (int i = SET_COUNT - 1; i >= 0; i--)
-        if (can_run(SETS[i]) && (!name || !strcmp(name, SETS[i]->name))) {
-            augment_loops = SETS[i];
-            return 0;
-        }
-    return -1;
-}
+#define LOOPS_IN_USE augment_loops
+#define LOOP_NAMES augment_loop_names
+#define USE_LOOPS augment_use_loops
+#include "../common/choose_loops.h"

@@ -6,12 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Lanes of two vectors, by number. */
-#if defined(__clang__)
-#define SHUFFLE(Vector, one, other, ...) __builtin_shufflevector(one, other, __VA_ARGS__)
-#else
-#define SHUFFLE(Vector, one, other, ...) __builtin_shuffle(one, other, (Vector){__VA_ARGS__})
-#endif
+#include "../common/compiler.h"
 
 /* Values of a pixel, in four lanes of which the last is not used, and of two neighbours, in eight. */
 typedef float Pixel __attribute__((vector_size(16)));

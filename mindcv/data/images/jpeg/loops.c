@@ -18,7 +18,6 @@ static const JpegLoops *const SETS[] = {
     &jpeg_loops_neon,
 #endif
 };
-enum { SET_COUNT = sizeof SETS / sizeof *SETS };
 
 static int can_run(const JpegLoops *loops)
 {
@@ -34,22 +33,7 @@ static int can_run(const JpegLoops *loops)
     return loops == &jpeg_loops_plain;
 }
 
-const char *const *jpeg_loop_names(void)
-{
-    static const char *names[SET_COUNT + 1];
-    int count = 0;
-    for (int i = 0; i < SET_COUNT; i++)
-        if (can_run(SETS[i]))
-            names[count++] = SETS[i]->name;
-    return names;
-}
-
-int jpeg_use_loops(const char *name)
-{
-    for (int i = SET_COUNT - 1; i >= 0; i--)
-        if (can_run(SETS[i]) && (!name || !strcmp(name, SETS[i]->name))) {
-            jpeg_loops = SETS[i];
-            return 0;
-        }
-    return -1;
-}
+#define LOOPS_IN_USE jpeg_loops
+#define LOOP_NAMES jpeg_loop_names
+#define USE_LOOPS jpeg_use_loops
+#include "../common/choose_loops.h"
