@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..utils.cores import usable_cores
-from ..utils.runtime import ONEDNN_ISA_VARIABLE, cpu_runtime_state, has_avx512
+from ..utils.runtime import ONEDNN_ISA_VARIABLE, cpu_runtime_state, has_avx512, onednn_library
 from . import REBUILD, built_library, is_current, is_enabled, library
 
 _logger = logging.getLogger(__name__)
@@ -18,7 +18,6 @@ _logger = logging.getLogger(__name__)
 __all__ = ["Status", "loaded", "start"]
 
 _NAME = "convolution"
-_FILE = "libdnnl.so.3"
 # oneDNN's words for what a processor has, by bit.
 _AVX2 = 0x4
 _BF16 = 0x80
@@ -53,9 +52,9 @@ def start() -> Status:
     path = library(_NAME)
     if path is None:
         return Status(None, "off (not this device, or outside of MS_CUSTOM_AOT_WHITE_LIST)")
-    onednn = _onednn()
-    if not onednn.is_file():
-        return Status(None, f"off (this MindSpore has no {_FILE})")
+    onednn = onednn_library()
+    if onednn is None:
+        return Status(None, "off (this MindSpore has no oneDNN 3: 2.9 and later have it)")
     version, problem = (ctypes.c_int * 3)(), ctypes.create_string_buffer(512)
     copy = _own_copy(onednn)
     try:
@@ -82,12 +81,6 @@ def start() -> Status:
 def loaded(path: str) -> ctypes.CDLL:
     """The library in this process: the same one that MindSpore opens by this path."""
     return ctypes.CDLL(path)
-
-
-def _onednn() -> Path:
-    import mindspore
-
-    return Path(mindspore.__file__).parent / "lib" / _FILE
 
 
 def _own_copy(onednn: Path) -> Path | None:

@@ -4,7 +4,9 @@
 """
 
 import contextlib
+import functools
 import importlib.metadata
+import importlib.util
 import logging
 import os
 import platform
@@ -44,6 +46,16 @@ def has_avx512() -> bool:
         return False
 
 
+@functools.cache
+def onednn_library() -> Path | None:
+    """Returns the oneDNN 3 of MindSpore's wheel, without importing MindSpore; None before 2.9, which has oneDNN 2."""
+    spec = importlib.util.find_spec("mindspore")
+    if spec is None or spec.origin is None:
+        return None
+    path = Path(spec.origin).parent / "lib" / "libdnnl.so.3"
+    return path if path.is_file() else None
+
+
 def multiplies_int8() -> bool | None:
     """Whether oneDNN multiplies int8 numbers here without overflow: on x86 that takes VNNI or AMX.
 
@@ -61,7 +73,7 @@ def multiplies_int8() -> bool | None:
 
 
 def prepare_cpu_environment() -> None:
-    """Keeps oneDNN off its reference convolution, 50 times too slow, on AVX-512 processors (MindSpore 2.9, 2.10).
+    """Keeps oneDNN 3 off its reference convolution, 50 times too slow, on AVX-512 processors (MindSpore 2.9, 2.10).
 
     oneDNN reads the variable when its first primitive is made, so this works at any time before the first convolution.
     It touches the host's kernels only and has no effect on Ascend or GPU.
@@ -69,7 +81,7 @@ def prepare_cpu_environment() -> None:
     if _state["environment"] or not is_enabled():
         return
     _state["environment"] = True
-    if ONEDNN_ISA_VARIABLE not in os.environ and has_avx512():
+    if ONEDNN_ISA_VARIABLE not in os.environ and has_avx512() and onednn_library() is not None:
         os.environ[ONEDNN_ISA_VARIABLE] = os.environ[_OWN_LIMIT_VARIABLE] = "AVX2"
     limit = os.environ.get(ONEDNN_ISA_VARIABLE)
     if limit is not None and _is_own(limit):

@@ -10,13 +10,15 @@ from mindcv.utils.runtime import peak_memory_mb
 
 pytestmark = pytest.mark.no_mindspore
 
-# The processor of the test machine is replaced, so that the tests say the same everywhere.
+# The test machine's processor and its MindSpore's oneDNN are replaced, so that the tests say the same everywhere.
 _REPORT = """
 import json, logging, pathlib, sys, tempfile
 cpuinfo = pathlib.Path(tempfile.mkdtemp()) / "cpuinfo"
 cpuinfo.write_text(sys.argv[1])
 real = pathlib.Path.read_text
 pathlib.Path.read_text = lambda self, *a, **k: real(cpuinfo if str(self) == "/proc/cpuinfo" else self, *a, **k)
+is_file = pathlib.Path.is_file
+pathlib.Path.is_file = lambda self: sys.argv[3] == "3" if self.name == "libdnnl.so.3" else is_file(self)
 import mindcv
 light = "mindspore" not in sys.modules
 if sys.argv[2] == "run":
@@ -29,12 +31,12 @@ print(json.dumps({"light": light, **cpu_runtime_state()}))
 """
 
 
-def report(flags: str, do: str = "import", **variables: str):
+def report(flags: str, do: str = "import", onednn: str = "3", **variables: str):
     ours = ("ONEDNN_MAX_CPU_ISA", "MINDCV_CPU_RUNTIME", "MINDCV_ONEDNN_LIMIT")
     environment = {k: v for k, v in os.environ.items() if k not in ours}
     environment.update(variables)
     done = subprocess.run(
-        [sys.executable, "-c", _REPORT, flags, do], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", _REPORT, flags, do, onednn], env=environment, capture_output=True, text=True, check=True
     )
     lines = done.stdout.strip().splitlines()
     return json.loads(lines[-1]), [line for line in lines if line.startswith("LOG CPU runtime")]
@@ -54,6 +56,12 @@ def test_import_sets_the_variable_once_and_never_over_the_users(flags, variables
     assert state["ONEDNN_MAX_CPU_ISA"] == isa
     assert state["light"], "import mindcv must not import mindspore"
     assert bool(state["set_by_mindcv"]) is (isa == "AVX2")
+
+
+def test_the_onednn_of_mindspore_2_8_is_not_held():
+    """It has no fault on AVX-512, and computes the gradients of grouped convolutions in half the time with it."""
+    state, _ = report("avx2 avx512f", onednn="2")
+    assert (state["ONEDNN_MAX_CPU_ISA"], state["set_by_mindcv"]) == (None, [])
 
 
 @pytest.mark.parametrize(
