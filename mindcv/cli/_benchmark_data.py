@@ -99,13 +99,13 @@ def measure(cfg: "Config", seconds: float, steps: int) -> dict[str, Any]:
     times: dict[str, dict[str, float]] = {}
     figures: dict[str, Any] = {"recipe": cfg.config, "data": cfg.dataset, "cores": cores, "workers": workers}
     with pipeline_errors():
-        if hasattr(samples, "read"):
+        if samples.is_encoded:
             pipeline = pipeline_of(loader)
             read = _reader(pipeline)
             times["reading"] = _time(_in_threads(read, range(len(samples)), workers), seconds)
             files = _decodable(pipeline, read)
             figures["decoding_alone"] = _time(_in_threads(decode_image, files, workers), seconds)
-            if pipeline.is_decoded:
+            if pipeline.reader.reading is not None:
                 index = np.arange(len(samples))
                 keys = np.stack(np.broadcast_arrays(cfg.seed or 0, 0, index, index), axis=1)
                 times["decode, crop"] = _time(_in_threads(pipeline.reader, keys, workers), seconds)
@@ -117,7 +117,7 @@ def measure(cfg: "Config", seconds: float, steps: int) -> dict[str, Any]:
     if steps:
         trained = _benchmark_train.measure(cfg, steps, 2, False)
         figures |= {name: trained[name] for name in ("model", "device", "img_per_s", "data_wait_share")}
-    is_file = hasattr(samples, "read") and "://" not in cfg.data_dir and not is_packed(Path(cfg.data_dir))
+    is_file = samples.is_encoded and "://" not in cfg.data_dir and not is_packed(Path(cfg.data_dir))
     figures["advice"] = advise(figures, is_file, cfg.interpolation, is_augment_extension_built())
     return figures
 

@@ -9,7 +9,7 @@ from PIL import Image
 from .image_reader import index_read
 from .images.decoding import decode_image
 from .pipeline import pipeline_of
-from .sources.samples import ArraySamples, Samples
+from .sources.samples import Samples
 
 __all__ = ["batch_names", "epoch_indices", "picture_of"]
 
@@ -25,8 +25,6 @@ def batch_names(loader: ds.Dataset, epoch: int, step: int, batch_size: int) -> l
     """
     indices = epoch_indices(loader, epoch)[step * batch_size : (step + 1) * batch_size].tolist()
     samples = pipeline_of(loader).samples
-    if not hasattr(samples, "name"):
-        return [f"sample {index}" for index in indices]
     return [samples.name(index_read(samples, index)) for index in indices]
 
 
@@ -42,14 +40,13 @@ def epoch_indices(loader: ds.Dataset, epoch: int = 0) -> np.ndarray:
     return order.next_epoch()
 
 
-def picture_of(samples: Samples | ArraySamples, index: int) -> Image.Image:
+def picture_of(samples: Samples, index: int) -> Image.Image:
     """Returns a sample as it is, before any transform.
 
     Raises:
         OSError: It cannot be read.
         ValueError: It is no image, or damaged.
     """
-    if isinstance(samples, ArraySamples):
-        pixels = samples.images[index]
-        return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    return Image.fromarray(decode_image(samples.read(index)))
+    data = samples.read(index)
+    pixels = decode_image(data) if samples.is_encoded else data
+    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)

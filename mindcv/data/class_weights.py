@@ -10,7 +10,7 @@ import numpy as np
 from ..utils.fs import open_file
 from ..utils.registry import suggest
 from ..utils.text import names_in
-from .sources.samples import ArraySamples, Samples
+from .sources.samples import Samples
 
 __all__ = ["BALANCED", "balanced_weights", "class_weights", "read_class_weights"]
 
@@ -19,7 +19,7 @@ BALANCED = "balanced"
 _MOST_BYTES = 1 << 26
 
 
-def class_weights(source: str, samples: Samples | ArraySamples, num_classes: int) -> np.ndarray:
+def class_weights(source: str, samples: Samples, num_classes: int) -> np.ndarray:
     """Returns a factor for each class (num_classes,).
 
     Args:

@@ -13,7 +13,7 @@ import numpy as np
 from ..utils.fs import local_path
 from ..utils.text import names_in
 from ..weights import ModelOutputs
-from .sources.samples import ArraySamples, Samples, Subset
+from .sources.samples import Samples, Subset
 
 if TYPE_CHECKING:  # a pipeline needs no config, whose schema takes memory and time
     from ..config import Config
@@ -69,12 +69,12 @@ def map_classes(names: Sequence[str], known: Sequence[str]) -> ClassMap:
 
 
 def with_classes(
-    samples: Samples | ArraySamples,
+    samples: Samples,
     known: Sequence[str] | None,
     num_classes: int,
     unknown_classes: str = "refuse",
     what: str = "the data",
-) -> Samples | ArraySamples:
+) -> Samples:
     """Gives samples the labels that a model has for their classes, and says in one line what is missing or new.
 
     Where the samples' classes have no names, their labels are the model's indices already.
@@ -140,11 +140,10 @@ def with_classes(
     _set_classes(samples, labels, num_classes, known)
     if is_kept is None:
         return samples
-    kept = np.flatnonzero(is_kept)
-    return samples.subset(kept) if isinstance(samples, ArraySamples) else Subset(samples, kept)
+    return Subset(samples, np.flatnonzero(is_kept))
 
 
-def _padded(samples: Samples | ArraySamples, known: Sequence[str] | None, num_classes: int) -> Samples | ArraySamples:
+def _padded(samples: Samples, known: Sequence[str] | None, num_classes: int) -> Samples:
     """Labels without names stay; a table of several labels gets columns for the classes that it lacks."""
     labels = samples.labels
     if samples.num_classes > num_classes:
@@ -155,11 +154,7 @@ def _padded(samples: Samples | ArraySamples, known: Sequence[str] | None, num_cl
     return samples
 
 
-def _set_classes(
-    samples: Samples | ArraySamples, labels: np.ndarray, num_classes: int, names: Sequence[str] | None
-) -> None:
-    if isinstance(samples, ArraySamples):
-        samples.columns[list(samples.columns)[-1]] = labels
+def _set_classes(samples: Samples, labels: np.ndarray, num_classes: int, names: Sequence[str] | None) -> None:
     samples.labels = labels
     samples.num_classes = num_classes
     samples.class_names = None if names is None else list(names)

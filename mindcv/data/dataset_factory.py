@@ -16,7 +16,7 @@ from ..utils.registry import Registry, suggest, unknown_name_message
 from ..utils.text import names_to_bytes
 from .classes import UNKNOWN_CLASSES, with_classes
 from .distributed_sampler import RepeatAugSampler, ShardSampler
-from .image_reader import BAD_SAMPLES, ArrayReader, ImageReader, append_bad_sample, find_bad_samples
+from .image_reader import BAD_SAMPLES, ImageReader, append_bad_sample, find_bad_samples
 from .images.decoding import Decode
 from .images.reading import Reading
 from .pipeline import Pipeline, SampleDataset, get_samples, source_of
@@ -32,7 +32,7 @@ from .sources.image_folder import find_image_folder
 from .sources.listed import find_listed
 from .sources.packed import find_mindrecord
 from .sources.remote_shards import find_remote
-from .sources.samples import ArraySamples, Samples, Subset, single_labels
+from .sources.samples import Samples, Subset, single_labels
 from .sources.tar_shards import find_tar_shards
 from .splits import Part
 from .workers import cap_workers
@@ -62,7 +62,7 @@ class DatasetSpec:
     `find(root, split)` looks for a split. `download` fetches the dataset; None where that is not possible.
     """
 
-    find: Callable[..., Samples | ArraySamples]
+    find: Callable[..., Samples]
     download: type[DatasetDownload] | None = None
     needs_root: bool = True
     is_encoded: bool = False
@@ -91,7 +91,7 @@ def _name_hint(name: str) -> str:
     return f"; {name!r} is read as a folder of images, built-in datasets are {choices}{suggest(name, DATASETS)}"
 
 
-def find_samples(name: str, root: str, split: str, **options: Any) -> Samples | ArraySamples:
+def find_samples(name: str, root: str, split: str, **options: Any) -> Samples:
     """Finds the samples of one split; arguments and errors are those of `create_dataset`."""
     if is_remote(root):
         return find_remote(name, root, split, options.get("class_names"))
@@ -226,18 +226,13 @@ def create_dataset(
         samples = with_classes(samples, class_names, count, unknown_classes, what)
     whole = samples
     if part is not None:
-        samples = _subset(samples, part.indices(samples.labels))
-    if bad_samples == "skip" and not isinstance(samples, ArraySamples):
+        samples = Subset(samples, part.indices(samples.labels))
+    if bad_samples == "skip" and samples.is_encoded:
         samples = _without_bad_samples(samples, workers or usable_cores(), bad_samples_file)
 
     if samples is not whole:
         samples.whole = whole
-    columns: tuple[str, ...] = ("image", "label")
-    if isinstance(samples, ArraySamples):
-        reader: ArrayReader | ImageReader = ArrayReader(samples)
-        columns = ("image", *samples.columns)
-    else:
-        reader = ImageReader(samples, bad_samples, bad_samples_file, Reading(Decode()) if decode else None)
+    reader = ImageReader(samples, bad_samples, bad_samples_file, Reading(Decode()) if decode else None)
     if shard_batch is not None and num_shards is not None and len(samples) <= shard_batch * (num_shards - 1):
         num_shards = shard_id = None
     if repeats:
@@ -260,17 +255,13 @@ def create_dataset(
             balance=_labels_to_balance(samples) if sampler == "balanced" else None,
             windows=samples.windows,
         )
-    return SampleDataset(Pipeline(order, reader, columns), num_parallel_workers=workers)
+    return SampleDataset(Pipeline(order, reader), num_parallel_workers=workers)
 
 
 @functools.cache
 def _log_left_out(text: str) -> None:
     """Once a process, however often a split is opened."""
     _logger.warning("%s", text)
-
-
-def _subset(samples: Samples | ArraySamples, indices: np.ndarray) -> Samples | ArraySamples:
-    return samples.subset(indices) if isinstance(samples, ArraySamples) else Subset(samples, indices)
 
 
 def _without_bad_samples(samples: Samples, workers: int, file: str | os.PathLike[str] | None) -> Samples:
@@ -290,7 +281,7 @@ def _without_bad_samples(samples: Samples, workers: int, file: str | os.PathLike
     return Subset(samples, np.setdiff1d(np.arange(len(samples)), list(bad)))
 
 
-def _labels_to_balance(samples: Samples | ArraySamples) -> np.ndarray:
+def _labels_to_balance(samples: Samples) -> np.ndarray:
     labels = single_labels(samples)
     if labels is None:
         raise ValueError("sampler 'balanced' does not go together with several labels a sample; use sampler: uniform")

@@ -79,7 +79,7 @@ class DataFingerprint:
         return ", ".join(changes) or "the same files in another order"
 
 
-def fingerprint(samples: Samples | ArraySamples, sizes_of_every: int | None = None) -> DataFingerprint:
+def fingerprint(samples: Samples, sizes_of_every: int | None = None) -> DataFingerprint:
     """Takes the fingerprint of a training set, all of it where the samples are a part; no image file is read.
 
     Args:

@@ -19,12 +19,11 @@ from .batch_memory import BatchMemory
 from .images.decoding import check_pixels
 from .images.image_check import checked_image
 from .images.reading import Reading
-from .sources.samples import ArraySamples, Samples
+from .sources.samples import Samples
 
 __all__ = [
     "BAD_SAMPLES",
     "BLANK",
-    "ArrayReader",
     "ImageReader",
     "evaluation_policy",
     "find_bad_samples",
@@ -56,15 +55,15 @@ def evaluation_policy(bad_samples: str | None) -> str:
 
 
 class ImageReader:
-    """A map operation: the key of a sample to its image, encoded unless there is a `reading`, and label.
+    """A map operation: the key of a sample to its image, as it is unless there is a `reading`, and labels.
 
     Args:
         samples: The samples.
         bad_samples: error: raise; replace: take the next good sample, by index, in its place. (`skip` has been done
-            before: what is skipped is no sample.)
+            before: what is skipped is no sample.) Arrays are never bad.
         listing: File to which bad samples are added, one a line with the reason after a tab. None: no file.
-        reading: What is made of an image file, with random numbers that follow from the seed, the epoch and the
-            sample's position in it alone. None: images stay encoded.
+        reading: What is made of a sample, with random numbers that follow from the seed, the epoch and the sample's
+            position in it alone. None: image files stay encoded, and all label columns come, not what is learned alone.
     """
 
     def __init__(
@@ -77,41 +76,44 @@ class ImageReader:
         if bad_samples not in BAD_SAMPLES:
             raise ValueError(unknown_name_message("bad_samples", bad_samples, BAD_SAMPLES))
         self.samples = samples
-        self.replaces = bad_samples == "replace"
+        self.replaces = bad_samples == "replace" and samples.is_encoded
         self.listing = Path(listing) if listing is not None else None
         self.bad: dict[int, str] = {}
         self.recent: deque[int] = deque(maxlen=_MOST_IN_FLIGHT)
         self.epoch_size = 0
         self.reading = reading
+        self.columns = {"label": samples.labels} if reading else samples.columns
         self._memory = BatchMemory()
         self._lock = threading.Lock()
         self._counts: dict[int, list[int]] = {}
         _readers.add(self)
 
     def with_reading(self, reading: Reading) -> "ImageReader":
-        """Returns a reader of the same samples, bad ones and counts that does this with image files."""
+        """Returns a reader of the same samples, bad ones and counts that does this with a sample."""
         reader = copy.copy(self)
         reader.reading = reading
+        reader.columns = {"label": self.samples.labels}
         _readers.add(reader)
         return reader
 
-    def __call__(self, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, key: np.ndarray) -> tuple[np.ndarray, ...]:
         """Reads a sample, or a batch of them.
 
         Args:
             key: Seed, epoch, position in the epoch and index of the sample, int64 (4,); or an array of them, (N, 4).
 
         Returns:
-            The bytes of the image file, uint8 (size,), or what `reading` made of them; and the label. Of a batch, both
-            stacked.
+            The bytes of the image file, uint8 (size,), or pixels, uint8 (H, W, C), or what `reading` made of them; and
+            each of `columns`. Of a batch, all stacked.
 
         Raises:
             ValueError: The image cannot be used; the message names it.
         """
-        return self._batch(key) if key.ndim == 2 else self._sample(key)
+        image, index = self._batch(key) if key.ndim == 2 else self._sample(key)
+        return (image, *(labels[index] for labels in self.columns.values()))
 
-    def _sample(self, key: np.ndarray, out: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Reads a sample; `out` is where its pixels may be put."""
+    def _sample(self, key: np.ndarray, out: np.ndarray | None = None) -> tuple[np.ndarray, int]:
+        """Reads a sample, and says which; `out` is where its pixels may be put."""
         seed, epoch, position, wanted = key.tolist()
         index = wanted
         for _ in range(_MOST_REPLACEMENTS):
@@ -120,7 +122,7 @@ class ImageReader:
                 self.recent.append(index)
                 if self.replaces:
                     self._count(epoch, index != wanted)
-                return image, self.samples.labels[index]
+                return image, index
             index = (index + 1) % len(self.samples)
         raise ValueError(
             f"{_MOST_REPLACEMENTS} images in a row cannot be read, the last one {self.samples.name(index)}; "
@@ -128,27 +130,29 @@ class ImageReader:
         )
 
     def _batch(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        indices = np.zeros(len(keys), np.int64)
         if keys[0, -1] == BLANK:
-            return np.zeros((len(keys), 1, 1, 3), np.uint8), self.samples.labels[: len(keys)]
-        image, label = self._sample(keys[0])
+            return np.zeros((len(keys), 1, 1, 3), np.uint8), indices
+        image, indices[0] = self._sample(keys[0])
         images = self._memory.empty((len(keys), *image.shape), image.dtype)
-        labels = np.empty((len(keys), *label.shape), label.dtype)
-        images[0], labels[0] = image, label
+        images[0] = image
         for row in range(1, len(keys)):
-            image, labels[row] = self._sample(keys[row], images[row])
+            image, indices[row] = self._sample(keys[row], images[row])
             if image.base is not images:
                 images[row] = image
-        return images, labels
+        return images, indices
 
     def _read(self, index: int, seed: int, out: np.ndarray | None) -> np.ndarray | None:
         """The checked image; None when it is bad and another one may take its place."""
         if index not in self.bad:
             try:
                 data = self.samples.read(index)
-                if self.reading is None:
-                    return np.frombuffer(checked_image(data), np.uint8)
-                return self.reading(data, random.Random(seed), out)
+                if self.reading is not None:
+                    return self.reading(data, random.Random(seed), out)
+                return np.frombuffer(checked_image(data), np.uint8) if self.samples.is_encoded else data
             except (OSError, ValueError) as error:
+                if not self.samples.is_encoded:
+                    raise
                 if not self.replaces:
                     raise ValueError(bad_sample_message(self.samples.name(index), error)) from error
                 self._note(index, error)
@@ -180,22 +184,6 @@ class ImageReader:
         if count[1]:
             where = f"; they are listed in {self.listing}" if self.listing is not None else ""
             _logger.warning("%d of %d samples of this epoch were bad and replaced%s", count[1], count[0], where)
-
-
-class ArrayReader:
-    """A map operation: the key of a sample to its pixels and label, from memory.
-
-    Args:
-        samples: Images and labels.
-    """
-
-    def __init__(self, samples: ArraySamples) -> None:
-        self.samples = samples
-        self.epoch_size = 0
-
-    def __call__(self, key: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Returns the image, uint8 (H, W, C), and each of the labels."""
-        return self.samples.row(int(key[-1]))
 
 
 def reason_of(error: Exception) -> str:
@@ -248,7 +236,7 @@ def find_bad_samples(samples: Samples, workers: int) -> dict[int, str]:
     return found
 
 
-def index_read(samples: Samples | ArraySamples, index: int) -> int:
+def index_read(samples: Samples, index: int) -> int:
     """Returns the index of the sample that was read for this one: another one where it is bad and was replaced."""
     for reader in list(_readers):
         while reader.samples is samples and reader.replaces and index in reader.bad:
@@ -259,7 +247,7 @@ def index_read(samples: Samples | ArraySamples, index: int) -> int:
 def recently_read() -> Iterator[tuple[str, bytes]]:
     """Name and bytes of what the readers of this process read last: where to look when a decoder has failed."""
     for reader in list(_readers):
-        for index in list(reader.recent):
+        for index in list(reader.recent) if reader.samples.is_encoded else ():
             try:
                 yield reader.samples.name(index), checked_image(reader.samples.read(index))
             except (OSError, ValueError):

@@ -15,9 +15,9 @@ from mindspore.dataset.engine.datasets import ProjectDataset
 from mindspore.dataset.transforms.transforms import TensorOperation
 
 from .image_reader import recently_read
-from .images.decoding import Decoder, is_jpeg_extension_built
+from .images.decoding import is_jpeg_extension_built
 from .images.image_check import refuse_broken_jpeg
-from .images.reading import NUM_SPLITS, Reading, SplitReading
+from .images.reading import NUM_SPLITS, Decoder, Reading, SplitReading
 from .mixup import Mixup
 from .pipeline import KeyDataset, SampleDataset, get_samples, pipeline_of, set_dataset_epoch, source_of, stages
 from .randomness import ImageOperation, RandomOperation, SeededByPixels
@@ -101,8 +101,6 @@ def create_loader(
         "python_multiprocessing": python_multiprocessing,
     }
 
-    if label_column != "label":
-        dataset = dataset.rename(label_column, "label")
     is_ours = get_samples(dataset) is not None
     mix = None
     if mixes:
@@ -121,6 +119,9 @@ def create_loader(
         dataset, transform, is_batched = _decode_as_read(
             dataset, transform, separate, whole, drop_remainder, drawing, stage
         )
+        *_, label_column = dataset.pipeline.columns
+    if label_column != "label":
+        dataset = dataset.rename(label_column, "label")
     if target_transform is not None or not is_ours:
         dataset = dataset.map(target_transform or transforms.TypeCast(ms.int32), "label", **stage)
     if _decodes(transform) and not is_ours:
@@ -217,7 +218,7 @@ def _decode_as_read(
     mix: Mixup | None,
     stage: dict[str, Any],
 ) -> tuple[SampleDataset, Callable | Sequence, bool]:
-    """Lets the reader of a dataset decode, and where it can do all the rest, make whole batches.
+    """Lets the reader of a dataset decode image files, or crop arrays, and where it can do all the rest, make batches.
 
     With `mix` these come with how a device is to mix them. Where not, it does what draws random numbers right behind
     the crop.
@@ -229,15 +230,16 @@ def _decode_as_read(
     first, *later = transform if separate else [transform]
     begins_with_decoder = isinstance(first, list) and first and isinstance(first[0], Decoder)
     pipeline = dataset.pipeline
-    if not begins_with_decoder or pipeline.is_decoded:
+    if not begins_with_decoder or pipeline.reader.reading is not None:
         return dataset, transform, False
-    if not is_jpeg_extension_built():
+    if pipeline.samples.is_encoded and not is_jpeg_extension_built():
         _logger.info("Pillow decodes the images, more slowly than the JPEG extension would: see mindcv doctor")
     decoder, rest = first[0].joined(first[1:])
     if batch_size is not None and all(_is_for_reader(operation) for part in (rest, *later) for operation in part):
         reading = SplitReading(decoder, rest, *later) if separate else Reading(decoder, rest)
         return SampleDataset(pipeline.with_reading(reading), batch_size, drop_remainder, mix, **stage), [], True
-    count = next((i for i, each in enumerate(rest) if not isinstance(each, ImageOperation)), len(rest))
+    readers_own = ImageOperation | Decoder
+    count = next((i for i, each in enumerate(rest) if not isinstance(each, readers_own)), len(rest))
     dataset = SampleDataset(pipeline.with_reading(Reading(decoder, rest[:count])), **stage)
     left = [_seeded_by_pixels(operation) for operation in rest[count:]]
     return dataset, [left, *later] if separate else left, False
@@ -251,7 +253,7 @@ def _seeded_by_pixels(operation: Callable) -> Callable:
 
 def _is_for_reader(operation: Callable) -> bool:
     """Whether a reader can do an operation; those of MindSpore alone are for MindSpore."""
-    return isinstance(operation, ImageOperation) or not isinstance(operation, TensorOperation)
+    return isinstance(operation, ImageOperation | Decoder) or not isinstance(operation, TensorOperation)
 
 
 def _decodes(transform: Callable | Sequence) -> bool:

@@ -9,11 +9,11 @@ import numpy as np
 from mindspore.dataset.engine.datasets import MapDataset
 
 from .distributed_sampler import RepeatAugSampler, ShardSampler
-from .image_reader import BLANK, ArrayReader, ImageReader
+from .image_reader import BLANK, ImageReader
 from .images.reading import Reading
 from .mixup import Mixup
 from .randomness import dataset_seed
-from .sources.samples import ArraySamples, Samples
+from .sources.samples import Samples
 
 __all__ = [
     "EpochKeys",
@@ -43,7 +43,7 @@ class EpochKeys:
     def __init__(
         self,
         sampler: Any,
-        reader: "ImageReader | ArrayReader",
+        reader: ImageReader,
         batch_size: int | None = None,
         drop_remainder: bool = False,
     ) -> None:
@@ -90,25 +90,23 @@ class Pipeline:
     Attributes:
         order: Which samples come in an epoch of this rank, one after the other.
         reader: Makes a row of a key, or of a batch of them.
-        columns: Names of what is in a row.
     """
 
     order: ShardSampler | RepeatAugSampler
-    reader: ImageReader | ArrayReader
-    columns: tuple[str, ...]
+    reader: ImageReader
 
     @property
-    def samples(self) -> Samples | ArraySamples:
+    def samples(self) -> Samples:
         """What is read."""
         return self.reader.samples
 
     @property
-    def is_decoded(self) -> bool:
-        """Whether the reader gives pixels, not image files."""
-        return isinstance(self.reader, ArrayReader) or self.reader.reading is not None
+    def columns(self) -> list[str]:
+        """Names of what is in a row."""
+        return ["image", *self.reader.columns]
 
     def with_reading(self, reading: Reading) -> "Pipeline":
-        """Returns a pipeline of the same samples and order, whose reader does this with image files."""
+        """Returns a pipeline of the same samples and order, whose reader does this with a sample."""
         return replace(self, reader=self.reader.with_reading(reading))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Pipeline":
@@ -164,7 +162,7 @@ class SampleDataset(MapDataset):
         **stage: Any,
     ) -> None:
         keys = EpochKeys(pipeline.order, pipeline.reader, batch_size, drop_remainder)
-        reader, columns = pipeline.reader, list(pipeline.columns)
+        reader, columns = pipeline.reader, pipeline.columns
         if mixup is not None:
             reader, columns = _MixingReader(reader, mixup), [*columns, "mix"]
         super().__init__(KeyDataset(pipeline, keys), [reader], ["key"], columns, **stage)
@@ -196,7 +194,7 @@ def pipeline_of(dataset: ds.Dataset) -> Pipeline | None:
     return source.pipeline if isinstance(source, KeyDataset) else None
 
 
-def get_samples(dataset: ds.Dataset) -> Samples | ArraySamples | None:
+def get_samples(dataset: ds.Dataset) -> Samples | None:
     """Returns the samples of a dataset of `create_dataset`, also after map and batch; None for others."""
     pipeline = pipeline_of(dataset)
     return None if pipeline is None else pipeline.samples

@@ -10,8 +10,9 @@ from ..utils.registry import unknown_name_message
 from .auto_augment import augmentation_transform
 from .constants import DEFAULT_CROP_PCT, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from .dataset_factory import is_encoded
+from .images.arrays import PaddedCrop, RandomArrayCrop
 from .images.color_jitter import ColorJitter
-from .images.decoding import RandomCrop, SimpleRandomCrop
+from .images.decoding import RandomCrop, Resize, SimpleRandomCrop
 from .images.erasing import PixelErasing, RandomErasing
 from .images.flips import RandomHorizontalFlip, RandomVerticalFlip
 from .images.interpolation import mindspore_interpolation, pillow_interpolation
@@ -75,20 +76,19 @@ def _flips(options: dict[str, Any]) -> list[Callable]:
 
 
 def _random_crop(dataset_name: str, size: tuple[int, int], options: dict[str, Any]) -> list[Callable]:
-    """What comes first in training: the random crop, for encoded images together with decoding."""
+    """What comes first in training: the random crop, for image files together with decoding."""
     interpolation = mindspore_interpolation(options["interpolation"])
     if dataset_name in ("cifar10", "cifar100"):
-        return [vision.RandomCrop((32, 32), (4, 4, 4, 4)), vision.Resize(size, interpolation)]
+        return [PaddedCrop((32, 32), 4), Resize(size, interpolation)]
     if dataset_name == "mnist":
-        return [vision.Resize(size, interpolation)]
+        return [Resize(size, interpolation)]
     if options["train_crop"] == "simple":
         return [SimpleRandomCrop(size, pillow_interpolation(options["interpolation"]))]
     if options["train_crop"] != "random_resized":
         raise ValueError(unknown_name_message("train_crop", options["train_crop"], ("random_resized", "simple")))
     scale, ratio = checked_range("scale", options["scale"]), checked_range("ratio", options["ratio"])
-    if is_encoded(dataset_name):
-        return [RandomCrop(size, scale, ratio, interpolation)]
-    return [vision.RandomResizedCrop(size, scale, ratio, interpolation)]
+    crop = RandomCrop if is_encoded(dataset_name) else RandomArrayCrop
+    return [crop(size, scale, ratio, interpolation)]
 
 
 def _normalisation(options: dict[str, Any]) -> list[Callable]:

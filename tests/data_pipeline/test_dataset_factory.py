@@ -1,9 +1,9 @@
-import struct
 from collections import Counter
 
 import mindspore.dataset as ds
 import numpy as np
 import pytest
+from array_files import write_cifar, write_mnist
 
 from mindcv.data import (
     check_num_classes,
@@ -143,22 +143,6 @@ def test_repeated_augmentation_of_a_dataset(image_folder, one_epoch):
     assert sorted(seen.values()) == [2, 3, 3, 3, 3]
 
 
-def write_mnist(folder, count=20):
-    images = np.arange(count * 784, dtype=np.uint32).astype(np.uint8)
-    for prefix in ("train", "t10k"):
-        (folder / f"{prefix}-images-idx3-ubyte").write_bytes(struct.pack(">4i", 2051, count, 28, 28) + images.tobytes())
-        (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(
-            struct.pack(">2i", 2049, count) + bytes(i % 10 for i in range(count))
-        )
-
-
-def write_cifar(folder, name, label_bytes):
-    # MindSpore wants all 10000 rows.
-    rows = np.zeros((10_000, label_bytes + 3072), np.uint8)
-    rows[:, label_bytes - 1] = np.arange(10_000) % 10
-    (folder / name).write_bytes(rows.tobytes())
-
-
 def test_mnist(tmp_path, one_epoch):
     write_mnist(tmp_path)
     dataset = create_dataset("mnist", str(tmp_path), "val", shuffle=False)
@@ -168,15 +152,12 @@ def test_mnist(tmp_path, one_epoch):
 
 
 @pytest.mark.parametrize(
-    ("name", "folder", "file", "label_bytes", "classes"),
-    [
-        ("cifar10", "cifar-10-batches-bin", "test_batch.bin", 1, 10),
-        ("cifar100", "cifar-100-binary", "test.bin", 2, 100),
-    ],
+    ("name", "folder", "label_bytes", "classes"),
+    [("cifar10", "cifar-10-batches-bin", 1, 10), ("cifar100", "cifar-100-binary", 2, 100)],
 )
-def test_cifar(tmp_path, one_epoch, name, folder, file, label_bytes, classes):
+def test_cifar(tmp_path, one_epoch, name, folder, label_bytes, classes):
     (tmp_path / folder).mkdir()
-    write_cifar(tmp_path / folder, file, label_bytes)
+    write_cifar(tmp_path / folder, label_bytes, 30)
     if name == "cifar100":
         names = "\n".join(f"class {i}" for i in range(100))
         (tmp_path / folder / "fine_label_names.txt").write_text(names + "\n")

@@ -15,9 +15,10 @@ from PIL import Image, ImageOps
 
 from mindcv.data import create_dataset, create_loader, create_transforms, epoch_batches
 from mindcv.data.images import decoding, extensions
-from mindcv.data.images.decoding import Decode, Decoder, RandomBox, RandomCrop
+from mindcv.data.images.decoding import Decode, RandomBox, RandomCrop, Resize
 from mindcv.data.images.flips import RandomHorizontalFlip, RandomVerticalFlip
 from mindcv.data.images.image_check import checked_image
+from mindcv.data.images.reading import Decoder
 from mindcv.data.sources.samples import FileSamples
 
 PHOTO = Path(__file__).parents[1] / "data" / "photos" / "flower.jpg"
@@ -402,7 +403,8 @@ def test_a_crop_takes_on_the_mirroring_behind_it():
     area = RandomCrop((32, 32), (0.2, 0.9), (0.8, 1.2), vision.Inter.AREA)
     decode, rest = area.joined(flips)
     assert (type(decode), decode.size, decode.scale, decode.ratio) == (RandomBox, (32, 32), (0.2, 0.9), (0.8, 1.2))
-    assert [type(operation) for operation in rest] == [vision.Resize, *map(type, flips)]
+    assert [type(operation) for operation in rest] == [Resize, *map(type, flips)]
+    assert (rest[0].size, rest[0].interpolation) == ((32, 32), vision.Inter.AREA)
     whole = Decode()
     assert whole.joined(flips) == (whole, flips)
 

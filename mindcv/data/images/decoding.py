@@ -3,7 +3,7 @@
 Uses the C extension `_jpeg` for baseline JPEG files and Pillow for others, and for all where the extension was not
 built. What a list of transforms begins with is an operation of MindSpore, which does it for datasets that are not of
 `create_dataset`, and a `Decoder`, by which a reader does the same: with the pixels of MindSpore's Decode, and with
-crops from the distribution of its RandomCropDecodeResize.
+crops from the distribution of its RandomCropDecodeResize. `arrays` has those for datasets whose images are arrays.
 """
 
 import math
@@ -18,13 +18,14 @@ from ..randomness import dataset_seed, generator_for
 from .extensions import jpeg as _jpeg
 from .flips import RandomHorizontalFlip
 from .image_check import MAX_PIXELS, checked_pixels
+from .reading import Decoder
 from .resizing import ResizeAndCrop
 
 __all__ = [
     "Decode",
-    "Decoder",
     "RandomBox",
     "RandomCrop",
+    "Resize",
     "SimpleRandomCrop",
     "check_pixels",
     "decode_image",
@@ -51,6 +52,14 @@ def _plain_size(data: bytes) -> tuple[int, int] | None:
     """Height and width of an image that the extension may try; None: it is one for `checked_pixels`."""
     size = _jpeg.size(data) if _jpeg is not None else None
     return size if size and size[0] * size[1] <= MAX_PIXELS else None
+
+
+def _size_or_pixels(data: bytes | np.ndarray) -> tuple[tuple[int, int] | None, np.ndarray | None]:
+    """Height and width of an image file that the extension may try; of another, and of an array, the pixels."""
+    if isinstance(data, np.ndarray):
+        return None, data
+    size = _plain_size(data)
+    return size, None if size else checked_pixels(data)
 
 
 def _cut(pixels: np.ndarray, box: Box, reduction: int = 1) -> np.ndarray:
@@ -89,46 +98,61 @@ def check_pixels(data: bytes) -> None:
     checked_pixels(data)
 
 
-class Decoder:
-    """Base of what a list of transforms for image files begins with, as a reader does it."""
+def _resized(
+    pixels: np.ndarray,
+    size: tuple[int, int],
+    interpolation: vision.Inter,
+    flip: bool = False,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Resizes an image, into `out` where that has the shape, and mirrors it left to right with `flip`.
 
-    def decode(self, data: bytes, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
-        """Checks an image file and makes pixels of it.
-
-        Args:
-            data: An image file.
-            rng: Where the random numbers come from.
-            out: An array that the pixels may be put into, where their shape is that. None: a new array.
-
-        Returns:
-            uint8 (H, W, 3), RGB.
-
-        Raises:
-            ValueError: It is no image, damaged or too large.
-        """
-        raise NotImplementedError
-
-    def joined(self, operations: Sequence[Callable]) -> tuple["Decoder", list[Callable]]:
-        """Takes on what can be done while decoding.
-
-        Args:
-            operations: What follows in the list.
-
-        Returns:
-            The decoder that does it, and the operations that are left.
-        """
-        return self, list(operations)
+    Bicubic is Pillow's filter; all others, MindSpore's. The extension does bilinear and bicubic to one grey level.
+    """
+    channels = pixels.shape[2]
+    if out is None or out.shape != (*size, channels):  # the batch of a grey model has room for one channel
+        out = np.empty((*size, channels), np.uint8)
+    is_cubic = _IS_CUBIC.get(interpolation)
+    if _jpeg is not None and channels == 3 and is_cubic is not None:
+        _jpeg.resize(np.ascontiguousarray(pixels), *pixels.shape[:2], out, *size, flip, is_cubic)
+        return out
+    if is_cubic:
+        picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
+        resized = np.asarray(picture.resize(size[::-1], Image.Resampling.BICUBIC))
+    else:
+        resized = vision.Resize(size, interpolation)(pixels)
+    resized = resized.reshape(out.shape)
+    out[:] = resized[:, ::-1] if flip else resized
+    return out
 
 
 class Decode(vision.Decode, Decoder):
     """Decodes an encoded image as a whole."""
 
-    def decode(self, data: bytes, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
-        return decode_image(data)
+    def decode(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
+        return data if isinstance(data, np.ndarray) else decode_image(data)
+
+
+class Resize(vision.Resize, Decoder):
+    """Resizes a whole image, whatever its proportions.
+
+    Args:
+        size: (height, width) of the result, in pixels.
+        interpolation: MindSpore's constant, see `RandomCrop`.
+    """
+
+    def __init__(self, size: tuple[int, int], interpolation: vision.Inter) -> None:
+        super().__init__(size, interpolation)
+        self.size = size
+
+    def decode(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
+        return _resized(data, self.size, self.interpolation, out=out)
 
 
 class RandomCrop(vision.RandomCropDecodeResize, Decoder):
     """Random crop, resize and, in a reader, mirroring of an encoded image (https://arxiv.org/abs/1409.4842).
+
+    A reader takes an array too.
 
     Args:
         size: (height, width) of the result, in pixels.
@@ -152,39 +176,26 @@ class RandomCrop(vision.RandomCropDecodeResize, Decoder):
 
     def joined(self, operations: Sequence[Callable]) -> tuple[Decoder, list[Callable]]:
         if self.interpolation not in _IS_CUBIC:
-            resize = vision.Resize(self.size, self.interpolation)
+            resize = Resize(self.size, self.interpolation)
             return RandomBox(self.size, self.scale, self.ratio), [resize, *operations]
         if operations and isinstance(operations[0], RandomHorizontalFlip):
             with_flip = RandomCrop(self.size, self.scale, self.ratio, self.interpolation, operations[0].prob)
             return with_flip, list(operations[1:])
         return self, list(operations)
 
-    def decode(self, data: bytes, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
-        if out is None or out.shape != (*self.size, 3):  # the batch of a grey model has room for one channel
-            out = np.empty((*self.size, 3), np.uint8)
-        size = _plain_size(data)
-        pixels = None if size else checked_pixels(data)
+    def decode(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
+        size, pixels = _size_or_pixels(data)
         box = self.box(*(size or pixels.shape[:2]), rng)
         flip = self.hflip > 0 and rng.random() < self.hflip
-        is_cubic = _IS_CUBIC[self.interpolation]
         by = self.reduction(box)
         if size:
+            if out is None or out.shape != (*self.size, 3):  # the batch of a grey model has room for one channel
+                out = np.empty((*self.size, 3), np.uint8)
+            is_cubic = _IS_CUBIC[self.interpolation]
             if _jpeg.crop(data, *(value // by for value in box), by, out, *self.size, flip, is_cubic):
                 return out
             pixels = checked_pixels(data)
-        cut = _cut(pixels, box, by)
-        if _jpeg is None:
-            resized = self._resized(cut)
-            out[:] = resized[:, ::-1] if flip else resized
-        else:
-            _jpeg.resize(cut, *cut.shape[:2], out, *self.size, flip, is_cubic)
-        return out
-
-    def _resized(self, cut: np.ndarray) -> np.ndarray:
-        """What the extension makes of a crop, to one grey level."""
-        if _IS_CUBIC[self.interpolation]:
-            return np.asarray(Image.fromarray(cut).resize(self.size[::-1], Image.Resampling.BICUBIC))
-        return vision.Resize(self.size, self.interpolation)(cut)
+        return _resized(_cut(pixels, box, by), self.size, self.interpolation, flip, out)
 
     def reduction(self, box: Box) -> int:
         """How often the sides can be halved while decoding without the crop becoming smaller than the result."""
@@ -207,7 +218,7 @@ class RandomCrop(vision.RandomCropDecodeResize, Decoder):
 
 
 class RandomBox(RandomCrop):
-    """The random crop before it is resized, where MindSpore does that; not mirrored.
+    """The random crop before it is resized, for interpolations that the extension does not have; not mirrored.
 
     Args:
         size: (height, width) that it will be resized to, in pixels. A crop that is at least twice as large is halved.
@@ -218,9 +229,8 @@ class RandomBox(RandomCrop):
     def joined(self, operations: Sequence[Callable]) -> tuple[Decoder, list[Callable]]:
         return self, list(operations)
 
-    def decode(self, data: bytes, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
-        size = _plain_size(data)
-        pixels = None if size else checked_pixels(data)
+    def decode(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
+        size, pixels = _size_or_pixels(data)
         box = self.box(*(size or pixels.shape[:2]), rng)
         by = self.reduction(box)
         if size:
@@ -259,8 +269,8 @@ class SimpleRandomCrop(Decoder):
         pixels = image if image.ndim == 3 else decode_image(image.tobytes())
         return self._crop(pixels, lambda least, most: int(generator.integers(least, most + 1)))
 
-    def decode(self, data: bytes, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
-        return self._crop(decode_image(data), rng.randint)
+    def decode(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
+        return self._crop(data if isinstance(data, np.ndarray) else decode_image(data), rng.randint)
 
     def _crop(self, pixels: np.ndarray, draw: Callable[[int, int], int]) -> np.ndarray:
         """Crops at an offset that `draw` draws from the least to the greatest, both included."""

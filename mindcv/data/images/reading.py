@@ -1,4 +1,4 @@
-"""What a reader makes of an image file: decoding, and the operations behind it, all with one generator of numbers."""
+"""What a reader makes of a sample: a first image, and the operations behind it, all with one generator of numbers."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -6,16 +6,46 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..randomness import ImageOperation
-from .decoding import Decoder
 
-__all__ = ["NUM_SPLITS", "Reading", "SplitReading"]
+__all__ = ["NUM_SPLITS", "Decoder", "Reading", "SplitReading"]
 
 # Images of a sample with augmentation splits: one clean, the others by the policy.
 NUM_SPLITS = 3
 
 
+class Decoder:
+    """Base of what makes an image of a sample, an image file or an array; a list of transforms begins with one."""
+
+    def decode(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
+        """Makes an image, and leaves `data` as it is.
+
+        Args:
+            data: An image file, or pixels, uint8 (H, W, C).
+            rng: Where the random numbers come from.
+            out: An array that the pixels may be put into, where their shape is that. None: a new array.
+
+        Returns:
+            uint8 (H, W, C); RGB of a file.
+
+        Raises:
+            ValueError: The file is no image, damaged or too large.
+        """
+        raise NotImplementedError
+
+    def joined(self, operations: Sequence[Callable]) -> tuple["Decoder", list[Callable]]:
+        """Takes on what can be done while decoding.
+
+        Args:
+            operations: What follows in the list.
+
+        Returns:
+            The decoder that does it, and the operations that are left.
+        """
+        return self, list(operations)
+
+
 class Reading:
-    """An image file to one image.
+    """A sample to one image.
 
     Args:
         decoder: What comes first.
@@ -26,13 +56,13 @@ class Reading:
         self.decoder = decoder
         self.operations = list(operations)
 
-    def __call__(self, data: bytes, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
+    def __call__(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
         """Arguments, result and errors are those of `Decoder.decode`; the shape is what the operations make it."""
         return _apply(self.operations, self.decoder.decode(data, rng, out), rng)
 
 
 class SplitReading(Reading):
-    """An image file to the images of an augmentation split, (3, ...), all of one crop.
+    """A sample to the images of an augmentation split, (3, ...), all of one crop.
 
     Args:
         decoder: What comes first.
@@ -48,7 +78,7 @@ class SplitReading(Reading):
         self.policy = list(policy)
         self.last = list(last)
 
-    def __call__(self, data: bytes, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
+    def __call__(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
         image = super().__call__(data, rng)
         splits = [[*(self.policy if split else []), *self.last] for split in range(NUM_SPLITS)]
         return np.stack([_apply(operations, image.copy(), rng) for operations in splits])
@@ -57,6 +87,9 @@ class SplitReading(Reading):
 def _apply(operations: Sequence[Callable], image: np.ndarray, rng: random.Random) -> np.ndarray:
     """Applies operations in turn; the image may change in its place."""
     for operation in operations:
+        if isinstance(operation, Decoder):
+            image = operation.decode(image, rng)
+            continue
         if not isinstance(operation, ImageOperation):
             image = operation(image)
             continue

@@ -1,11 +1,13 @@
 """Resizing by Pillow, as evaluation and inference do it, and grey images."""
 
+import random
 from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
 
 from .image_check import to_rgb
+from .reading import Decoder
 
 __all__ = ["ROUNDINGS", "ResizeAndCrop", "ToGrey"]
 
@@ -29,7 +31,7 @@ class ToGrey:
         return np.asarray(Image.fromarray(image).convert("L"))[..., None]
 
 
-class ResizeAndCrop:
+class ResizeAndCrop(Decoder):
     """Resizes an image by Pillow and cuts out its centre, as torchvision does; uint8 (H, W, C) in and out.
 
     A Pillow image is taken too. What the crop reaches beyond the resized image is black.
@@ -73,6 +75,9 @@ class ResizeAndCrop:
         picture = Image.fromarray(image[..., 0] if channels == 1 else image)
         resized = np.asarray(picture.resize((new_width, new_height), self.interpolation))
         return resized.reshape(new_height, new_width, channels)
+
+    def decode(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
+        return self(data)
 
     def __call__(self, image: np.ndarray | Image.Image) -> np.ndarray:
         resized = self.resized(image)

@@ -1,4 +1,4 @@
-"""Where the samples of a dataset are: encoded images by index, with their labels and names. No MindSpore here.
+"""Where the samples of a dataset are: images by index, with their labels and names. No MindSpore here.
 
 Each kind of storage is one class of one shape, so that shuffling, sharding, splitting and the treatment of bad files
 are the same for all.
@@ -40,7 +40,7 @@ _CACHE_VERSION = 2
 
 
 class Samples(Protocol):
-    """Encoded images with labels.
+    """Images with labels.
 
     Attributes:
         labels: int32 (N,), or float32 (N, `num_classes`) of zeros and ones where a sample has several, or of
@@ -50,6 +50,8 @@ class Samples(Protocol):
         windows: See `Shared`.
         left_out: See `Shared`.
         is_soft: See `Shared`.
+        is_encoded: Whether `read` returns image files, not arrays.
+        columns: The labels by the name of their column; the last one is `labels`, what is learned.
     """
 
     labels: np.ndarray
@@ -58,6 +60,10 @@ class Samples(Protocol):
     windows: ShuffleWindows | None
     left_out: LeftOut
     is_soft: bool
+    is_encoded: bool
+
+    @property
+    def columns(self) -> dict[str, np.ndarray]: ...
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -68,8 +74,8 @@ class Samples(Protocol):
     def name(self, index: int) -> str:
         """What to call a sample in a message: its path, or its name in a shard."""
 
-    def read(self, index: int) -> bytes:
-        """The bytes of an image file.
+    def read(self, index: int) -> bytes | np.ndarray:
+        """The bytes of an image file; or pixels, uint8 (H, W, C), not to be written to.
 
         Raises:
             OSError: They cannot be read.
@@ -107,12 +113,21 @@ class Shared:
         whole: All samples of the split, where these are a part of them. None: these are all.
         left_out: Files that lie among the samples and are none.
         is_soft: Whether a row of labels is one label, as the probabilities of the classes, which sum to 1.
+        is_encoded: Whether `read` returns image files, not arrays.
+        labels: See `Samples`.
     """
 
     windows: ShuffleWindows | None = None
     whole: Any = None
     left_out = LeftOut()
     is_soft = False
+    is_encoded = True
+    labels: np.ndarray
+
+    @property
+    def columns(self) -> dict[str, np.ndarray]:
+        """The labels by the name of their column."""
+        return {"label": self.labels}
 
     def prefetch(self, indices: np.ndarray) -> None:
         """Fetches ahead, where that helps, what will be read in an epoch, in this order."""
@@ -225,7 +240,7 @@ class StoredSamples(Shared):
 
 
 class ArraySamples(Shared):
-    """Images that are held in memory as pixels.
+    """Images that are held in memory as arrays.
 
     Args:
         images: uint8 (N, H, W, C).
@@ -234,6 +249,8 @@ class ArraySamples(Shared):
         class_names: Their names by label; None when there are none.
     """
 
+    is_encoded = False
+
     def __init__(
         self,
         images: np.ndarray,
@@ -241,23 +258,27 @@ class ArraySamples(Shared):
         num_classes: int,
         class_names: list[str] | None = None,
     ) -> None:
-        self.images = images
-        self.columns = columns
-        self.labels = list(columns.values())[-1]
+        self.images = images.view()
+        self.images.flags.writeable = False  # who reads an image does not get a copy
+        *self._others, (self._name, self.labels) = columns.items()
         self.num_classes = num_classes
         self.class_names = class_names
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def row(self, index: int) -> tuple[np.ndarray, ...]:
-        """The image and each of the labels."""
-        return (self.images[index], *(values[index] for values in self.columns.values()))
+    @property
+    def columns(self) -> dict[str, np.ndarray]:
+        """The labels by the name of their column."""
+        return {**dict(self._others), self._name: self.labels}
 
-    def subset(self, indices: np.ndarray) -> "ArraySamples":
-        """Those with the given indices."""
-        columns = {name: values[indices] for name, values in self.columns.items()}
-        return ArraySamples(self.images[indices], columns, self.num_classes, self.class_names)
+    def name(self, index: int) -> str:
+        """Its index: it has no file."""
+        return f"sample {index}"
+
+    def read(self, index: int) -> np.ndarray:
+        """The pixels."""
+        return self.images[index]
 
 
 class Subset(Shared):
@@ -271,6 +292,7 @@ class Subset(Shared):
     def __init__(self, samples: Samples, indices: np.ndarray) -> None:
         self.samples = samples
         self.indices = indices
+        self.is_encoded = samples.is_encoded
         self.labels = samples.labels[indices]
         self.num_classes = samples.num_classes
         self.class_names = samples.class_names
@@ -282,20 +304,26 @@ class Subset(Shared):
     def __len__(self) -> int:
         return len(self.indices)
 
+    @property
+    def columns(self) -> dict[str, np.ndarray]:
+        """The labels by the name of their column."""
+        *others, learned = self.samples.columns.items()
+        return {**{name: values[self.indices] for name, values in others}, learned[0]: self.labels}
+
     def prefetch(self, indices: np.ndarray) -> None:
-        """Tells the other set."""
+        """Prepares the other set to read them."""
         self.samples.prefetch(self.indices[indices])
 
     def name(self, index: int) -> str:
         """What the other set calls it."""
         return self.samples.name(self.indices[index])
 
-    def read(self, index: int) -> bytes:
-        """The bytes of the image file."""
+    def read(self, index: int) -> bytes | np.ndarray:
+        """The bytes of the image file, or the pixels."""
         return self.samples.read(self.indices[index])
 
 
-def single_labels(samples: "Samples | ArraySamples") -> np.ndarray | None:
+def single_labels(samples: Samples) -> np.ndarray | None:
     """Returns one class a sample, (N,), of soft labels the most probable one; None where a sample has several."""
     if samples.is_soft:
         return samples.labels.argmax(1)
