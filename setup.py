@@ -81,11 +81,15 @@ setup(
                     "layout",
                     "scale",
                     "grouped",
+                    "columns",
                 )
             ],
             depends=[
                 f"mindcv/kernels/_{name}.h"
-                for name in ("batch_norm_vectors", "grouped", "onednn", "plans", "shared", "threads", "vectors")
+                for name in (
+                    *("batch_norm_vectors", "columns", "grouped", "onednn"),
+                    *("plans", "shared", "threads", "vectors"),
+                )
             ],
             language="c++",
             extra_compile_args=[

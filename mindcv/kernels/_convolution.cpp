@@ -1,6 +1,7 @@
 // Convolution forward and backward over the oneDNN library of MindSpore's wheel, as operators for ops.Custom ("aot").
 //
 // Tensors are (N, C, H, W) or, where the configuration says so, (N, H, W, C).
+#include "_columns.h"
 #include "_grouped.h"
 #include "_plans.h"
 
@@ -59,6 +60,7 @@ void sum_bias(const float *dy, float *db, int64_t n, int64_t channels, int64_t p
 namespace {
 
 constexpr int64_t kMatmulPixels = 64;  // from so many on, a matrix product without reorders is as fast
+constexpr int64_t kFewPixels = 64;     // up to so many of all images, turning a weight takes longer than the product
 
 // ---- convolutions
 
@@ -75,9 +77,23 @@ struct Problem {
   bool has_bias;
 
   bool is_matmul() const {
-    return kh == 1 && kw == 1 && config[STRIDE_H] == 1 && config[STRIDE_W] == 1 && config[GROUPS] == 1 && !top &&
-           !bottom && !left && !right && !config[SOURCE_LAST] && !config[RESULT_LAST] && ih * iw >= kMatmulPixels &&
-           !config[IN_BF16];  // whose factors are copied anyway
+    return is_of_pixels() && config[GROUPS] == 1 && !config[SOURCE_LAST] && !config[RESULT_LAST] &&
+           ih * iw >= kMatmulPixels && !config[IN_BF16];  // whose factors are copied anyway
+  }
+
+  // Whether it is a product with the weight as it lies in memory: of few pixels, and channels last.
+  bool has_few_pixels() const {
+    return config[GROUPS] == 1 && config[SOURCE_LAST] && config[RESULT_LAST] && !config[IN_BF16] && !config[HALF_MAPS] &&
+           n * oh * ow <= kFewPixels;
+  }
+
+  // Whether the map is the matrix.
+  bool is_of_pixels() const {
+    return kh == 1 && kw == 1 && config[STRIDE_H] == 1 && config[STRIDE_W] == 1 && !top && !bottom && !left && !right;
+  }
+
+  Columns columns() const {
+    return {n, ic, ih, iw, oh, ow, kh, kw, config[STRIDE_H], config[STRIDE_W], config[DILATION_H], config[DILATION_W], top, left};
   }
 
   Grouped grouped() const {
@@ -159,6 +175,58 @@ std::unique_ptr<Plan> matmul_plan(Kind kind, const Problem &p) {
               {{ARG_SRC, plan->tensor(1, weight)}, {ARG_WEIGHTS, plan->tensor(0, source)}, {ARG_DST, plan->tensor(2, result)}});
   }
   plan->implementation = description.implementation();
+  return plan;
+}
+
+// A convolution of few pixels, (N, H, W, C), as a product: y = m w', dm = dy w, dw = dy' m, where m has a row for each pixel
+// of y, and w is (OC, IC * KH * KW), as it lies in memory.
+std::unique_ptr<Plan> columns_plan(Kind kind, const Problem &p) {
+  auto plan = std::make_unique<Plan>();
+  const int64_t rows = p.n * p.oh * p.ow, width = p.ic * p.kh * p.kw;
+  auto matrix = [](int64_t height, int64_t width, bool turned) {
+    return Desc({height, width}, F32, std::vector<int64_t>{turned ? 1 : width, turned ? height : 1});
+  };
+  const Columns columns = p.columns();
+  const size_t place = p.is_of_pixels() ? 0 : plan->room(size_t(rows * width) * sizeof(float));
+  // The matrix, in whose place tensor `index` is where they are the same.
+  auto memory_of_matrix = [&](int index, MemoryDesc desc) {
+    return p.is_of_pixels() ? plan->tensor(index, desc) : plan->at(place, desc);
+  };
+  const Desc m = matrix(rows, width, false), none;
+  Attributes attributes;
+  Description description;
+  auto describe = [&](MemoryDesc first, MemoryDesc second, MemoryDesc bias, MemoryDesc result) {
+    check(dnn().matmul_primitive_desc_create(&description.desc, shared().engine, first, second, bias, result, attributes.attr),
+          "matmul");
+    plan->implementation = "columns:" + description.implementation();
+  };
+  if (kind != BACKWARD_DATA && !p.is_of_pixels())
+    plan->add([columns, place](void *const *tensors, char *base) {
+      columns_of(columns, static_cast<const float *>(tensors[0]), reinterpret_cast<float *>(base + place));
+    });
+  if (kind == FORWARD) {  // x, w, (bias,) y
+    const Desc w = matrix(width, p.oc, true), y = matrix(rows, p.oc, false), bias({1, p.oc}, F32, std::vector<int64_t>{p.oc, 1});
+    describe(m, w, p.has_bias ? bias : none, y);
+    std::vector<Arg> args{{ARG_SRC, memory_of_matrix(0, m)},
+                          {ARG_WEIGHTS, plan->tensor(1, w)},
+                          {ARG_DST, plan->tensor(p.has_bias ? 3 : 2, y)}};
+    if (p.has_bias) args.push_back({ARG_BIAS, plan->tensor(2, bias)});
+    plan->add(description, args);
+  } else if (kind == BACKWARD_DATA) {  // dy, w, dx
+    const Desc dy = matrix(rows, p.oc, false), w = matrix(p.oc, width, false);
+    describe(dy, w, none, m);
+    plan->add(description,
+              {{ARG_SRC, plan->tensor(0, dy)}, {ARG_WEIGHTS, plan->tensor(1, w)}, {ARG_DST, memory_of_matrix(2, m)}});
+    if (!p.is_of_pixels())
+      plan->add([columns, place](void *const *tensors, char *base) {
+        add_columns(columns, reinterpret_cast<const float *>(base + place), static_cast<float *>(tensors[2]));
+      });
+  } else {  // x, dy, dw
+    const Desc dy = matrix(p.oc, rows, true), dw = matrix(p.oc, width, false);
+    describe(dy, m, none, dw);
+    plan->add(description,
+              {{ARG_SRC, plan->tensor(1, dy)}, {ARG_WEIGHTS, memory_of_matrix(0, m)}, {ARG_DST, plan->tensor(2, dw)}});
+  }
   return plan;
 }
 
@@ -244,6 +312,7 @@ Plan &plan_for(Kind kind, const int64_t *x, const int64_t *w, const int64_t *con
       plan->implementation = "grouped:avx512";
       return plan;
     }
+    if (p.has_few_pixels()) return columns_plan(kind, p);
     return p.is_matmul() ? matmul_plan(kind, p) : convolution_plan(kind, p);
   });
 }

@@ -36,9 +36,8 @@ API extern const int interface;
 const int interface = 3;
 
 /* CHUNK: values of a tensor that are worked on at once; those of four tensors fit the second cache.
- * FEW: fewer values are not worth a thread. WHOLE: a parameter of so many values is LAMB's work for one thread. ROOM: the
- * directions of so many values are kept between the halves of LAMB, and those of more are computed again. */
-enum { CHUNK = 8192, FEW = 16 * CHUNK, WHOLE = 1 << 20, ROOM = 1 << 22, MOST_THREADS = 16, MOST_STATES = 4 };
+ * FEW: fewer values are not worth a thread. WHOLE: a parameter of so many values is LAMB's work for one thread. */
+enum { CHUNK = 8192, FEW = 16 * CHUNK, WHOLE = 1 << 20, MOST_THREADS = 16, MOST_STATES = 4 };
 
 enum { FINE = 0, WRONG_INPUTS = 1, WRONG_TYPE = 2, NO_MEMORY = 3 };
 
@@ -517,24 +516,25 @@ static void adagrad(Scalars s, size_t size, const float *restrict g, float *rest
     }
 }
 
-/* LAMB: both moments, and the way to go with a rate of 1. `s.correction[0]` has the corrections of both moments. */
+/* LAMB: the way to go with a rate of 1. `s.correction[0]` has the corrections of both moments. */
+#define LAMB_DIRECTION(i) (s.correction[0] * m[i] / (sqrtf(v[i]) + s.epsilon) + s.decay * p[i])
+
 FOR_PROCESSORS
-static void lamb(Scalars s, size_t size, const float *restrict g, const float *restrict p, float *restrict m,
-                 float *restrict v, float *restrict direction)
+static void lamb_moments(Scalars s, size_t size, const float *restrict g, const float *restrict p, float *restrict m,
+                         float *restrict v, float *restrict direction)
 {
     EACH(i) {
         MOVE_MOMENTS(g[i] * s.factor);
-        direction[i] = s.correction[0] * m[i] / (sqrtf(v[i]) + s.epsilon) + s.decay * p[i];
+        direction[i] = LAMB_DIRECTION(i);
     }
 }
 
-/* The same way again, by moments that have moved. */
+/* The same way, which is found once more: to keep it would take more memory to write and read than that. */
 FOR_PROCESSORS
-static void lamb_direction(Scalars s, size_t size, const float *restrict p, const float *restrict m,
-                           const float *restrict v, float *restrict direction)
+static void lamb(Scalars s, float rate, size_t size, float *restrict p, const float *restrict m, const float *restrict v)
 {
     EACH(i)
-        direction[i] = s.correction[0] * m[i] / (sqrtf(v[i]) + s.epsilon) + s.decay * p[i];
+        p[i] -= rate * LAMB_DIRECTION(i);
 }
 
 FOR_PROCESSORS
@@ -556,7 +556,6 @@ typedef struct {
     Chunks all;       /* of the parameters; of the other averages in the end */
     int whole;        /* LAMB: the parameter that all threads work on */
     float whole_rate; /* its learning rate */
-    float *directions;
 } Update;
 
 static float *at(const Update *u, int list, const Chunk *chunk)
@@ -617,27 +616,22 @@ static void update_chunk(void *context, size_t item)
     finish(u, chunk);
 }
 
-/* LAMB's first half of a chunk, and the sums that its trust ratio is of. `directions` has room for those of the parameter,
- * or is NULL. */
-static void direct_chunk(const Update *u, size_t item, float *directions)
+/* LAMB's first half of a chunk, and the sums that its trust ratio is of. */
+static void direct_chunk(const Update *u, size_t item)
 {
     const Chunk *chunk = u->all.chunks + item;
-    float room[CHUNK], own[CHUNK], *direction = directions ? directions + chunk->begin : own, *p = at(u, u->first, chunk);
-    lamb(scalars_of(u, chunk->tensor), chunk->size, gradient_of(u, chunk, room), p, at(u, u->states, chunk),
-         at(u, u->states + u->parameters, chunk), direction);
+    float room[CHUNK], direction[CHUNK], *p = at(u, u->first, chunk);
+    lamb_moments(scalars_of(u, chunk->tensor), chunk->size, gradient_of(u, chunk, room), p, at(u, u->states, chunk),
+                 at(u, u->states + u->parameters, chunk), direction);
     u->all.sums[item] = sum_of_squares(p, chunk->size);
     u->all.other_sums[item] = sum_of_squares(direction, chunk->size);
 }
 
-static void descend_chunk(const Update *u, size_t item, float rate, const float *directions)
+static void descend_chunk(const Update *u, size_t item, float rate)
 {
     const Chunk *chunk = u->all.chunks + item;
-    float *p = at(u, u->first, chunk), own[CHUNK];
-    const float *direction = directions ? directions + chunk->begin : own;
-    if (!directions)
-        lamb_direction(scalars_of(u, chunk->tensor), chunk->size, p, at(u, u->states, chunk),
-                       at(u, u->states + u->parameters, chunk), own);
-    add_scaled(p, -rate, direction, chunk->size);
+    lamb(scalars_of(u, chunk->tensor), rate, chunk->size, at(u, u->first, chunk), at(u, u->states, chunk),
+         at(u, u->states + u->parameters, chunk));
     finish(u, chunk);
 }
 
@@ -655,22 +649,17 @@ static size_t values_of(const Update *u, int tensor)
     return size_of(u->a, u->first + tensor);
 }
 
-/* Room for the directions of a parameter; NULL where they are too many, or no memory is left. */
-static float *room_for(size_t values)
-{
-    return values <= ROOM ? malloc((values + 1) * sizeof(float)) : NULL;
-}
-
 static void direct_part(void *context, size_t item)
 {
     const Update *u = context;
-    direct_chunk(u, u->all.begins[u->whole] + item, u->directions);
+    direct_chunk(u, u->all.begins[u->whole] + item);
 }
 
+/* Backwards: what the first half came to last is in the cache. */
 static void descend_part(void *context, size_t item)
 {
     const Update *u = context;
-    descend_chunk(u, u->all.begins[u->whole] + item, u->whole_rate, u->directions);
+    descend_chunk(u, u->all.begins[u->whole + 1] - 1 - item, u->whole_rate);
 }
 
 static void update_whole(void *context, size_t item)
@@ -679,13 +668,12 @@ static void update_whole(void *context, size_t item)
     int tensor = (int)item;
     if (values_of(u, tensor) > WHOLE)
         return;
-    float *directions = room_for(values_of(u, tensor));
-    for (size_t i = u->all.begins[tensor]; i < u->all.begins[tensor + 1]; i++)
-        direct_chunk(u, i, directions);
+    size_t begin = u->all.begins[tensor], end = u->all.begins[tensor + 1];
+    for (size_t i = begin; i < end; i++)
+        direct_chunk(u, i);
     float rate = trusted_rate(u, tensor);
-    for (size_t i = u->all.begins[tensor]; i < u->all.begins[tensor + 1]; i++)
-        descend_chunk(u, i, rate, directions);
-    free(directions);
+    for (size_t i = end; i-- > begin;)
+        descend_chunk(u, i, rate);
 }
 
 /* Large parameters one by one, by all threads; the others by one thread each, which finds their values in the cache when
@@ -696,11 +684,9 @@ static void run_lamb(Update *u)
         size_t values = values_of(u, u->whole), chunks = u->all.begins[u->whole + 1] - u->all.begins[u->whole];
         if (values <= WHOLE)
             continue;
-        u->directions = room_for(values);
         run(chunks, values, direct_part, u);
         u->whole_rate = trusted_rate(u, u->whole);
         run(chunks, values, descend_part, u);
-        free(u->directions);
     }
     run((size_t)u->parameters, u->all.values, update_whole, u);
 }

@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <initializer_list>
 #include <map>
 #include <memory>
@@ -127,7 +128,8 @@ class Plan {
   Plan(const Plan &) = delete;
   Plan &operator=(const Plan &) = delete;
   ~Plan() {
-    for (auto &step : steps_) dnn().primitive_destroy(step.primitive);
+    for (auto &step : steps_)
+      if (step.primitive) dnn().primitive_destroy(step.primitive);
     for (auto &memory : memories_) dnn().memory_destroy(memory.memory);
   }
 
@@ -135,11 +137,7 @@ class Plan {
   Memory tensor(int index, MemoryDesc desc) { return add_memory(desc, index, 0); }
 
   // Memory in the arena.
-  Memory internal(MemoryDesc desc) {
-    const size_t offset = bytes_;
-    bytes_ += (dnn().memory_desc_get_size(desc) + 127) / 64 * 64;
-    return add_memory(desc, -1, offset);
-  }
+  Memory internal(MemoryDesc desc) { return at(room(dnn().memory_desc_get_size(desc)), desc); }
 
   // The tensor in another layout, by a reorder before the steps that follow; itself where it has it.
   Memory input(int index, MemoryDesc given, MemoryDesc wanted) {
@@ -163,8 +161,21 @@ class Plan {
     if (scratchpad && dnn().memory_desc_get_size(scratchpad) > 0) args.push_back({ARG_SCRATCHPAD, internal(scratchpad)});
     Primitive primitive;
     check(dnn().primitive_create(&primitive, description.desc), "primitive");
-    steps_.push_back({primitive, std::move(args)});
+    steps_.push_back({primitive, std::move(args), nullptr});
   }
+
+  // A step of our own: called with the tensors, and the start of the memory that `room` gives places in.
+  void add(std::function<void(void *const *tensors, char *base)> work) { steps_.push_back({nullptr, {}, std::move(work)}); }
+
+  // Where so many bytes lie in the arena.
+  size_t room(size_t bytes) {
+    const size_t offset = bytes_;
+    bytes_ += (bytes + 127) / 64 * 64;
+    return offset;
+  }
+
+  // Memory at such a place.
+  Memory at(size_t offset, MemoryDesc desc) { return add_memory(desc, -1, offset); }
 
   void run(void *const *tensors) {
     char *base = arena().reserve(bytes_);
@@ -175,16 +186,21 @@ class Plan {
         if (memory.index >= 0 && repeat > 0) data += repeat * advance[memory.index];
         check(dnn().memory_set_data_handle(memory.memory, data), "memory");
       }
-      for (const auto &step : steps_)
-        check(dnn().primitive_execute(step.primitive, shared().stream, int(step.args.size()), step.args.data()),
-              "execution");
+      for (const auto &step : steps_) {
+        if (step.work)
+          step.work(tensors, base);
+        else
+          check(dnn().primitive_execute(step.primitive, shared().stream, int(step.args.size()), step.args.data()),
+                "execution");
+      }
     }
   }
 
  private:
   struct Step {
-    Primitive primitive;
+    Primitive primitive;  // or
     std::vector<Arg> args;
+    std::function<void(void *const *, char *)> work;
   };
   struct Place {
     Memory memory;
