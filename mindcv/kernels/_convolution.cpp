@@ -60,7 +60,7 @@ void sum_bias(const float *dy, float *db, int64_t n, int64_t channels, int64_t p
 namespace {
 
 constexpr int64_t kMatmulPixels = 64;  // from so many on, a matrix product without reorders is as fast
-constexpr int64_t kFewPixels = 64;     // up to so many of all images, turning a weight takes longer than the product
+constexpr int64_t kFewPixels = 128;    // up to so many of all images, turning a weight takes longer than the product
 
 // ---- convolutions
 

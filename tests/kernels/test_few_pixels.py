@@ -65,5 +65,5 @@ def test_it_equals_mindspores(shape, out, settings):
 
 def test_many_pixels_are_a_convolution():
     cell = nn.Conv2d(16, 16, 3, pad_mode="pad", padding=1)
-    _, names = kernel_names((2, 8, 8, 16), cell.weight.shape, configuration(cell, True, True), False)
+    _, names = kernel_names((2, 9, 8, 16), cell.weight.shape, configuration(cell, True, True), False)
     assert "columns" not in names
