@@ -13,8 +13,9 @@ import numpy as np
 
 __all__ = ["BatchMemory"]
 
-# Batches whose memory is kept for later ones: the next ones of two threads.
-_MOST_FREE = 2
+# Batches whose memory is kept for later ones. Readers make some of an epoch before the first is used, and with less at its
+# end they would clear new memory for these.
+_MOST_FREE = 4
 
 
 class BatchMemory:

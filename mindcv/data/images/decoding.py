@@ -210,7 +210,7 @@ class RandomCrop(vision.RandomCropDecodeResize, Decoder):
             ratio = math.exp(rng.uniform(least, greatest))
             columns, rows = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
             if 0 < rows <= height and 0 < columns <= width:
-                return rng.randint(0, height - rows), rng.randint(0, width - columns), rows, columns
+                return rng.randrange(height - rows + 1), rng.randrange(width - columns + 1), rows, columns
         # An image far from the wanted ratios: the largest part of its middle that has one of them.
         rows = min(height, max(1, round(width / self.ratio[0])))
         columns = min(width, max(1, round(height * self.ratio[1])))

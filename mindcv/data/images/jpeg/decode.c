@@ -64,19 +64,11 @@ static void write_block(const Component *component, const Block *block, const Bl
         average(whole, component->reduce_x, component->reduce_y, place, component->stride);
 }
 
-/* Decodes one MCU into the rings; `row` and `column` count MCUs, `column` from the first that is kept. A.2.3: components
- * take turns, each with all of its blocks, row by row. */
-static int read_mcu(Picture *picture, BitReader *reader, long row, long column)
+/* Writes the samples of an MCU into the rings; `row` and `column` count MCUs, `column` from the first that is kept.
+ * A.2.3: components take turns, each with all of its blocks, row by row. */
+static void write_mcu(const Picture *picture, const Block *blocks, const int *kinds, long row, long column)
 {
-    /* All blocks are read before the first is transformed, since values just stored in parts are slow to load whole. */
-    Block blocks[MOST_BLOCKS];
-    int kinds[MOST_BLOCKS], count = picture->blocks;
-    for (int i = 0; i < count; i++)
-        for (int y = 0; y < SIDE; y++)
-            blocks[i].rows[y] = (Short8){0};
-    if (UNLIKELY(jpeg_loops->read_blocks(reader, picture->components, picture->component_count, blocks, kinds)))
-        return -1;
-    count = 0;
+    int count = 0;
     for (int c = 0; c < picture->component_count; c++) {
         const Component *component = picture->components + c;
         int height = SIDE / component->reduce_y, width = SIDE / component->reduce_x;
@@ -89,67 +81,114 @@ static int read_mcu(Picture *picture, BitReader *reader, long row, long column)
                             place);
             }
     }
-    return 0;
+}
+
+INLINE void clear(Block *blocks, int count)
+{
+    for (int i = 0; i < count; i++)
+        for (int y = 0; y < SIDE; y++)
+            blocks[i].rows[y] = (Short8){0};
 }
 
 /* Where in the coded picture a decoder is. */
 typedef struct {
     Window window;
-    BitReader reader;
+    Stream *stream;
     long mcu; /* the next one, counted row by row */
     long restart_interval, next_restart; /* in MCUs; where there are none, the next one is never */
     unsigned restarts; /* passed */
-    int is_defined[2 * MOST_TABLES];
-    HuffmanTable tables[2 * MOST_TABLES]; /* those that the scan uses, but for standard ones */
 } Position;
 
+enum { MOST_STREAMS = 2 };
+
+typedef struct {
+    int stream_count; /* rows of MCUs that are decoded at once */
+    Stream streams[MOST_STREAMS];
+    Position positions[MOST_STREAMS];
+    int is_defined[2 * MOST_TABLES];
+    HuffmanTable tables[2 * MOST_TABLES]; /* those that the scan uses, but for standard ones */
+} Decoder;
+
 /* F.2.1.3.1: behind a restart marker differences of DC coefficients begin at 0 again. */
-static void begin_interval(Picture *picture, Position *position)
+static void begin_interval(Position *position)
 {
-    for (int c = 0; c < picture->component_count; c++)
-        picture->components[c].predicted = 0;
+    memset(position->stream->predicted, 0, sizeof position->stream->predicted);
     position->next_restart = position->mcu + position->restart_interval;
 }
 
 /* E.2.3 to E.2.5: a restart marker comes behind each interval of MCUs. Makes sure that the next MCU can be read. */
-INLINE int prepare_mcu(Picture *picture, Position *position)
+INLINE int prepare_mcu(Position *position)
 {
+    BitReader *reader = &position->stream->reader;
     if (UNLIKELY(position->mcu == position->next_restart)) {
-        if (jpeg_pass_restart(&position->window, &position->reader, position->restarts++))
+        if (jpeg_pass_restart(&position->window, reader, position->restarts++))
             return -1;
-        begin_interval(picture, position);
+        begin_interval(position);
     }
     position->mcu++;
-    return prepare(&position->window, &position->reader);
+    return prepare(&position->window, reader);
 }
 
-/* Reads MCUs of a row. */
-static int read_mcus(Picture *picture, Position *position, long row, long count)
+/* Whether all that was read was there: what was made up behind the end does not count. */
+static int is_inside(const Position *position)
 {
-    for (long column = 0; column < count; column++)
-        if (UNLIKELY(prepare_mcu(picture, position) || read_mcu(picture, &position->reader, row, column)))
+    const BitReader *reader = &position->stream->reader;
+    return reader->next - reader->count / 8 <= position->window.end;
+}
+
+/* Reads MCUs of a row; -1 when one is damaged. All blocks of one are read before the first is transformed, since values
+ * just stored in parts are slow to load whole. */
+static int read_mcus(const Picture *picture, Position *position, long row, long count)
+{
+    Block blocks[MOST_BLOCKS];
+    int kinds[MOST_BLOCKS];
+    for (long column = 0; column < count; column++) {
+        clear(blocks, picture->blocks);
+        if (UNLIKELY(prepare_mcu(position) || jpeg_loops->read_blocks(position->stream, picture->components,
+                                                                      picture->component_count, blocks, kinds)))
             return -1;
-    /* What was made up behind the end does not count. */
-    return position->reader.next - position->reader.count / 8 > position->window.end ? -1 : 0;
+        write_mcu(picture, blocks, kinds, row, column);
+    }
+    return is_inside(position) ? 0 : -1;
+}
+
+/* The same of a row and the next one at once. */
+static int read_mcu_pairs(const Picture *picture, Decoder *decoder, long row, long count)
+{
+    Position *positions = decoder->positions;
+    Block blocks[MOST_STREAMS][MOST_BLOCKS];
+    int kinds[MOST_STREAMS][MOST_BLOCKS];
+    for (long column = 0; column < count; column++) {
+        clear(blocks[0], picture->blocks);
+        clear(blocks[1], picture->blocks);
+        if (UNLIKELY(prepare_mcu(positions) || prepare_mcu(positions + 1) ||
+                     jpeg_loops->read_block_pairs(decoder->streams, picture->components, picture->component_count,
+                                                  blocks, kinds)))
+            return -1;
+        write_mcu(picture, blocks[0], kinds[0], row, column);
+        write_mcu(picture, blocks[1], kinds[1], row + 1, column);
+    }
+    return is_inside(positions) && is_inside(positions + 1) ? 0 : -1;
 }
 
 /* Passes MCUs, by whole intervals where there are some; of the others the values are not needed, but for DC coefficients,
  * from which later ones differ. */
-static int pass_mcus(Picture *picture, Position *position, long wanted)
+static int pass_mcus(const Picture *picture, Position *position, long wanted)
 {
     long restarts = position->restart_interval ? wanted / position->restart_interval : 0;
     if (restarts > (long)position->restarts) {
-        if (jpeg_seek_restart(&position->window, &position->reader, position->restarts, (unsigned)restarts - 1))
+        if (jpeg_seek_restart(&position->window, &position->stream->reader, position->restarts,
+                              (unsigned)restarts - 1))
             return -1;
         position->restarts = (unsigned)restarts;
         position->mcu = restarts * position->restart_interval;
-        begin_interval(picture, position);
+        begin_interval(position);
     }
     while (position->mcu < wanted)
-        if (UNLIKELY(prepare_mcu(picture, position) ||
-                     jpeg_loops->pass_blocks(&position->reader, picture->components, picture->component_count)))
+        if (UNLIKELY(prepare_mcu(position) ||
+                     jpeg_loops->pass_blocks(position->stream, picture->components, picture->component_count)))
             return -1;
-    return position->reader.next - position->reader.count / 8 > position->window.end ? -1 : 0;
+    return is_inside(position) ? 0 : -1;
 }
 
 static long divide_up(long value, long by)
@@ -186,7 +225,8 @@ static McuRange range_of(const Picture *picture, JpegBox box, int reduction)
 
 /* A.1.1: a component has a share of the picture's samples, rounded up. Says how it is reduced, or spread, and returns the
  * bytes of its ring; 0: it is left to others. */
-static size_t plan_component(const Picture *picture, Component *component, const McuRange *range, int reduction)
+static size_t plan_component(const Picture *picture, Component *component, const McuRange *range, int reduction,
+                             int stream_count)
 {
     int shared_x = picture->most_across / component->across, shared_y = picture->most_down / component->down;
     component->reduce_x = reduction > shared_x ? reduction / shared_x : 1;
@@ -200,51 +240,78 @@ static size_t plan_component(const Picture *picture, Component *component, const
     long width = component->across * SIDE / component->reduce_x;
     component->first_column = range->first_column * width;
     component->stride = (size_t)((range->last_column - range->first_column) * width);
-    component->ring_rows = 2 * component->down * SIDE / component->reduce_y;
-    component->predicted = 0;
+    component->ring_rows = (1 + stream_count) * component->down * SIDE / component->reduce_y;
     return component->stride * (size_t)component->ring_rows;
 }
 
 /* A table that the scan uses. */
-static const HuffmanTable *define_table(const Picture *picture, Position *position, int index)
+static const HuffmanTable *define_table(const Picture *picture, Decoder *decoder, int index)
 {
     const uint8_t *counts = picture->huffman[index];
     int is_ac = index >= MOST_TABLES;
     const HuffmanTable *standard = jpeg_standard_table(counts, is_ac);
-    HuffmanTable *own = position->tables + index;
-    if (!standard && !position->is_defined[index])
+    HuffmanTable *own = decoder->tables + index;
+    if (!standard && !decoder->is_defined[index])
         jpeg_define_table(own, counts, is_ac);
-    position->is_defined[index] = 1;
+    decoder->is_defined[index] = 1;
     return standard ? standard : own;
 }
 
 /* E.2.3, E.2.4: what is set at the beginning of a scan. */
-static void start(Picture *picture, Position *position)
+static void start(Picture *picture, Decoder *decoder)
 {
-    memset(position->is_defined, 0, sizeof position->is_defined);
+    memset(decoder->is_defined, 0, sizeof decoder->is_defined);
     for (int c = 0; c < picture->component_count; c++) {
         Component *component = picture->components + c;
-        component->dc = define_table(picture, position, component->dc_table);
-        component->ac = define_table(picture, position, component->ac_table);
+        component->dc = define_table(picture, decoder, component->dc_table);
+        component->ac = define_table(picture, decoder, component->ac_table);
     }
-    jpeg_start_window(&position->window, &position->reader, picture->scan, picture->end);
-    position->mcu = 0;
-    position->restart_interval = picture->restart_interval;
-    position->next_restart = picture->restart_interval ? picture->restart_interval : -1;
-    position->restarts = 0;
+    for (int i = 0; i < decoder->stream_count; i++) {
+        Position *position = decoder->positions + i;
+        position->stream = decoder->streams + i;
+        jpeg_start_window(&position->window, &position->stream->reader, picture->scan, picture->end);
+        position->mcu = 0;
+        position->restart_interval = picture->restart_interval;
+        position->restarts = 0;
+        begin_interval(position);
+        if (!picture->restart_interval)
+            position->next_restart = -1;
+    }
+}
+
+/* How many rows of MCUs are decoded at once: two where markers lead to a row without many MCUs in front of it. */
+static int count_streams(const Picture *picture, const McuRange *range)
+{
+    long interval = picture->restart_interval;
+    int is_near = interval && (2 * interval <= range->columns || range->columns % interval == 0);
+    return is_near && range->last_row - range->first_row > 1 ? 2 : 1;
+}
+
+/* Reads rows of MCUs, one for each stream, and returns how many; 0 when they are damaged. */
+static int read_rows(const Picture *picture, Decoder *decoder, const McuRange *range, long row)
+{
+    long left = range->last_row - row, width = range->last_column - range->first_column;
+    int count = left < decoder->stream_count ? (int)left : decoder->stream_count;
+    for (int i = 0; i < count; i++)
+        if (pass_mcus(picture, decoder->positions + i, (row + i) * range->columns + range->first_column))
+            return 0;
+    int is_damaged = count == 2 ? read_mcu_pairs(picture, decoder, row, width)
+                                : read_mcus(picture, decoder->positions, row, width);
+    return is_damaged ? 0 : count;
 }
 
 /* Reads rows of MCUs and gives out rows of pixels as soon as the samples of them are there. */
-static JpegResult decode_rows(Picture *picture, Position *position, const McuRange *range, JpegBox box,
+static JpegResult decode_rows(Picture *picture, Decoder *decoder, const McuRange *range, JpegBox box,
                               const Scratch *scratch, JpegRows *out)
 {
     long done = box.top, wanted = box.top + box.height;
-    for (long row = range->first_row; row < range->last_row; row++) {
-        if (pass_mcus(picture, position, row * range->columns + range->first_column) ||
-            read_mcus(picture, position, row, range->last_column - range->first_column))
+    for (long row = range->first_row; row < range->last_row;) {
+        int count = read_rows(picture, decoder, range, row);
+        if (!count)
             return JPEG_OTHER;
+        row += count;
         /* The last row of pixels waits for the colours of the next row of MCUs. */
-        long ready = row == range->last_row - 1 ? wanted : smaller(wanted, (row + 1) * range->height - 1);
+        long ready = row == range->last_row ? wanted : smaller(wanted, row * range->height - 1);
         for (; done < ready; done++) {
             jpeg_write_pixels(picture, done, box, scratch, out->room(out, done - box.top));
             out->filled(out, done - box.top);
@@ -257,25 +324,27 @@ static JpegResult decode(Picture *picture, JpegBox box, int reduction, JpegRows 
 {
     McuRange range = range_of(picture, box, reduction);
     size_t room = 0, kept = (size_t)((range.last_column - range.first_column) * SIDE * picture->most_across) + 64;
+    int stream_count = count_streams(picture, &range);
     for (int c = 0; c < picture->component_count; c++) {
-        size_t ring = plan_component(picture, picture->components + c, &range, reduction);
+        size_t ring = plan_component(picture, picture->components + c, &range, reduction, stream_count);
         if (!ring)
             return JPEG_OTHER;
         room += ring;
     }
-    Position *position = malloc(sizeof *position + room + 2 * kept + kept * sizeof(uint16_t));
-    if (!position)
+    Decoder *decoder = malloc(sizeof *decoder + room + 2 * kept + kept * sizeof(uint16_t));
+    if (!decoder)
         return JPEG_NO_MEMORY;
-    uint8_t *memory = (uint8_t *)(position + 1);
+    uint8_t *memory = (uint8_t *)(decoder + 1);
     Scratch scratch = {(uint16_t *)memory, memory + kept * sizeof(uint16_t), memory + kept * (sizeof(uint16_t) + 1)};
     uint8_t *ring = scratch.red + kept;
     for (int c = 0; c < picture->component_count; c++) {
         picture->components[c].ring = ring;
         ring += picture->components[c].stride * (size_t)picture->components[c].ring_rows;
     }
-    start(picture, position);
-    JpegResult result = decode_rows(picture, position, &range, box, &scratch, out);
-    free(position);
+    decoder->stream_count = stream_count;
+    start(picture, decoder);
+    JpegResult result = decode_rows(picture, decoder, &range, box, &scratch, out);
+    free(decoder);
     return result;
 }
 
@@ -286,7 +355,7 @@ JpegResult jpeg_decode_box(const uint8_t *data, size_t size, JpegBox box, int re
     if (picture.fault || picture.is_other)
         return JPEG_OTHER;
     long height = divide_up(picture.height, reduction), width = divide_up(picture.width, reduction);
-    int is_inside = box.top >= 0 && box.left >= 0 && box.height > 0 && box.width > 0 &&
+    int is_whole = box.top >= 0 && box.left >= 0 && box.height > 0 && box.width > 0 &&
                     box.height <= height - box.top && box.width <= width - box.left;
-    return is_inside ? decode(&picture, box, reduction, rows) : JPEG_OUTSIDE;
+    return is_whole ? decode(&picture, box, reduction, rows) : JPEG_OUTSIDE;
 }

@@ -49,6 +49,12 @@ typedef struct {
     int count;     /* of those that are there */
 } BitReader;
 
+/* What the blocks of an interval are read from (E.2.4: each interval is on its own). */
+typedef struct {
+    BitReader reader;
+    int16_t predicted[MOST_COMPONENTS]; /* DC coefficients of the blocks before */
+} Stream;
+
 /* Coded bytes up to the next marker, without the zeros behind 0xFF. */
 typedef struct {
     const uint8_t *source, *source_end;

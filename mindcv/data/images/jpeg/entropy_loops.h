@@ -34,15 +34,15 @@ INLINE void drop(BitReader *reader, Meaning length)
 }
 
 /* F.2.2.1: reads the difference of a DC coefficient to the one before. */
-INLINE int read_dc(BitReader *reader, Component *component)
+INLINE int read_dc(BitReader *reader, const HuffmanTable *table, int16_t *predicted)
 {
-    Meaning seen = component->dc->seen[reader->bits >> (64 - LOOK_BITS)];
+    Meaning seen = table->seen[reader->bits >> (64 - LOOK_BITS)];
     if (UNLIKELY(!seen)) {
-        seen = jpeg_find_meaning(component->dc, reader->bits);
+        seen = jpeg_find_meaning(table, reader->bits);
         if (!seen)
             return -1;
     }
-    component->predicted = (int16_t)(component->predicted + value_or_zero(seen, reader->bits));
+    *predicted = (int16_t)(*predicted + value_or_zero(seen, reader->bits));
     drop(reader, seen);
     return 0;
 }
@@ -99,15 +99,9 @@ INLINE int has_ended(size_t k)
     return k == AREA || (k >= 2 + END_OF_BLOCK && k < DAMAGED);
 }
 
-/* Reads a block whose coefficients are 0 yet: its kind, -1 when it is damaged. */
-INLINE int read_block(BitReader *reader, Component *component, int16_t *block)
+/* Reads what is left of a block from its k-th coefficient on, and returns where it has ended. */
+INLINE size_t read_rest(BitReader *reader, const HuffmanTable *table, size_t k, int16_t *block)
 {
-    const HuffmanTable *table = component->ac;
-    fill(reader);
-    if (UNLIKELY(read_dc(reader, component)))
-        return -1;
-    block[0] = component->predicted;
-    size_t k = read_ac(reader, table, 1, block);
     while (LIKELY(k < AREA)) {
         fill(reader);
         k = read_ac(reader, table, k, block);
@@ -115,6 +109,12 @@ INLINE int read_block(BitReader *reader, Component *component, int16_t *block)
             break;
         k = read_ac(reader, table, k, block);
     }
+    return k;
+}
+
+/* The kind of a block by where it has ended, -1 when it is damaged. */
+INLINE int kind_of(size_t k)
+{
     if (UNLIKELY(!has_ended(k)))
         return -1;
     if (k == AREA || k > CORNER_COEFFICIENTS + 1 + END_OF_BLOCK)
@@ -122,12 +122,51 @@ INLINE int read_block(BitReader *reader, Component *component, int16_t *block)
     return k == 2 + END_OF_BLOCK ? FLAT : CORNERED;
 }
 
+/* Reads a block whose coefficients are 0 yet: its kind, -1 when it is damaged. */
+INLINE int read_block(BitReader *reader, const Component *component, int16_t *predicted, int16_t *block)
+{
+    fill(reader);
+    if (UNLIKELY(read_dc(reader, component->dc, predicted)))
+        return -1;
+    block[0] = *predicted;
+    size_t k = read_ac(reader, component->ac, 1, block);
+    return kind_of(read_rest(reader, component->ac, k, block));
+}
+
+/* Reads a block of each of two streams; kinds[1] is the second one's. While a look waits for the one before, the other
+ * stream goes on. */
+INLINE void read_block_pair(BitReader *one, BitReader *other, const Component *component, int16_t *predicted[2],
+                            int16_t *blocks[2], int kinds[2])
+{
+    const HuffmanTable *table = component->ac;
+    fill(one);
+    fill(other);
+    kinds[0] = kinds[1] = -1;
+    if (UNLIKELY(read_dc(one, component->dc, predicted[0]) || read_dc(other, component->dc, predicted[1])))
+        return;
+    blocks[0][0] = *predicted[0];
+    blocks[1][0] = *predicted[1];
+    size_t k = read_ac(one, table, 1, blocks[0]), other_k = read_ac(other, table, 1, blocks[1]);
+    while (LIKELY(k < AREA && other_k < AREA)) {
+        fill(one);
+        fill(other);
+        k = read_ac(one, table, k, blocks[0]);
+        other_k = read_ac(other, table, other_k, blocks[1]);
+        if (k >= AREA || other_k >= AREA)
+            break;
+        k = read_ac(one, table, k, blocks[0]);
+        other_k = read_ac(other, table, other_k, blocks[1]);
+    }
+    kinds[0] = kind_of(read_rest(one, table, k, blocks[0]));
+    kinds[1] = kind_of(read_rest(other, table, other_k, blocks[1]));
+}
+
 /* Passes a block and keeps only its DC coefficient; -1 when it is damaged. */
-INLINE int pass_block(BitReader *reader, Component *component)
+INLINE int pass_block(BitReader *reader, const Component *component, int16_t *predicted)
 {
     const HuffmanTable *table = component->ac;
     fill(reader);
-    if (UNLIKELY(read_dc(reader, component)))
+    if (UNLIKELY(read_dc(reader, component->dc, predicted)))
         return -1;
     size_t k = pass_ac(reader, table, 1);
     while (LIKELY(k < AREA)) {
@@ -141,26 +180,47 @@ INLINE int pass_block(BitReader *reader, Component *component)
 }
 
 /* Reads the blocks of an MCU; -1 when one is damaged. */
-INLINE int read_blocks(BitReader *shared, Component *components, int component_count, Block *blocks, int *kinds)
+INLINE int read_blocks(Stream *stream, const Component *components, int component_count, Block *blocks, int *kinds)
 {
-    BitReader reader = *shared; /* in registers */
+    BitReader reader = stream->reader; /* in registers */
     for (int c = 0; c < component_count; c++)
         for (int i = components[c].down * components[c].across; i > 0; i--) {
-            *kinds = read_block(&reader, components + c, blocks++->values);
+            *kinds = read_block(&reader, components + c, stream->predicted + c, blocks++->values);
             if (UNLIKELY(*kinds++ < 0))
                 return -1;
         }
-    *shared = reader;
+    stream->reader = reader;
     return 0;
 }
 
-INLINE int pass_blocks(BitReader *shared, Component *components, int component_count)
+/* The same of two streams at once, which have nothing to do with each other. */
+INLINE int read_block_pairs(Stream *streams, const Component *components, int component_count,
+                            Block blocks[2][MOST_BLOCKS], int kinds[2][MOST_BLOCKS])
 {
-    BitReader reader = *shared;
+    BitReader one = streams[0].reader, other = streams[1].reader;
+    for (int c = 0, count = 0; c < component_count; c++)
+        for (int i = components[c].down * components[c].across; i > 0; i--, count++) {
+            int16_t *predicted[2] = {streams[0].predicted + c, streams[1].predicted + c};
+            int16_t *values[2] = {blocks[0][count].values, blocks[1][count].values};
+            int both[2];
+            read_block_pair(&one, &other, components + c, predicted, values, both);
+            if (UNLIKELY((both[0] | both[1]) < 0))
+                return -1;
+            kinds[0][count] = both[0];
+            kinds[1][count] = both[1];
+        }
+    streams[0].reader = one;
+    streams[1].reader = other;
+    return 0;
+}
+
+INLINE int pass_blocks(Stream *stream, const Component *components, int component_count)
+{
+    BitReader reader = stream->reader;
     for (int c = 0; c < component_count; c++)
         for (int i = components[c].down * components[c].across; i > 0; i--)
-            if (UNLIKELY(pass_block(&reader, components + c)))
+            if (UNLIKELY(pass_block(&reader, components + c, stream->predicted + c)))
                 return -1;
-    *shared = reader;
+    stream->reader = reader;
     return 0;
 }

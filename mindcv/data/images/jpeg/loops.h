@@ -13,8 +13,11 @@
 typedef struct {
     const char *name;
     /* Read the blocks of an MCU, or pass them; -1 when one is damaged. `kinds`: a BlockKind of each. */
-    int (*read_blocks)(BitReader *reader, Component *components, int component_count, Block *blocks, int *kinds);
-    int (*pass_blocks)(BitReader *reader, Component *components, int component_count);
+    int (*read_blocks)(Stream *stream, const Component *components, int component_count, Block *blocks, int *kinds);
+    int (*pass_blocks)(Stream *stream, const Component *components, int component_count);
+    /* Reads those of an MCU of each of two streams. */
+    int (*read_block_pairs)(Stream *streams, const Component *components, int component_count,
+                            Block blocks[2][MOST_BLOCKS], int kinds[2][MOST_BLOCKS]);
     /* Writes the 8 x 8 samples of a block. */
     void (*inverse_transform)(const Block *block, const Block *quantisation, uint8_t *out, size_t stride);
     void (*inverse_transform_corner)(const Block *block, const Block *quantisation, uint8_t *out, size_t stride);

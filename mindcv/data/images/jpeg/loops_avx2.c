@@ -27,13 +27,111 @@ INLINE __m128i upper(__m256i both)
     return _mm256_extracti128_si256(both, 1);
 }
 
-INLINE void write_samples_avx2(const Int8 *x, uint8_t *out, size_t stride)
+/* The halves of two vectors, the lower ones, and the upper ones. */
+#define LOWER(one, other) _mm256_permute2x128_si256(one, other, 0x20)
+#define UPPER(one, other) _mm256_permute2x128_si256(one, other, 0x31)
+
+/* Two factors for each pair of coefficients, of which products are added. */
+INLINE __m256i weigh(__m256i pairs, int one, int other)
 {
-    __m256i columns[SIDE], quarters[2];
-    for (int i = 0; i < SIDE; i++)
-        columns[i] = _mm256_add_epi32((__m256i)x[i], _mm256_set1_epi32(128));
+    return _mm256_madd_epi16(pairs, _mm256_set1_epi32((int)((unsigned)one & 0xFFFF) | other * 65536));
+}
+
+/* The sums and differences of the even and odd parts, shifted. */
+INLINE void join_parts(const __m256i *even, const __m256i *odd, int shift, __m256i *x)
+{
+    for (int i = 0; i < SIDE / 2; i++) {
+        x[i] = _mm256_srai_epi32(_mm256_add_epi32(even[i], odd[i]), shift);
+        x[SIDE - 1 - i] = _mm256_srai_epi32(_mm256_sub_epi32(even[i], odd[i]), shift);
+    }
+}
+
+/* `transform`, its products summed up for each coefficient: the i-th of four vectors has coefficients i and i + 4 of eight
+ * rows or columns, of 16 bits each. `round` is added to all. */
+INLINE void transform_pairs(const __m256i *pairs, int round, int shift, __m256i *x)
+{
+    const __m256i rounding = _mm256_set1_epi32(round);
+    __m256i sum = _mm256_add_epi32(weigh(pairs[0], 8192, 8192), rounding);
+    __m256i difference = _mm256_add_epi32(weigh(pairs[0], 8192, -8192), rounding);
+    __m256i low = weigh(pairs[2], 10703, 4433), high = weigh(pairs[2], 4433, -10704);
+    const __m256i even[4] = {_mm256_add_epi32(sum, low), _mm256_add_epi32(difference, high),
+                             _mm256_sub_epi32(difference, high), _mm256_sub_epi32(sum, low)};
+    const __m256i odd[4] = {
+        _mm256_add_epi32(weigh(pairs[1], 11363, 6437), weigh(pairs[3], 9633, 2260)),
+        _mm256_add_epi32(weigh(pairs[1], 9633, -11362), weigh(pairs[3], -2259, -6436)),
+        _mm256_add_epi32(weigh(pairs[1], 6437, 2261), weigh(pairs[3], -11362, 9633)),
+        _mm256_add_epi32(weigh(pairs[1], 2260, 9633), weigh(pairs[3], -6436, -11363)),
+    };
+    join_parts(even, odd, shift, x);
+}
+
+/* The same for coefficients 0 to 3 alone: 0 and 2, 1 and 3. */
+INLINE void transform_corner_pairs(const __m256i *pairs, int round, int shift, __m256i *x)
+{
+    const __m256i rounding = _mm256_set1_epi32(round);
+    const __m256i even[4] = {
+        _mm256_add_epi32(weigh(pairs[0], 8192, 10703), rounding), _mm256_add_epi32(weigh(pairs[0], 8192, 4433), rounding),
+        _mm256_add_epi32(weigh(pairs[0], 8192, -4433), rounding), _mm256_add_epi32(weigh(pairs[0], 8192, -10703), rounding),
+    };
+    const __m256i odd[4] = {weigh(pairs[1], 11363, 9633), weigh(pairs[1], 9633, -2259), weigh(pairs[1], 6437, -11362),
+                            weigh(pairs[1], 2260, -6436)};
+    join_parts(even, odd, shift, x);
+}
+
+/* Two rows of coefficients, brought to their size. */
+INLINE __m256i load_rows(const Block *block, const Block *quantisation, int row)
+{
+    return _mm256_mullo_epi16(_mm256_loadu_si256((const __m256i *)(block->rows + row)),
+                              _mm256_loadu_si256((const __m256i *)(quantisation->rows + row)));
+}
+
+/* Pairs of rows of coefficients: those of columns 0 to 3 in lower halves. */
+INLINE void pair_rows(__m256i one, __m256i other, __m256i *first, __m256i *second)
+{
+    __m256i low = _mm256_unpacklo_epi16(one, other), high = _mm256_unpackhi_epi16(one, other);
+    *first = LOWER(low, high);
+    *second = UPPER(low, high);
+}
+
+/* What the first pass has made of rows to pairs of columns: i and i + 4. */
+INLINE void turn_to_pairs(const __m256i *x, __m256i *pairs)
+{
+    __m256i rows[4], fours[4]; /* two rows each: j and j + 4 */
+    for (int i = 0; i < 2; i++) {
+        __m256i near = _mm256_packs_epi32(x[2 * i], x[2 * i + 1]), far = _mm256_packs_epi32(x[2 * i + 4], x[2 * i + 5]);
+        __m256i left = LOWER(near, far), right = UPPER(near, far);
+        rows[2 * i] = _mm256_unpacklo_epi16(left, right);
+        rows[2 * i + 1] = _mm256_unpackhi_epi16(left, right);
+    }
+    for (int i = 0; i < 2; i++) {
+        fours[i] = _mm256_unpacklo_epi32(rows[2 * i], rows[2 * i + 1]);
+        fours[i + 2] = _mm256_unpackhi_epi32(rows[2 * i], rows[2 * i + 1]);
+    }
+    for (int i = 0; i < 2; i++) {
+        pairs[2 * i] = _mm256_unpacklo_epi64(fours[2 * i], fours[2 * i + 1]);
+        pairs[2 * i + 1] = _mm256_unpackhi_epi64(fours[2 * i], fours[2 * i + 1]);
+    }
+}
+
+/* The same of columns 0 to 3: 0 and 2, 1 and 3. */
+INLINE void turn_to_corner_pairs(const __m256i *x, __m256i *pairs)
+{
+    const __m256i order = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15));
+    __m256 rows[2];
+    for (int i = 0; i < 2; i++) {
+        __m256i near = _mm256_packs_epi32(x[2 * i], x[2 * i + 1]), far = _mm256_packs_epi32(x[2 * i + 4], x[2 * i + 5]);
+        rows[i] = _mm256_castsi256_ps(_mm256_shuffle_epi8(LOWER(near, far), order));
+    }
+    pairs[0] = _mm256_castps_si256(_mm256_shuffle_ps(rows[0], rows[1], _MM_SHUFFLE(2, 0, 2, 0)));
+    pairs[1] = _mm256_castps_si256(_mm256_shuffle_ps(rows[0], rows[1], _MM_SHUFFLE(3, 1, 3, 1)));
+}
+
+/* Columns of samples to rows of bytes. */
+INLINE void write_columns(const __m256i *columns, uint8_t *out, size_t stride)
+{
     const __m256i turn = _mm256_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, 0, 4, 8, 12, 1, 5, 9, 13, 2,
                                           6, 10, 14, 3, 7, 11, 15);
+    __m256i quarters[2];
     /* Of four rows, four bytes of a column, and then of a row. */
     for (int i = 0; i < 2; i++)
         quarters[i] = _mm256_shuffle_epi8(
@@ -52,18 +150,32 @@ INLINE void write_samples_avx2(const Int8 *x, uint8_t *out, size_t stride)
     }
 }
 
+enum {
+    FIRST_SHIFT_BITS = FRACTION_BITS - FIRST_PASS_BITS,
+    LAST_SHIFT_BITS = FRACTION_BITS + FIRST_PASS_BITS + 3,
+    FIRST_ROUND = 1 << (FIRST_SHIFT_BITS - 1),
+    LAST_ROUND = (1 << (LAST_SHIFT_BITS - 1)) + (128 << LAST_SHIFT_BITS), /* A.3.1: samples are 128 more */
+};
+
 static void inverse_transform_avx2(const Block *block, const Block *quantisation, uint8_t *out, size_t stride)
 {
-    Int8 x[SIDE];
-    transform_columns(block, quantisation, SIDE, x);
-    write_samples_avx2(x, out, stride);
+    __m256i pairs[4], x[SIDE];
+    for (int i = 0; i < 4; i += 2)
+        pair_rows(load_rows(block, quantisation, i), load_rows(block, quantisation, i + 4), pairs + i, pairs + i + 1);
+    transform_pairs(pairs, FIRST_ROUND, FIRST_SHIFT_BITS, x);
+    turn_to_pairs(x, pairs);
+    transform_pairs(pairs, LAST_ROUND, LAST_SHIFT_BITS, x);
+    write_columns(x, out, stride);
 }
 
 static void inverse_transform_corner_avx2(const Block *block, const Block *quantisation, uint8_t *out, size_t stride)
 {
-    Int8 x[SIDE];
-    transform_columns(block, quantisation, CORNER, x);
-    write_samples_avx2(x, out, stride);
+    __m256i pairs[2], x[SIDE];
+    pair_rows(load_rows(block, quantisation, 0), load_rows(block, quantisation, 2), pairs, pairs + 1);
+    transform_corner_pairs(pairs, FIRST_ROUND, FIRST_SHIFT_BITS, x);
+    turn_to_corner_pairs(x, pairs);
+    transform_corner_pairs(pairs, LAST_ROUND, LAST_SHIFT_BITS, x);
+    write_columns(x, out, stride);
 }
 
 INLINE __m256i load_words(const uint8_t *bytes)
@@ -124,7 +236,7 @@ INLINE __m256i load_pair(const int16_t *one, const int16_t *other)
 
 static void stretch_row_avx2(const int16_t *restrict row, const Stretch *stretch, uint8_t *restrict out)
 {
-    const __m256i half = _mm256_set1_epi16(1 << (VALUE_BITS - 1));
+    const __m256i rounded_shift = _mm256_set1_epi16(1 << (WEIGHT_BITS - VALUE_BITS)); /* as a factor */
     const __m256i low_bytes = _mm256_broadcastsi128_si256(
         _mm_setr_epi8(0, 2, 4, 8, 10, 12, 6, 14, 0, 2, 4, 8, 10, 12, 6, 14));
     long x = 0;
@@ -135,7 +247,7 @@ static void stretch_row_avx2(const int16_t *restrict row, const Stretch *stretch
         __m256i far = _mm256_unpacklo_epi64(_mm256_srli_si256(even, 6), _mm256_srli_si256(odd, 6));
         __m256i weights = _mm256_loadu_si256((const __m256i *)(stretch->weights + LANES * x));
         __m256i part = _mm256_mulhrs_epi16(_mm256_sub_epi16(far, near), weights);
-        __m256i bytes = _mm256_srai_epi16(_mm256_add_epi16(_mm256_add_epi16(near, part), half), VALUE_BITS);
+        __m256i bytes = _mm256_mulhrs_epi16(_mm256_add_epi16(near, part), rounded_shift);
         bytes = _mm256_shuffle_epi8(bytes, low_bytes);
         _mm_storel_epi64((__m128i *)(out + JPEG_CHANNELS * x), _mm256_castsi256_si128(bytes));
         _mm_storel_epi64((__m128i *)(out + JPEG_CHANNELS * (x + 2)), upper(bytes));
@@ -151,6 +263,7 @@ const JpegLoops jpeg_loops_avx2 = {
     .name = "avx2",
     .read_blocks = read_blocks,
     .pass_blocks = pass_blocks,
+    .read_block_pairs = read_block_pairs,
     .inverse_transform = inverse_transform_avx2,
     .inverse_transform_corner = inverse_transform_corner_avx2,
     .widen_row = widen_row,

@@ -185,6 +185,7 @@ const JpegLoops jpeg_loops_neon = {
     .name = "neon",
     .read_blocks = read_blocks,
     .pass_blocks = pass_blocks,
+    .read_block_pairs = read_block_pairs,
     .inverse_transform = inverse_transform_neon,
     .inverse_transform_corner = inverse_transform_corner_neon,
     .widen_row = widen_row_neon,

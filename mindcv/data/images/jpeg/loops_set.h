@@ -9,6 +9,7 @@
 #define LOOPS_SET(set_name)                                                                                          \
     {                                                                                                                \
         .name = set_name, .read_blocks = read_blocks, .pass_blocks = pass_blocks,                                    \
+        .read_block_pairs = read_block_pairs,                                                                        \
         .inverse_transform = inverse_transform, .inverse_transform_corner = inverse_transform_corner,                \
         .widen_row = widen_row, .weigh_rows = weigh_rows,                                                            \
         .spread_samples = spread_samples, .spread_sums = spread_sums, .round_sums = round_sums,                      \

@@ -32,7 +32,6 @@ typedef struct {
     int identifier, across, down, quantisation; /* across, down: blocks in an MCU */
     int dc_table, ac_table;                     /* of `Picture.huffman` */
     const struct HuffmanTable *dc, *ac;
-    int16_t predicted;      /* DC coefficient of the block before */
     int reduce_x, reduce_y; /* samples that are averaged */
     int spread_x, spread_y; /* pixels that share a sample afterwards */
     long rows, columns;     /* samples of the picture */

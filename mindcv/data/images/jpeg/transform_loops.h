@@ -71,6 +71,13 @@ INLINE Int8 to_byte_range(Int8 values)
     return (values | (values > 255)) & 255;
 }
 
+/* To 16 bits, which only a damaged file's values do not have between the passes. */
+INLINE Int8 to_word_range(Int8 values)
+{
+    Int8 is_above = values > INT16_MAX, is_below = values < INT16_MIN;
+    return (values & ~(is_above | is_below)) | (is_above & INT16_MAX) | (is_below & INT16_MIN);
+}
+
 /* Both passes, for coefficients in the first `reach` rows and columns; compilers leave out what zeros have no part in. `x`
  * is the columns of samples, less 128, not brought to a byte yet. */
 INLINE void transform_columns(const Block *block, const Block *quantisation, int reach, Int8 *x)
@@ -78,6 +85,8 @@ INLINE void transform_columns(const Block *block, const Block *quantisation, int
     for (int i = 0; i < SIDE; i++)
         x[i] = i < reach ? __builtin_convertvector(block->rows[i] * quantisation->rows[i], Int8) : (Int8){0};
     transform(x, FRACTION_BITS - FIRST_PASS_BITS);
+    for (int i = 0; i < SIDE; i++)
+        x[i] = to_word_range(x[i]);
     TRANSPOSE(x);
     for (int i = reach; i < SIDE; i++)
         x[i] = (Int8){0};
