@@ -65,6 +65,31 @@ def test_a_box_has_the_pixels_that_pillow_decodes(options):
         np.testing.assert_array_equal(box, whole[top : top + height, left : left + width])
 
 
+@pytest.mark.parametrize("height", [80, 94])  # rows of MCUs, of which two are read at once: an even and an odd number
+@pytest.mark.parametrize("blocks", [1, 3, 4, 7, 10])
+def test_rows_that_are_read_two_at_once_have_the_pixels_that_pillow_decodes(blocks, height):
+    """Intervals of a part of a row, across rows and of one row, beside those that are too long for it."""
+    data = jpeg(height, 160, restart_marker_blocks=blocks)
+    whole = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    for top, left, rows, columns in [(0, 0, height, 160), *random_boxes(whole.shape, blocks)]:
+        box = decoded_box(data, top, left, rows, columns)
+        np.testing.assert_array_equal(box, whole[top : top + rows, left : left + columns])
+
+
+def test_damage_to_either_of_two_rows_that_are_read_at_once_is_seen():
+    data = jpeg(64, 160, subsampling=2, restart_marker_blocks=5)  # four rows of ten MCUs
+    markers = [match.start() for match in re.finditer(b"\xff[\xd0-\xd7]", data)]
+    assert len(markers) == 7
+    for row in range(4):
+        # No code begins with so many ones.
+        begin = (data.index(b"\xff\xda") + 14, *(marker + 2 for marker in markers))[2 * row]
+        bad = data[:begin] + b"\xff\x00" * 8 + data[begin + 16 :]
+        for other in range(4):
+            box = np.empty((8, 160, 3), np.uint8)
+            is_decoded = _jpeg.decode(bad, 16 * other + 4, 0, 8, 160, 1, box)
+            assert is_decoded == (other != row), (row, other)
+
+
 def test_restart_intervals_beside_a_box_are_passed_unread():
     """MCUs of 16 x 16 pixels, ten in a row, in intervals of two: what no pixel of the box needs may be anything."""
     data = jpeg(96, 160, subsampling=2, restart_marker_blocks=2)
@@ -156,6 +181,23 @@ def test_loops_for_this_processor_have_the_pixels_of_plain_c(name, options):
     assert len(results[name]) == 40
     for pixels, expected in zip(results[name], results["plain"], strict=True):
         np.testing.assert_array_equal(pixels, expected)
+
+
+@pytest.mark.parametrize("name", _jpeg.loops()[1:])
+@pytest.mark.parametrize("factor", [0x7F, 0xFF])
+def test_loops_agree_where_values_leave_the_range_of_16_bits(name, factor):
+    """Quantisation that no encoder would choose makes coefficients of up to 2^15, and more of their sums."""
+    data = bytearray(jpeg(64, 96, quality=100))
+    for match in re.finditer(rb"\xff\xdb\x00\x43", bytes(data)):
+        data[match.end() + 1 : match.end() + 65] = bytes([factor]) * 64
+    try:
+        _jpeg.use_loops("plain")
+        expected = decoded_box(bytes(data), 0, 0, 64, 96)
+        _jpeg.use_loops(name)
+        np.testing.assert_array_equal(decoded_box(bytes(data), 0, 0, 64, 96), expected)
+    finally:
+        _jpeg.use_loops(None)
+    assert np.bincount(expected.ravel(), minlength=256)[[0, 255]].sum() > 1000  # values are cut
 
 
 def test_loops_that_the_processor_has_not_are_refused():
