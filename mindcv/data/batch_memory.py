@@ -13,9 +13,8 @@ import numpy as np
 
 __all__ = ["BatchMemory"]
 
-# Batches whose memory is kept for later ones. Readers make some of an epoch before the first is used; with less kept at
-# the end of the one before, these would be put into new memory, which has to be cleared.
-_MOST_FREE = 4
+# Batches whose memory is kept for later ones: the next ones of two threads.
+_MOST_FREE = 2
 
 
 class BatchMemory:

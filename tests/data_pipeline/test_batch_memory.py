@@ -46,16 +46,7 @@ def test_nobody_has_memory_that_another_one_has():
         batch[:] = 7
     assert row.tolist() == [1] * 5
     assert kept[1] not in [address(batch) for batch in later]
-    assert kept[2] in [address(batch) for batch in later]
-
-
-def test_the_memory_of_four_batches_is_kept():
-    memory = BatchMemory()
-    batches = [memory.empty((2, 5), UINT8) for _ in range(6)]
-    held = [address(batch) for batch in batches]
-    while batches:
-        del batches[0]
-    assert [len(memory._free), *(address(free) for free in memory._free)] == [4, *held[2:]]
+    assert kept[2] in [address(batch) for batch in later]  # of the free ones, the last two are kept
 
 
 @pytest.mark.parametrize("as_numpy", [True, False])
