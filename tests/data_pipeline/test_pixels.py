@@ -84,6 +84,23 @@ def tiff(values, bits, sample_format, photometric=1):
     return struct.pack("<2sHI", b"II", 42, 8 + len(data)) + data + directory + bytes(4)
 
 
+def tiff_in_planes(values):
+    """A TIFF written by hand with one strip for each of its colours. `values`: (H, W, 3), little-endian."""
+    planes = np.moveaxis(values, 2, 0).tobytes()
+    size, end = len(planes) // 3, 8 + len(planes)
+    lists = struct.pack("<3H2x3I3I", *[8 * values.itemsize] * 3, 8, 8 + size, 8 + 2 * size, size, size, size)
+    tags = [
+        (256, 4, 1, values.shape[1]),
+        (257, 4, 1, values.shape[0]),
+        (258, 3, 3, end),
+        (259, 4, 1, 1),
+        (262, 4, 1, 2),
+    ]
+    tags += [(273, 4, 3, end + 8), (277, 4, 1, 3), (278, 4, 1, values.shape[0]), (279, 4, 3, end + 20), (284, 4, 1, 2)]
+    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    return struct.pack("<2sHI", b"II", 42, end + len(lists)) + planes + lists + directory + bytes(4)
+
+
 def packed_12_bits(values):
     """(H, W) of 12 bits, two in three bytes."""
     first, second = values[:, ::2].astype(np.uint32), values[:, 1::2].astype(np.uint32)
@@ -179,6 +196,7 @@ FILES = {
         ),
         RGB_OF_GREY,
     ),
+    "planes.tiff": (tiff_in_planes(RGB), RGB),
     "white0.tiff": (tiff(65535 - GREY.astype("<u2") * 257, 16, 1, photometric=0), RGB_OF_GREY),
     "white0_float.tiff": (tiff(1 - GREY.astype("<f4") / 255, 32, 3, photometric=0), RGB_OF_GREY),
     "plain.webp": (encoded(RGB, "WEBP", lossless=True), RGB),
@@ -332,7 +350,16 @@ def test_a_shrunk_crop_is_the_same_of_every_kind_of_file(interpolation, by, monk
             assert np.abs(pixels.astype(int) - made[0]).mean() < 2
 
 
+def in_12_bits(data):
+    """A JPEG 2000 file in colour whose header says that each component has 12 bits."""
+    return data.replace(b"\0\3" + bytes([7, 1, 1]) * 3, b"\0\3" + bytes([11, 1, 1]) * 3)
+
+
 REFUSED = {
+    "deep_planes": (
+        tiff_in_planes(RGB.astype("<u2") * 257),
+        "cannot be decoded as TIFF: it has 16 bits and its colours in planes, uncompressed",
+    ),
     "int32": (encoded(GREY.astype(np.int32) * 1000, "TIFF"), f"its integers of 32 bits go from {GREY.min() * 1000} to"),
     "uint32": (tiff(GREY.astype("<u4") + np.uint32(1 << 31), 32, 1), "its integers of 32 bits go from -2147483"),
     "int16": (tiff(GREY.astype("<i2") - 1000, 16, 2), "its integers of 32 bits go from -"),
@@ -349,6 +376,11 @@ REFUSED = {
     "webp": (FILES["plain.webp"][0][:60], "as WebP"),
     "pdf": (b"%PDF-1.7", "this is no image file (it begins with b'%PDF-1.7')"),
 }
+
+
+if features.check("jpg_2000"):
+    for kind in ("jp2", "j2k"):
+        REFUSED[f"deep_{kind}"] = (in_12_bits(FILES[f"plain.{kind}"][0]), "as JPEG 2000: it has 12 bits a colour")
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -43,6 +43,10 @@ _TURNS = {
 _XMP = ("xmp", "XML:com.adobe.xmp")
 # Tags of TIFF, and the photometric interpretation in which 0 is white.
 _BITS, _PHOTOMETRIC, _WHITE_IS_0 = 258, 262, 0
+_PLANAR_CONFIGURATION, _IN_PLANES = 284, 2
+# What a JPEG 2000 codestream begins with, how far behind it the number of its components stands, and how far into a
+# file it is looked for: boxes with a colour profile are in front.
+_CODESTREAM, _COMPONENTS, _FARTHEST = b"\xff\x4f\xff\x51", 40, 1 << 22
 
 
 class _Unusual(Exception):  # noqa: N818
@@ -184,15 +188,59 @@ def to_rgb(image: Image.Image) -> Image.Image:
     where one is above 1.
 
     Raises:
-        ValueError: Integers of 32 bits, or floats, are beyond those ranges.
+        ValueError: Integers of 32 bits, or floats, are beyond those ranges; or it is a file of which Pillow would give
+            other pixels than are stored (see `_refuse_misread`).
         OSError: The file is damaged.
     """
+    _refuse_misread(image)
     image.load()
     upright = image
     if image.mode == "F" or image.mode.startswith("I"):
         upright = Image.fromarray(_in_8_bits(image))
     turn = _TURNS.get(_orientation(image))
     return (upright if turn is None else upright.transpose(turn)).convert("RGB")
+
+
+def _refuse_misread(image: Image.Image) -> None:
+    """Refuses files whose pixels Pillow (13.0.0) changes without a word; findings/pillow_*.sh show how.
+
+    Raises:
+        ValueError: A JPEG 2000 with colours, or grey in 8 bits, made of more than 8 bits: its white would be black. An
+            uncompressed TIFF of 16 bits with its colours in planes: half of its bytes would be taken for pixels.
+    """
+    if image.format == "JPEG2000" and not image.mode.startswith("I"):
+        bits = _jpeg_2000_bits(image)
+        if bits > 8:
+            raise ValueError(
+                f"it has {bits} bits a colour, whose white Pillow {pillow_version} reads as black; allowed are 8; "
+                "store it with 8 bits, or as PNG"
+            )
+    elif image.format == "TIFF":
+        tags = getattr(image, "tag_v2", {})
+        bits, planes = tags.get(_BITS, (1,)), tags.get(_PLANAR_CONFIGURATION)
+        if len(bits) > 1 and max(bits) == 16 and planes == _IN_PLANES and image.info.get("compression") == "raw":
+            raise ValueError(
+                f"it has 16 bits and its colours in planes, uncompressed, of which Pillow {pillow_version} takes each "
+                "byte for a pixel; compress it (LZW, zlib), or store its colours pixel by pixel"
+            )
+
+
+def _jpeg_2000_bits(image: Image.Image) -> int:
+    """The largest number of bits of its components, 0 where the file is closed or has no codestream's header."""
+    file = getattr(image, "fp", None)
+    if file is None:
+        return 0
+    position = file.tell()
+    file.seek(0)
+    data = file.read(_FARTHEST)
+    file.seek(position)
+    start = data.find(_CODESTREAM)
+    if start < 0 or start + _COMPONENTS + 2 > len(data):
+        return 0
+    count = int.from_bytes(data[start + _COMPONENTS : start + _COMPONENTS + 2], "big")
+    # Three bytes each; the first is the bits less one, and a flag for negative numbers.
+    depths = data[start + _COMPONENTS + 2 : start + _COMPONENTS + 2 + 3 * count : 3]
+    return max((depth & 0x7F) + 1 for depth in depths) if depths else 0
 
 
 def _orientation(image: Image.Image) -> int:
