@@ -59,7 +59,7 @@ def test_import_sets_the_variable_once_and_never_over_the_users(flags, variables
 
 
 def test_the_onednn_of_mindspore_2_8_is_not_held():
-    """It has no fault on AVX-512, and computes the gradients of grouped convolutions in half the time with it."""
+    """It has no fault on AVX-512, and computes the gradients of convolutions in 16 groups in half the time with it."""
     state, _ = report("avx2 avx512f", onednn="2")
     assert (state["ONEDNN_MAX_CPU_ISA"], state["set_by_mindcv"]) == (None, [])
 
