@@ -81,19 +81,20 @@ struct Problem {
            ih * iw >= kMatmulPixels && !config[IN_BF16];  // whose factors are copied anyway
   }
 
-  // Whether it is a product with the weight as it lies in memory: of few pixels, and channels last.
+  // Whether it is a product with the weight as it lies in memory: of few pixels, and gives channels last.
   bool has_few_pixels() const {
-    return config[GROUPS] == 1 && config[SOURCE_LAST] && config[RESULT_LAST] && !config[IN_BF16] && !config[HALF_MAPS] &&
+    return config[GROUPS] == 1 && config[RESULT_LAST] && !config[IN_BF16] && !config[HALF_MAPS] &&
            n * oh * ow <= kFewPixels;
   }
 
-  // Whether the map is the matrix.
+  // Whether a pixel of the result is of one of the source.
   bool is_of_pixels() const {
     return kh == 1 && kw == 1 && config[STRIDE_H] == 1 && config[STRIDE_W] == 1 && !top && !bottom && !left && !right;
   }
 
   Columns columns() const {
-    return {n, ic, ih, iw, oh, ow, kh, kw, config[STRIDE_H], config[STRIDE_W], config[DILATION_H], config[DILATION_W], top, left};
+    return {n, ic, ih, iw, oh, ow, kh, kw, config[STRIDE_H], config[STRIDE_W], config[DILATION_H], config[DILATION_W],
+            top, left, bool(config[SOURCE_LAST])};
   }
 
   Grouped grouped() const {
@@ -178,19 +179,17 @@ std::unique_ptr<Plan> matmul_plan(Kind kind, const Problem &p) {
   return plan;
 }
 
-// A convolution of few pixels, (N, H, W, C), as a product: y = m w', dm = dy w, dw = dy' m, where m has a row for each pixel
+// A convolution of few pixels as a product: y = m w', dm = dy w, dw = dy' m, where m has a row for each pixel
 // of y, and w is (OC, IC * KH * KW), as it lies in memory.
 std::unique_ptr<Plan> columns_plan(Kind kind, const Problem &p) {
   auto plan = std::make_unique<Plan>();
   const int64_t rows = p.n * p.oh * p.ow, width = p.ic * p.kh * p.kw;
-  auto matrix = [](int64_t height, int64_t width, bool turned) {
-    return Desc({height, width}, F32, std::vector<int64_t>{turned ? 1 : width, turned ? height : 1});
-  };
   const Columns columns = p.columns();
-  const size_t place = p.is_of_pixels() ? 0 : plan->room(size_t(rows * width) * sizeof(float));
-  // The matrix, in whose place tensor `index` is where they are the same.
+  const bool is_map = p.is_of_pixels() && p.config[SOURCE_LAST];  // the matrix is the map
+  const size_t place = is_map ? 0 : plan->room(size_t(rows * width) * sizeof(float));
+  // The matrix; tensor `index` is the map.
   auto memory_of_matrix = [&](int index, MemoryDesc desc) {
-    return p.is_of_pixels() ? plan->tensor(index, desc) : plan->at(place, desc);
+    return is_map ? plan->tensor(index, desc) : plan->at(place, desc);
   };
   const Desc m = matrix(rows, width, false), none;
   Attributes attributes;
@@ -200,12 +199,12 @@ std::unique_ptr<Plan> columns_plan(Kind kind, const Problem &p) {
           "matmul");
     plan->implementation = "columns:" + description.implementation();
   };
-  if (kind != BACKWARD_DATA && !p.is_of_pixels())
+  if (kind != BACKWARD_DATA && !is_map)
     plan->add([columns, place](void *const *tensors, char *base) {
       columns_of(columns, static_cast<const float *>(tensors[0]), reinterpret_cast<float *>(base + place));
     });
   if (kind == FORWARD) {  // x, w, (bias,) y
-    const Desc w = matrix(width, p.oc, true), y = matrix(rows, p.oc, false), bias({1, p.oc}, F32, std::vector<int64_t>{p.oc, 1});
+    const Desc w = matrix(width, p.oc, true), y = matrix(rows, p.oc, false), bias = matrix(1, p.oc, false);
     describe(m, w, p.has_bias ? bias : none, y);
     std::vector<Arg> args{{ARG_SRC, memory_of_matrix(0, m)},
                           {ARG_WEIGHTS, plan->tensor(1, w)},
@@ -217,7 +216,7 @@ std::unique_ptr<Plan> columns_plan(Kind kind, const Problem &p) {
     describe(dy, w, none, m);
     plan->add(description,
               {{ARG_SRC, plan->tensor(0, dy)}, {ARG_WEIGHTS, plan->tensor(1, w)}, {ARG_DST, memory_of_matrix(2, m)}});
-    if (!p.is_of_pixels())
+    if (!is_map)
       plan->add([columns, place](void *const *tensors, char *base) {
         add_columns(columns, reinterpret_cast<const float *>(base + place), static_cast<float *>(tensors[2]));
       });

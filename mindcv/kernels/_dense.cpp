@@ -14,14 +14,11 @@ int64_t rows_of(const int64_t *shape, int dims) {
 std::unique_ptr<Plan> dense_plan(Kind kind, int64_t rows, int64_t in, int64_t out, bool has_bias, bool in_bf16) {
   auto plan = std::make_unique<Plan>();
   const bool forward = kind == DENSE_FORWARD, to_data = kind == DENSE_BACKWARD_DATA;
-  auto matrix = [](int64_t height, int64_t width, bool turned) {
-    return Desc({height, width}, F32, std::vector<int64_t>{turned ? 1 : width, turned ? height : 1});
-  };
   // y = x w', dx = dy w, dw = dy' x
   Desc first = forward ? matrix(rows, in, false) : to_data ? matrix(rows, out, false) : matrix(out, rows, true);
   Desc second = forward ? matrix(in, out, true) : to_data ? matrix(out, in, false) : matrix(rows, in, false);
   Desc result = forward ? matrix(rows, out, false) : to_data ? matrix(rows, in, false) : matrix(out, in, false);
-  Desc bias({1, out}, F32, std::vector<int64_t>{out, 1});
+  Desc bias = matrix(1, out, false);
   const Desc none;
   auto half = [](int64_t height, int64_t width) { return Desc({height, width}, BF16, ANY); };
   Desc first_half = half(forward || to_data ? rows : out, forward ? in : to_data ? out : rows);

@@ -81,6 +81,11 @@ class Desc {
   MemoryDesc desc_ = nullptr;
 };
 
+// A matrix of fp32; turned: of which rows lie in memory as columns.
+inline Desc matrix(int64_t height, int64_t width, bool turned) {
+  return Desc({height, width}, F32, std::vector<int64_t>{turned ? 1 : width, turned ? height : 1});
+}
+
 struct Attributes {
   Attr attr = nullptr;
   explicit Attributes(bool accumulates = false) {
