@@ -82,12 +82,14 @@ setup(
                     "scale",
                     "grouped",
                     "columns",
+                    "depthwise",
+                    "squeeze_excite",
                 )
             ],
             depends=[
                 f"mindcv/kernels/_{name}.h"
                 for name in (
-                    *("batch_norm_vectors", "columns", "grouped", "onednn"),
+                    *("batch_norm_vectors", "columns", "depthwise", "grouped", "onednn"),
                     *("plans", "shared", "threads", "vectors"),
                 )
             ],

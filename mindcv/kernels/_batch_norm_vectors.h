@@ -263,6 +263,22 @@ static void backward_channels(const Norm &p, long begin, long end) {
 
 // ---- (N, pixels, C): rows of channels; what comes out is turned to (N, C, pixels) on the way
 
+// First channels of up to `most` vectors from `group` on. The last one of all ends with the last channel, so it may have
+// channels of the one before; of less than 16 channels there is one, with fewer lanes.
+static inline long vectors_of(long channels, long group, long most, long *first) {
+  long count = 0;
+  for (long c = group; c < channels && count < most; c += 16) first[count++] = c + 16 <= channels || channels < 16 ? c : channels - 16;
+  return count;
+}
+
+// Adds the vectors' lanes to the channels' sums, each channel's once.
+static inline void add_lanes(const vec *values, const long *first, long channels, long group, long count, double *sums) {
+  for (long c = group; c < channels && c < group + 16 * count; c++) {
+    const long k = (c - group) / 16;
+    sums[c] += values[k][c - first[k]];
+  }
+}
+
 // Adds rows begin to end, less `origin`, and their squares to the sums of this part.
 template <class T>
 static void moments_of_rows(const Norm &p, long begin, long end, const float *origin, double *total, double *squares) {
@@ -272,7 +288,9 @@ static void moments_of_rows(const Norm &p, long begin, long end, const float *or
     for (long group = 0; group < channels; group += 64) {
       const T *y = reinterpret_cast<const T *>(p.y) + from * channels + group;
       vec s[4]{}, q[4]{};
-      if (channels - group >= 64) {
+      long first[4];
+      const long count = vectors_of(channels, group, 4, first);
+      if (count == 4 && first[3] == group + 48) {
         vec o[4];
         for (int k = 0; k < 4; k++) o[k] = load(origin + group + 16 * k);
         for (long row = from; row < to; row++, y += channels)
@@ -281,19 +299,24 @@ static void moments_of_rows(const Norm &p, long begin, long end, const float *or
             s[k] += a;
             q[k] += a * a;
           }
-      } else {
+      } else if (channels >= 16) {
+        y -= group;
         for (long row = from; row < to; row++, y += channels)
-          for (long c = 0; group + c < channels; c += 16) {
-            const long rest = channels - group - c < 16 ? channels - group - c : 16;
-            const vec a = load_some(y + c, rest) - load_some(origin + group + c, rest);
-            s[c / 16] += a;
-            q[c / 16] += a * a;
+          for (long k = 0; k < count; k++) {
+            const vec a = load(y + first[k]) - load(origin + first[k]);
+            s[k] += a;
+            q[k] += a * a;
           }
+      } else {
+        const vec o = load_some(origin, channels);
+        for (long row = from; row < to; row++, y += channels) {
+          const vec a = load_some(y, channels) - o;
+          s[0] += a;
+          q[0] += a * a;
+        }
       }
-      for (long c = group; c < channels && c < group + 64; c++) {
-        total[c] += s[(c - group) / 16][(c - group) % 16];
-        squares[c] += q[(c - group) / 16][(c - group) % 16];
-      }
+      add_lanes(s, first, channels, group, count, total);
+      add_lanes(q, first, channels, group, count, squares);
     }
   }
 }
@@ -313,7 +336,12 @@ static void forward_rows(const Norm &p, long begin, long end) {
       if (ADDS) z += load(other + c);
       store(out + c, activate<ACT>(z));
     }
-    if (c < channels) {
+    if (c < channels && channels >= 16) {  // once more up to the last channel
+      c = channels - 16;
+      vec z = load(y + c) * load(p.scales + c) + load(p.shifts + c);
+      if (ADDS) z += load(other + c);
+      store(out + c, activate<ACT>(z));
+    } else if (c < channels) {
       const long rest = channels - c;
       vec z = load_some(y + c, rest) * load_some(p.scales + c, rest) + load_some(p.shifts + c, rest);
       if (ADDS) z += load_some(other + c, rest);
@@ -340,34 +368,33 @@ static void sums_of_rows(const Norm &p, long begin, long end, double *total, dou
     const long to = from + 256 < end ? from + 256 : end;
     for (long group = 0; group < channels; group += 32) {
       vec s[2]{}, q[2]{};
-      if (channels - group >= 32) {
+      long first[2];
+      const long count = vectors_of(channels, group, 2, first);
+      if (channels >= 16) {
         vec a[2], b[2], m[2];
-        for (int k = 0; k < 2; k++) {
-          a[k] = load(p.scales + group + 16 * k);
-          b[k] = load(p.shifts + group + 16 * k);
-          m[k] = load(p.mean + group + 16 * k);
+        for (long k = 0; k < count; k++) {
+          a[k] = load(p.scales + first[k]);
+          b[k] = load(p.shifts + first[k]);
+          m[k] = load(p.mean + first[k]);
         }
         for (long row = from; row < to; row++)
-          for (int k = 0; k < 2; k++) {
-            const long offset = row * channels + group + 16 * k;
+          for (long k = 0; k < count; k++) {
+            const long offset = row * channels + first[k];
             const vec value = load(y + offset), d = dz_of<T, ACT, ADDS>(p, offset, value, a[k], b[k], 16);
             s[k] += d;
             q[k] += d * (value - m[k]);
           }
       } else {
-        for (long row = from; row < to; row++)
-          for (long c = group; c < channels; c += 16) {
-            const long rest = channels - c < 16 ? channels - c : 16, offset = row * channels + c;
-            const vec value = load_some(y + offset, rest);
-            const vec d = dz_of<T, ACT, ADDS>(p, offset, value, load_some(p.scales + c, rest), load_some(p.shifts + c, rest), rest);
-            s[(c - group) / 16] += d;
-            q[(c - group) / 16] += d * (value - load_some(p.mean + c, rest));
-          }
+        const vec a = load_some(p.scales, channels), b = load_some(p.shifts, channels), m = load_some(p.mean, channels);
+        for (long row = from; row < to; row++) {
+          const long offset = row * channels;
+          const vec value = load_some(y + offset, channels), d = dz_of<T, ACT, ADDS>(p, offset, value, a, b, channels);
+          s[0] += d;
+          q[0] += d * (value - m);
+        }
       }
-      for (long c = group; c < channels && c < group + 32; c++) {
-        total[c] += s[(c - group) / 16][(c - group) % 16];
-        products[c] += q[(c - group) / 16][(c - group) % 16];
-      }
+      add_lanes(s, first, channels, group, count, total);
+      add_lanes(q, first, channels, group, count, products);
     }
   }
 }
@@ -386,7 +413,14 @@ static void backward_rows(const Norm &p, long begin, long end, const float *k, c
       if (ADDS) store(dother + offset, d);
       store(dy + offset, a * d + (load(k + c) * (y - load(p.mean + c)) + load(l + c)));
     }
-    if (c < channels) {
+    if (c < channels && channels >= 16) {  // once more up to the last channel
+      c = channels - 16;
+      const long offset = row * channels + c;
+      const vec y = load(maps + offset), a = load(p.scales + c);
+      const vec d = dz_of<T, ACT, ADDS>(p, offset, y, a, load(p.shifts + c), 16);
+      if (ADDS) store(dother + offset, d);
+      store(dy + offset, a * d + (load(k + c) * (y - load(p.mean + c)) + load(l + c)));
+    } else if (c < channels) {
       const long offset = row * channels + c, rest = channels - c;
       const vec y = load_some(maps + offset, rest), a = load_some(p.scales + c, rest);
       const vec d = dz_of<T, ACT, ADDS>(p, offset, y, a, load_some(p.shifts + c, rest), rest);

@@ -2,6 +2,7 @@
 //
 // Tensors are (N, C, H, W) or, where the configuration says so, (N, H, W, C).
 #include "_columns.h"
+#include "_depthwise.h"
 #include "_grouped.h"
 #include "_plans.h"
 
@@ -102,7 +103,17 @@ struct Problem {
             long(ic / config[GROUPS])};
   }
 
+  Depthwise depthwise() const {
+    return {long(n), long(ic), long(ih), long(iw), long(oh), long(ow), long(kh), long(config[STRIDE_H]), long(top), long(left)};
+  }
+
   // Whether a kernel of ours does it, and not oneDNN.
+  bool is_depthwise(Kind kind) const {
+    return kind == BACKWARD_WEIGHTS && ic == oc && config[GROUPS] == ic && kh == kw && config[STRIDE_H] == config[STRIDE_W] &&
+           config[DILATION_H] == 1 && config[DILATION_W] == 1 && config[SOURCE_LAST] && config[RESULT_LAST] &&
+           !config[IN_BF16] && !config[HALF_MAPS] && has_depthwise(depthwise());
+  }
+
   bool is_grouped(Kind kind) const {
     return kh == 3 && kw == 3 && ic == oc && config[STRIDE_H] == config[STRIDE_W] && config[DILATION_H] == 1 &&
            config[DILATION_W] == 1 && config[SOURCE_LAST] && config[RESULT_LAST] && !config[IN_BF16] && !config[HALF_MAPS] &&
@@ -312,6 +323,11 @@ Plan &plan_for(Kind kind, const int64_t *x, const int64_t *w, const int64_t *con
       return plan;
     }
     if (p.has_few_pixels()) return columns_plan(kind, p);
+    if (p.is_depthwise(kind)) {
+      auto plan = std::make_unique<Plan>();
+      plan->implementation = "depthwise:avx512";
+      return plan;
+    }
     return p.is_matmul() ? matmul_plan(kind, p) : convolution_plan(kind, p);
   });
 }
@@ -357,7 +373,7 @@ extern "C" {
 
 // Changes with what the functions take, here and in mindcv/kernels/__init__.py, which uses no library of another number.
 extern const int interface;
-const int interface = 6;
+const int interface = 7;
 
 // Takes the functions of the library at this path and makes the threads. `all_isa`: the library is our own copy, so it may
 // use all of the processor, whatever the environment says for MindSpore's. Writes what is wrong, or nothing, to `problem`.
@@ -474,6 +490,9 @@ int ConvolutionBackwardWeights(int n, void **data, int *, int64_t **shapes, cons
     if (p.is_grouped(BACKWARD_WEIGHTS)) {
       grouped_backward_weights(p.grouped(), static_cast<const float *>(data[0]), static_cast<const float *>(data[1]),
                                static_cast<float *>(data[4]));
+    } else if (p.is_depthwise(BACKWARD_WEIGHTS)) {
+      depthwise_backward_weights(p.depthwise(), static_cast<const float *>(data[0]), static_cast<const float *>(data[1]),
+                                 static_cast<float *>(data[4]));
     } else {
       void *tensors[] = {data[0], data[1], data[4]};
       plan_for(BACKWARD_WEIGHTS, shapes[0], shapes[2], config, false).run(tensors);

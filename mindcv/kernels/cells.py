@@ -38,11 +38,13 @@ from .classes import (
     prepare_norm,
     prepare_pair,
     prepare_pool,
+    prepare_squeeze_excite,
     sure_class,
 )
 from .layout import Fork, Layout
 from .operators import as_tensor, unknown
 from .scale import BY_COLUMN, scale
+from .squeeze_excite import EXCITE_ACTIVATIONS, GATES
 
 try:
     from mindspore.graph.api import _cell_graph_executor
@@ -77,6 +79,24 @@ _LAYER_SCALE = f"{_LAYERS}.scale.LayerScale"
 _DROP_PATH = f"{_LAYERS}.drop.DropPath"
 _CONVNEXT, _CONVNEXT_BLOCK = "mindcv.models.convnext.ConvNeXt", f"{_LAYERS}.convnext_block.ConvNeXtBlock"
 _GATES = (f"{_LAYERS}.squeeze_excite.SqueezeExcite", f"{_LAYERS}.squeeze_excite.SqueezeExciteV2")
+
+# Blocks whose cells, in `layers`, are only called one behind the other
+_CHAINED = tuple(
+    f"{_LAYERS}.inverted_residual.{name}"
+    for name in ("InvertedResidual", "FusedInvertedResidual", "DepthwiseSeparable")
+)
+
+
+def _is_squeeze_excite(cell: nn.Cell | None) -> bool:
+    """Whether all of it can be one operator."""
+    return (
+        class_name(type(cell)) == _GATES[0]
+        and type(cell.bn) is nn.Identity
+        and type(cell.act) in EXCITE_ACTIVATIONS
+        and type(cell.gate) in GATES
+        and all(layer.has_bias and not getattr(layer, IN_BF16, False) for layer in (cell.conv_reduce, cell.conv_expand))
+        and not any(map(_is_half, (cell, cell.conv_reduce, cell.act, cell.conv_expand, cell.gate)))
+    )
 
 
 def _is_gate(cell: nn.Cell) -> bool:
@@ -209,6 +229,9 @@ class _Search:
             if is_ours and id(parent) not in self._known and class_name(type(parent)) in BLOCKS:
                 self._block(parent)
         for parent, is_ours in pairs:
+            if is_ours and class_name(type(parent)) in _CHAINED and self._places[id(parent.layers)] == 1:
+                self._chain(list(parent.layers._cells.values()))
+        for parent, is_ours in pairs:
             if is_ours and type(parent) is nn.SequentialCell:
                 self._row(list(parent._cells.values()))
         for parent, _ in pairs:
@@ -268,13 +291,46 @@ class _Search:
         for index in range(len(row) - 1):
             if not self._can_pair(row[index], row[index + 1]):
                 continue
-            behind = row[index + 2] if index + 2 < len(row) else None
-            number = ACTIVATIONS.get(type(behind), NO_ACTIVATION)
-            if number and (self._places[id(behind)] > 1 or _is_half(behind) or id(behind) in self._known):
-                number = NO_ACTIVATION
+            number = self._activation_behind(row, index + 1)
             self._pair(row[index], row[index + 1], number)
             if number:
-                self._exchange(behind, Passed)
+                self._exchange(row[index + 2], Passed)
+
+    def _chain(self, row: list[Any]) -> None:
+        """Pairs in such a row, between which maps are (N, H, W, C)."""
+        takes_last, index = False, 0
+        while index + 1 < len(row):
+            if not self._can_pair(row[index], row[index + 1]):
+                takes_last, index = False, index + 1
+                continue
+            convolution_cell, norm = row[index : index + 2]
+            number, index = self._activation_behind(row, index + 1), index + 2
+            activation = row[index] if number else None
+            index += bool(number)
+            gate = row[index] if index < len(row) and self._is_free_squeeze_excite(row[index]) else None
+            behind = row[index + (gate is not None) :][:2]
+            gives_last = len(behind) == 2 and self._can_pair(*behind)
+            if takes_last or gives_last:
+                self._pair_last(convolution_cell, norm, number, takes_last=takes_last, gives_last=gives_last)
+            else:
+                self._pair(convolution_cell, norm, number)
+            if activation is not None:
+                self._exchange(activation, Passed)
+            if gate is not None and gives_last:
+                self._exchange(gate, prepare_squeeze_excite(gate))
+                index += 1
+            takes_last = gives_last
+
+    def _is_free_squeeze_excite(self, cell: nn.Cell) -> bool:
+        return _is_squeeze_excite(cell) and self._places[id(cell)] == 1 and id(cell) not in self._known
+
+    def _activation_behind(self, row: list[Any], index: int) -> int:
+        """The number of the activation behind a BatchNorm at that index, which does its work; or `NO_ACTIVATION`."""
+        behind = row[index + 1] if index + 1 < len(row) else None
+        number = ACTIVATIONS.get(type(behind), NO_ACTIVATION)
+        if number and (self._places[id(behind)] > 1 or _is_half(behind) or id(behind) in self._known):
+            return NO_ACTIVATION
+        return number
 
     def _pairs(self, block: nn.Cell) -> list[tuple[nn.Cell, nn.Cell]] | None:
         """The pairs of a block of `BLOCKS`; None where it is not run as those are."""
@@ -356,12 +412,19 @@ class _Search:
             block.kernel_sum, block.kernel_sum_tensor = adds, as_tensor(BY_COLUMN)
             self._exchange(block, scaled_block_class(type(block)) if is_scaled else block_class(type(block), True))
 
-    def _pair_last(self, convolution_cell: Any, norm: Any, activation: int, adds: bool, is_half: bool) -> None:
-        """A pair with channels last before, between and behind."""
-        self._exchange(
-            convolution_cell, prepare_convolution(convolution_cell, gives_last=True, takes_last=True, is_half=is_half)
-        )
-        self._exchange(norm, prepare_norm(norm, True, activation, adds, gives_last=True, is_half=is_half))
+    def _pair_last(
+        self,
+        convolution_cell: Any,
+        norm: Any,
+        activation: int,
+        adds: bool = False,
+        is_half: bool = False,
+        takes_last: bool = True,
+        gives_last: bool = True,
+    ) -> None:
+        """A pair with channels last between, and before and behind where it says so."""
+        self._exchange(convolution_cell, prepare_convolution(convolution_cell, True, takes_last, is_half))
+        self._exchange(norm, prepare_norm(norm, True, activation, adds, gives_last, is_half))
         self._join(convolution_cell, norm)
 
     def _join(self, convolution_cell: Any, norm: Any) -> None:

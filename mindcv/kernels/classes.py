@@ -24,6 +24,7 @@ from .layout import Layout
 from .operators import as_tensor, bits, map_dtype, takes_map, takes_tokens, takes_values
 from .pooling import max_pool
 from .scale import BY_COLUMN, BY_ROW, scale
+from .squeeze_excite import EXCITE_ACTIVATIONS, GATES, squeeze_excite
 
 __all__ = [
     "IN_BF16",
@@ -43,6 +44,7 @@ __all__ = [
     "prepare_norm",
     "prepare_pair",
     "prepare_pool",
+    "prepare_squeeze_excite",
     "sure_class",
 ]
 
@@ -70,6 +72,7 @@ _TAKES = {
     "layer scale": takes_values,
     "stochastic depth": takes_values,
     "gate": takes_map,
+    "squeeze and excitation": takes_map,
 }
 
 
@@ -213,6 +216,21 @@ def _drop_path(self: Any, x: Tensor) -> Tensor:
 
 def _gate(self: Any, x: Tensor) -> Tensor:
     return self.kernel(x, self.gates(x), self.kernel_tensor)
+
+
+@functools.cache
+def _squeeze_excite_class(kind: type[nn.Cell]) -> type[nn.Cell]:
+    """The class of a squeeze and excitation of (N, H, W, C), all of which is one operator."""
+
+    def by_kernel(self: Any, x: Tensor) -> Tensor:
+        reduce, expand = self.conv_reduce, self.conv_expand
+        return self.kernel(x, reduce.weight, reduce.bias, expand.weight, expand.bias, self.kernel_tensor)[0]
+
+    def by_mindspore(self: Any, x: Tensor) -> Tensor:
+        return ops.transpose(self.of_first(ops.transpose(x, _TO_FIRST)), _TO_LAST)
+
+    methods = {"by_kernel": by_kernel, "by_mindspore": by_mindspore, "of_first": kind.construct}
+    return type(kind.__name__, (_KernelCell, kind), methods)
 
 
 @functools.cache
@@ -387,6 +405,14 @@ def prepare_gate(cell: Any) -> type[nn.Cell]:
     cell.kernel_what = ("gate",)
     cell.kernel, cell.kernel_tensor = scale(adds=False), as_tensor(BY_ROW)
     return _scaling_class(type(cell), _gate)
+
+
+def prepare_squeeze_excite(cell: Any) -> type[nn.Cell]:
+    """Prepares a squeeze and excitation by 1x1 convolutions, which takes and gives (N, H, W, C) then."""
+    cell.kernel_what = ("squeeze and excitation",)
+    cell.kernel = squeeze_excite()
+    cell.kernel_tensor = as_tensor((EXCITE_ACTIVATIONS[type(cell.act)], GATES[type(cell.gate)]))
+    return _squeeze_excite_class(type(cell))
 
 
 def prepare_pool(cell: nn.MaxPool2d) -> type[nn.Cell]:
