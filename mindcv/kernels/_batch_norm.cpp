@@ -9,7 +9,7 @@
 
 namespace mindcv {
 
-enum Activation { NONE = 0, RELU = 1, RELU6 = 2, HSWISH = 3 };
+enum Activation { NONE = 0, RELU = 1, RELU6 = 2, HSWISH = 3, SILU = 4 };
 
 // The configuration as it comes from Python (mindcv/kernels/batch_norm.py has the same order).
 enum { ACTIVATION, ADDS, TRAINING, LAST, KEEPS_VARIANCE, EPS, MOMENTUM, RESULT_LAST, HALF_MAPS };
@@ -131,7 +131,7 @@ bool read(Norm &p, const int64_t *shape, const int64_t *config) {
   p.images = shape[0];
   p.channels = p.last ? shape[3] : shape[1];
   p.pixels = p.last ? shape[1] * shape[2] : shape[2] * shape[3];
-  return p.activation >= NONE && p.activation <= HSWISH && !(p.adds && p.activation > RELU) && p.images > 0 && p.pixels > 0 &&
+  return p.activation >= NONE && p.activation <= SILU && !(p.adds && p.activation > RELU) && p.images > 0 && p.pixels > 0 &&
          (p.last || !p.result_last) && (p.result_last || !p.half);
 }
 

@@ -54,6 +54,23 @@ static inline vec load_some_of(const void *map, bool is_half, long offset, long 
   return is_half ? load_some(static_cast<const half *>(map) + offset, n) : load_some(static_cast<const float *>(map) + offset, n);
 }
 
+// e^x to 2 units of the last digit, between -87 and 87; as `exponential` of _vectors.h.
+static inline vec exponential(vec x) {
+  x = x < all(-87) ? all(-87) : x;
+  x = x > all(87) ? all(87) : x;
+  const vec magic = all(12582912.0f), rounded = x * all(1.44269504f) + magic, n = rounded - magic;
+  const vec r = (x - n * all(0.693359375f)) + n * all(2.12194440e-4f);
+  vec p = all(1.0f / 5040);
+  p = p * r + all(1.0f / 720);
+  p = p * r + all(1.0f / 120);
+  p = p * r + all(1.0f / 24);
+  p = p * r + all(1.0f / 6);
+  p = p * r + all(0.5f);
+  p = p * r + all(1.0f);
+  p = p * r + all(1.0f);
+  return p * (vec)(((uvec)rounded << 23) + 0x3f800000u);
+}
+
 template <int ACT>
 static inline vec activate(vec z) {
   const vec zero{};
@@ -68,6 +85,7 @@ static inline vec activate(vec z) {
     t = t < all(6) ? t : all(6);
     return z * t * all(1.0f / 6.0f);
   }
+  if (ACT == SILU) return z / (all(1) + exponential(-z));
   return z;
 }
 
@@ -80,6 +98,10 @@ static inline vec slope(vec z, vec dout) {
   if (ACT == HSWISH) {
     const vec inside = (z + z + all(3)) * all(1.0f / 6.0f) * dout;
     return z > all(-3) ? (z < all(3) ? inside : dout) : zero;
+  }
+  if (ACT == SILU) {
+    const vec s = all(1) / (all(1) + exponential(-z));
+    return dout * s * (all(1) + z * (all(1) - s));
   }
   return dout;
 }
@@ -532,6 +554,7 @@ static void finish_rows(const Norm &p, long begin, long end, const float *k, con
     case RELU: p.adds ? function<RELU, true>(__VA_ARGS__) : function<RELU, false>(__VA_ARGS__); break;   \
     case RELU6: function<RELU6, false>(__VA_ARGS__); break;                                              \
     case HSWISH: function<HSWISH, false>(__VA_ARGS__); break;                                            \
+    case SILU: function<SILU, false>(__VA_ARGS__); break;                                                \
     default: p.adds ? function<NONE, true>(__VA_ARGS__) : function<NONE, false>(__VA_ARGS__);            \
   }
 
@@ -550,6 +573,7 @@ static void run_backward_turned(const Norm &p, long n, long begin, long end, dou
     case RELU: p.adds ? function<T, RELU, true>(__VA_ARGS__) : function<T, RELU, false>(__VA_ARGS__); break;         \
     case RELU6: function<T, RELU6, false>(__VA_ARGS__); break;                                                       \
     case HSWISH: function<T, HSWISH, false>(__VA_ARGS__); break;                                                     \
+    case SILU: function<T, SILU, false>(__VA_ARGS__); break;                                                         \
     default: p.adds ? function<T, NONE, true>(__VA_ARGS__) : function<T, NONE, false>(__VA_ARGS__);                  \
   }
 

@@ -54,7 +54,7 @@ namespace {
 
 // The configuration as it comes from Python (mindcv/kernels/squeeze_excite.py has the same order).
 enum { ACTIVATION, GATE };
-enum { RELU = 1, SILU = 2 };
+enum { RELU = 1, SILU = 4 };
 enum { SIGMOID = 1, HARD_SIGMOID = 2 };
 
 constexpr long kColumns = 64;

@@ -18,7 +18,7 @@ import mindspore as ms
 from mindspore import Tensor, nn
 
 from . import onednn
-from .batch_norm import ACTIVATIONS, NO_ACTIVATION
+from .batch_norm import ACTIVATIONS, NO_ACTIVATION, activation_number
 from .blocks import BLOCKS, LAST, STAGES, block_class, scaled_block_class
 from .classes import (
     IN_BF16,
@@ -92,7 +92,7 @@ def _is_squeeze_excite(cell: nn.Cell | None) -> bool:
     return (
         class_name(type(cell)) == _GATES[0]
         and type(cell.bn) is nn.Identity
-        and type(cell.act) in EXCITE_ACTIVATIONS
+        and activation_number(cell.act) in EXCITE_ACTIVATIONS
         and type(cell.gate) in GATES
         and all(layer.has_bias and not getattr(layer, IN_BF16, False) for layer in (cell.conv_reduce, cell.conv_expand))
         and not any(map(_is_half, (cell, cell.conv_reduce, cell.act, cell.conv_expand, cell.gate)))
@@ -327,7 +327,7 @@ class _Search:
     def _activation_behind(self, row: list[Any], index: int) -> int:
         """The number of the activation behind a BatchNorm at that index, which does its work; or `NO_ACTIVATION`."""
         behind = row[index + 1] if index + 1 < len(row) else None
-        number = ACTIVATIONS.get(type(behind), NO_ACTIVATION)
+        number = activation_number(behind)
         if number and (self._places[id(behind)] > 1 or _is_half(behind) or id(behind) in self._known):
             return NO_ACTIVATION
         return number

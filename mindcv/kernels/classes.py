@@ -14,7 +14,7 @@ import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from .attention import attention
-from .batch_norm import ACTIVATIONS, batch_norm, batch_norm_configuration
+from .batch_norm import ACTIVATIONS, activation_number, batch_norm, batch_norm_configuration
 from .convolution import configuration, convolution, takes_convolution
 from .convolution_norm import convolution_norm
 from .dense import dense
@@ -24,7 +24,7 @@ from .layout import Layout
 from .operators import as_tensor, bits, map_dtype, takes_map, takes_tokens, takes_values
 from .pooling import max_pool
 from .scale import BY_COLUMN, BY_ROW, scale
-from .squeeze_excite import EXCITE_ACTIVATIONS, GATES, squeeze_excite
+from .squeeze_excite import GATES, squeeze_excite
 
 __all__ = [
     "IN_BF16",
@@ -58,7 +58,7 @@ missed: collections.Counter[str] = collections.Counter()
 ONE_VALUE_NORM = "mindcv.engine.batch_norm._BatchNorm"
 
 # Numbers, since graphs cannot look up a class.
-_RELU, _RELU6, _HSWISH = (ACTIVATIONS[kind] for kind in (nn.ReLU, nn.ReLU6, nn.HSwish))
+_RELU, _RELU6, _HSWISH, _SILU = (ACTIVATIONS[kind] for kind in (nn.ReLU, nn.ReLU6, nn.HSwish, nn.SiLU))
 _TO_LAST, _TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 _TAKES = {
@@ -288,6 +288,8 @@ class _BatchNorm2d(_KernelCell, nn.BatchNorm2d):
             out = ops.relu6(out)
         if self.kernel_activation == _HSWISH:
             out = ops.hardswish(out)
+        if self.kernel_activation == _SILU:
+            out = out * ops.sigmoid(out)
         return ops.cast(out, self.kernel_dtype) if self.kernel_gives_last else out
 
     def normalized(self, x: Tensor) -> Tensor:
@@ -411,7 +413,7 @@ def prepare_squeeze_excite(cell: Any) -> type[nn.Cell]:
     """Prepares a squeeze and excitation by 1x1 convolutions, which takes and gives (N, H, W, C) then."""
     cell.kernel_what = ("squeeze and excitation",)
     cell.kernel = squeeze_excite()
-    cell.kernel_tensor = as_tensor((EXCITE_ACTIVATIONS[type(cell.act)], GATES[type(cell.gate)]))
+    cell.kernel_tensor = as_tensor((activation_number(cell.act), GATES[type(cell.gate)]))
     return _squeeze_excite_class(type(cell))
 
 

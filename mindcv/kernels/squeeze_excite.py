@@ -5,12 +5,13 @@ from typing import Any
 
 from mindspore import Tensor, nn, ops
 
+from .batch_norm import ACTIVATIONS
 from .operators import kernel_operator, takes_map
 
 __all__ = ["EXCITE_ACTIVATIONS", "GATES", "squeeze_excite"]
 
-# Activations of the hidden layer and those that give the gate, by number, as _squeeze_excite.cpp has them.
-EXCITE_ACTIVATIONS: dict[type[nn.Cell], int] = {nn.ReLU: 1}
+# Numbers of the hidden layer's activations, and of those that give the gate, as _squeeze_excite.cpp has them.
+EXCITE_ACTIVATIONS = (ACTIVATIONS[nn.ReLU], ACTIVATIONS[nn.SiLU])
 GATES: dict[type[nn.Cell], int] = {nn.Sigmoid: 1, nn.HSigmoid: 2}
 
 
