@@ -5,7 +5,7 @@
 # second (QuantizeLinear and DequantizeLinear, twice). The pass DoubleQDQPairsRemover, on at every level but
 # ORT_DISABLE_ALL, takes the range that both can hold and spreads 256 levels over it anew. Steps of 0.1 from zero point
 # 100 and steps of 0.1 from 128 become steps of 0.0890: a 1.0 of the file is 1.0682, and 3 is 3.0267. It stays within
-# half a step, but what comes after was calibrated on, and maybe trained with, the multiples of 0.1. With another step
+# one step, but what comes after was calibrated on, and maybe trained with, the multiples of 0.1. With another step
 # in the second pair the coarse first one is dropped: values that the file has already rounded together are apart again.
 # The same pair twice is right, and so is one with an operator between. disabled_optimizers=["DoubleQDQPairsRemover"]
 # keeps the file's numbers. (microsoft/onnxruntime issue 25259 names the pass, without numbers or cause; it was closed
