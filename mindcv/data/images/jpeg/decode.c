@@ -171,12 +171,17 @@ static int read_mcu_pairs(const Picture *picture, Decoder *decoder, long row, lo
     return is_inside(positions) && is_inside(positions + 1) ? 0 : -1;
 }
 
-/* Passes MCUs, by whole intervals where there are some; of the others the values are not needed, but for DC coefficients,
- * from which later ones differ. */
-static int pass_mcus(const Picture *picture, Position *position, long wanted)
+/* Passes MCUs, by whole intervals where there are some; of the others the values are not needed, but for DC
+ * coefficients, from which later ones differ. `other`: where another stream is; NULL: there is none. */
+static int pass_mcus(const Picture *picture, Position *position, const Position *other, long wanted)
 {
     long restarts = position->restart_interval ? wanted / position->restart_interval : 0;
     if (restarts > (long)position->restarts) {
+        /* Markers are looked for from where the other stream is, if that is nearer. */
+        if (other && other->restarts > position->restarts && (long)other->restarts < restarts) {
+            position->window.source = other->window.source;
+            position->restarts = other->restarts;
+        }
         if (jpeg_seek_restart(&position->window, &position->stream->reader, position->restarts,
                               (unsigned)restarts - 1))
             return -1;
@@ -223,8 +228,8 @@ static McuRange range_of(const Picture *picture, JpegBox box, int reduction)
     };
 }
 
-/* A.1.1: a component has a share of the picture's samples, rounded up. Says how it is reduced, or spread, and returns the
- * bytes of its ring; 0: it is left to others. */
+/* A.1.1: a component has a share of the picture's samples, rounded up. Says how it is reduced, or spread, and returns
+ * the bytes of its ring, which has the rows of MCUs that are read at once and one more; 0: it is left to others. */
 static size_t plan_component(const Picture *picture, Component *component, const McuRange *range, int reduction,
                              int stream_count)
 {
@@ -293,7 +298,8 @@ static int read_rows(const Picture *picture, Decoder *decoder, const McuRange *r
     long left = range->last_row - row, width = range->last_column - range->first_column;
     int count = left < decoder->stream_count ? (int)left : decoder->stream_count;
     for (int i = 0; i < count; i++)
-        if (pass_mcus(picture, decoder->positions + i, (row + i) * range->columns + range->first_column))
+        if (pass_mcus(picture, decoder->positions + i, decoder->stream_count > 1 ? decoder->positions + 1 - i : NULL,
+                      (row + i) * range->columns + range->first_column))
             return 0;
     int is_damaged = count == 2 ? read_mcu_pairs(picture, decoder, row, width)
                                 : read_mcus(picture, decoder->positions, row, width);

@@ -68,7 +68,7 @@ INLINE unsigned part(Meaning meaning, int which)
     return meaning >> which & 255;
 }
 
-/* Makes what is looked up of the counts of a table and the symbols behind them, which `jpeg_read_header` has checked. */
+/* Makes what is looked up of the counts of a table and the symbols behind them, which `jpeg_read_header` checked. */
 void jpeg_define_table(HuffmanTable *table, const uint8_t *counts, int is_ac);
 
 /* What `jpeg_define_table` makes of a table, where it is one of those that most files have; else NULL. */
@@ -83,8 +83,8 @@ void jpeg_start_window(Window *window, BitReader *reader, const uint8_t *scan, c
 /* Moves on to what is not read yet. */
 void jpeg_move_window(Window *window, BitReader *reader);
 
-/* Goes on behind a restart marker, by numbers from the first of the scan, 0: behind `to`, when `from` is the next one. What
- * is coded in between is not looked at. -1 when the markers are not there. */
+/* Goes on behind a restart marker, by numbers from the first of the scan, 0: behind `to`, when `from` is the next one.
+ * What is coded in between is not looked at. -1 when the markers are not there. */
 int jpeg_seek_restart(Window *window, BitReader *reader, unsigned from, unsigned to);
 
 /* Passes the next restart marker; -1 when it does not stand where it should. */

@@ -21,7 +21,7 @@ typedef struct {
     /* Writes the 8 x 8 samples of a block. */
     void (*inverse_transform)(const Block *block, const Block *quantisation, uint8_t *out, size_t stride);
     void (*inverse_transform_corner)(const Block *block, const Block *quantisation, uint8_t *out, size_t stride);
-    /* Interpolation of colours: a row of samples, or 3 parts of one and 1 of another; and two pixels for each of them. */
+    /* Interpolation of colours: a row of samples, or 3 parts of one and 1 of another; and two pixels for each. */
     void (*widen_row)(const uint8_t *row, long count, uint16_t *out);
     void (*weigh_rows)(const uint8_t *near, const uint8_t *far, long count, uint16_t *out);
     void (*spread_samples)(const uint16_t *row, long count, uint8_t *out);

@@ -46,8 +46,8 @@ INLINE void join_parts(const __m256i *even, const __m256i *odd, int shift, __m25
     }
 }
 
-/* `transform`, its products summed up for each coefficient: the i-th of four vectors has coefficients i and i + 4 of eight
- * rows or columns, of 16 bits each. `round` is added to all. */
+/* `transform`, its products summed up for each coefficient: the i-th of four vectors has coefficients i and i + 4 of
+ * eight rows or columns, of 16 bits each. `round` is added to all. */
 INLINE void transform_pairs(const __m256i *pairs, int round, int shift, __m256i *x)
 {
     const __m256i rounding = _mm256_set1_epi32(round);
@@ -70,8 +70,10 @@ INLINE void transform_corner_pairs(const __m256i *pairs, int round, int shift, _
 {
     const __m256i rounding = _mm256_set1_epi32(round);
     const __m256i even[4] = {
-        _mm256_add_epi32(weigh(pairs[0], 8192, 10703), rounding), _mm256_add_epi32(weigh(pairs[0], 8192, 4433), rounding),
-        _mm256_add_epi32(weigh(pairs[0], 8192, -4433), rounding), _mm256_add_epi32(weigh(pairs[0], 8192, -10703), rounding),
+        _mm256_add_epi32(weigh(pairs[0], 8192, 10703), rounding),
+        _mm256_add_epi32(weigh(pairs[0], 8192, 4433), rounding),
+        _mm256_add_epi32(weigh(pairs[0], 8192, -4433), rounding),
+        _mm256_add_epi32(weigh(pairs[0], 8192, -10703), rounding),
     };
     const __m256i odd[4] = {weigh(pairs[1], 11363, 9633), weigh(pairs[1], 9633, -2259), weigh(pairs[1], 6437, -11362),
                             weigh(pairs[1], 2260, -6436)};
@@ -116,7 +118,8 @@ INLINE void turn_to_pairs(const __m256i *x, __m256i *pairs)
 /* The same of columns 0 to 3: 0 and 2, 1 and 3. */
 INLINE void turn_to_corner_pairs(const __m256i *x, __m256i *pairs)
 {
-    const __m256i order = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15));
+    const __m256i order = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15));
     __m256 rows[2];
     for (int i = 0; i < 2; i++) {
         __m256i near = _mm256_packs_epi32(x[2 * i], x[2 * i + 1]), far = _mm256_packs_epi32(x[2 * i + 4], x[2 * i + 5]);
@@ -129,8 +132,8 @@ INLINE void turn_to_corner_pairs(const __m256i *x, __m256i *pairs)
 /* Columns of samples to rows of bytes. */
 INLINE void write_columns(const __m256i *columns, uint8_t *out, size_t stride)
 {
-    const __m256i turn = _mm256_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, 0, 4, 8, 12, 1, 5, 9, 13, 2,
-                                          6, 10, 14, 3, 7, 11, 15);
+    const __m256i turn = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
     __m256i quarters[2];
     /* Of four rows, four bytes of a column, and then of a row. */
     for (int i = 0; i < 2; i++)

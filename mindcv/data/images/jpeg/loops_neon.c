@@ -1,4 +1,4 @@
-/* For 64-bit ARM: what the loops do in NEON's instructions. What is left over at the end of a row is done in plain C. */
+/* For 64-bit ARM: what the loops do in NEON's instructions. What is left at the end of a row is done in plain C. */
 
 #include "loops.h"
 

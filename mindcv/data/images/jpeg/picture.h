@@ -36,7 +36,7 @@ typedef struct {
     int spread_x, spread_y; /* pixels that share a sample afterwards */
     long rows, columns;     /* samples of the picture */
     long first_column;      /* sample that the rows of the ring begin with */
-    long ring_rows;         /* those of two rows of MCUs */
+    long ring_rows;         /* those of two or three rows of MCUs */
     size_t stride;
     uint8_t *ring;
 } Component;

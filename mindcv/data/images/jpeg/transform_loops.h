@@ -1,4 +1,4 @@
-/* The inverse transform of blocks, T.81 A.3.3, rounded as libjpeg's accurate integer mode does. In the sets of loops. */
+/* The inverse transform of blocks, T.81 A.3.3, rounded as libjpeg's accurate integer mode. In the sets of loops. */
 
 /* By operations of 32 bytes, which only some processors have; put together from others they take very long. */
 INLINE void transpose_wide(Int8 *x)
@@ -78,8 +78,8 @@ INLINE Int8 to_word_range(Int8 values)
     return (values & ~(is_above | is_below)) | (is_above & INT16_MAX) | (is_below & INT16_MIN);
 }
 
-/* Both passes, for coefficients in the first `reach` rows and columns; compilers leave out what zeros have no part in. `x`
- * is the columns of samples, less 128, not brought to a byte yet. */
+/* Both passes, for coefficients in the first `reach` rows and columns; compilers leave out what zeros have no part in.
+ * `x` is the columns of samples, less 128, not brought to a byte yet. */
 INLINE void transform_columns(const Block *block, const Block *quantisation, int reach, Int8 *x)
 {
     for (int i = 0; i < SIDE; i++)
