@@ -21,6 +21,7 @@ from .constants import (
 )
 from .images.decoding import Decode
 from .images.interpolation import mindspore_interpolation, pillow_interpolation
+from .images.normalisation import HWC2CHW, Normalize
 from .images.resizing import ROUNDINGS, ResizeAndCrop, ToGrey
 
 if TYPE_CHECKING:  # a pipeline needs no config, whose schema takes memory and time
@@ -296,8 +297,8 @@ class EvalPreprocess:
         Returns:
             Operations that end in float32 (C, H, W), or in uint8 when not normalised.
         """
-        last = [vision.Normalize(self.mean, self.std)] if normalise else []
-        return [*self.pixel_operations(encoded), *last, vision.HWC2CHW()]
+        last = [Normalize(self.mean, self.std)] if normalise else []
+        return [*self.pixel_operations(encoded), *last, HWC2CHW()]
 
     def pixel_operations(self, encoded: bool = True) -> list[Callable]:
         """Returns the operations up to normalisation, which end in uint8 (H, W, C).

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mindspore.dataset import vision
-
 from ..utils.pixel_scale import unit_scale_problem
 from ..utils.registry import unknown_name_message
 from .auto_augment import augmentation_transform
@@ -16,6 +14,7 @@ from .images.decoding import RandomCrop, Resize, SimpleRandomCrop
 from .images.erasing import PixelErasing, RandomErasing
 from .images.flips import RandomHorizontalFlip, RandomVerticalFlip
 from .images.interpolation import mindspore_interpolation, pillow_interpolation
+from .images.normalisation import HWC2CHW, Normalize
 from .images.resizing import ToGrey
 from .images.settings import checked_range, checked_share
 from .preprocess import EvalPreprocess, as_size, channel_figures, check_channels, preset_of
@@ -95,7 +94,7 @@ def _normalisation(options: dict[str, Any]) -> list[Callable]:
     """Normalising and channels first, unless the device does it."""
     if options["normalize_on_device"]:
         return []
-    return [vision.Normalize(options["mean"], options["std"]), vision.HWC2CHW()]
+    return [Normalize(options["mean"], options["std"]), HWC2CHW()]
 
 
 def _train_transforms(
