@@ -147,6 +147,26 @@ def test_whole_batches_are_those_that_mindspore_makes_of_single_images(root, cas
     assert_equal(read(loader), read(training_loader(name, root, 2, options)))
 
 
+@pytest.mark.parametrize("name", ["digits", "cifar10"])
+def test_what_is_behind_an_operation_of_mindspore_is_the_same_with_any_number_of_workers(root, name):
+    """Image by image: the reader does what is in front of it, and operations behind it draw from the pixels."""
+
+    def batches(num_workers, first_step=0):
+        dataset = create_dataset(name, str(root) if name != "digits" else None, num_samples=14, seed=1)
+        first, policy, last = create_transforms(
+            name, (24, 20), True, separate=True, normalize_on_device=True, hflip=0.5, **STRONG
+        )
+        transform = [*first, vision.CenterCrop((20, 20)), *policy, *last]
+        loader = create_loader(dataset, BATCH, True, True, transform=transform, num_parallel_workers=num_workers)
+        assert source_of(loader).keys.batch_size is None
+        return read(loader, first_step=first_step)
+
+    whole = batches(1)
+    assert whole[0][0].shape == (BATCH, 20, 20, 3)
+    for num_workers, first_step in ((2, 0), (2, 1)):
+        assert_equal(batches(num_workers, first_step), whole[first_step:])
+
+
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "antialias", "nearest"])
 @pytest.mark.parametrize("name", ["digits", "cifar10", "cifar100", "mnist"])
 def test_evaluation_has_the_pixels_of_its_operations(root, name, interpolation):
