@@ -85,7 +85,7 @@ struct Problem {
   // Whether it is a product with the weight as it lies in memory: of few pixels, and gives channels last.
   bool has_few_pixels() const {
     return config[GROUPS] == 1 && config[RESULT_LAST] && !config[IN_BF16] && !config[HALF_MAPS] &&
-           n * oh * ow <= kFewPixels;
+           n * oh * ow <= std::min(kFewPixels, oc);  // a matrix larger than the weight would not pay
   }
 
   // Whether a pixel of the result is of one of the source.

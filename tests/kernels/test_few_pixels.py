@@ -25,8 +25,8 @@ def first(tensor):
 @pytest.mark.parametrize(
     ("shape", "out", "settings"),
     [
-        ((2, 24, 4, 5), 16, {"kernel_size": 1}),
-        ((2, 24, 4, 5), 16, {"kernel_size": 1, "has_bias": True}),
+        ((2, 24, 4, 5), 48, {"kernel_size": 1}),
+        ((2, 24, 4, 5), 48, {"kernel_size": 1, "has_bias": True}),
         ((2, 24, 5, 4), 40, {"kernel_size": 1, "stride": 2}),
         ((3, 16, 1, 1), 48, {"kernel_size": 1}),
         ((2, 16, 2, 2), 24, {"kernel_size": 3, "pad_mode": "pad", "padding": 1}),
@@ -66,7 +66,8 @@ def test_it_equals_mindspores(shape, out, settings, source_last):
         np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
-def test_many_pixels_are_a_convolution():
-    cell = nn.Conv2d(16, 16, 3, pad_mode="pad", padding=1)
-    _, names = kernel_names((2, 9, 8, 16), cell.weight.shape, configuration(cell, True, True), False)
+@pytest.mark.parametrize("shape", [(2, 9, 8, 160), (2, 8, 8, 64)])
+def test_many_pixels_are_a_convolution(shape):
+    cell = nn.Conv2d(shape[3], shape[3], 3, pad_mode="pad", padding=1)
+    _, names = kernel_names(shape, cell.weight.shape, configuration(cell, True, True), False)
     assert "columns" not in names
