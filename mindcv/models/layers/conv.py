@@ -3,6 +3,7 @@
 from mindspore import nn
 from mindspore.common.initializer import Initializer
 
+from .kinds import make_layer
 from .norm import batch_norm2d
 from .weight_init import HeNormal
 
@@ -40,18 +41,16 @@ def conv2d(
         weight_init: Initialiser of the weight.
         bias_init: Initialiser of the bias.
     """
-    return nn.Conv2d(
-        in_channels,
-        out_channels,
-        kernel_size,
+    return make_layer(
+        nn.Conv2d,
+        {"in_channels": in_channels, "out_channels": out_channels, "group": groups},
+        {"weight_init": weight_init, "bias_init": bias_init},
+        kernel_size=kernel_size,
         stride=stride,
         pad_mode="same" if padding == "same" else "pad",
         padding=0 if padding == "same" else padding,
         dilation=dilation,
-        group=groups,
         has_bias=bias,
-        weight_init=weight_init,
-        bias_init=bias_init,
     )
 
 

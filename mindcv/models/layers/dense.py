@@ -3,6 +3,7 @@
 from mindspore import Tensor, nn
 from mindspore.common.initializer import Initializer
 
+from .kinds import make_layer
 from .weight_init import HeUniform, TruncatedNormal
 
 # Uniform within `sqrt(3 / in_channels)` (MindCV's choice for its CNNs).
@@ -30,7 +31,12 @@ def dense(
         weight_init: Initialiser of the weight, or the weight itself; default: uniform within `sqrt(3 / in_channels)`.
         bias_init: Initialiser of the bias.
     """
-    return nn.Dense(in_channels, out_channels, weight_init=weight_init, bias_init=bias_init, has_bias=bias)
+    return make_layer(
+        nn.Dense,
+        {"in_channels": in_channels, "out_channels": out_channels},
+        {"weight_init": weight_init, "bias_init": bias_init},
+        has_bias=bias,
+    )
 
 
 def check_num_classes(num_classes: int) -> int:

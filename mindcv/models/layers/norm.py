@@ -3,6 +3,11 @@
 from mindspore import Tensor, nn, ops
 from mindspore.common.initializer import Initializer
 
+from .kinds import fill_layer, make_layer
+
+_IDENTITY = {"gamma_init": "ones", "beta_init": "zeros"}
+_LAST_AXIS = {"begin_norm_axis": -1, "begin_params_axis": -1}
+
 
 def batch_norm2d(
     channels: int, eps: float = 1e-5, momentum: float = 0.9, gamma_init: str | Initializer = "ones"
@@ -15,14 +20,13 @@ def batch_norm2d(
         momentum: What the running statistics keep at a step; MindSpore's 0.9 is PyTorch's 0.1.
         gamma_init: Initialiser of the scale ("zeros" for the last norm of a residual branch that starts as nothing).
     """
-    return nn.BatchNorm2d(channels, eps=eps, momentum=momentum, gamma_init=gamma_init, beta_init="zeros")
+    inits = {"gamma_init": gamma_init, "beta_init": "zeros"}
+    return make_layer(nn.BatchNorm2d, {"num_features": channels}, inits, eps=eps, momentum=momentum)
 
 
 def layer_norm(dim: int, eps: float = 1e-6) -> nn.LayerNorm:
     """Makes a LayerNorm over the last axis, of size `dim`, that starts with scale 1 and shift 0."""
-    return nn.LayerNorm(
-        (dim,), begin_norm_axis=-1, begin_params_axis=-1, gamma_init="ones", beta_init="zeros", epsilon=eps
-    )
+    return make_layer(nn.LayerNorm, {"normalized_shape": (dim,)}, _IDENTITY, **_LAST_AXIS, epsilon=eps)
 
 
 class LayerNorm2d(nn.LayerNorm):
@@ -34,9 +38,7 @@ class LayerNorm2d(nn.LayerNorm):
     """
 
     def __init__(self, channels: int, eps: float = 1e-6) -> None:
-        super().__init__(
-            (channels,), begin_norm_axis=-1, begin_params_axis=-1, gamma_init="ones", beta_init="zeros", epsilon=eps
-        )
+        fill_layer(self, nn.LayerNorm, {"normalized_shape": (channels,)}, _IDENTITY, **_LAST_AXIS, epsilon=eps)
 
     def construct(self, x: Tensor) -> Tensor:
         return ops.transpose(super().construct(ops.transpose(x, (0, 2, 3, 1))), (0, 3, 1, 2))
@@ -44,4 +46,5 @@ class LayerNorm2d(nn.LayerNorm):
 
 def group_norm(channels: int, groups: int = 1, eps: float = 1e-5) -> nn.GroupNorm:
     """Makes a GroupNorm that starts with scale 1 and shift 0; with one group it is over all of an image."""
-    return nn.GroupNorm(groups, channels, eps=eps, affine=True, gamma_init="ones", beta_init="zeros")
+    sizes = {"num_groups": groups, "num_channels": channels}
+    return make_layer(nn.GroupNorm, sizes, _IDENTITY, eps=eps, affine=True)

@@ -1,0 +1,157 @@
+"""Layers made by example are those that MindSpore's constructors make: attributes, primitives, parameters, weights."""
+
+from functools import partial
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import nn
+from mindspore.common.initializer import Initializer
+from mindspore.ops import Primitive
+
+from mindcv.models.layers import (
+    FAN_IN_UNIFORM,
+    HE_NORMAL,
+    HE_UNIFORM,
+    TRUNC_NORMAL,
+    LayerNorm2d,
+    batch_norm2d,
+    conv2d,
+    dense,
+    group_norm,
+    kinds,
+    layer_norm,
+)
+
+PLAIN = {"stride": 1, "padding": 0, "dilation": 1, "group": 1, "has_bias": False}
+NAMED = {"weight_init": HE_NORMAL, "bias_init": "zeros"}
+LAST = {"begin_norm_axis": -1, "begin_params_axis": -1, "gamma_init": "ones", "beta_init": "zeros"}
+# Ours, and MindSpore's constructor of the same.
+CASES = {
+    "conv": (
+        partial(conv2d, 5, 7, 3, 2, 1),
+        partial(nn.Conv2d, 5, 7, 3, **{**PLAIN, "stride": 2, "padding": 1}, pad_mode="pad", **NAMED),
+    ),
+    "large conv": (
+        partial(conv2d, 64, 256, 3, bias=True, weight_init=TRUNC_NORMAL, bias_init=TRUNC_NORMAL),
+        partial(
+            *(nn.Conv2d, 64, 256, 3),
+            **{**PLAIN, "has_bias": True},
+            pad_mode="pad",
+            weight_init=TRUNC_NORMAL,
+            bias_init=TRUNC_NORMAL,
+        ),
+    ),
+    "depthwise conv": (
+        partial(conv2d, 8, 16, (3, 5), (2, 1), (1, 1, 2, 2), 8, dilation=2),
+        partial(
+            *(nn.Conv2d, 8, 16, (3, 5)),
+            stride=(2, 1),
+            pad_mode="pad",
+            padding=(1, 1, 2, 2),
+            dilation=2,
+            group=8,
+            has_bias=False,
+            **NAMED,
+        ),
+    ),
+    "same conv": (
+        partial(conv2d, 4, 4, 3, 2, "same", weight_init="zeros"),
+        partial(nn.Conv2d, 4, 4, 3, **{**PLAIN, "stride": 2}, pad_mode="same", weight_init="zeros", bias_init="zeros"),
+    ),
+    "dense": (
+        partial(dense, 6, 9),
+        partial(nn.Dense, 6, 9, weight_init=HE_UNIFORM, bias_init="zeros", has_bias=True),
+    ),
+    "large dense": (
+        partial(dense, 300, 200, False, weight_init=FAN_IN_UNIFORM),
+        partial(nn.Dense, 300, 200, weight_init=FAN_IN_UNIFORM, bias_init="zeros", has_bias=False),
+    ),
+    "named dense": (
+        partial(dense, 6, 9, weight_init="xavier_uniform", bias_init="ones"),
+        partial(nn.Dense, 6, 9, weight_init="xavier_uniform", bias_init="ones", has_bias=True),
+    ),
+    "batch norm": (
+        partial(batch_norm2d, 6, 1e-3, 0.99, "zeros"),
+        partial(nn.BatchNorm2d, 6, eps=1e-3, momentum=0.99, gamma_init="zeros", beta_init="zeros"),
+    ),
+    "layer norm": (partial(layer_norm, 6, 1e-5), partial(nn.LayerNorm, (6,), **LAST, epsilon=1e-5)),
+    "group norm": (
+        partial(group_norm, 6, 3),
+        partial(nn.GroupNorm, 3, 6, eps=1e-5, affine=True, gamma_init="ones", beta_init="zeros"),
+    ),
+}
+
+
+def facts(value: object) -> object:
+    """What of an attribute can be compared."""
+    if isinstance(value, Primitive):
+        return type(value), vars(value), value.get_attr_dict()
+    if isinstance(value, Initializer):
+        return type(value), value._kwargs
+    return value
+
+
+def attributes_of(cell: nn.Cell) -> dict[str, object]:
+    own = {"_params", "_primitives", "_create_time", "_compile_cache", "_id"}
+    return {name: facts(value) for name, value in vars(cell).items() if name not in own}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_layer_is_what_mindspores_constructor_makes(name: str):
+    ours, mindspores = CASES[name]
+    kinds._is_known.cache_clear()
+    kinds._kind_of.cache_clear()
+    ms.set_seed(3)
+    made = [ours(), ours()]  # with the first, the examples of the kind are made, which must draw nothing
+    ms.set_seed(3)
+    for layer, wanted in zip(made, [mindspores(), mindspores()], strict=True):
+        assert type(layer) is type(wanted)
+        assert attributes_of(layer) == attributes_of(wanted)
+        assert list(layer._primitives) == list(wanted._primitives)
+        assert list(layer._params) == list(wanted._params)
+        for ours_parameter, parameter in zip(layer.get_parameters(), wanted.get_parameters(), strict=True):
+            assert ours_parameter.name == parameter.name
+            assert ours_parameter.requires_grad == parameter.requires_grad
+            assert ours_parameter.is_default_input_init == parameter.is_default_input_init
+            assert ours_parameter.dtype == parameter.dtype
+            assert np.array_equal(ours_parameter.asnumpy(), parameter.asnumpy())
+
+
+@pytest.mark.parametrize("layer", kinds._CLASSES)
+def test_sizes_show_only_where_they_are_known_to(layer: type[nn.Cell]):
+    assert kinds._is_known(layer)
+
+
+def test_layers_share_no_primitive_that_computes():
+    first, second = (conv2d(4, 4, 3, bias=True) for _ in range(2))
+    first.conv2d.recompute()
+    first.bias_add.add_prim_attr("mark", 1)
+    assert "recompute" in first.conv2d.attrs
+    assert "recompute" not in second.conv2d.attrs
+    assert "mark" not in second.bias_add.attrs
+    first, second = (batch_norm2d(4) for _ in range(2))
+    assert first.bn_train is not second.bn_train
+    assert first.bn_infer is not second.bn_infer
+    assert first.gamma is not second.gamma
+
+
+def test_subclass_keeps_its_class_and_computes():
+    norm = LayerNorm2d(4)
+    assert type(norm) is LayerNorm2d
+    x = np.random.default_rng(0).standard_normal((2, 4, 3, 3)).astype(np.float32)
+    wanted = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-6)
+    np.testing.assert_allclose(norm(ms.Tensor(x)).asnumpy(), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("arguments", [(0, 4, 3), (4, -1, 3), (4, 6, 3, 1, 0, 4), (4.0, 4, 3)])
+def test_sizes_that_cannot_be_are_refused_as_mindspore_refuses_them(arguments: tuple):
+    with pytest.raises((TypeError, ValueError)):
+        conv2d(*arguments)
+
+
+def test_modes_that_leave_weights_undrawn_get_mindspores_constructor(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ms.Parameter, "init_param", False, raising=False)
+    assert conv2d(4, 4, 3).weight.has_init
+    monkeypatch.undo()
+    assert not conv2d(4, 4, 3).weight.has_init
