@@ -60,8 +60,8 @@ def examine(
     Args:
         samples: The split.
         workers: Threads.
-        decode: Whether to decode the pixels, by the decoder of training and evaluation. False: only what stands in
-            front of a picture is looked at, which finds no damage amid it.
+        decode: Whether to decode the pixels, by the decoder of training and evaluation. False: only headers are
+            looked at, which finds no damage behind them.
         progress: Called with a number of samples when these are done.
     """
     findings = Findings()

@@ -176,7 +176,7 @@ class ShardSampler(ds.Sampler):
 class RepeatAugSampler:
     """Repeated augmentation (https://arxiv.org/abs/1902.05509): samples occur several times, spread over the ranks.
 
-    The order of the samples is that of the epoch; each stands in it `num_repeats` times in a row, and rank r of n takes
+    The order of the samples is that of the epoch; each is in it `num_repeats` times in a row, and rank r of n takes
     every n-th from r on, so that the repeats of one sample go to different ranks. An epoch has as many samples as the
     dataset.
 

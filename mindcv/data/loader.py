@@ -246,7 +246,7 @@ def _decode_as_read(
 
 
 def _seeded_by_pixels(operation: Callable) -> Callable:
-    """Gives random numbers of ours to an operation for which MindSpore would draw as its threads arrive."""
+    """Seeds an operation by its pixels, for which MindSpore would draw as its threads arrive."""
     is_both = isinstance(operation, ImageOperation) and isinstance(operation, TensorOperation)
     return SeededByPixels(operation) if is_both else operation
 

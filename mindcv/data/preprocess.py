@@ -75,7 +75,7 @@ def with_preprocess_of(config: "Config", weights: Mapping[str, Any]) -> "Config"
             resize_rounding, crop_mode.
     """
     if not weights["url"]:
-        return config  # nothing is published, which is told when the network is built
+        return config  # nothing is published, which a log line says when the network is built
     _, height, width = weights["input_size"]
     own = {
         "image_resize": height if height == width else (height, width),

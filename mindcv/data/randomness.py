@@ -3,7 +3,7 @@
 Several threads work on the images of a pipeline. Drawing from one global generator would hand its numbers out in the
 order in which the threads happen to arrive, so that two runs with the same seed differ. Here every image has a
 generator of its own. The reader makes it from the seed, the epoch and the image's position in it, and crop, policy,
-colours and erasing draw from it in turn. An operation that stands in a list of MindSpore's, where it learns nothing but
+colours and erasing draw from it in turn. An operation in a list of MindSpore's, where it learns nothing but
 the pixels, makes it from the seed and those: epochs differ there because the random crop and flip that come before hand
 in other pixels each time.
 """

@@ -1,6 +1,6 @@
 """Tells image files that MindSpore's decoder reads well from those it would not survive, not take, or get wrong.
 
-Only what stands in front of the picture is looked at, which takes some microseconds; pixels are not decoded. What is
+Only the header is looked at, which takes some microseconds; pixels are not decoded. What is
 no plain JPEG or PNG is decoded here, by Pillow, the same for training, evaluation, packing and inference.
 """
 
@@ -44,7 +44,7 @@ _XMP = ("xmp", "XML:com.adobe.xmp")
 # Tags of TIFF, and the photometric interpretation in which 0 is white.
 _BITS, _PHOTOMETRIC, _WHITE_IS_0 = 258, 262, 0
 _PLANAR_CONFIGURATION, _IN_PLANES = 284, 2
-# What a JPEG 2000 codestream begins with, how far behind it the number of its components stands, and how far into a
+# What a JPEG 2000 codestream begins with, the offset from it of the number of components, and how far into a
 # file it is looked for: boxes with a colour profile are in front.
 _CODESTREAM, _COMPONENTS, _FARTHEST = b"\xff\x4f\xff\x51", 40, 1 << 22
 

@@ -44,7 +44,7 @@ def check_folder(root: str, name: str, hint: str = "") -> Path:
 
 
 def choose_split(name: str, split: str, splits: dict[str, Any]) -> Any:
-    """Returns what stands for `split`.
+    """Returns the value of `splits` for `split`.
 
     Raises:
         ValueError: The dataset has no such split.

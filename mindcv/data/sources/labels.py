@@ -36,7 +36,7 @@ def class_index(value: object, index_of: Mapping[str, int] | None, where: str) -
     Args:
         value: The label: text, or a number.
         index_of: The classes by name; None where they have no names.
-        where: Where the label stands, for messages.
+        where: File and line of the label, for messages.
 
     Raises:
         ValueError: It is no class, or could mean two.

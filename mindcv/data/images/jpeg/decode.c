@@ -306,7 +306,7 @@ static int read_rows(const Picture *picture, Decoder *decoder, const McuRange *r
     return is_damaged ? 0 : count;
 }
 
-/* Reads rows of MCUs and gives out rows of pixels as soon as the samples of them are there. */
+/* Reads rows of MCUs and emits rows of pixels as soon as their samples are there. */
 static JpegResult decode_rows(Picture *picture, Decoder *decoder, const McuRange *range, JpegBox box,
                               const Scratch *scratch, JpegRows *out)
 {

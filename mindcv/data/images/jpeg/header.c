@@ -316,7 +316,7 @@ static void leave_to_others(Picture *picture)
 }
 
 /* B.1.1.3: markers that stand alone. B.1.1.2: 0xFF may be repeated in front of a marker. */
-static int stands_alone(int marker)
+static int has_no_length(int marker)
 {
     return marker == MARK || marker == TEM || (marker >= RST0 && marker <= RST7);
 }
@@ -334,7 +334,7 @@ void jpeg_read_header(Picture *picture, const uint8_t *data, size_t size)
         return;
     for (data += 2; end - data >= 4 && data[0] == MARK;) {
         int marker = data[1];
-        if (stands_alone(marker)) {
+        if (has_no_length(marker)) {
             data += marker == MARK ? 1 : 2;
             continue;
         }

@@ -1,6 +1,6 @@
 /* Reads baseline JPEG files (ITU-T T.81): what their headers say, and a box of the picture without decoding the rest.
  *
- * Nothing of Python is needed. header.c reads what stands in front of the picture, entropy.c Huffman codes, decode.c the
+ * Nothing of Python is needed. header.c reads the header segments, entropy.c Huffman codes, decode.c the
  * rows of MCUs, colour.c makes pixels of samples, and resize.c and cubic.c other sizes; module.c gives it to Python. The hot loops are
  * in *_loops.h, compiled once for each kind of processor (loops_*.c).
  */

@@ -63,7 +63,7 @@ typedef struct {
 /* Where the k-th coefficient is, row by row (T.81 figure A.6); what comes behind the last is put into a spare place. */
 extern const uint8_t jpeg_zigzag[PLACES];
 
-/* Reads what stands in front of the picture, up to its first scan. */
+/* Reads the header segments, up to the first scan. */
 void jpeg_read_header(Picture *picture, const uint8_t *data, size_t size);
 
 #endif
