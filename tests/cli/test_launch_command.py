@@ -31,7 +31,14 @@ def start(folder, how, *options, nproc=2):
         text=True,
         cwd=ROOT,
         start_new_session=True,
+        preexec_fn=take_signals,
     )
+
+
+def take_signals():
+    """Undoes nohup and the & of scripts, which have children ignore signals."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def run(folder, how, *options, nproc=2):
