@@ -4,7 +4,7 @@
     python benchmarks/models.py create --models resnet50 vit_b_32_224
     MINDCV_UPSTREAM=/path/to/mindcv python benchmarks/models.py create     beside MindCV, from a checkout
                         (or the unpacked wheel of `pip download mindcv==0.3.0 --no-deps`, which has all 275 names)
-    MINDCV_UPSTREAM=... python benchmarks/models.py create --all     all models in one round, a quarter of an hour or more
+    MINDCV_UPSTREAM=... python benchmarks/models.py create --all     all models, a quarter of an hour or more
     python benchmarks/models.py start                        imports and commands, against `import mindspore`
     python benchmarks/models.py compile                      first step in graph mode, and those after it
     python benchmarks/models.py compile --models resnet18 --opt momentum lamb --rounds 1     the same, in a minute
