@@ -54,6 +54,11 @@ def evaluation_policy(bad_samples: str | None) -> str:
     return "skip" if bad_samples == "replace" else bad_samples or "error"
 
 
+def _columns(samples: Samples, reading: Reading | None) -> dict[str, np.ndarray]:
+    """The labels that come with an image, by the name of their column."""
+    return samples.columns if reading is None else {"label": samples.labels}
+
+
 class ImageReader:
     """A map operation: the key of a sample to its image, as it is unless there is a `reading`, and labels.
 
@@ -82,7 +87,7 @@ class ImageReader:
         self.recent: deque[int] = deque(maxlen=_MOST_IN_FLIGHT)
         self.epoch_size = 0
         self.reading = reading
-        self.columns = {"label": samples.labels} if reading else samples.columns
+        self.columns = _columns(samples, reading)
         self._memory = BatchMemory()
         self._lock = threading.Lock()
         self._counts: dict[int, list[int]] = {}
@@ -92,7 +97,7 @@ class ImageReader:
         """Returns a reader of the same samples, bad ones and counts that does this with a sample."""
         reader = copy.copy(self)
         reader.reading = reading
-        reader.columns = {"label": self.samples.labels}
+        reader.columns = _columns(self.samples, reading)
         _readers.add(reader)
         return reader
 

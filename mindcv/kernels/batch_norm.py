@@ -7,23 +7,13 @@ from mindspore import Tensor, nn, ops
 
 from .operators import bits, changes_inputs, kernel_operator, takes_map, zeros_like
 
-__all__ = ["ACTIVATIONS", "NO_ACTIVATION", "activation_number", "batch_norm", "batch_norm_configuration"]
+__all__ = ["ACTIVATIONS", "NO_ACTIVATION", "batch_norm", "batch_norm_configuration"]
 
 BatchNormConfiguration = tuple[int, ...]
 
 # What may stand behind it, by number, as _batch_norm.cpp has them. With a sum before it only the first.
 ACTIVATIONS: dict[type[nn.Cell], int] = {nn.ReLU: 1, nn.ReLU6: 2, nn.HSwish: 3, nn.SiLU: 4}
 NO_ACTIVATION = 0
-# The networks' own SiLU; this level does not import them.
-_SWISH = "mindcv.models.layers.activation.Swish"
-
-
-def activation_number(cell: nn.Cell | None) -> int:
-    """Returns the number of a cell that is one of `ACTIVATIONS`; `NO_ACTIVATION` of another."""
-    kind = type(cell)
-    if f"{kind.__module__}.{kind.__qualname__}" == _SWISH:
-        return ACTIVATIONS[nn.SiLU]
-    return ACTIVATIONS.get(kind, NO_ACTIVATION)  # type: ignore[arg-type]
 
 
 def batch_norm_configuration(

@@ -18,12 +18,13 @@ import mindspore as ms
 from mindspore import Tensor, nn
 
 from . import onednn
-from .batch_norm import ACTIVATIONS, NO_ACTIVATION, activation_number
+from .batch_norm import ACTIVATIONS, NO_ACTIVATION
 from .blocks import BLOCKS, LAST, STAGES, block_class, scaled_block_class
 from .classes import (
     IN_BF16,
     ONE_VALUE_NORM,
     Passed,
+    activation_number,
     class_name,
     missed,
     prepare_attention,

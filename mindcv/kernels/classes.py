@@ -14,7 +14,7 @@ import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from .attention import attention
-from .batch_norm import ACTIVATIONS, activation_number, batch_norm, batch_norm_configuration
+from .batch_norm import ACTIVATIONS, NO_ACTIVATION, batch_norm, batch_norm_configuration
 from .convolution import configuration, convolution, takes_convolution
 from .convolution_norm import convolution_norm
 from .dense import dense
@@ -30,6 +30,7 @@ __all__ = [
     "IN_BF16",
     "ONE_VALUE_NORM",
     "Passed",
+    "activation_number",
     "class_name",
     "missed",
     "prepare_attention",
@@ -61,6 +62,8 @@ ONE_VALUE_NORM = "mindcv.engine.batch_norm._BatchNorm"
 _RELU, _RELU6, _HSWISH, _SILU = (ACTIVATIONS[kind] for kind in (nn.ReLU, nn.ReLU6, nn.HSwish, nn.SiLU))
 _TO_LAST, _TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
+# The networks' own SiLU; this level does not import them.
+_SWISH = "mindcv.models.layers.activation.Swish"
 _TAKES = {
     "convolution": takes_convolution,
     "BatchNorm": takes_map,
@@ -341,6 +344,12 @@ class Passed(nn.Cell):
 def class_name(kind: type) -> str:
     """A class's name, with its module's."""
     return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def activation_number(cell: nn.Cell | None) -> int:
+    """Returns the number of a cell that is one of `ACTIVATIONS`; `NO_ACTIVATION` of another."""
+    kind: Any = type(cell)
+    return ACTIVATIONS[nn.SiLU] if class_name(kind) == _SWISH else ACTIVATIONS.get(kind, NO_ACTIVATION)
 
 
 def prepare_convolution(

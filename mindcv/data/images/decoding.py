@@ -98,6 +98,11 @@ def check_pixels(data: bytes) -> None:
     checked_pixels(data)
 
 
+def _room(shape: tuple[int, ...], out: np.ndarray | None) -> np.ndarray:
+    """Returns `out` where it has the shape, which a batch for a grey model has not; else a new array."""
+    return np.empty(shape, np.uint8) if out is None or out.shape != shape else out
+
+
 def _resized(
     pixels: np.ndarray,
     size: tuple[int, int],
@@ -110,8 +115,7 @@ def _resized(
     Bicubic is Pillow's filter; all others, MindSpore's. The extension does bilinear and bicubic to one grey level.
     """
     channels = pixels.shape[2]
-    if out is None or out.shape != (*size, channels):  # the batch of a grey model has room for one channel
-        out = np.empty((*size, channels), np.uint8)
+    out = _room((*size, channels), out)
     is_cubic = _IS_CUBIC.get(interpolation)
     if _jpeg is not None and channels == 3 and is_cubic is not None:
         _jpeg.resize(np.ascontiguousarray(pixels), *pixels.shape[:2], out, *size, flip, is_cubic)
@@ -189,8 +193,7 @@ class RandomCrop(vision.RandomCropDecodeResize, Decoder):
         flip = self.hflip > 0 and rng.random() < self.hflip
         by = self.reduction(box)
         if size:
-            if out is None or out.shape != (*self.size, 3):  # the batch of a grey model has room for one channel
-                out = np.empty((*self.size, 3), np.uint8)
+            out = _room((*self.size, 3), out)
             is_cubic = _IS_CUBIC[self.interpolation]
             if _jpeg.crop(data, *(value // by for value in box), by, out, *self.size, flip, is_cubic):
                 return out
