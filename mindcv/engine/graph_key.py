@@ -6,6 +6,7 @@ inputs, MindSpore's settings, the versions. What is of a type that is not known 
 """
 
 import contextlib
+import dis
 import enum
 import functools
 import hashlib
@@ -381,6 +382,8 @@ class _Walker:
         elif isinstance(value, functools.cached_property):
             self.put("cached_property")
             self.walk(value.func)
+        elif isinstance(value, _FIELD_OF_TUPLE):
+            self.put("field", value.__reduce__()[1][0])
         elif isinstance(value, _BUILTIN_CODE):
             self.put("builtin", getattr(value, "__module__", ""), value.__qualname__)
             owner = getattr(value, "__self__", None)
@@ -481,7 +484,14 @@ class _Walker:
         self._class_of(cell)
         # The rest of the scope is where MindSpore met the cell first.
         self.put("cell", str(sorted(cell.get_flags().items())), str(cell._scope or "").startswith(_RECOMPUTED))
-        self._attributes({name: item for name, item in cell.__dict__.items() if not _is_of_the_process(name, item)})
+        outside = getattr(type(cell), "_outside_graph", ())  # what mindcv's networks keep for Python code alone
+        self._attributes(
+            {
+                name: item
+                for name, item in cell.__dict__.items()
+                if not _is_of_the_process(name, item) and name not in outside
+            }
+        )
 
     def _primitive(self, primitive: Primitive) -> None:
         self._class_of(primitive)
@@ -557,7 +567,7 @@ class _Walker:
         self._code(code)
         if not _is_under(code.co_filename, (f"{_PACKAGE}{os.sep}",)):
             self._source(function)
-        for name in sorted(_names_in(code).intersection(function.__globals__)):
+        for name in sorted(_globals_in(code).intersection(function.__globals__)):
             self.put("global", name)
             self.walk(function.__globals__[name], name)
 
@@ -617,15 +627,26 @@ class _Walker:
 _BUILTIN_CODE = (
     *(types.BuiltinFunctionType, types.WrapperDescriptorType, types.MethodDescriptorType, types.MethodWrapperType),
 )
+_FIELD_OF_TUPLE = type(vars(inspect.Attribute)["name"])  # what a named tuple has for each of its fields
+_LOAD_GLOBAL, _LOAD_NAME = dis.opmap["LOAD_GLOBAL"], dis.opmap["LOAD_NAME"]
+_FLAGS_OF_LOAD_GLOBAL = 1 if sys.version_info >= (3, 11) else 0  # bits beside the name's index
 _HAS_FILE_DIGEST = hasattr(hashlib, "file_digest")  # Python 3.11
 
 
-def _names_in(code: types.CodeType) -> set[str]:
-    """All names that a function's code, and that of functions in it, uses."""
-    names = set(code.co_names)
+def _globals_in(code: types.CodeType) -> set[str]:
+    """All global names that a function's code, and that of functions in it, loads; `dis` takes ten times as long."""
+    names: set[str] = set()
+    high = 0
+    for operation, low in zip(code.co_code[::2], code.co_code[1::2], strict=True):
+        argument = high | low
+        high = argument << 8 if operation == dis.EXTENDED_ARG else 0
+        if operation == _LOAD_GLOBAL:
+            names.add(code.co_names[argument >> _FLAGS_OF_LOAD_GLOBAL])
+        elif operation == _LOAD_NAME:
+            names.add(code.co_names[argument])
     for item in code.co_consts:
         if isinstance(item, types.CodeType):
-            names |= _names_in(item)
+            names |= _globals_in(item)
     return names
 
 

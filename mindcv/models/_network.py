@@ -85,6 +85,8 @@ class ImageClassifier(nn.Cell):
     not_decayed: ClassVar[tuple[str, ...]] = ()
     resizes_images: ClassVar[bool] = False
     default_maps: ClassVar[int | None] = None
+    # How a head is made decides no graph: the compile cache's key leaves it out.
+    _outside_graph: ClassVar[tuple[str, ...]] = ("_make_head",)
 
     num_classes: int
     num_features: int

@@ -1,9 +1,11 @@
 """The compile cache: what is taken gives the numbers of what is compiled, and no two graphs that differ share a key."""
 
 import dataclasses
+import dis
 import enum
 import functools
 import importlib.util
+import inspect
 import logging
 import os
 import subprocess
@@ -11,6 +13,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from typing import NamedTuple
 
 import mindspore as ms
 import numpy as np
@@ -18,6 +21,7 @@ import pytest
 from mindspore import Parameter, Tensor, nn, ops
 
 from mindcv.engine import CompileCache, LossWithNetwork, TrainStep, compile_cache, open_compile_cache
+from mindcv.engine import graph_key as graph_key_module
 from mindcv.engine.graph_key import NoKeyError, graph_key
 from mindcv.loss import create_loss
 from mindcv.optim import create_optimizer
@@ -445,6 +449,51 @@ def test_source_that_was_edited_is_in_the_key(graph_mode, tmp_path, monkeypatch)
         spec.loader.exec_module(module)
         keys.append(key_of(module.Own(), (Tensor(X),)))
     assert len(set(keys)) == 4
+
+
+class Pair(NamedTuple):
+    first: float
+    second: float
+
+
+def test_the_order_of_a_named_tuples_fields_is_in_the_key(graph_mode):
+    class Swapped(NamedTuple):
+        second: float
+        first: float
+
+    Swapped.__module__, Swapped.__name__, Swapped.__qualname__ = Pair.__module__, "Pair", "Pair"
+
+    def key(cls):
+        def function(x):
+            return cls(x, -x).first
+
+        ms.set_seed(1)
+        return key_of(Net(function=function))
+
+    assert key(Pair) == key(Pair) != key(Swapped)
+
+
+def test_an_attribute_named_like_a_global_is_not_one():
+    def construct(self, x):
+        return [FACTOR * self.scaled(x) for _ in range(2)]
+
+    names = graph_key_module._globals_in(construct.__code__)
+    assert {"FACTOR", "range"} <= names
+    assert "scaled" not in names
+
+
+def test_globals_of_functions_are_those_that_dis_finds():
+    functions = [f for module in (graph_key_module, dis, functools, inspect) for f in vars(module).values()]
+    functions = [f for f in functions if inspect.isfunction(f)]
+    assert len(functions) > 100
+
+    def slowly(code):
+        inner = [item for item in code.co_consts if inspect.iscode(item)]
+        names = {line.argval for line in dis.get_instructions(code) if line.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+        return names.union(*map(slowly, inner))
+
+    for function in functions:
+        assert graph_key_module._globals_in(function.__code__) == slowly(function.__code__)
 
 
 @pytest.mark.parametrize(

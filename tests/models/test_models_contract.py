@@ -16,11 +16,14 @@ from families import COMPILED, EAGER, FAMILIES
 from mindspore import Parameter, Tensor, nn
 
 from mindcv.data.preprocess import EvalPreprocess
-from mindcv.engine import freeze
+from mindcv.engine import LossWithNetwork, TrainStep, freeze
+from mindcv.engine.graph_key import graph_key
 from mindcv.export import ExportedModel, export_model
+from mindcv.loss import create_loss
 from mindcv.models import ImageClassifier, create_model, list_models, model_entrypoint
 from mindcv.models.measure import drawing_initializers
 from mindcv.models.registry import is_model_in_modules
+from mindcv.optim import create_optimizer
 from mindcv.optim.param_groups import layer_depths
 from mindcv.utils.cells import replace_cells
 from mindcv.weights import write_weights
@@ -113,6 +116,20 @@ def test_shapes(family: str, name: str):
     names = {parameter.name for parameter in model.get_parameters()}
     assert {f"{model.default_cfg.classifier}.weight", f"{model.default_cfg.first_conv}.weight"} <= names
     assert make(family, name, num_classes=0)(image(family)).shape == (2, model.head_hidden_size)
+
+
+@kinds
+def test_the_compile_cache_knows_its_training_step(family: str, name: str):
+    """Everything that its `construct` reaches has a digest; networks alike share a key, others do not."""
+    images, labels = image(family), Tensor(np.zeros(2, np.int32))
+
+    def key(num_classes: int) -> str:
+        ms.set_seed(1)
+        network = make(family, name, num_classes=num_classes)
+        optimizer = create_optimizer(network, opt="momentum", lr=0.1)
+        return graph_key(TrainStep(LossWithNetwork(network, create_loss("CE")), optimizer), (images, labels))[0]
+
+    assert key(10) == key(10) != key(9)
 
 
 @eager_kinds
