@@ -71,8 +71,13 @@ def optimizer_arguments(name: str) -> frozenset[str]:
         ValueError: An unknown name.
     """
     every = {"opt", "lr", "weight_decay", "weight_decay_filter", "layer_decay", "loss_scale", "checkpoint_path"}
-    own = {"beta1", "beta2"}.intersection(inspect.signature(_OPTIMIZERS.find(name).cls).parameters)
+    own = {"beta1", "beta2"}.intersection(_arguments_of(_OPTIMIZERS.find(name).cls))
     return frozenset(every.union(own, _OPTIMIZERS.find(name).takes))
+
+
+def _arguments_of(cls: type[nn.Optimizer]) -> set[str]:
+    """Arguments of the constructor; of a class that inherits it, Python 3.10 would find those of `nn.Cell.__new__`."""
+    return set(inspect.signature(cls.__init__).parameters) - {"self"}
 
 
 def create_optimizer(
@@ -129,7 +134,7 @@ def create_optimizer(
     if not isinstance(weight_decay, nn.Cell):
         weight_decay = require_non_negative("weight_decay", weight_decay)
     arguments = {name: values[key] for key, name in info.takes.items()} | dict(info.fixed)
-    allowed = set(inspect.signature(info.cls).parameters) - {"params", "learning_rate", "weight_decay", "loss_scale"}
+    allowed = _arguments_of(info.cls) - {"params", "learning_rate", "weight_decay", "loss_scale"}
     kwargs = {name: value for name, value in kwargs.items() if value is not None}
     for name in kwargs:
         if name not in allowed:
