@@ -360,6 +360,7 @@ REFUSED = {
         tiff_in_planes(RGB.astype("<u2") * 257),
         "cannot be decoded as TIFF: it has 16 bits and its colours in planes, uncompressed",
     ),
+    "int8": (tiff(GREY.astype(np.int8), 8, 2), "cannot be decoded as TIFF: it has signed integers of 8 bits, of which"),
     "int32": (encoded(GREY.astype(np.int32) * 1000, "TIFF"), f"its integers of 32 bits go from {GREY.min() * 1000} to"),
     "uint32": (tiff(GREY.astype("<u4") + np.uint32(1 << 31), 32, 1), "its integers of 32 bits go from -2147483"),
     "int16": (tiff(GREY.astype("<i2") - 1000, 16, 2), "its integers of 32 bits go from -"),

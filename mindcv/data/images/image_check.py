@@ -44,6 +44,7 @@ _XMP = ("xmp", "XML:com.adobe.xmp")
 # Tags of TIFF, and the photometric interpretation in which 0 is white.
 _BITS, _PHOTOMETRIC, _WHITE_IS_0 = 258, 262, 0
 _PLANAR_CONFIGURATION, _IN_PLANES = 284, 2
+_SAMPLE_FORMAT, _SIGNED = 339, 2
 # What a JPEG 2000 codestream begins with, the offset from it of the number of components, and how far into a
 # file it is looked for: boxes with a colour profile are in front.
 _CODESTREAM, _COMPONENTS, _FARTHEST = b"\xff\x4f\xff\x51", 40, 1 << 22
@@ -206,7 +207,8 @@ def _refuse_misread(image: Image.Image) -> None:
 
     Raises:
         ValueError: A JPEG 2000 with colours, or grey in 8 bits, made of more than 8 bits: its white would be black. An
-            uncompressed TIFF of 16 bits with its colours in planes: half of its bytes would be taken for pixels.
+            uncompressed TIFF of 16 bits with its colours in planes: half of its bytes would be taken for pixels. A TIFF
+            of signed integers of 8 bits: -1 would be white.
     """
     if image.format == "JPEG2000" and not image.mode.startswith("I"):
         bits = _jpeg_2000_bits(image)
@@ -222,6 +224,11 @@ def _refuse_misread(image: Image.Image) -> None:
             raise ValueError(
                 f"it has 16 bits and its colours in planes, uncompressed, of which Pillow {pillow_version} takes each "
                 "byte for a pixel; compress it (LZW, zlib), or store its colours pixel by pixel"
+            )
+        if bits[0] == 8 and _SIGNED in tags.get(_SAMPLE_FORMAT, ()):
+            raise ValueError(
+                f"it has signed integers of 8 bits, of which Pillow {pillow_version} drops the sign; allowed are 0 to "
+                "255; store it without signs"
             )
 
 
