@@ -16,12 +16,14 @@ step rises with the number of parameters.
 
 What is compared takes turns in one run, each measurement in a process of its own; medians and their ratios are printed,
 as JSON too. `cpu` is the time of the processors, which other programs on the machine lengthen less than the clock's.
-Nothing is loaded: `create` makes networks with drawn weights, a dozen in a process, ours and MindCV's in turn, quick
-ones three times. What a process does once (imports, the first network) is not counted. Names that MindCV has not, or
-cannot make, are listed and left out of the sums.
+Nothing is loaded: `create` makes networks with drawn weights, in one process that is ours and one that is MindCV's,
+which take a dozen in turn; quick ones three times. What a process does once (imports, the first network) is not
+counted. Lines are printed as soon as a dozen is measured, and Ctrl-C ends with what there is. Names that MindCV has
+not, or cannot make, are listed and left out of the sums.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -44,14 +46,15 @@ def measure(name):
 
 
 create_model("resnet18", num_classes=1000)
-times, failed = {{}}, {{}}
-for name in json.loads(sys.argv[1]):
+for line in sys.stdin:
+    name = json.loads(line)
     try:
         first = measure(name)
-        times[name] = statistics.median([first, measure(name), measure(name)]) if first < {quick} else first
+        seconds = statistics.median([first, measure(name), measure(name)]) if first < {quick} else first
+        answer = {{"name": name, "seconds": seconds}}
     except Exception as error:
-        failed[name] = f"{{type(error).__name__}}: {{error}}".splitlines()[0][:80]
-print(json.dumps({{"times": times, "failed": failed}}))
+        answer = {{"name": name, "error": f"{{type(error).__name__}}: {{error}}".splitlines()[0][:80]}}
+    print(json.dumps(answer), flush=True)
 """
 _OURS = "from mindcv.models import create_model"
 # MindCV's checkout goes before ours on the path.
@@ -96,7 +99,8 @@ print(json.dumps(found))
 """
 
 
-# Networks that a process makes; seconds below which one is made three times; the ratios wanted of each and of all.
+# Networks that a side makes in its turn; seconds below which one is made three times; the ratios wanted of each and of
+# all.
 GROUP, QUICK = 12, 0.4
 RATIO, RATIO_OF_SUMS = 0.5, 0.25
 # How many times as long as the bare cell our step may take: the first, the first with everything, and later ones.
@@ -122,38 +126,93 @@ def seconds_of(command: Sequence[str], rounds: int) -> float:
     return statistics.median(times)
 
 
+class Side:
+    """A process that makes networks: ours, or MindCV's.
+
+    Args:
+        code: What it runs: a line with a name in, a line of JSON out.
+    """
+
+    def __init__(self, code: str) -> None:
+        self._code = code
+        self._process: subprocess.Popen[str] | None = None
+
+    def measure(self, name: str) -> float | str:
+        """Returns the seconds that a network takes to be made, or why it cannot be."""
+        if self._process is None:
+            # A session of its own, which Ctrl-C does not reach.
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", self._code],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                start_new_session=True,
+            )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):  # said below
+            print(json.dumps(name), file=self._process.stdin, flush=True)
+        for line in self._process.stdout:
+            if line.startswith('{"name"'):
+                answer = json.loads(line)
+                return answer.get("seconds", answer.get("error"))
+        code = self._process.wait()
+        self._process = None  # the next network gets a new one
+        return f"the process ended with {code}"
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
 def create(names: Sequence[str], rounds: int) -> dict:
     """Measures how long models take to make, beside MindCV where there is a checkout."""
     upstream = os.environ.get("MINDCV_UPSTREAM")
-    sides = {"ours": _CREATE.format(imports=_OURS, quick=QUICK)}
+    sides = {"ours": Side(_CREATE.format(imports=_OURS, quick=QUICK))}
     if upstream:
-        sides["mindcv"] = _CREATE.format(imports=_UPSTREAM.format(path=upstream), quick=QUICK)
-    found: dict[str, dict[str, list[float]]] = {side: {} for side in sides}
+        sides["mindcv"] = Side(_CREATE.format(imports=_UPSTREAM.format(path=upstream), quick=QUICK))
+    medians: dict[str, dict[str, float]] = {side: {} for side in sides}
     failed: dict[str, str] = {}
-    for _ in range(rounds):
-        for start_of_group in range(0, len(names), GROUP):
-            group = names[start_of_group : start_of_group + GROUP]
-            for side, code in sides.items():
-                done = run(code, json.dumps(list(group)))
-                failed.update({name: f"{side}: {error}" for name, error in done["failed"].items()})
-                for name, seconds in done["times"].items():
-                    found[side].setdefault(name, []).append(seconds)
-    medians = {side: {name: statistics.median(each) for name, each in times.items()} for side, times in found.items()}
-    compared = [name for name in names if name not in failed]
-    ratios = {name: medians["ours"][name] / medians["mindcv"][name] for name in compared} if upstream else {}
-    for name in compared:
-        times = "".join(f"  {side} {times[name]:7.3f} s" for side, times in medians.items())
-        print(f"{name:<28}{times}" + (f"  {ratios[name]:5.2f} times" if upstream else ""))
-    for name, error in failed.items():
-        print(f"{name:<28}  not compared: {error}")
-    sums = {side: sum(times[name] for name in compared) for side, times in medians.items()}
+    ratios: dict[str, float] = {}
+    try:
+        for begin in range(0, len(names), GROUP):
+            group = names[begin : begin + GROUP]
+            found: dict[str, dict[str, list[float]]] = {side: {name: [] for name in group} for side in sides}
+            for _ in range(rounds):
+                for side, process in sides.items():
+                    for name in group:
+                        answer = process.measure(name)
+                        if isinstance(answer, str):
+                            failed[name] = f"{side}: {answer}"
+                        else:
+                            found[side][name].append(answer)
+            for name in group:
+                if name in failed:
+                    print(f"{name:<28}  not compared: {failed[name]}", flush=True)
+                    continue
+                for side, times in found.items():
+                    medians[side][name] = statistics.median(times[name])
+                line = "".join(f"  {side} {times[name]:7.3f} s" for side, times in medians.items())
+                if upstream:
+                    ratios[name] = medians["ours"][name] / medians["mindcv"][name]
+                    line += f"  {ratios[name]:5.2f} times"
+                print(f"{name:<28}{line}", flush=True)
+    except KeyboardInterrupt:
+        print("interrupted")
+    finally:
+        for process in sides.values():
+            process.close()
+    sums = {side: sum(times.values()) for side, times in medians.items()}
     result: dict = {"seconds": {side: round(total, 3) for side, total in sums.items()}}
-    if upstream:
-        above = sorted((name for name in compared if ratios[name] > RATIO), key=ratios.__getitem__, reverse=True)
+    if ratios:
+        above = sorted((name for name in ratios if ratios[name] > RATIO), key=ratios.__getitem__, reverse=True)
         result["ratio_of_sums"] = sums["ours"] / sums["mindcv"]
         result["worst_ratio"] = max(ratios.values())
         result[f"above_{RATIO}"] = {name: round(ratios[name], 2) for name in above}
-        print(f"{len(compared)} models, sums {result['ratio_of_sums']:.3f} times, wanted {RATIO_OF_SUMS}")
+        print(f"{len(ratios)} models, sums {result['ratio_of_sums']:.3f} times, wanted {RATIO_OF_SUMS}")
         print(f"{len(above)} above {RATIO}: " + " ".join(f"{name} {ratios[name]:.2f}" for name in above))
     return result
 

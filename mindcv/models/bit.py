@@ -12,6 +12,7 @@ from mindcv.weights.naming import NameTable
 from ._family import Family
 from ._residual import ResidualNetwork
 from .layers import HE_NORMAL, DropPath, StemMaxPool, check_num_classes, conv2d, group_norm
+from .layers.kinds import fill_layer
 from .published.bit import WEIGHTS
 
 __all__ = ["BiT_ResNet", "BiT_resnet50", "BiT_resnet50x3", "BiT_resnet101"]
@@ -31,15 +32,16 @@ class StdConv2d(nn.Conv2d):
     """
 
     def __init__(self, in_channels: int, channels: int, kernel_size: int, stride: int, std_eps: float) -> None:
-        super().__init__(
-            in_channels,
-            channels,
-            kernel_size,
+        fill_layer(
+            self,
+            nn.Conv2d,
+            {"in_channels": in_channels, "out_channels": channels, "group": 1},
+            {"weight_init": HE_NORMAL},
+            kernel_size=kernel_size,
             stride=stride,
             pad_mode="pad",
             padding=kernel_size // 2,
             has_bias=False,
-            weight_init=HE_NORMAL,
         )
         self.std_eps = std_eps
 
@@ -69,15 +71,15 @@ class Classifier(nn.Conv2d):
     """The last layer, kept as a 1x1 convolution: (N, in_channels) to (N, num_classes)."""
 
     def __init__(self, in_channels: int, num_classes: int) -> None:
-        super().__init__(
-            in_channels,
-            num_classes,
-            1,
+        fill_layer(
+            self,
+            nn.Conv2d,
+            {"in_channels": in_channels, "out_channels": num_classes, "group": 1},
+            {"weight_init": HE_NORMAL, "bias_init": "zeros"},
+            kernel_size=1,
             pad_mode="pad",
             padding=0,
             has_bias=True,
-            weight_init=HE_NORMAL,
-            bias_init="zeros",
         )
 
     def construct(self, x: Tensor) -> Tensor:

@@ -18,6 +18,8 @@ from mindspore import Parameter, Tensor, context, nn
 from mindspore.common.initializer import Initializer, initializer
 from mindspore.ops import Primitive
 
+from .examples import PrimitiveMaker, fill_cell, make_parameter
+
 __all__ = ["fill_layer", "make_layer"]
 
 Shape = tuple[int, ...]
@@ -25,8 +27,6 @@ Init: TypeAlias = str | Initializer | Tensor
 # A `type[nn.Cell]`, which mypy does not take for hashable.
 Layer: TypeAlias = Any
 _CONSTANTS = {"ones": 1.0, "zeros": 0.0}
-# Arrays of fewer values are copied into a parameter faster than shared with it.
-_SMALL = 1 << 13
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +93,7 @@ class _Kind:
 
     attributes: Mapping[str, Any]
     primitives: Mapping[str, Primitive]
-    computing: tuple[str, ...]
+    makers: Mapping[str, PrimitiveMaker]
     parameters: Mapping[str, _Parameter]
     names: str
 
@@ -128,7 +128,7 @@ def fill_layer(
         return
     kind = _kind_of(layer, _state(), tuple(arguments.items()), tuple(inits))
     facts = _CLASSES[layer]
-    nn.Cell.__init__(cell)
+    fill_cell(cell)
     attributes = vars(cell)
     attributes.update(kind.attributes)
     attributes.update(sizes)
@@ -137,14 +137,12 @@ def fill_layer(
         named = _names(layer, {**sizes, **arguments, **inits}) if facts.names_arguments else kind.names
         attributes["_cell_init_args"] = f"{type(cell).__name__}{named}"
     for name, primitive in kind.primitives.items():
-        if name in kind.computing:
-            sized = {argument: sizes[size] for argument, size in facts.computing[name].items()}
-            setattr(cell, name, type(primitive)(**{**primitive.init_attrs, **sized}))
-        else:
-            attributes[name] = cell._primitives[name] = primitive
+        if name in kind.makers:
+            primitive = kind.makers[name]({argument: sizes[size] for argument, size in facts.computing[name].items()})
+        attributes[name] = cell._primitives[name] = primitive
     for name, one in kind.parameters.items():
         init = inits.get(f"{name}_init", one.constant)
-        cell.insert_param_to_cell(name, _parameter(init, facts.shape(name, sizes, one.shape), one))
+        cell._params[name] = _parameter(init, facts.shape(name, sizes, one.shape), one)
 
 
 def _parameter(init: Init | float, shape: Shape, like: _Parameter) -> Parameter:
@@ -158,10 +156,7 @@ def _parameter(init: Init | float, shape: Shape, like: _Parameter) -> Parameter:
         array = np.full(shape, init, np.float32) if init else np.zeros(shape, np.float32)
     else:
         return Parameter(initializer(init, shape), name=like.name, requires_grad=like.requires_grad)
-    if array.size < _SMALL:
-        parameter = Parameter(array, name=like.name, requires_grad=like.requires_grad)
-    else:
-        parameter = Parameter(Tensor.from_numpy(array), name=like.name, requires_grad=like.requires_grad)
+    parameter = make_parameter(array, like.name, like.requires_grad)
     parameter.is_default_input_init = True
     return parameter
 
@@ -222,12 +217,15 @@ def _common(layer: Layer, one: nn.Cell) -> _Kind:
         if each is not None
     }
     others = {*_cell_attributes(), *one._primitives, *_CLASSES[layer].sizes}
+    computing = _CLASSES[layer].computing
     return _Kind(
         attributes={name: value for name, value in vars(one).items() if name not in others},
         primitives=dict(one._primitives),
-        computing=tuple(
-            name for name in _CLASSES[layer].computing if name in one._primitives and _is_run(name, parameters)
-        ),
+        makers={
+            name: PrimitiveMaker(primitive, name, computing[name])
+            for name, primitive in one._primitives.items()
+            if name in computing and _is_run(name, parameters)
+        },
         parameters=parameters,
         names=getattr(one, "_cell_init_args", "").removeprefix(layer.__name__),
     )
