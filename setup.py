@@ -53,6 +53,7 @@ setup(
             optional=True,
         ),
         # Libraries that MindSpore opens by their paths (mindcv/kernels): no modules, but built and installed as such.
+        # -s: without what only a debugger reads, as each start digests them for the key of its graph.
         Extension(
             "mindcv.kernels._multi_tensor",
             ["mindcv/kernels/_multi_tensor.c"],
@@ -61,7 +62,7 @@ setup(
                 # -ffp-contract=off: the same numbers on all processors; -fno-math-errno: roots in vectors.
                 *("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),
             ],
-            extra_link_args=["-pthread"],
+            extra_link_args=["-pthread", "-s"],
             optional=True,
         ),
         # Over the oneDNN of MindSpore's wheel, which it opens when it is used: nothing of either is needed to build it.
@@ -98,7 +99,7 @@ setup(
                 *("-O3", "-std=c++17", "-Wall", "-Wextra", "-Wno-psabi", "-pthread"),
                 *("-fno-math-errno", "-fno-trapping-math"),
             ],
-            extra_link_args=["-pthread", "-ldl"],
+            extra_link_args=["-pthread", "-ldl", "-s"],
             optional=True,
         ),
     ]

@@ -25,6 +25,7 @@ from mindspore import Parameter, Tensor, nn
 
 from ..kernels.cells import KernelCells, forget_graph
 from ..kernels.memory import bytes_behind, populate, resident_bytes
+from ..kernels.plans import make_plans, plans_made
 from ..utils.graph_store import GraphStore, UnusableGraphError, default_cache_folder
 from .graph_key import NoKeyError, graph_key, prepare
 
@@ -150,6 +151,7 @@ class CompileCache:
         memory = None if graph is None else self.store.memory(key)
         try:
             if graph is not None:
+                make_plans(self.store.plans(key))
                 populate(_Compiler.of_process().memory_ranges(memory or 0) + _ranges_of(parameters))
             with _bound_parameters(cell, named):
                 outcome = _Compiler.of_process().compile(cell, inputs, graph, kernel_cells)
@@ -179,14 +181,14 @@ class CompileCache:
         return True
 
     def _count_memory(self) -> None:
-        """Notes how much memory the graph that ran last needed, so that the next start has its pages ready."""
+        """Notes what the graph that ran last needed, memory and the kernels' plans, so that the next start has it ready."""
         if self._not_counted is None:
             return
         (key, what), self._not_counted = self._not_counted, None
         with contextlib.suppress(OSError, ValueError, UnusableGraphError):
             graph = self.store.take(key)
             if graph is not None:
-                self.store.keep(key, graph, what, _Compiler.of_process().memory_in_use())
+                self.store.keep(key, graph, what, _Compiler.of_process().memory_in_use(), plans_made())
 
     def _refuse(self, key: str, why: str) -> None:
         self.store.put_aside(key)

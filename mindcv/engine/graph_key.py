@@ -24,6 +24,7 @@ import sysconfig
 import threading
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ from mindspore.ops import Primitive
 
 from .._version import __version__
 from ..kernels.cells import missed
+from ..kernels.folders import folder_digest
+from ..kernels.onednn import STARTING
 from ..kernels.operators import unknown
 from .distributed import world_size
 
@@ -120,15 +123,18 @@ def graph_key(cell: nn.Cell, inputs: Iterable[Any]) -> tuple[str, list[Parameter
     """
     walker = _Walker()
     try:
-        for value in inputs:
-            if isinstance(value, Tensor) and not isinstance(value, Parameter):
-                walker.put("input", value.shape, value.dtype, getattr(value, "const_arg", None))
-            else:
-                walker.walk(value)
-        for name, part in _surroundings():
-            walker.put(name, part)
-        walker.walk(cell, type(cell).__name__)
-        walker.finish()
+        with ThreadPoolExecutor(1) as reader:
+            package = reader.submit(_package_digest)
+            for value in inputs:
+                if isinstance(value, Tensor) and not isinstance(value, Parameter):
+                    walker.put("input", value.shape, value.dtype, getattr(value, "const_arg", None))
+                else:
+                    walker.walk(value)
+            walker.walk(cell, type(cell).__name__)
+            walker.finish()
+            for name, part in _surroundings():
+                walker.put(name, part)
+            walker.put("mindcv", package.result())
     except RecursionError as error:
         raise NoKeyError(f"{type(cell).__name__} holds objects nested too deeply") from error
     except OSError as error:
@@ -138,10 +144,9 @@ def graph_key(cell: nn.Cell, inputs: Iterable[Any]) -> tuple[str, list[Parameter
 
 def _surroundings() -> Iterator[tuple[str, str]]:
     """What decides a graph besides the cell and its inputs: name and text of each."""
-    yield "format", "2"
+    yield "format", "3"
     yield "versions", f"{__version__} {ms.__version__} {np.__version__} {sys.version} {platform.platform()}"
     yield "mindspore", _mindspore_digest()
-    yield "mindcv", _package_digest()
     yield "processor", _processor()
     yield "ranks", str(world_size())
     yield "seeds", f"{ms.get_seed()} {sorted(_operator_seeds().items(), key=str)}"
@@ -172,11 +177,7 @@ def _mindspore_digest() -> str:
 
 @functools.lru_cache(maxsize=1)
 def _once_mindspore_digest() -> str:
-    lines = [str(getattr(ms, "__commit_id__", ""))]
-    for path in _files_in(_MINDSPORE, (".py", ".so")):
-        status = os.stat(path)
-        lines.append(f"{path} {status.st_size} {status.st_mtime_ns}")
-    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{getattr(ms, '__commit_id__', '')} {_MINDSPORE} {folder_digest(_MINDSPORE, ('.py', '.so'), reads=False)}"
 
 
 def prepare() -> None:
@@ -191,26 +192,7 @@ def _begin() -> None:
 
 def _package_digest() -> str:
     """The contents of mindcv's own files, read anew each time: an editable checkout may change while a run lasts."""
-    digest = hashlib.sha256()
-    for path in _files_in(_PACKAGE, (".py", ".so", ".c", ".cc", ".cpp", ".h", ".hpp")):
-        with open(path, "rb", buffering=0) as file:
-            content = file.readall()
-        digest.update(f"{os.path.relpath(path, _PACKAGE)} {len(content)}\n".encode("utf-8", "surrogatepass"))
-        digest.update(content)
-    return digest.hexdigest()
-
-
-def _files_in(folder: Path, endings: tuple[str, ...]) -> list[str]:
-    found: list[str] = []
-    folders = [str(folder)]
-    while folders:  # three quarters of the time of os.walk
-        with os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                elif entry.name.endswith(endings):
-                    found.append(entry.path)
-    return sorted(found)
+    return folder_digest(_PACKAGE, (".py", ".so", ".c", ".cc", ".cpp", ".h", ".hpp"), reads=True)
 
 
 def _processor() -> str:
@@ -254,8 +236,8 @@ class _Walker:
         self.parameters: list[Parameter] = []
         self._hash = hashlib.sha256()
         self._pending = bytearray()  # many short texts, digested together
-        # What the kernels count while cells are compiled is none of their constants.
-        self._seen: dict[int, int] = {id(missed): 0, id(unknown): 1}
+        # What the kernels count while cells are compiled, and wait for, is none of their constants.
+        self._seen: dict[int, int] = {id(missed): 0, id(unknown): 1, id(STARTING): 2}
         self._alive: list[Any] = []  # so that no number of an object in `_seen` is given to another one
         self._where: list[str] = []
         # Names that reached code uses, and the classes and modules that it may find them in.

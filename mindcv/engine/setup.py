@@ -10,6 +10,7 @@ from pathlib import Path
 import mindspore as ms
 import numpy as np
 
+from ..kernels import onednn
 from ..utils.registry import unknown_name_message
 from ..utils.runtime import prepare_cpu_runtime
 from . import distributed
@@ -42,6 +43,7 @@ def setup_run(device_target: str, mode: int, jit_level: str | None, distribute: 
     device = choose_device(device_target)
     if device == "CPU":
         prepare_cpu_runtime()
+        onednn.begin()
     set_execution_mode(mode, jit_level, device)
     if distribute or distributed.is_launched():
         distributed.init_distributed()

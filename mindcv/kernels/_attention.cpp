@@ -60,20 +60,6 @@ FOR_PROCESSORS HIDDEN float dot(const float *a, const float *b, long n) {
   return total;
 }
 
-namespace {
-
-constexpr int64_t kChunkBytes = 2 << 20;  // images whose scores take so much are computed together
-
-// The configuration as it comes from Python (mindcv/kernels/attention.py has the same order).
-enum { HEADS, SCALE, CONFIGURATION_SIZE };
-
-struct Tokens {
-  int64_t images, length, heads, size;  // `size`: of a head's part of a token
-  float scale;
-
-  int64_t width() const { return heads * size; }
-};
-
 // Products of `count` pairs of matrices, (m, k) by (k, n), each as it is or turned.
 Plan &products(int64_t count, int64_t m, int64_t k, int64_t n, bool turns_first, bool turns_second) {
   const Key key{PRODUCTS, count, m, k, n, turns_first, turns_second};
@@ -95,6 +81,20 @@ Plan &products(int64_t count, int64_t m, int64_t k, int64_t n, bool turns_first,
     return plan;
   });
 }
+
+namespace {
+
+constexpr int64_t kChunkBytes = 2 << 20;  // images whose scores take so much are computed together
+
+// The configuration as it comes from Python (mindcv/kernels/attention.py has the same order).
+enum { HEADS, SCALE, CONFIGURATION_SIZE };
+
+struct Tokens {
+  int64_t images, length, heads, size;  // `size`: of a head's part of a token
+  float scale;
+
+  int64_t width() const { return heads * size; }
+};
 
 void multiply(int64_t count, int64_t m, int64_t k, int64_t n, const float *first, bool turns_first, const float *second,
               bool turns_second, float *result) {

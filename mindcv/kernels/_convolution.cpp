@@ -357,6 +357,44 @@ bool has_types(int n, void **data, const char *const *dtypes, std::initializer_l
 
 bool is_supported_name(const std::string &name) { return name.rfind("ref", 0) != 0 && name.find(":ref") == std::string::npos; }
 
+constexpr int64_t kLargest = int64_t(1) << 32;  // of a side, a stride and so on in a key that comes from a file
+
+// Makes the plan of a key.
+void make_plan(const Key &key) {
+  auto require = [&](int begin, int end, int64_t least) {
+    for (int i = begin; i < end; i++)
+      if (key[i] < least || key[i] > kLargest) throw Failure("no key");
+  };
+  switch (key[0]) {
+    case FORWARD:
+    case BACKWARD_DATA:
+    case BACKWARD_WEIGHTS:
+      require(1, 2, 0);
+      require(2, 10 + PAD_TOP, 1);  // the shapes and strides
+      require(10 + PAD_TOP, 10 + DILATION_H, -1);
+      require(10 + DILATION_H, 10 + GROUPS + 1, 1);
+      require(10 + SOURCE_LAST, 10 + CONFIGURATION_SIZE, 0);
+      plan_for(Kind(key[0]), &key[2], &key[6], &key[10], key[1]);
+      break;
+    case DENSE_FORWARD:
+    case DENSE_BACKWARD_DATA:
+    case DENSE_BACKWARD_WEIGHTS:
+      require(1, 2, 0);
+      require(2, 5, 1);
+      dense_plan_for(Kind(key[0]), key[2], key[3], key[4], key[1], key[5]);
+      break;
+    case PRODUCTS:
+      require(1, 5, 1);
+      products(key[1], key[2], key[3], key[4], key[5], key[6]);
+      break;
+    case LAYOUT:
+      require(3, 7, 1);
+      layout_plan(&key[3], key[1], key[2]);
+      break;
+    default: throw Failure("no key");
+  }
+}
+
 void before_fork() { shared().mutex.lock(); }
 void after_fork_in_parent() { shared().mutex.unlock(); }
 void after_fork_in_child() {
@@ -373,7 +411,7 @@ extern "C" {
 
 // Changes with what the functions take, here and in mindcv/kernels/__init__.py, which uses no library of another number.
 extern const int interface;
-const int interface = 7;
+const int interface = 8;
 
 // Takes the functions of the library at this path and makes the threads. `all_isa`: the library is our own copy, so it may
 // use all of the processor, whatever the environment says for MindSpore's. Writes what is wrong, or nothing, to `problem`.
@@ -435,6 +473,30 @@ int mindcv_convolution_plans(const int64_t *x, const int64_t *w, const int64_t *
   });
   if (result > 1) snprintf(names, size, "%s", last_error().c_str());
   return result;
+}
+
+// Writes the keys of the plans that there are, each KEY_SIZE numbers, as far as there is room; returns how many there are.
+int mindcv_plan_keys(int64_t *keys, int room) {
+  std::lock_guard<std::mutex> lock(shared().mutex);
+  int count = 0;
+  for (const auto &plan : plans())
+    if (count++ < room) memcpy(keys + (count - 1) * KEY_SIZE, plan.first.data(), sizeof plan.first);
+  return count;
+}
+
+// Makes plans of such keys before they are needed, each while no operator runs. What cannot be made is left out: the
+// operator that asks for it says why.
+void mindcv_make_plans(const int64_t *keys, int count) {
+  for (int i = 0; i < count; i++) {
+    std::lock_guard<std::mutex> lock(shared().mutex);
+    if (!shared().is_ready) return;
+    Key key;
+    memcpy(key.data(), keys + i * KEY_SIZE, sizeof key);
+    try {
+      make_plan(key);
+    } catch (const std::exception &) {
+    }
+  }
 }
 
 // x, w, (bias,) configuration -> y

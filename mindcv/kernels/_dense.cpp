@@ -37,12 +37,13 @@ std::unique_ptr<Plan> dense_plan(Kind kind, int64_t rows, int64_t in, int64_t ou
   return plan;
 }
 
+}  // namespace
+
 Plan &dense_plan_for(Kind kind, int64_t rows, int64_t in, int64_t out, bool has_bias, bool in_bf16) {
   const Key key{kind, has_bias, rows, in, out, in_bf16};
   return plan_of(key, [&] { return dense_plan(kind, rows, in, out, has_bias, in_bf16); });
 }
 
-}  // namespace
 }  // namespace mindcv
 
 using namespace mindcv;

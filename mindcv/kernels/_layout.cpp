@@ -29,6 +29,8 @@ enum { TO_LAST, HALF_MAPS };
 
 const char *type_name(bool is_half) { return is_half ? "bfloat16" : "float32"; }
 
+}  // namespace
+
 Plan &layout_plan(const int64_t *x, bool to_last, bool is_half) {
   const Key key{LAYOUT, to_last, is_half, x[0], x[1], x[2], x[3]};
   return plan_of(key, [&] {
@@ -41,7 +43,6 @@ Plan &layout_plan(const int64_t *x, bool to_last, bool is_half) {
   });
 }
 
-}  // namespace
 }  // namespace mindcv
 
 using namespace mindcv;

@@ -12,15 +12,19 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include <dirent.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <math.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Code for the processor at hand is chosen when the library is loaded, where the compiler can. */
@@ -33,7 +37,7 @@
 
 /* Changes with what the functions take, here and in mindcv/kernels/__init__.py, which uses no library of another number. */
 API extern const int interface;
-const int interface = 3;
+const int interface = 4;
 
 /* CHUNK: values of a tensor that are worked on at once; those of four tensors fit the second cache.
  * FEW: fewer values are not worth a thread. WHOLE: a parameter of so many values is LAMB's work for one thread. */
@@ -941,4 +945,120 @@ API void populate(int count, const uintptr_t *starts, const size_t *sizes)
                 break;
     }
     grow_heap_by(USUAL_GROWTH);
+}
+
+/* ---- files of a folder, for the key of a compiled graph (mindcv/kernels/folders.py) */
+
+typedef struct { char *data; size_t size, room; } Text;
+
+/* Room for so many bytes at the end; NULL without memory. */
+static char *grow(Text *text, size_t more)
+{
+    if (text->size + more > text->room) {
+        size_t room = 2 * (text->size + more);
+        char *data = realloc(text->data, room);
+        if (!data)
+            return NULL;
+        text->data = data;
+        text->room = room;
+    }
+    return text->data + text->size;
+}
+
+static int put(Text *text, const char *bytes, size_t size)
+{
+    char *end = grow(text, size);
+    if (!end)
+        return -1;
+    memcpy(end, bytes, size);
+    text->size += size;
+    return 0;
+}
+
+static int put_contents(Text *text, int handle, size_t size)
+{
+    char *end = grow(text, size + 1);
+    if (!end)
+        return -1;
+    size_t done = 0;
+    for (ssize_t count; (count = read(handle, end + done, size + 1 - done)) != 0; done += (size_t)count)
+        if (count < 0 || done + (size_t)count > size)
+            return -1; /* it grew meanwhile */
+    text->size += size;
+    return done == size ? 0 : -1;
+}
+
+/* `from`: where the part of the path begins that names the file. */
+static int put_file(Text *text, const char *path, size_t from, int reads)
+{
+    struct stat status;
+    char line[64];
+    int handle = reads ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (reads ? handle < 0 || fstat(handle, &status) : stat(path, &status)) {
+        if (handle >= 0)
+            close(handle);
+        return -1;
+    }
+    long long size = status.st_size, time = (long long)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec;
+    int length = reads ? snprintf(line, sizeof line, " %lld\n", size) : snprintf(line, sizeof line, " %lld %lld\n", size, time);
+    int failed = put(text, path + from, strlen(path + from)) || put(text, line, (size_t)length) ||
+                 (reads && put_contents(text, handle, (size_t)size));
+    if (handle >= 0)
+        close(handle);
+    return failed ? -1 : 0;
+}
+
+static int ends_with(const char *name, const char *endings)
+{
+    size_t length = strlen(name);
+    for (size_t size; (size = strlen(endings)) > 0; endings += size + 1)
+        if (length >= size && !memcmp(name + length - size, endings, size))
+            return 1;
+    return 0;
+}
+
+static int by_bytes(const struct dirent **one, const struct dirent **other)
+{
+    return strcmp((*one)->d_name, (*other)->d_name);
+}
+
+static int put_folder(Text *text, const char *folder, size_t from, const char *endings, int reads)
+{
+    struct dirent **entries;
+    int failed = 0, count = scandir(folder, &entries, NULL, by_bytes);
+    if (count < 0)
+        return -1;
+    for (int i = 0; i < count; i++) {
+        const char *name = entries[i]->d_name;
+        char path[4096];
+        int is_long = snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path;
+        int is_folder = entries[i]->d_type == DT_DIR;
+        struct stat status;
+        if (entries[i]->d_type == DT_UNKNOWN && !lstat(path, &status))
+            is_folder = S_ISDIR(status.st_mode);
+        if (!failed && strcmp(name, ".") && strcmp(name, "..") && (is_folder || ends_with(name, endings)))
+            failed = is_long || (is_folder ? put_folder(text, path, from, endings, reads) : put_file(text, path, from, reads));
+        free(entries[i]);
+    }
+    free(entries);
+    return failed ? -1 : 0;
+}
+
+/* Files of a folder and those below whose names end so (texts one behind the other, and an empty one): path and size of
+ * each, and its contents or time. Returns the text, to be freed by `free_text`, and its size; NULL where something cannot
+ * be read. */
+API char *folder_text(const char *folder, const char *endings, int reads, size_t *size)
+{
+    Text text = {NULL, 0, 0};
+    if (!grow(&text, 1 << 20) || put_folder(&text, folder, strlen(folder) + 1, endings, reads)) {
+        free(text.data);
+        return NULL;
+    }
+    *size = text.size;
+    return text.data;
+}
+
+API void free_text(char *text)
+{
+    free(text);
 }

@@ -230,7 +230,8 @@ enum Kind {
   PRODUCTS, LAYOUT
 };
 
-using Key = std::array<int64_t, 24>;
+constexpr int KEY_SIZE = 24;
+using Key = std::array<int64_t, KEY_SIZE>;
 
 std::map<Key, std::unique_ptr<Plan>> &plans();
 
@@ -243,6 +244,11 @@ Plan &plan_of(const Key &key, Make make) {
   check(dnn().threadpool_interop_set_max_concurrency(shared().pool.get_num_threads()), "concurrency");
   return *plans().emplace(key, make()).first->second;
 }
+
+// Those of which not only the operator's file makes plans.
+Plan &dense_plan_for(Kind kind, int64_t rows, int64_t in, int64_t out, bool has_bias, bool in_bf16);
+Plan &products(int64_t count, int64_t m, int64_t k, int64_t n, bool turns_first, bool turns_second);
+Plan &layout_plan(const int64_t *x, bool to_last, bool is_half);
 
 // ---- operators
 

@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,12 @@ from . import REBUILD, built_library, is_current, is_enabled, library
 
 _logger = logging.getLogger(__name__)
 
-__all__ = ["Status", "loaded", "start"]
+__all__ = ["STARTING", "Status", "begin", "loaded", "start"]
+
+# Held by the thread that starts the kernels, and while the process forks.
+STARTING = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=STARTING.acquire, after_in_parent=STARTING.release, after_in_child=STARTING.release)
 
 _NAME = "convolution"
 # oneDNN's words for what a processor has, by bit.
@@ -39,9 +45,19 @@ class Status:
     has_bf16: bool = False
 
 
-@functools.cache
+def begin() -> None:
+    """Lets a thread start the kernels: copying and loading oneDNN needs nothing of what a network is built by."""
+    threading.Thread(target=start, daemon=True).start()
+
+
 def start() -> Status:
     """Starts the kernels, once in a process, and says how that went."""
+    with STARTING:
+        return _start()
+
+
+@functools.cache
+def _start() -> Status:
     if not is_enabled():
         return Status(None, "off (MINDCV_CPU_KERNELS)")
     if built_library(_NAME) is None:

@@ -1,7 +1,7 @@
 """Compiled graphs in a folder, one file each, named by its key.
 
-A file is one line of JSON (format, key, checksum, what it is of) and the graph as MindSpore wrote it, compressed, as it
-may hold zeros in the size of all weights. It appears whole or not at all, and is used only if it belongs to this user,
+A file is one line of JSON (format, key, checksum, what it is of), what the kernels compute in the graph (`kernels.plans`),
+and the graph as MindSpore wrote it; both are compressed, as a graph may hold zeros in the size of all weights. It appears whole or not at all, and is used only if it belongs to this user,
 has that key and has that checksum. What does not is put aside. The folder is bounded: what was used longest ago goes
 first.
 """
@@ -16,7 +16,7 @@ import stat
 import time
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from .cache import get_default_download_root
 from .fs import atomic_write
@@ -28,6 +28,7 @@ FOLDER_VARIABLE = "MINDCV_COMPILE_CACHE"
 MOST_BYTES = 256 * 2**20
 # One graph, not compressed.
 MOST_GRAPH_BYTES = 2**30
+MOST_PLANS_BYTES = 2**20
 
 _FORMAT = 1
 _LONGEST_HEADER = 4096
@@ -113,7 +114,14 @@ class GraphStore:
                 return memory
         return None
 
-    def keep(self, key: str, graph: bytes, of: str, memory: int | None = None) -> None:
+    def plans(self, key: str) -> bytes:
+        """Returns what the kernels compute in a run of the graph of a key that was taken; empty: not known."""
+        with contextlib.suppress(OSError, ValueError, zlib.error), _opened(self._path(key)) as file:
+            size = _size_of_plans(_header(file.readline(_LONGEST_HEADER)))
+            return zlib.decompressobj().decompress(file.read(size), MOST_PLANS_BYTES)
+        return b""
+
+    def keep(self, key: str, graph: bytes, of: str, memory: int | None = None, plans: bytes = b"") -> None:
         """Writes a graph, and removes those that were used longest ago if all have more bytes than they may.
 
         Args:
@@ -121,15 +129,18 @@ class GraphStore:
             graph: The graph.
             of: What it is of.
             memory: What `memory` returns.
+            plans: What `plans` returns.
 
         Raises:
             OSError: It cannot be written.
             ValueError: It is too large.
         """
-        content = zlib.compress(graph, 1)
+        packed_plans = zlib.compress(plans, 1)
+        content = packed_plans + zlib.compress(graph, 1)
         if len(graph) > MOST_GRAPH_BYTES or len(content) > self.most_bytes // 2:
             raise ValueError(f"its graph has {len(graph) / 2**20:.0f} MiB")
         header = {"format": _FORMAT, "key": key, "sha256": hashlib.sha256(content).hexdigest(), "of": of}
+        header["plans"] = len(packed_plans)
         if memory is not None:
             header["memory"] = memory
         with atomic_write(self._path(key), permissions=0o600) as file:
@@ -219,9 +230,8 @@ def _read(path: Path, key: str) -> bytes:
         OSError: It cannot be read.
         UnusableGraphError: It is not what it should be.
     """
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb") as file:
-        status = os.fstat(handle)
+    with _opened(path) as file:
+        status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
             raise UnusableGraphError("it is no file of this user alone")
         if status.st_size > MOST_BYTES:
@@ -234,12 +244,23 @@ def _read(path: Path, key: str) -> bytes:
         raise UnusableGraphError("its contents were cut or changed")
     unpacker = zlib.decompressobj()
     try:
-        graph = unpacker.decompress(content, MOST_GRAPH_BYTES)
+        graph = unpacker.decompress(memoryview(content)[_size_of_plans(header) :], MOST_GRAPH_BYTES)
     except zlib.error as error:
         raise UnusableGraphError(f"it is not compressed as it should be: {error}") from error
     if not unpacker.eof:
         raise UnusableGraphError("it is too large")
     return graph
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Opens a file, and nothing else of that name."""
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+
+
+def _size_of_plans(header: dict[str, Any]) -> int:
+    """Bytes before the graph."""
+    size = header.get("plans")
+    return size if isinstance(size, int) and 0 <= size <= MOST_PLANS_BYTES else 0
 
 
 def _header(line: bytes) -> dict[str, Any]:
@@ -256,8 +277,7 @@ def _header_of(path: Path) -> dict[str, Any]:
     Raises:
         OSError: It cannot be read.
     """
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb") as file:
+    with _opened(path) as file:
         return _header(file.readline(_LONGEST_HEADER))
 
 

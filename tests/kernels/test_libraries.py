@@ -23,7 +23,7 @@ REBUILD = "built from other sources; rebuild it by `pip install -e .` or `python
 @pytest.fixture
 def start(monkeypatch):
     """What starting the kernels says, each time anew."""
-    monkeypatch.setattr(onednn, "start", onednn.start.__wrapped__)
+    monkeypatch.setattr(onednn, "start", onednn._start.__wrapped__)
     return lambda: onednn.start()
 
 

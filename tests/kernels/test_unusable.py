@@ -19,7 +19,7 @@ is_built = pytest.mark.skipif(kernels.built_library("convolution") is None, reas
 
 def start() -> onednn.Status:
     """What starting them says, not what it said before."""
-    return onednn.start.__wrapped__()
+    return onednn._start.__wrapped__()
 
 
 @pytest.fixture
