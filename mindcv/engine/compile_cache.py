@@ -181,7 +181,7 @@ class CompileCache:
         return True
 
     def _count_memory(self) -> None:
-        """Notes what the graph that ran last needed, memory and the kernels' plans, so that the next start has it ready."""
+        """Notes what the graph that ran last needed, memory and plans, so that the next start has them ready."""
         if self._not_counted is None:
             return
         (key, what), self._not_counted = self._not_counted, None

@@ -1,9 +1,9 @@
 """Compiled graphs in a folder, one file each, named by its key.
 
-A file is one line of JSON (format, key, checksum, what it is of), what the kernels compute in the graph (`kernels.plans`),
-and the graph as MindSpore wrote it; both are compressed, as a graph may hold zeros in the size of all weights. It appears whole or not at all, and is used only if it belongs to this user,
-has that key and has that checksum. What does not is put aside. The folder is bounded: what was used longest ago goes
-first.
+A file is one line of JSON (format, key, checksum, what it is of), what the kernels compute in the graph
+(`kernels.plans`), and the graph as MindSpore wrote it. Both are compressed, as a graph may hold zeros in the size of all
+weights. A file appears whole or not at all, and is used only if it belongs to this user, has that key and has that
+checksum. What does not is put aside. The folder is bounded: what was used longest ago goes first.
 """
 
 import contextlib
