@@ -1,8 +1,8 @@
 """Compiled graphs in a folder, one file each, named by its key.
 
 A file is one line of JSON (format, key, checksum, what it is of), what the kernels compute in the graph
-(`kernels.plans`), and the graph as MindSpore wrote it. Both are compressed, as a graph may hold zeros in the size of all
-weights. A file appears whole or not at all, and is used only if it belongs to this user, has that key and has that
+(`kernels.plans`), and the graph as MindSpore wrote it. Both are compressed, as a graph may hold zeros in the size of
+all weights. A file appears whole or not at all, and is used only if it belongs to this user, has that key and has that
 checksum. What does not is put aside. The folder is bounded: what was used longest ago goes first.
 """
 
@@ -247,6 +247,8 @@ def _read(path: Path, key: str) -> bytes:
         graph = unpacker.decompress(memoryview(content)[_size_of_plans(header) :], MOST_GRAPH_BYTES)
     except zlib.error as error:
         raise UnusableGraphError(f"it is not compressed as it should be: {error}") from error
+    if unpacker.unused_data:
+        raise UnusableGraphError("there is something behind it")
     if not unpacker.eof:
         raise UnusableGraphError("it is too large")
     return graph

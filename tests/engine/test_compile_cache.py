@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import logging
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindcv.engine import CompileCache, LossWithNetwork, TrainStep, compile_cache, open_compile_cache
 from mindcv.engine import graph_key as graph_key_module
 from mindcv.engine.graph_key import NoKeyError, graph_key
+from mindcv.kernels import onednn
 from mindcv.loss import create_loss
 from mindcv.optim import create_optimizer
 from mindcv.utils.graph_store import GraphStore, UnusableGraphError
@@ -217,6 +219,22 @@ def test_memory_that_a_step_needed_is_ready_at_the_next_start(cache, monkeypatch
     ((memory, *ranges),) = asked
     assert memory[1] == cache.store.memory(key)
     assert set(ranges) >= {(parameter.data_ptr(), parameter.nbytes) for parameter in step.get_parameters()}
+
+
+@pytest.mark.skipif(onednn.start().path is None, reason=onednn.start().text)
+def test_plans_of_a_step_are_made_at_the_next_start(cache, monkeypatch):
+    """Kept with the memory, when the graph has run, and asked for when it is taken."""
+    asked = []
+    monkeypatch.setattr(compile_cache, "make_plans", asked.append)
+    losses(make_step(), cache)
+    (key,) = (graph.path.stem for graph in cache.store.graphs())
+    assert cache.store.plans(key) == b""
+    losses(make_step(seed=4), cache)
+    assert cache.store.plans(key)
+    assert len(cache.store.plans(key)) % (24 * 8) == 0
+    assert asked == []
+    assert losses(make_step(), cache)[2]
+    assert asked == [cache.store.plans(key)]
 
 
 def make_scale():
@@ -535,6 +553,26 @@ class TestStore:
             path.write_bytes(path.read_bytes().replace(b"12345", wrong))
             assert store.memory(self.KEY) is None
             store.keep(self.KEY, b"graph", "a step", 12345)
+
+    def test_plans_are_kept_beside_the_graph(self, tmp_path):
+        store = GraphStore(tmp_path)
+        assert store.plans(self.KEY) == b""
+        store.keep(self.KEY, b"graph", "a step")
+        assert store.plans(self.KEY) == b""
+        plans = bytes(range(192)) * 30
+        store.keep(self.KEY, b"graph", "a step", 12345, plans)
+        assert (store.plans(self.KEY), store.memory(self.KEY), store.take(self.KEY)) == (plans, 12345, b"graph")
+        path = store.graphs()[0].path
+        header, _, content = path.read_bytes().partition(b"\n")
+        for wrong in (b'"plans": -1', b'"plans": "x"', b'"plans": 1e9', b'"plans": 3'):
+            path.write_bytes(re.sub(rb'"plans": \d+', wrong, header) + b"\n" + content)
+            assert store.plans(self.KEY) in (b"", plans)
+            with pytest.raises(UnusableGraphError):
+                store.take(self.KEY)
+            path.write_bytes(header + b"\n" + content)
+        path.write_bytes(header + b"\n" + b"y" + content[1:])
+        with pytest.raises(UnusableGraphError, match="its contents were cut or changed"):
+            store.take(self.KEY)
 
     @pytest.mark.parametrize("kind", ["cut", "changed", "foreign", "version", "empty", "link", "writable", "folder"])
     def test_what_is_unusable_is_put_aside(self, tmp_path, kind):
