@@ -40,6 +40,7 @@ from .classes import (
     prepare_pair,
     prepare_pool,
     prepare_squeeze_excite,
+    prepare_standardised_convolution,
     sure_class,
 )
 from .layout import Fork, Layout
@@ -78,8 +79,15 @@ _LAYERS = "mindcv.models.layers"
 _LAYER_NORM_2D = f"{_LAYERS}.norm.LayerNorm2d"
 _LAYER_SCALE = f"{_LAYERS}.scale.LayerScale"
 _DROP_PATH = f"{_LAYERS}.drop.DropPath"
+_STANDARDISED = "mindcv.models.bit.StdConv2d"
 _CONVNEXT, _CONVNEXT_BLOCK = "mindcv.models.convnext.ConvNeXt", f"{_LAYERS}.convnext_block.ConvNeXtBlock"
 _GATES = (f"{_LAYERS}.squeeze_excite.SqueezeExcite", f"{_LAYERS}.squeeze_excite.SqueezeExciteV2")
+
+# Kinds of layers that there are kernels for, with those derived from them that may compute something else
+_KINDS = (
+    *(nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Conv2dTranspose, nn.Dense, nn.MaxPool2d),
+    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm, nn.InstanceNorm2d, nn.LayerNorm),
+)
 
 # Blocks whose cells, in `layers`, are only called one behind the other
 _CHAINED = tuple(
@@ -132,6 +140,7 @@ class KernelCells:
     def __init__(self, network: nn.Cell) -> None:
         self._network = network
         self._cells: list[tuple[nn.Cell, type, type]] | None = None
+        self._left: collections.Counter[str] = collections.Counter()
         self._depth = 0
         self._is_told = False
         self._asks = False
@@ -139,7 +148,10 @@ class KernelCells:
 
     def __enter__(self) -> "KernelCells":
         if self._cells is None:
-            self._cells = _Search(self._network).found if onednn.start().path is not None else []
+            self._cells = []
+            if onednn.start().path is not None:
+                search = _Search(self._network)
+                self._cells, self._left = search.found, search.left
         self._depth += 1
         if self._depth == 1:
             _exchange((cell, own) for cell, _, own in self._cells)
@@ -151,10 +163,18 @@ class KernelCells:
         self._depth -= 1
         if self._depth == 0:
             _exchange((cell, former) for cell, former, _ in self._cells or ())
-            if self._cells and not self._is_told:
+            if not self._is_told:
                 self._is_told = True
-                left = ", ".join(f"{what} ({count})" for what, count in missed.items()) or "nothing"
-                _logger.info("CPU kernels: %d cells by them; left to MindSpore: %s", len(self._cells), left)
+                self._tell()
+
+    def _tell(self) -> None:
+        """Says what is left to MindSpore."""
+        status = onednn.start()
+        if status.path is not None:
+            left = ", ".join(f"{what} ({count})" for what, count in (self._left + missed).items()) or "nothing"
+            _logger.info("CPU kernels: %d cells by them; left to MindSpore: %s", len(self._cells or ()), left)
+        elif ms.get_context("device_target") == "CPU":
+            _logger.info("CPU kernels: %s; MindSpore's operators compute", status.text)
 
     def compile(self, cell: nn.Cell, inputs: tuple[Any, ...]) -> int:
         """Compiles a cell that the network is in, in graph mode and once for such inputs; calling it then runs it.
@@ -212,10 +232,14 @@ def forget_graph(cell: nn.Cell) -> None:
 
 
 class _Search:
-    """Finds the cells of a network that the kernels compute, and prepares them: `found`, with their classes."""
+    """Finds the cells of a network that the kernels compute, and prepares them: `found`, with their classes.
+
+    `left`: how many layers of each class no kernel computes.
+    """
 
     def __init__(self, network: nn.Cell) -> None:
         self.found: list[tuple[nn.Cell, type, type]] = []
+        self.left: collections.Counter[str] = collections.Counter()
         self._known: set[int] = set()
         self._places: collections.Counter[int] = collections.Counter()
         pairs = list(_parents(network))
@@ -267,9 +291,14 @@ class _Search:
             self._exchange(cell, prepare_drop_path(cell))
         elif _is_gate(cell):
             self._exchange(cell, prepare_gate(cell))
+        elif class_name(type(cell)) == _STANDARDISED and not _is_half(cell):
+            self._exchange(cell, prepare_standardised_convolution(cell))
         elif type(cell) in (nn.Conv2d, nn.BatchNorm2d, nn.Dense):
             self._known.add(id(cell))
             missed[f"{type(cell).__name__} in half precision"] += 1
+        elif isinstance(cell, _KINDS):
+            self._known.add(id(cell))
+            self.left[type(cell).__name__] += 1
 
     def _can_pair(self, convolution_cell: Any, norm: Any) -> bool:
         """Whether the second gets what the first gives, and nobody else does."""

@@ -46,6 +46,7 @@ __all__ = [
     "prepare_pair",
     "prepare_pool",
     "prepare_squeeze_excite",
+    "prepare_standardised_convolution",
     "sure_class",
 ]
 
@@ -242,6 +243,16 @@ def _scaling_class(kind: type[nn.Cell], by_kernel: Callable[..., Tensor]) -> typ
 
 
 @functools.cache
+def _standardised_class(kind: type[nn.Cell]) -> type[nn.Cell]:
+    """The class of a convolution whose weight is standardised first."""
+
+    def by_kernel(self: Any, x: Tensor) -> Tensor:
+        return self.kernel(x, self.standardised(), self.kernel_tensor)
+
+    return type(kind.__name__, (_KernelCell, kind), {"by_kernel": by_kernel, "by_mindspore": kind.construct})
+
+
+@functools.cache
 def _attention_class(kind: type[nn.Cell]) -> type[nn.Cell]:
     """The class of a self-attention, whose products and softmax are one operator."""
 
@@ -362,6 +373,12 @@ def prepare_convolution(
     cell.kernel, cell.kernel_tensor = convolution(config, cell.has_bias), as_tensor(config)
     cell.kernel_config, cell.kernel_norm = config, None
     return _BiasedConv2d if cell.has_bias else _Conv2d
+
+
+def prepare_standardised_convolution(cell: Any) -> type[nn.Cell]:
+    """Prepares mindcv's convolution without a bias whose weight is standardised first."""
+    prepare_convolution(cell)
+    return _standardised_class(type(cell))
 
 
 def prepare_dense(cell: nn.Dense) -> type[nn.Cell]:

@@ -1,5 +1,6 @@
 """Starts the kernels that work over the oneDNN library of MindSpore's wheel, and says whether they can be used."""
 
+import contextlib
 import ctypes
 import functools
 import logging
@@ -7,6 +8,7 @@ import os
 import shutil
 import tempfile
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,17 +74,14 @@ def _start() -> Status:
     if onednn is None:
         return Status(None, "off (this MindSpore has no oneDNN 3: 2.9 and later have it)")
     version, problem = (ctypes.c_int * 3)(), ctypes.create_string_buffer(512)
-    copy = _own_copy(onednn)
     try:
         kernels = loaded(path)
-        failed = kernels.mindcv_start(
-            *(os.fsencode(copy or onednn), usable_cores(), int(copy is not None), version, problem, len(problem))
-        )
+        with _own_copy(onednn) as copy:
+            failed = kernels.mindcv_start(
+                *(os.fsencode(copy or onednn), usable_cores(), int(copy is not None), version, problem, len(problem))
+            )
     except (OSError, AttributeError) as error:
         return Status(None, f"off ({path}: {str(error).splitlines()[0]})")
-    finally:
-        if copy is not None:
-            copy.unlink()  # it stays loaded
     name = f"oneDNN {'.'.join(map(str, version))}"
     if failed:
         return Status(None, f"off ({name}: {problem.value.decode(errors='replace')})")
@@ -99,19 +98,33 @@ def loaded(path: str) -> ctypes.CDLL:
     return ctypes.CDLL(path)
 
 
-def _own_copy(onednn: Path) -> Path | None:
+@contextlib.contextmanager
+def _own_copy(onednn: Path) -> Iterator[Path | None]:
     """A file with another oneDNN for the kernels, where mindcv holds MindSpore's to AVX2 (`utils.runtime`); else None.
 
-    The limit is the library's in memory, and the loader gives a process one library for one file.
+    The limit is the library's in memory, and the loader gives a process one library for one file. The file is there
+    until the library is loaded.
     """
     held = any(entry.startswith(ONEDNN_ISA_VARIABLE) for entry in cpu_runtime_state()["set_by_mindcv"])  # type: ignore[attr-defined]
-    if not held or not has_avx512():
-        return None
-    try:
-        descriptor, name = tempfile.mkstemp(prefix="mindcv-onednn-", suffix=".so")
-        os.close(descriptor)
-        shutil.copyfile(onednn, name)
-    except OSError as error:
-        _logger.info("CPU kernels: no second oneDNN (%s), so they use AVX2 only", error)
-        return None
+    with contextlib.ExitStack() as stack:
+        copy = None
+        if held and has_avx512():
+            try:
+                copy = _new_file(stack)
+                shutil.copyfile(onednn, copy)
+            except OSError as error:
+                _logger.warning("CPU kernels: no second oneDNN (%s), so they use AVX2 only", error)
+                copy = None
+        yield copy
+
+
+def _new_file(stack: contextlib.ExitStack) -> Path:
+    """An empty file that may be run: in memory where the folder for temporary files is mounted noexec."""
+    if os.statvfs(tempfile.gettempdir()).f_flag & os.ST_NOEXEC:
+        descriptor = os.memfd_create("mindcv-onednn")
+        stack.callback(os.close, descriptor)
+        return Path(f"/proc/self/fd/{descriptor}")
+    descriptor, name = tempfile.mkstemp(prefix="mindcv-onednn-", suffix=".so")
+    os.close(descriptor)
+    stack.callback(os.unlink, name)
     return Path(name)

@@ -45,13 +45,13 @@ class StdConv2d(nn.Conv2d):
         )
         self.std_eps = std_eps
 
-    def _standardised(self) -> Tensor:
+    def standardised(self) -> Tensor:
         weight = self.weight - self.weight.mean((1, 2, 3), keep_dims=True)
         variance = (weight * weight).mean((1, 2, 3), keep_dims=True)
         return weight / ops.sqrt(variance + self.std_eps)
 
     def construct(self, x: Tensor) -> Tensor:
-        return self.conv2d(x, self._standardised())
+        return self.conv2d(x, self.standardised())
 
     def fused(self) -> nn.Conv2d:
         """Returns a plain convolution with the kernels as they are now."""
@@ -63,7 +63,7 @@ class StdConv2d(nn.Conv2d):
             self.kernel_size[0] // 2,
             weight_init="zeros",
         )
-        conv.weight = Parameter(self._standardised(), name="weight")
+        conv.weight = Parameter(self.standardised(), name="weight")
         return conv.set_train(False)
 
 

@@ -1,6 +1,7 @@
 """Convolutions by the kernels: equal to MindSpore's own, in both modes, in threads and after a fork."""
 
 import ctypes
+import logging
 import os
 import threading
 
@@ -12,6 +13,7 @@ from mindspore import Tensor, nn, ops
 from mindcv.kernels import cells, onednn
 from mindcv.kernels.cells import KernelCells
 from mindcv.kernels.convolution import configuration, kernel_names
+from mindcv.models.bit import StdConv2d
 
 pytestmark = pytest.mark.skipif(onednn.start().path is None, reason=onednn.start().text)
 
@@ -95,6 +97,21 @@ def test_they_equal_mindspores(mode):
     assert [parameter.name for parameter in network.get_parameters()] == names
 
 
+@pytest.mark.parametrize("mode", [ms.GRAPH_MODE, ms.PYNATIVE_MODE])
+def test_a_standardised_weight_equals_mindspores(mode):
+    ms.set_context(mode=mode)
+    network = Branches([StdConv2d(16, 16, kernel_size, stride, 1e-8) for kernel_size, stride in ((3, 2), (1, 1))])
+    kernel_cells = KernelCells(network)
+    with kernel_cells:
+        assert {type(cell) for cell in network.branches} != {StdConv2d}
+    x = np.random.RandomState(0).standard_normal((3, 16, 13, 11)).astype(np.float32)
+    cells.missed.clear()
+    wanted, got = gradients(network, x), gradients(network, x, kernel_cells)
+    assert not cells.missed
+    for a, b in zip(wanted, got, strict=True):
+        np.testing.assert_allclose(b, a, rtol=0, atol=1e-5 * np.abs(a).max())
+
+
 def test_no_reference_kernel_is_taken():
     for name, case in CASES.items():
         cell = nn.Conv2d(16, 16, **case)
@@ -113,6 +130,21 @@ def test_what_they_do_not_know_falls_to_mindspore_and_is_counted():
     with KernelCells(network):
         assert np.array_equal(network(x).asnumpy(), wanted)
     assert dict(cells.missed) == {"Conv2d in half precision": 1}
+
+
+class OwnConvolution(nn.Conv2d):
+    def construct(self, x):
+        return super().construct(x) * 2
+
+
+def test_layers_that_no_kernel_computes_are_counted(caplog):
+    layers = [nn.Conv2d(4, 4, 1), OwnConvolution(4, 4, 1), OwnConvolution(4, 4, 1), nn.GroupNorm(2, 4), nn.ReLU()]
+    cells.missed.clear()
+    with caplog.at_level(logging.INFO, logger="mindcv"), KernelCells(nn.SequentialCell(layers)):
+        pass
+    assert [record.getMessage() for record in caplog.records] == [
+        "CPU kernels: 1 cells by them; left to MindSpore: OwnConvolution (2), GroupNorm (1)"
+    ]
 
 
 def test_a_batch_of_any_size_is_left_to_mindspore():

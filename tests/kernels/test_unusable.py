@@ -1,5 +1,6 @@
 """Where the kernels of convolutions cannot run, one line says why and MindSpore's convolution computes."""
 
+import logging
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from mindcv import kernels
 from mindcv.kernels import onednn
 from mindcv.kernels.cells import KernelCells
+from mindcv.utils.runtime import has_avx512
 
 HEADER = Path(kernels.__file__).parent / "_onednn.h"
 is_built = pytest.mark.skipif(kernels.built_library("convolution") is None, reason="the kernels were not built")
@@ -23,8 +25,8 @@ def start() -> onednn.Status:
 
 
 @pytest.fixture
-def without_kernels(monkeypatch):
-    """Says so and has no cell changed, once `start` is what is found."""
+def without_kernels(monkeypatch, caplog):
+    """Says so and has no cell changed, once `start` is what is found; a run's log says it too."""
 
     def check(text: str) -> None:
         status = start()
@@ -33,8 +35,9 @@ def without_kernels(monkeypatch):
         from mindspore import nn
 
         convolution = nn.Conv2d(3, 4, 1)
-        with KernelCells(nn.SequentialCell(convolution)):
+        with caplog.at_level(logging.INFO, logger="mindcv"), KernelCells(nn.SequentialCell(convolution)):
             assert type(convolution) is nn.Conv2d
+        assert caplog.messages == [f"CPU kernels: {text}; MindSpore's operators compute"]
 
     return check
 
@@ -62,12 +65,12 @@ def test_a_wheel_without_the_library(without_kernels, monkeypatch):
 
 # A fresh process: where the kernels have been started they stay so.
 _START = """
-import sys
+import contextlib, sys
 from pathlib import Path
 from mindcv.kernels import onednn
 other = Path(sys.argv[1])
 onednn.onednn_library = lambda: other
-onednn._own_copy = lambda path: Path(path).rename(str(other) + ".copy")
+onednn._own_copy = contextlib.nullcontext
 print(onednn.start().text)
 """
 
@@ -91,3 +94,32 @@ def test_a_wheel_with_another_library(lacks, version, text, tmp_path):
     subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, tmp_path / "other.c"], check=True)
     done = subprocess.run([sys.executable, "-c", _START, library], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == text
+
+
+_START_WITHOUT_PROGRAMS = """
+import os, sys, tempfile
+from types import SimpleNamespace
+from mindcv.kernels import onednn
+os.statvfs = lambda path: SimpleNamespace(f_flag=os.ST_NOEXEC)
+if sys.argv[1] == "nothing":
+    def refuse(name):
+        raise OSError(38, "Function not implemented")
+    os.memfd_create = refuse
+print(onednn.start().text)
+print(os.listdir(tempfile.gettempdir()))
+"""
+
+
+@is_built
+@pytest.mark.skipif(not has_avx512(), reason="there is no second oneDNN on this processor")
+@pytest.mark.skipif(onednn.onednn_library() is None, reason="this MindSpore has no oneDNN 3")
+@pytest.mark.parametrize("there_is", ["memory", "nothing"])
+def test_a_folder_for_temporary_files_that_programs_may_not_be_run_from(there_is, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    command = [sys.executable, "-c", _START_WITHOUT_PROGRAMS, there_is]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    text, left = done.stdout.splitlines()[-2:]
+    assert text.startswith("on (oneDNN 3.")
+    assert ("AVX-512" in text) == (there_is == "memory")
+    assert ("no second oneDNN ([Errno 38] Function not implemented)" in done.stderr) == (there_is == "nothing")
+    assert left == "[]"
