@@ -170,10 +170,10 @@ class KernelCells:
     def _tell(self) -> None:
         """Says what is left to MindSpore."""
         status = onednn.start()
-        if status.path is not None:
+        if self._cells or self._left:
             left = ", ".join(f"{what} ({count})" for what, count in (self._left + missed).items()) or "nothing"
             _logger.info("CPU kernels: %d cells by them; left to MindSpore: %s", len(self._cells or ()), left)
-        elif ms.get_context("device_target") == "CPU":
+        elif status.path is None and ms.get_context("device_target") == "CPU":
             _logger.info("CPU kernels: %s; MindSpore's operators compute", status.text)
 
     def compile(self, cell: nn.Cell, inputs: tuple[Any, ...]) -> int:
