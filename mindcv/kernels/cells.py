@@ -141,6 +141,7 @@ class KernelCells:
         self._network = network
         self._cells: list[tuple[nn.Cell, type, type]] | None = None
         self._left: collections.Counter[str] = collections.Counter()
+        self._missed_by_others: collections.Counter[str] = collections.Counter()
         self._depth = 0
         self._is_told = False
         self._asks = False
@@ -148,7 +149,7 @@ class KernelCells:
 
     def __enter__(self) -> "KernelCells":
         if self._cells is None:
-            self._cells = []
+            self._cells, self._missed_by_others = [], missed.copy()
             if onednn.start().path is not None:
                 search = _Search(self._network)
                 self._cells, self._left = search.found, search.left
@@ -171,7 +172,8 @@ class KernelCells:
         """Says what is left to MindSpore."""
         status = onednn.start()
         if self._cells or self._left:
-            left = ", ".join(f"{what} ({count})" for what, count in (self._left + missed).items()) or "nothing"
+            counts = self._left + (missed - self._missed_by_others)
+            left = ", ".join(f"{what} ({count})" for what, count in counts.items()) or "nothing"
             _logger.info("CPU kernels: %d cells by them; left to MindSpore: %s", len(self._cells or ()), left)
         elif status.path is None and ms.get_context("device_target") == "CPU":
             _logger.info("CPU kernels: %s; MindSpore's operators compute", status.text)
