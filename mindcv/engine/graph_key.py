@@ -145,7 +145,9 @@ def graph_key(cell: nn.Cell, inputs: Iterable[Any]) -> tuple[str, list[Parameter
 def _surroundings() -> Iterator[tuple[str, str]]:
     """What decides a graph besides the cell and its inputs: name and text of each."""
     yield "format", "3"
-    yield "versions", f"{__version__} {ms.__version__} {np.__version__} {sys.version} {platform.platform()}"
+    yield "versions", f"{__version__} {ms.__version__} {np.__version__} {sys.version}"
+    # Not platform.platform(), which starts a process.
+    yield "system", f"{platform.system()} {platform.release()} {platform.machine()} {platform.libc_ver()}"
     yield "mindspore", _mindspore_digest()
     yield "processor", _processor()
     yield "ranks", str(world_size())
@@ -216,6 +218,12 @@ def _is_versioned_file(path: str) -> bool:
     if _is_under(path, _VERSIONED):
         return True
     return _is_under(path, _STANDARD) and not any(part in path for part in _SITE)
+
+
+@functools.cache
+def _is_own_file(path: str) -> bool:
+    """Whether a file is mindcv's, whose contents are in the key."""
+    return _is_under(path, (f"{_PACKAGE}{os.sep}",))
 
 
 def _is_versioned_module(name: str | None) -> bool:
@@ -303,7 +311,7 @@ class _Walker:
         """Digests that something is the same object as one before, or notes it."""
         number = self._seen.get(id(value))
         if number is not None:
-            self.put("same", number)
+            self._pending += marshal.dumps(("same", number), _PLAIN_FORMAT)  # as `put` does
             return True
         self._seen[id(value)] = len(self._seen)
         self._alive.append(value)
@@ -428,14 +436,18 @@ class _Walker:
     def _library(self, text: str) -> None:
         """Digests the contents of a library that a text names, as custom operators do (`/path/lib.so:function`)."""
         match = _LIBRARY.fullmatch(text)
-        if match and os.path.isfile(match["path"]):
-            if os.path.getsize(match["path"]) > _LARGEST_LIBRARY:
-                self._refuse(f"the library {match['path']}, which is too large")
-            if match["path"] not in self._libraries:  # many operators name one
-                with open(match["path"], "rb") as file:
-                    content = hashlib.file_digest(file, "sha256") if _HAS_FILE_DIGEST else hashlib.sha256(file.read())
-                self._libraries[match["path"]] = content.hexdigest()
-            self.put("library", self._libraries[match["path"]])
+        if match is None:
+            return
+        path = match["path"]
+        if path not in self._libraries:  # many operators name one
+            if not os.path.isfile(path):
+                return
+            if os.path.getsize(path) > _LARGEST_LIBRARY:
+                self._refuse(f"the library {path}, which is too large")
+            with open(path, "rb") as file:
+                content = hashlib.file_digest(file, "sha256") if _HAS_FILE_DIGEST else hashlib.sha256(file.read())
+            self._libraries[path] = content.hexdigest()
+        self.put("library", self._libraries[path])
 
     def _set(self, value: Any) -> None:
         """Digests the items in an order of their own, as a set's follows from addresses."""
@@ -547,7 +559,7 @@ class _Walker:
             self.put("versioned", function.__globals__.get("__name__", ""), code.co_firstlineno)
             return
         self._code(code)
-        if not _is_under(code.co_filename, (f"{_PACKAGE}{os.sep}",)):
+        if not _is_own_file(code.co_filename):
             self._source(function)
         for name in sorted(_globals_in(code).intersection(function.__globals__)):
             self.put("global", name)
