@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from mindspore import Parameter, Tensor, context, nn
+from mindspore._c_expression import ms_ctx_param
 from mindspore.common.initializer import Initializer, initializer
 from mindspore.ops import Primitive
 
@@ -123,10 +124,11 @@ def fill_layer(
     Raises:
         ValueError: What the constructor does not take.
     """
-    if not (_can_be(sizes, arguments) and _is_plain() and _is_known(layer)):
+    state = _state()
+    if not (_can_be(sizes, arguments) and _is_plain(state.parallel_mode) and _is_known(layer)):
         layer.__init__(cell, **sizes, **arguments, **inits)
         return
-    kind = _kind_of(layer, _state(), tuple(arguments.items()), tuple(inits))
+    kind = _kind_of(layer, state, tuple(arguments.items()), tuple(inits))
     facts = _CLASSES[layer]
     fill_cell(cell)
     attributes = vars(cell)
@@ -182,25 +184,31 @@ def _can_be(sizes: Mapping[str, Any], arguments: Mapping[str, Any]) -> bool:
     return not any(isinstance(value, list) for value in arguments.values())
 
 
-def _is_plain() -> bool:
+class _State(NamedTuple):
+    """What of MindSpore's settings a layer's attributes depend on."""
+
+    device_target: str
+    parallel_mode: str
+
+
+def _state() -> _State:
+    # `get_context` checks for 9 us what it is asked for.
+    device_target = context._context().get_param(ms_ctx_param.device_target)
+    return _State(device_target, context.get_auto_parallel_context("parallel_mode"))
+
+
+def _is_plain(parallel_mode: str) -> bool:
     """Whether parameters are to be drawn at once and cells are not recorded, as they are but for MindSpore's modes."""
     return (
-        getattr(Parameter, "init_param", True)
+        parallel_mode in ("stand_alone", "data_parallel")
+        and getattr(Parameter, "init_param", True)
         and getattr(nn.Cell, "_no_auto_lazy_inline", True)
         and os.getenv("RUN_MODE") != "predict"
-        and context.get_auto_parallel_context("parallel_mode") in ("stand_alone", "data_parallel")
     )
 
 
-def _state() -> tuple[str, str]:
-    """What of MindSpore's settings a layer's attributes depend on."""
-    return context.get_context("device_target"), context.get_auto_parallel_context("parallel_mode")
-
-
 @functools.cache
-def _kind_of(
-    layer: Layer, state: tuple[str, str], arguments: tuple[tuple[str, Any], ...], inits: tuple[str, ...]
-) -> _Kind:
+def _kind_of(layer: Layer, state: _State, arguments: tuple[tuple[str, Any], ...], inits: tuple[str, ...]) -> _Kind:
     return _common(layer, _make_plainly(layer, 1, dict(arguments), inits))
 
 
