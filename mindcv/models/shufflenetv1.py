@@ -56,9 +56,8 @@ class GroupConv(nn.Cell):
         super().__init__()
         self.width = in_channels // groups
         weight_init = Normal(1 / self.width)
-        self.convs = nn.CellList(
-            [conv2d(self.width, channels // groups, 1, weight_init=weight_init) for _ in range(groups)]
-        )
+        convs = [conv2d(self.width, channels // groups, 1, weight_init=weight_init) for _ in range(groups)]
+        self.convs = nn.CellList(convs, auto_prefix=False)  # parameters are named when the list is put here
 
     def construct(self, x: Tensor) -> Tensor:
         outputs: tuple[Tensor, ...] = ()
