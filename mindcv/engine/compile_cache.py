@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import mindspore as ms
-from mindspore import Parameter, Tensor, nn
+from mindspore import Parameter, Tensor, nn, ops
 
 from ..kernels.cells import KernelCells, forget_graph
 from ..kernels.memory import bytes_behind, populate, resident_bytes
@@ -228,10 +228,17 @@ class _UnusableCompilerError(Exception):
 
 
 class _Probe(nn.Cell):
-    """Compiled to see where MindSpore writes graphs and what it calls the next one."""
+    """Compiled to see where MindSpore writes graphs and what it calls the next one.
+
+    By an operator, as MindSpore would parse functions of its own for `-x`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.negative = ops.Neg()
 
     def construct(self, x: Tensor) -> Tensor:
-        return x + x
+        return self.negative(x)
 
 
 class _Compiler:
