@@ -85,6 +85,9 @@ def describe_compile_cache() -> str:
     """Returns what is kept of compiled graphs with `compile_cache: auto`, or why nothing is."""
     folder = default_cache_folder()
     try:
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not os.access(there, os.W_OK):
+            return f"off: {there} cannot be written; MINDCV_COMPILE_CACHE names another folder"
         return summary(GraphStore(folder, is_read=True))
     except (OSError, ValueError) as error:
         return f"off: {error}"

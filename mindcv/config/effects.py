@@ -109,7 +109,11 @@ NEEDS = (
     Need(("focal_gamma",), lambda cfg: cfg.loss in ("focal", "focal_multi_label"), "loss: focal or focal_multi_label"),
     Need(("bce_target_threshold",), lambda cfg: cfg.loss == "BCE", "loss: BCE"),
     Need(("teacher_ckpt_path", "distill", "distill_alpha"), lambda cfg: cfg.teacher, "teacher"),
-    Need(("runtime", "precision"), lambda cfg: cfg.model.lower().endswith(".onnx"), "an exported model: FILE.onnx"),
+    Need(
+        ("runtime", "precision"),
+        lambda cfg: cfg.model.lower().endswith(".onnx"),
+        "an exported model (model: FILE.onnx)",
+    ),
     Need(("distill_temperature",), lambda cfg: cfg.distill == "soft", "distill: soft"),
 )
 

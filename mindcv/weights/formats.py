@@ -45,6 +45,7 @@ _FOREIGN = (
     (b"\x89HDF", "is an HDF5 file"),
     (b"\x80", "is a pickle, but not one of torch.save"),
     (b"\x1f\x8b", "is compressed with gzip; unpack it first"),
+    (b"\x08", "looks like an ONNX file, which `mindcv validate --model FILE.onnx` and `mindcv infer` take"),
 )
 
 

@@ -1,6 +1,7 @@
 """`mindcv doctor`: what counts as wrong, and that a run says what is there."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -142,3 +143,13 @@ def test_mindspore_that_cannot_be_imported(healthy, capsys):
 def test_bad_length(seconds):
     with pytest.raises(ValueError, match="--seconds: got"):
         doctor.run(parse(f"--seconds={seconds}"))
+
+
+def test_a_cache_folder_that_cannot_be_written(monkeypatch, tmp_path):
+    monkeypatch.setenv("MINDCV_COMPILE_CACHE", str(tmp_path / "home" / "graphs"))
+    assert doctor.describe_compile_cache() == f"{tmp_path}/home/graphs: 0 graphs, 0.0 of at most 256 MiB"
+    monkeypatch.setattr(doctor.os, "access", lambda path, mode: (path, mode) != (tmp_path, os.W_OK))
+    assert doctor.describe_compile_cache() == (
+        f"off: {tmp_path} cannot be written; MINDCV_COMPILE_CACHE names another folder"
+    )
+    assert list(tmp_path.iterdir()) == []

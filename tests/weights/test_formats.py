@@ -148,6 +148,7 @@ BAD_FILES = {
     "blank line first": (lambda path: path.write_text("\n\nhello\n"), "is not a weight file"),
     "one byte": (lambda path: path.write_bytes(b"\x0a"), "is not a weight file"),
     "zeros": (lambda path: path.write_bytes(bytes(100)), "is not a weight file"),
+    "ONNX": (lambda path: path.write_bytes(b"\x08\x0a\x12\x06mindcv"), "looks like an ONNX file.*validate --model"),
     "web page": (lambda path: path.write_text("\n<!DOCTYPE html><p>404"), "looks like a web page"),
     "git lfs": (lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\n"), "Git LFS pointer"),
     "npy": (lambda path: np.save(path.open("wb"), np.ones(2)), "single numpy array"),
