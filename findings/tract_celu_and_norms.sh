@@ -5,9 +5,9 @@
 # is max(x, 0) + min(0, alpha * (exp(x / alpha) - 1)); tract leaves the factor before the bracket out, so that all
 # negative values are wrong by a factor of alpha, except with alpha 1, the default, which is what a test takes. Elu
 # beside it is right. GlobalLpPool, the L2 norm over a feature map or GeM without its mean, is (sum of |x| ** p) ** (1 /
-# p); tract divides the root by the number of pixels and takes no magnitudes, so that p = 1 is the average pooling and p
-# = 3 is NaN where the sum is negative; behind a ReLU, where nothing is negative, only the scale is lost, and it depends
-# on the size of the image.
+# p); tract takes the mean in the place of the sum, and no magnitudes, so that p = 1 is the average pooling and p = 3 is
+# NaN where the sum is negative. Behind a ReLU, where nothing is negative, only the scale is lost, and it depends on the
+# size of the image.
 # Seen with: tract 0.23.9, onnxruntime 1.32.0, onnx 1.23.2, numpy 2.4.6, Python 3.11. Output seen: `expected` below.
 set -euo pipefail
 
