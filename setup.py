@@ -90,7 +90,7 @@ setup(
             depends=[
                 f"mindcv/kernels/_{name}.h"
                 for name in (
-                    *("batch_norm_vectors", "columns", "depthwise", "grouped", "onednn"),
+                    *("batch_norm_vectors", "columns", "depthwise", "gelu", "grouped", "onednn"),
                     *("plans", "shared", "threads", "vectors"),
                 )
             ],

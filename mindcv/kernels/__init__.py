@@ -19,7 +19,7 @@ __all__ = ["KERNELS", "REBUILD", "built_library", "describe_kernels", "is_curren
 # Library -> what it computes.
 KERNELS = {"multi_tensor": "updates of all parameters at once", "convolution": "convolution and BatchNorm"}
 # Library -> its `interface`: that changes with its functions and what they take.
-_INTERFACES = {"multi_tensor": 4, "convolution": 8}
+_INTERFACES = {"multi_tensor": 4, "convolution": 9}
 REBUILD = "built from other sources; rebuild it by `pip install -e .` or `python setup.py build_ext --inplace`"
 
 _FOLDER = Path(__file__).resolve().parent

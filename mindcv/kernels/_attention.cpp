@@ -132,12 +132,6 @@ void merge(const Tokens &p, int64_t images, const float *matrices, int parts, in
   });
 }
 
-// Memory for the matrices; a plan's own is elsewhere.
-Arena &workspace() {
-  static Arena *value = new Arena;
-  return *value;
-}
-
 bool read(Tokens &p, const int64_t *shape, const int64_t *config) {
   double scale;
   memcpy(&scale, &config[SCALE], sizeof scale);

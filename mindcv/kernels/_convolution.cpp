@@ -21,6 +21,11 @@ Arena &arena() {
   return *value;
 }
 
+Arena &workspace() {
+  static Arena *value = new Arena;
+  return *value;
+}
+
 std::map<Key, std::unique_ptr<Plan>> &plans() {
   static auto *value = new std::map<Key, std::unique_ptr<Plan>>;
   return *value;
@@ -381,7 +386,7 @@ void make_plan(const Key &key) {
     case DENSE_BACKWARD_WEIGHTS:
       require(1, 2, 0);
       require(2, 5, 1);
-      dense_plan_for(Kind(key[0]), key[2], key[3], key[4], key[1], key[5]);
+      dense_plan_for(Kind(key[0]), key[2], key[3], key[4], key[1], key[5], key[6]);
       break;
     case PRODUCTS:
       require(1, 5, 1);
@@ -411,7 +416,7 @@ extern "C" {
 
 // Changes with what the functions take, here and in mindcv/kernels/__init__.py, which uses no library of another number.
 extern const int interface;
-const int interface = 8;
+const int interface = 9;
 
 // Takes the functions of the library at this path and makes the threads. `all_isa`: the library is our own copy, so it may
 // use all of the processor, whatever the environment says for MindSpore's. Writes what is wrong, or nothing, to `problem`.

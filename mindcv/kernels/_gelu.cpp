@@ -1,6 +1,7 @@
 // GELU, by tanh or by erf, and its gradient, over values of any shape.
 #include <cstring>
 
+#include "_gelu.h"
 #include "_vectors.h"
 
 namespace mindcv {
@@ -44,21 +45,35 @@ FOR_PROCESSORS HIDDEN void gelu_erf_backward(const float *dy, const float *x, fl
   }
 }
 
-// Calls work(first, count) for the parts of a tensor, each of whole cache lines.
+namespace {
+
+// Calls work(first, count) for the parts of so many values, each of whole cache lines.
 template <class Work>
-static int over_values(const int64_t *shape, int dims, Work work) {
-  Shared &s = shared();
-  std::lock_guard<std::mutex> lock(s.mutex);
-  if (!s.is_ready) return NOT_READY;
-  long values = 1;
-  for (int i = 0; i < dims; i++) values *= shape[i];
-  const int threads = s.pool.get_num_threads();
+void in_lines(long values, Work work) {
+  const int threads = shared().pool.get_num_threads();
   const long lines = (values + 15) / 16;
-  s.pool.parallel_for(threads, [&](int thread, int) {
+  shared().pool.parallel_for(threads, [&](int thread, int) {
     const long begin = lines * thread / threads * 16, end = lines * (thread + 1) / threads * 16;
     if (begin < values) work(begin, (end < values ? end : values) - begin);
   });
-  return OK;
+}
+
+long values_of(const int64_t *shape, int dims) {
+  long values = 1;
+  for (int i = 0; i < dims; i++) values *= shape[i];
+  return values;
+}
+
+}  // namespace
+
+void gelu(bool by_tanh, const float *x, float *y, long n) {
+  auto *run = by_tanh ? gelu_tanh : gelu_erf;
+  in_lines(n, [&](long begin, long count) { run(x + begin, y + begin, count); });
+}
+
+void gelu_backward(bool by_tanh, const float *dy, const float *x, float *dx, long n) {
+  auto *run = by_tanh ? gelu_tanh_backward : gelu_erf_backward;
+  in_lines(n, [&](long begin, long count) { run(dy + begin, x + begin, dx + begin, count); });
 }
 
 }  // namespace mindcv
@@ -70,20 +85,23 @@ extern "C" {
 // x, configuration {by tanh} -> y
 int GeluForward(int n, void **data, int *dims, int64_t **shapes, const char **dtypes, void *, void *) {
   if (n != 3 || strcmp(dtypes[0], "float32") != 0 || strcmp(dtypes[1], "int64") != 0) return BAD_ARGUMENTS;
-  const auto *x = static_cast<const float *>(data[0]);
-  auto *y = static_cast<float *>(data[2]);
-  auto *run = *static_cast<const int64_t *>(data[1]) ? gelu_tanh : gelu_erf;
-  return over_values(shapes[0], dims[0], [&](long begin, long count) { run(x + begin, y + begin, count); });
+  std::lock_guard<std::mutex> lock(shared().mutex);
+  if (!shared().is_ready) return NOT_READY;
+  const bool by_tanh = *static_cast<const int64_t *>(data[1]);
+  gelu(by_tanh, static_cast<const float *>(data[0]), static_cast<float *>(data[2]), values_of(shapes[0], dims[0]));
+  return OK;
 }
 
 // dy, x, configuration {by tanh} -> dx
 int GeluBackward(int n, void **data, int *dims, int64_t **shapes, const char **dtypes, void *, void *) {
-  if (n != 4 || strcmp(dtypes[0], "float32") != 0 || strcmp(dtypes[1], "float32") != 0 || strcmp(dtypes[2], "int64") != 0)
-    return BAD_ARGUMENTS;
-  const auto *dy = static_cast<const float *>(data[0]), *x = static_cast<const float *>(data[1]);
-  auto *dx = static_cast<float *>(data[3]);
-  auto *run = *static_cast<const int64_t *>(data[2]) ? gelu_tanh_backward : gelu_erf_backward;
-  return over_values(shapes[1], dims[1], [&](long begin, long count) { run(dy + begin, x + begin, dx + begin, count); });
+  const bool is_fp32 = n == 4 && strcmp(dtypes[0], "float32") == 0 && strcmp(dtypes[1], "float32") == 0;
+  if (!is_fp32 || strcmp(dtypes[2], "int64") != 0) return BAD_ARGUMENTS;
+  std::lock_guard<std::mutex> lock(shared().mutex);
+  if (!shared().is_ready) return NOT_READY;
+  const bool by_tanh = *static_cast<const int64_t *>(data[2]);
+  gelu_backward(by_tanh, static_cast<const float *>(data[0]), static_cast<const float *>(data[1]),
+                static_cast<float *>(data[3]), values_of(shapes[1], dims[1]));
+  return OK;
 }
 
 }  // extern "C"

@@ -56,6 +56,8 @@ class Arena {
 };
 
 Arena &arena();
+// For what an operator computes before or behind its plans.
+Arena &workspace();
 
 // ---- owners of oneDNN's objects
 
@@ -246,7 +248,7 @@ Plan &plan_of(const Key &key, Make make) {
 }
 
 // Those of which not only the operator's file makes plans.
-Plan &dense_plan_for(Kind kind, int64_t rows, int64_t in, int64_t out, bool has_bias, bool in_bf16);
+Plan &dense_plan_for(Kind kind, int64_t rows, int64_t in, int64_t out, bool has_bias, bool in_bf16, bool accumulates);
 Plan &products(int64_t count, int64_t m, int64_t k, int64_t n, bool turns_first, bool turns_second);
 Plan &layout_plan(const int64_t *x, bool to_last, bool is_half);
 

@@ -6,6 +6,8 @@ Outside of it the network is what it was, also for an export.
 A convolution, the BatchNorm behind it and the activation behind that are found where they stand one behind the other
 in a SequentialCell, or in a block that `blocks.py` knows. The BatchNorm then does the activation's work, and the
 convolution hands its output on with channels last, as oneDNN has it.
+
+A GELU before a dense layer, in an MLP or in ConvNeXt's block, is done by that layer, which does not keep its values.
 """
 
 import collections
@@ -44,6 +46,7 @@ from .classes import (
     sure_class,
 )
 from .layout import Fork, Layout
+from .memory import give_back
 from .operators import as_tensor, unknown
 from .scale import BY_COLUMN, scale
 from .squeeze_excite import EXCITE_ACTIVATIONS, GATES
@@ -89,6 +92,13 @@ _KINDS = (
     *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm, nn.InstanceNorm2d, nn.LayerNorm),
 )
 
+# Cells with a GELU before a dense layer: class -> their names, and what stands between the two
+_ACTIVATED = {
+    f"{_LAYERS}.feed_forward.Mlp": ("act", "drop1", "fc2"),
+    f"{_LAYERS}.upstream.Mlp": ("act", "drop", "fc2"),
+    _CONVNEXT_BLOCK: ("act", "grn", "pwconv2"),
+}
+
 # Blocks whose cells, in `layers`, are only called one behind the other
 _CHAINED = tuple(
     f"{_LAYERS}.inverted_residual.{name}"
@@ -111,6 +121,19 @@ def _is_squeeze_excite(cell: nn.Cell | None) -> bool:
 def _is_gate(cell: nn.Cell) -> bool:
     """Whether it is a squeeze and excitation, with a gate in fp32."""
     return class_name(type(cell)) in _GATES and not any(map(_is_half, (cell, cell.conv_expand, cell.gate)))
+
+
+def _is_dense(cell: nn.Cell) -> bool:
+    return type(cell) is nn.Dense and not _is_half(cell)
+
+
+def _is_gelu(cell: nn.Cell) -> bool:
+    return type(cell) is nn.GELU and not _is_half(cell)
+
+
+def _passes(cell: nn.Cell) -> bool:
+    """Whether it gives what it gets, in training too."""
+    return type(cell) is nn.Identity or (type(cell) is nn.Dropout and cell.p == 0)
 
 
 def _is_layer_norm(cell: nn.Cell) -> bool:
@@ -194,7 +217,7 @@ class KernelCells:
         call = (id(cell), cell.training, *((i.shape, i.dtype) if isinstance(i, Tensor) else i for i in inputs))
         if call in self._compiled or ms.get_context("mode") != ms.GRAPH_MODE:
             return 0
-        graphs = 1
+        graphs, phases = 1, len(cell.compile_cache)
         with self:
             cell.check_names_and_refresh_name()
             if self._asks or not self._cells:
@@ -205,6 +228,8 @@ class KernelCells:
                 cell.compile(*inputs)
                 graphs = 2
         self._compiled.add(call)
+        if len(cell.compile_cache) > phases:  # and not taken from a `CompileCache` before
+            give_back()
         return graphs
 
     def _compile_surely(self, cell: nn.Cell, inputs: tuple[Any, ...]) -> bool:
@@ -258,6 +283,9 @@ class _Search:
         for parent, is_ours in pairs:
             if is_ours and class_name(type(parent)) in _CHAINED and self._places[id(parent.layers)] == 1:
                 self._chain(list(parent.layers._cells.values()))
+        for parent, _ in pairs:
+            if class_name(type(parent)) in _ACTIVATED:
+                self._activated(*(getattr(parent, name) for name in _ACTIVATED[class_name(type(parent))]))
         for parent, is_ours in pairs:
             if is_ours and type(parent) is nn.SequentialCell:
                 self._row(list(parent._cells.values()))
@@ -278,9 +306,9 @@ class _Search:
             self._exchange(cell, prepare_norm(cell))
         elif type(cell) is nn.MaxPool2d and not cell.use_pad and not _is_half(cell):
             self._exchange(cell, prepare_pool(cell))
-        elif type(cell) is nn.Dense and not _is_half(cell):
+        elif _is_dense(cell):
             self._exchange(cell, prepare_dense(cell))
-        elif type(cell) is nn.GELU and not _is_half(cell):
+        elif _is_gelu(cell):
             self._exchange(cell, prepare_gelu(cell))
         elif _is_attention(cell) and not _is_half(cell.qkv):
             self._exchange(cell, prepare_attention(cell))
@@ -363,6 +391,13 @@ class _Search:
         if number and (self._places[id(behind)] > 1 or _is_half(behind) or id(behind) in self._known):
             return NO_ACTIVATION
         return number
+
+    def _activated(self, act: nn.Cell, between: nn.Cell, layer: nn.Cell) -> None:
+        """A GELU that the dense layer behind it does, where that is what stands there."""
+        is_known = any(id(cell) in self._known or self._places[id(cell)] > 1 for cell in (act, layer))
+        if _is_gelu(act) and _passes(between) and _is_dense(layer) and not is_known:
+            self._exchange(act, Passed)
+            self._exchange(layer, prepare_dense(layer, act))
 
     def _pairs(self, block: nn.Cell) -> list[tuple[nn.Cell, nn.Cell]] | None:
         """The pairs of a block of `BLOCKS`; None where it is not run as those are."""

@@ -17,7 +17,7 @@ from .attention import attention
 from .batch_norm import ACTIVATIONS, NO_ACTIVATION, batch_norm, batch_norm_configuration
 from .convolution import configuration, convolution, takes_convolution
 from .convolution_norm import convolution_norm
-from .dense import dense
+from .dense import dense, dense_configuration
 from .gelu import gelu
 from .layer_norm import layer_norm
 from .layout import Layout
@@ -146,12 +146,14 @@ class _MaxPool2d(_KernelCell, nn.MaxPool2d):
 
 
 class _Dense(_KernelCell, nn.Dense):
-    """A dense layer, without an activation."""
+    """A dense layer, without an activation; with the GELU before it where `kernel_gelu` says by what."""
 
     def by_kernel(self, x: Tensor) -> Tensor:
         return self.kernel(x, self.weight, self.kernel_tensor)
 
     def by_mindspore(self, x: Tensor) -> Tensor:
+        if self.kernel_gelu is not None:
+            x = ops.gelu(x, approximate=self.kernel_gelu)
         shape = x.shape
         y = self.matmul(x.reshape((-1, shape[-1])), self.weight)
         if self.has_bias:
@@ -346,7 +348,7 @@ class _AddingBatchNorm2d(_BatchNorm2d):
 
 
 class Passed(nn.Cell):
-    """An activation that the BatchNorm before it does, or a convolution that the one behind it does."""
+    """A cell whose neighbour does its work: an activation, or a convolution with a BatchNorm behind it."""
 
     def construct(self, x: Tensor) -> Tensor:
         return x
@@ -381,9 +383,12 @@ def prepare_standardised_convolution(cell: Any) -> type[nn.Cell]:
     return _standardised_class(type(cell))
 
 
-def prepare_dense(cell: nn.Dense) -> type[nn.Cell]:
+def prepare_dense(cell: nn.Dense, before: nn.GELU | None = None) -> type[nn.Cell]:
+    """Prepares a dense layer; `before`: the GELU before it, which it does too."""
+    config = dense_configuration(getattr(cell, IN_BF16, False), before)
     cell.kernel_what = ("dense", cell.weight.shape)
-    cell.kernel, cell.kernel_tensor = dense(cell.has_bias), as_tensor((int(getattr(cell, IN_BF16, False)),))
+    cell.kernel, cell.kernel_tensor = dense(cell.has_bias), as_tensor(config)
+    cell.kernel_gelu = None if before is None else before.approximate
     if cell.activation_flag:
         return _ActivatedDense
     return _BiasedDense if cell.has_bias else _Dense

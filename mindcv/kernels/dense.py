@@ -2,18 +2,31 @@
 
 import functools
 
-from mindspore import Tensor, ops
+from mindspore import Tensor, nn, ops
 
 from .operators import kernel_operator, takes_values
 
-__all__ = ["dense"]
+__all__ = ["dense", "dense_configuration"]
+
+# What is before a dense layer, as `_dense.cpp` has it: nothing, or a GELU.
+_NOTHING, _BEFORE = 0, {"none": 1, "tanh": 2}
+
+
+def dense_configuration(in_bf16: bool, gelu: nn.GELU | None = None) -> tuple[int, int]:
+    """A dense layer's configuration.
+
+    Args:
+        in_bf16: Whether factors are rounded to bfloat16.
+        gelu: The GELU that is before it and that it does.
+    """
+    return int(in_bf16), _NOTHING if gelu is None else _BEFORE[gelu.approximate]
 
 
 @functools.cache
 def dense(has_bias: bool) -> ops.Custom:
     """The operator: called with x (..., in), weight (out, in), the bias where there is one, and a tensor.
 
-    The tensor is of int64, of one value: whether factors are rounded to bfloat16.
+    The tensor is that of a `dense_configuration`.
     """
     key = str(has_bias)
     to_data = kernel_operator("DenseBackwardData", key, lambda dy, w, x, c: x)

@@ -1,4 +1,4 @@
-"""Gives memory its pages before the first step needs them.
+"""Gives memory its pages before the first step needs them, and takes them from what is free after compiling.
 
 Memory that nobody has written to yet has no pages: the first step takes some 100,000 page faults for its activations
 and the optimizer's states, in all threads at once. A thread that does it while MindSpore loads a graph costs nothing.
@@ -14,7 +14,7 @@ from ..utils.cores import usable_cores
 from . import library
 from .onednn import loaded
 
-__all__ = ["bytes_behind", "populate", "resident_bytes"]
+__all__ = ["bytes_behind", "give_back", "populate", "resident_bytes"]
 
 _LIBRARY = "multi_tensor"
 _MAPS, _DETAILS = Path("/proc/self/maps"), Path("/proc/self/smaps")
@@ -41,6 +41,12 @@ def populate(ranges: Sequence[tuple[int, int]]) -> threading.Thread | None:
     thread = threading.Thread(target=kernels.populate, args=(len(ranges), starts, sizes), daemon=True)
     thread.start()
     return thread
+
+
+def give_back() -> None:
+    """Takes the pages from what is free in glibc's heap, which keeps them amid what is in use; else does nothing."""
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(ctypes.c_size_t(0))
 
 
 def bytes_behind(address: int) -> int:

@@ -1,6 +1,8 @@
 """Memory that gets its pages ahead of its use."""
 
+import ctypes
 import mmap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,6 +45,27 @@ def test_nothing_is_done_with_one_core_or_no_library(block, monkeypatch):
     monkeypatch.setattr(memory, "usable_cores", lambda: 2)
     monkeypatch.setattr(memory, "library", lambda name: None)
     assert memory.populate([(address_of(block), SIZE)]) is None
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="no glibc")
+def test_what_is_free_amid_the_heap_is_given_back():
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    libc.free.argtypes = [ctypes.c_void_p]
+
+    def resident():
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * mmap.PAGESIZE
+
+    part, count = 64 << 10, 512
+    blocks = [libc.malloc(part) for _ in range(count)]
+    for block in blocks:
+        ctypes.memset(block, 1, part)
+    for block in blocks[:-1]:
+        libc.free(block)
+    before = resident()
+    memory.give_back()
+    assert resident() < before - part * count // 2
+    libc.free(blocks[-1])
 
 
 def test_what_lies_behind_an_address(block):
