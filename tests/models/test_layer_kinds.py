@@ -177,6 +177,13 @@ def test_modes_that_leave_weights_undrawn_get_mindspores_constructor(monkeypatch
     assert not conv2d(4, 4, 3).weight.has_init
 
 
+@pytest.mark.skipif(not hasattr(ms, "DeviceCtx"), reason="this MindSpore has no device without memory")
+def test_layers_on_the_device_without_memory_get_mindspores_constructor():
+    with ms.DeviceCtx("meta"):
+        assert conv2d(4, 4, 3).weight.is_meta
+    assert not conv2d(4, 4, 3).weight.is_meta
+
+
 class SumOfSquares(nn.Cell):
     def __init__(self, layer: nn.Cell) -> None:
         super().__init__(auto_prefix=False)

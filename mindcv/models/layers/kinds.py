@@ -125,7 +125,7 @@ def fill_layer(
         ValueError: What the constructor does not take.
     """
     state = _state()
-    if not (_can_be(sizes, arguments) and _is_plain(state.parallel_mode) and _is_known(layer)):
+    if not (_can_be(sizes, arguments) and _is_plain(state) and _is_known(layer)):
         layer.__init__(cell, **sizes, **arguments, **inits)
         return
     kind = _kind_of(layer, state, tuple(arguments.items()), tuple(inits))
@@ -197,10 +197,11 @@ def _state() -> _State:
     return _State(device_target, context.get_auto_parallel_context("parallel_mode"))
 
 
-def _is_plain(parallel_mode: str) -> bool:
+def _is_plain(state: _State) -> bool:
     """Whether parameters are to be drawn at once and cells are not recorded, as they are but for MindSpore's modes."""
     return (
-        parallel_mode in ("stand_alone", "data_parallel")
+        state.parallel_mode in ("stand_alone", "data_parallel")
+        and state.device_target != "meta"
         and getattr(Parameter, "init_param", True)
         and getattr(nn.Cell, "_no_auto_lazy_inline", True)
         and os.getenv("RUN_MODE") != "predict"
