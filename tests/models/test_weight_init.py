@@ -1,6 +1,7 @@
 """Initialisers draw what MindSpore's draw, the same from the same seed with any number of threads."""
 
 import math
+import statistics
 
 import mindspore as ms
 import numpy as np
@@ -41,6 +42,23 @@ def test_the_distribution_is_that_of_mindspore(name: str, arguments: dict, shape
     assert ours.std() == pytest.approx(sigma, rel=0.01)
     quantiles = np.linspace(0.02, 0.98, 49)
     np.testing.assert_allclose(np.quantile(ours, quantiles), np.quantile(theirs, quantiles), atol=0.03 * sigma)
+
+
+def test_normal_values_are_normal_in_their_tails_and_independent():
+    """They come in pairs, half a piece apart, of quantiles of 16 bits."""
+    piece = 1 << 18
+    drawn = draw(weight_init.Normal(1.0), (16, piece))
+    count, normal = drawn.size, statistics.NormalDist()
+    assert np.mean(drawn**4) == pytest.approx(3, abs=6 * math.sqrt(96 / count))
+    for bound in (1.0, 2.0, 3.0, 4.0, 4.5):
+        wanted = 2 * count * normal.cdf(-bound)
+        assert np.count_nonzero(np.abs(drawn) > bound) == pytest.approx(wanted, abs=6 * math.sqrt(wanted))
+    places = np.array([normal.cdf(float(value)) for value in np.sort(drawn[0])])
+    assert np.abs(places - np.arange(piece) / piece).max() < 2 / math.sqrt(piece)  # Kolmogorov and Smirnov's
+    one, other = drawn.reshape(16, 2, -1).swapaxes(0, 1).reshape(2, -1)
+    for power in (1, 2, 3):
+        assert abs(np.corrcoef(one**power, other**power)[0, 1]) < 6 / math.sqrt(one.size)
+    assert np.unique(drawn).size > 0.8 * count
 
 
 def test_a_truncated_normal_ends_at_its_bounds_and_reaches_them():
