@@ -131,12 +131,16 @@ def test_maps_are_bfloat16_and_the_loss_is_that_of_fp32_to_two_digits():
     assert not missed
     assert 0 < abs(got["loss"] - wanted["loss"]) < 2e-2 * wanted["loss"]
     assert {value.dtype for value in got.values()} == {np.dtype(np.float32)}
+    cosines = {}
     for name in wanted:
         a, b = got[name].ravel(), wanted[name].ravel()
-        error, cosine = np.linalg.norm(a - b) / np.linalg.norm(b), a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+        error, cosines[name] = np.linalg.norm(a - b) / np.linalg.norm(b), a @ b / np.linalg.norm(a) / np.linalg.norm(b)
         assert error < 2e-2 or "moving" not in name, (name, error)
-        # Gradients of a random network with BatchNorm are small differences of large numbers.
-        assert cosine > 0.7, (name, cosine)
+    # Gradients of a random network with BatchNorm are small differences of large numbers, those of its few scales above
+    # all: over seven draws of the weights the least cosine was 0.86 of a weight and 0.37 of a scale or a shift.
+    assert np.median(list(cosines.values())) > 0.95
+    for name, cosine in cosines.items():
+        assert cosine > (0.8 if name.endswith("weight") else 0.2), (name, cosine)
 
 
 @needs_bf16
