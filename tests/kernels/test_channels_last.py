@@ -135,7 +135,8 @@ def test_maps_are_bfloat16_and_the_loss_is_that_of_fp32_to_two_digits():
     for name in wanted:
         a, b = got[name].ravel(), wanted[name].ravel()
         error, cosines[name] = np.linalg.norm(a - b) / np.linalg.norm(b), a @ b / np.linalg.norm(a) / np.linalg.norm(b)
-        assert error < 2e-2 or "moving" not in name, (name, error)
+        if "moving" in name:  # means are near nothing
+            assert error < (3e-2 if name.endswith("mean") else 1e-2), (name, error)
     # Gradients of a random network with BatchNorm are small differences of large numbers, those of its few scales above
     # all: over seven draws of the weights the least cosine was 0.86 of a weight and 0.37 of a scale or a shift.
     assert np.median(list(cosines.values())) > 0.95
