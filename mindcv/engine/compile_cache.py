@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 import time
 import weakref
 from collections import OrderedDict
@@ -150,11 +151,12 @@ class CompileCache:
         graph = self._take(key)
         memory = None if graph is None else self.store.memory(key)
         try:
+            plans = b""
             if graph is not None:
-                make_plans(self.store.plans(key))
+                plans = self.store.plans(key)
                 populate(_Compiler.of_process().memory_ranges(memory or 0) + _ranges_of(parameters))
             with _bound_parameters(cell, named):
-                outcome = _Compiler.of_process().compile(cell, inputs, graph, kernel_cells)
+                outcome = _Compiler.of_process().compile(cell, inputs, graph, kernel_cells, plans)
         except _UnusableCompilerError as error:
             _logger.warning("compile_cache: off, %s", error)
             return False
@@ -278,9 +280,9 @@ class _Compiler:
         return cls._of_process
 
     def compile(
-        self, cell: nn.Cell, inputs: tuple[Any, ...], graph: bytes | None, kernel_cells: KernelCells
+        self, cell: nn.Cell, inputs: tuple[Any, ...], graph: bytes | None, kernel_cells: KernelCells, plans: bytes
     ) -> bytes | None:
-        """Compiles a cell, from a graph if there is one.
+        """Compiles a cell, from a graph if there is one, and has its plans made meanwhile.
 
         Returns:
             The graph, empty where MindSpore wrote none. None: the given one was taken.
@@ -295,7 +297,9 @@ class _Compiler:
                 if graph is None:
                     made = kernel_cells.compile(cell, inputs)
                 else:
-                    cell.compile(*inputs)
+                    # oneDNN reads the environment, which must not grow while it does: glibc moves it then.
+                    with _joined(make_plans(plans)):
+                        cell.compile(*inputs)
                     made = 1
             written = [path for path in self._graphs() if path != given or _state_of(path) != before]
             if graph is not None and not written:
@@ -340,6 +344,16 @@ class _Compiler:
 
     def _graphs(self) -> list[Path]:
         return sorted(self.folder.rglob(f"*{_NAME}*{_SUFFIX}"))
+
+
+@contextlib.contextmanager
+def _joined(thread: threading.Thread | None) -> Iterator[None]:
+    """Waits for a thread at the end."""
+    try:
+        yield
+    finally:
+        if thread is not None:
+            thread.join()
 
 
 def _split(path: Path) -> tuple[str, int]:

@@ -43,10 +43,11 @@ def setup_run(device_target: str, mode: int, jit_level: str | None, distribute: 
     device = choose_device(device_target)
     if device == "CPU":
         prepare_cpu_runtime()
-        onednn.begin()
     set_execution_mode(mode, jit_level, device)
     if distribute or distributed.is_launched():
         distributed.init_distributed()
+    if device == "CPU":
+        onednn.begin()  # behind all that sets variables of the environment, which oneDNN reads
     set_seed(seed, distributed.rank())
     ms.dataset.config.set_seed(_of_32_bits(seed + distributed.rank()))
     return device

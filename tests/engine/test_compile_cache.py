@@ -223,6 +223,27 @@ def test_memory_that_a_step_needed_is_ready_at_the_next_start(cache, monkeypatch
     assert all(address for address, _ in ranges)
 
 
+def test_the_environment_does_not_change_while_plans_are_made(cache, monkeypatch):
+    """A thread makes them, in which oneDNN reads it; glibc may move it when it grows."""
+    seen = []
+
+    class Thread:
+        def join(self):
+            seen.append(dict(os.environ))
+
+    def make_plans(plans):
+        seen.append(dict(os.environ))
+        return Thread()
+
+    monkeypatch.setattr(compile_cache, "make_plans", make_plans)
+    losses(make_step(), cache)
+    assert seen == []
+    assert losses(make_step(), cache)[2]
+    assert len(seen) == 2
+    assert seen[0] == seen[1]
+    assert seen[0]["MS_COMPILER_CACHE_ENABLE"] == "1"
+
+
 @pytest.mark.skipif(onednn.start().path is None, reason=onednn.start().text)
 def test_plans_of_a_step_are_made_at_the_next_start(cache, monkeypatch):
     """Kept with the memory, when the graph has run, and asked for when it is taken."""
