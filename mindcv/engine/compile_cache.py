@@ -7,6 +7,7 @@ MindSpore's part is done in a folder of this process alone, which holds one grap
 
 import atexit
 import contextlib
+import dataclasses
 import gc
 import logging
 import os
@@ -150,13 +151,10 @@ class CompileCache:
         named = _by_name(cell, parameters)
         graph = self._take(key)
         memory = None if graph is None else self.store.memory(key)
+        kept = None if graph is None else _Kept(graph, self.store.plans(key), memory or 0, _ranges_of(parameters))
         try:
-            plans = b""
-            if graph is not None:
-                plans = self.store.plans(key)
-                populate(_Compiler.of_process().memory_ranges(memory or 0) + _ranges_of(parameters))
             with _bound_parameters(cell, named):
-                outcome = _Compiler.of_process().compile(cell, inputs, graph, kernel_cells, plans)
+                outcome = _Compiler.of_process().compile(cell, inputs, kept, kernel_cells)
         except _UnusableCompilerError as error:
             _logger.warning("compile_cache: off, %s", error)
             return False
@@ -243,11 +241,28 @@ class _Probe(nn.Cell):
         return self.negative(x)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Kept:
+    """A graph of an earlier process, and what its first step needs.
+
+    Attributes:
+        graph: The graph.
+        plans: What `plans_made` gave there.
+        memory: Bytes of MindSpore's memory that were in use.
+        parameters: Addresses and bytes of the parameters.
+    """
+
+    graph: bytes
+    plans: bytes
+    memory: int
+    parameters: list[tuple[int, int]]
+
+
 class _Compiler:
     """MindSpore's own cache. It has one folder a process, and counts the graphs that are compiled while it is on.
 
     Raises:
-        _UnusableCompilerError: It writes nothing, or elsewhere.
+        _UnusableCompilerError: There is no folder.
     """
 
     _of_process: "_Compiler | None" = None
@@ -259,11 +274,18 @@ class _Compiler:
         except OSError as error:
             raise _UnusableCompilerError(f"there is no folder for temporary files ({error.strerror})") from error
         atexit.register(_remove_own, self.folder, os.getpid())
-        with self._switched_on(), _without_old_objects():
-            probe, value = _Probe(), Tensor([1.0], ms.float32)
-            probe.compile(value)
-            # MindSpore's memory is there from then on, and the first result at its start.
-            self._memory = probe(value).data_ptr()
+        self.graph_folder: Path | None = None
+
+    def _find_out(self) -> Path:
+        """Finds out where MindSpore writes graphs, which is returned, what it calls them, and where its memory is.
+
+        Raises:
+            _UnusableCompilerError: It writes nothing, or elsewhere.
+        """
+        probe, value = _Probe(), Tensor([1.0], ms.float32)
+        probe.compile(value)
+        # MindSpore's memory is there from then on, and the first result at its start.
+        self._memory = probe(value).data_ptr()
         written = self._graphs()
         if len(written) != 1:
             raise _UnusableCompilerError("MindSpore does not write its graphs where it is told to")
@@ -271,6 +293,7 @@ class _Compiler:
         self.graph_folder = written[0].parent
         self.prefix, self.index = _split(written[0])
         written[0].unlink()
+        return self.graph_folder
 
     @classmethod
     def of_process(cls) -> "_Compiler":
@@ -280,29 +303,33 @@ class _Compiler:
         return cls._of_process
 
     def compile(
-        self, cell: nn.Cell, inputs: tuple[Any, ...], graph: bytes | None, kernel_cells: KernelCells, plans: bytes
+        self, cell: nn.Cell, inputs: tuple[Any, ...], kept: _Kept | None, kernel_cells: KernelCells
     ) -> bytes | None:
-        """Compiles a cell, from a graph if there is one, and has its plans made meanwhile.
+        """Compiles a cell, from a kept graph if there is one.
 
         Returns:
-            The graph, empty where MindSpore wrote none. None: the given one was taken.
+            The graph, empty where MindSpore wrote none. None: the kept one was taken.
+
+        Raises:
+            _UnusableCompilerError: MindSpore writes nothing, or elsewhere.
         """
-        given = self.graph_folder / f"{self.prefix}{self.index + 1}{_SUFFIX}"
         try:
-            if graph is not None:
-                self.graph_folder.mkdir(parents=True, exist_ok=True)
-                given.write_bytes(graph)
-            before = _state_of(given)
-            with self._switched_on(), _without_old_objects():
-                if graph is None:
+            # oneDNN reads the environment while plans are made, so it must not grow meanwhile: glibc moves it then.
+            with self._switched_on(), _without_old_objects(), _joined(make_plans(kept.plans) if kept else None):
+                folder = self.graph_folder or self._find_out()
+                given = folder / f"{self.prefix}{self.index + 1}{_SUFFIX}"
+                if kept is None:
+                    before = _state_of(given)
                     made = kernel_cells.compile(cell, inputs)
                 else:
-                    # oneDNN reads the environment, which must not grow while it does: glibc moves it then.
-                    with _joined(make_plans(plans)):
-                        cell.compile(*inputs)
+                    populate(self._memory_ranges(kept.memory) + kept.parameters)
+                    folder.mkdir(parents=True, exist_ok=True)
+                    given.write_bytes(kept.graph)
+                    before = _state_of(given)
+                    cell.compile(*inputs)
                     made = 1
             written = [path for path in self._graphs() if path != given or _state_of(path) != before]
-            if graph is not None and not written:
+            if kept is not None and not written:
                 self.index += 1
                 return None
             written.sort(key=lambda path: _split(path)[1])
@@ -317,7 +344,7 @@ class _Compiler:
         """Bytes of the first block of MindSpore's memory that were ever in use."""
         return resident_bytes(self._memory)
 
-    def memory_ranges(self, size: int) -> list[tuple[int, int]]:
+    def _memory_ranges(self, size: int) -> list[tuple[int, int]]:
         """Returns the address and size of so many bytes of that block, as far as it goes."""
         size = min(size, bytes_behind(self._memory))
         return [(self._memory, size)] if size else []
