@@ -11,7 +11,7 @@ from mindcv.weights.naming import NameTable
 
 from ._family import Family
 from ._residual import ResidualNetwork
-from .layers import HE_NORMAL, DropPath, StemMaxPool, check_num_classes, conv2d, group_norm
+from .layers import FAN_IN_UNIFORM, DropPath, StemMaxPool, check_num_classes, conv2d, group_norm
 from .layers.kinds import fill_layer
 from .published.bit import WEIGHTS
 
@@ -36,7 +36,7 @@ class StdConv2d(nn.Conv2d):
             self,
             nn.Conv2d,
             {"in_channels": in_channels, "out_channels": channels, "group": 1},
-            {"weight_init": HE_NORMAL},
+            {"weight_init": FAN_IN_UNIFORM},
             kernel_size=kernel_size,
             stride=stride,
             pad_mode="pad",
@@ -75,7 +75,7 @@ class Classifier(nn.Conv2d):
             self,
             nn.Conv2d,
             {"in_channels": in_channels, "out_channels": num_classes, "group": 1},
-            {"weight_init": HE_NORMAL, "bias_init": "zeros"},
+            {"weight_init": FAN_IN_UNIFORM, "bias_init": "zeros"},
             kernel_size=1,
             pad_mode="pad",
             padding=0,

@@ -55,8 +55,9 @@ class GroupConv(nn.Cell):
     def __init__(self, in_channels: int, channels: int, groups: int) -> None:
         super().__init__()
         self.width = in_channels // groups
-        weight_init = Normal(1 / self.width)
-        convs = [conv2d(self.width, channels // groups, 1, weight_init=weight_init) for _ in range(groups)]
+        make = partial(conv2d, self.width, channels // groups, 1, weight_init=Normal(1 / self.width))
+        convs = [make()]
+        convs += [make(sibling=convs[0]) for _ in range(groups - 1)]
         self.convs = nn.CellList(convs, auto_prefix=False)  # parameters are named when the list is put here
 
     def construct(self, x: Tensor) -> Tensor:

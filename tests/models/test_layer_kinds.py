@@ -156,6 +156,24 @@ def test_layers_share_no_primitive_that_computes():
     assert first.gamma is not second.gamma
 
 
+def test_a_sibling_has_the_primitives_of_the_first_and_weights_of_its_own():
+    make = partial(conv2d, 4, 6, 3, 2, 1, bias=True)
+    ms.set_seed(3)
+    first = make()
+    sibling = make(sibling=first)
+    ms.set_seed(3)
+    for layer, wanted in ((first, make()), (sibling, make())):
+        assert attributes_of(layer) == attributes_of(wanted)
+        assert list(layer._primitives) == list(wanted._primitives)
+        assert np.array_equal(layer.weight.asnumpy(), wanted.weight.asnumpy())
+        assert layer.weight.param_info.obj is layer.weight
+    assert sibling.conv2d is first.conv2d
+    assert sibling.weight is not first.weight
+    x = ms.Tensor(np.random.default_rng(0).standard_normal((2, 4, 6, 6)).astype(np.float32))
+    first.weight.set_data(sibling.weight.value())
+    np.testing.assert_array_equal(first(x).asnumpy(), sibling(x).asnumpy())
+
+
 def test_subclass_keeps_its_class_and_computes():
     norm = LayerNorm2d(4)
     assert type(norm) is LayerNorm2d

@@ -24,6 +24,7 @@ def conv2d(
     bias: bool = False,
     weight_init: str | Initializer = HE_NORMAL,
     bias_init: str | Initializer = "zeros",
+    sibling: nn.Conv2d | None = None,
 ) -> nn.Conv2d:
     """Makes a convolution, without bias and with He-normal weights unless told otherwise.
 
@@ -40,11 +41,13 @@ def conv2d(
         bias: Whether it has a bias.
         weight_init: Initialiser of the weight.
         bias_init: Initialiser of the bias.
+        sibling: A convolution made with the same arguments, whose primitives become this one's too; see `make_layer`.
     """
     return make_layer(
         nn.Conv2d,
         {"in_channels": in_channels, "out_channels": out_channels, "group": groups},
         {"weight_init": weight_init, "bias_init": bias_init},
+        sibling,
         kernel_size=kernel_size,
         stride=stride,
         pad_mode="same" if padding == "same" else "pad",

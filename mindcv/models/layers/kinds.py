@@ -20,6 +20,7 @@ from mindspore.common.initializer import Initializer, initializer
 from mindspore.ops import Primitive
 
 from .examples import PrimitiveMaker, fill_cell, make_parameter
+from .weight_init import empty
 
 __all__ = ["fill_layer", "make_layer"]
 
@@ -99,25 +100,38 @@ class _Kind:
     names: str
 
 
-def make_layer(layer: Layer, sizes: Mapping[str, Any], inits: Mapping[str, Init], **arguments: Any) -> nn.Cell:
+def make_layer(
+    layer: Layer,
+    sizes: Mapping[str, Any],
+    inits: Mapping[str, Init],
+    sibling: nn.Cell | None = None,
+    **arguments: Any,
+) -> nn.Cell:
     """Makes a layer as `layer(**sizes, **arguments, **inits)` does.
 
     Args:
         layer: One of `nn.Conv2d`, `Dense`, `BatchNorm2d`, `LayerNorm` (sizes: `normalized_shape`), `GroupNorm`.
         sizes: Its arguments that are sizes.
         inits: Initialisers of its parameters, by MindSpore's arguments (`weight_init`).
+        sibling: A layer made with the same sizes and arguments, whose primitives become this one's too: for layers that
+            are parts of one, which `recompute` and the like change together.
         **arguments: Further arguments.
 
     Raises:
         ValueError: What the layer's own constructor does not take.
     """
     cell = nn.Cell.__new__(layer)
-    fill_layer(cell, layer, sizes, inits, **arguments)
+    fill_layer(cell, layer, sizes, inits, sibling, **arguments)
     return cell
 
 
 def fill_layer(
-    cell: nn.Cell, layer: Layer, sizes: Mapping[str, Any], inits: Mapping[str, Init], **arguments: Any
+    cell: nn.Cell,
+    layer: Layer,
+    sizes: Mapping[str, Any],
+    inits: Mapping[str, Init],
+    sibling: nn.Cell | None = None,
+    **arguments: Any,
 ) -> None:
     """Runs a layer's constructor on a cell of its class or of one derived from it; arguments as `make_layer`'s.
 
@@ -139,7 +153,9 @@ def fill_layer(
         named = _names(layer, {**sizes, **arguments, **inits}) if facts.names_arguments else kind.names
         attributes["_cell_init_args"] = f"{type(cell).__name__}{named}"
     for name, primitive in kind.primitives.items():
-        if name in kind.makers:
+        if sibling is not None:
+            primitive = sibling._primitives[name]
+        elif name in kind.makers:
             primitive = kind.makers[name]({argument: sizes[size] for argument, size in facts.computing[name].items()})
         attributes[name] = cell._primitives[name] = primitive
     for name, one in kind.parameters.items():
@@ -152,7 +168,7 @@ def _parameter(init: Init | float, shape: Shape, like: _Parameter) -> Parameter:
     if isinstance(init, str):
         init = _CONSTANTS.get(init, init)
     if isinstance(init, Initializer):
-        array = np.empty(shape, np.float32)
+        array = empty(shape)
         init(array)
     elif isinstance(init, float):
         array = np.full(shape, init, np.float32) if init else np.zeros(shape, np.float32)

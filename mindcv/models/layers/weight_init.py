@@ -7,6 +7,8 @@ of the time that a network takes to be made. Layers and models take these.
 import functools
 import math
 import statistics
+import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,19 +17,60 @@ from mindspore.common import initializer
 
 from mindcv.utils.cores import usable_cores
 
-__all__ = ["HeNormal", "HeUniform", "Normal", "TruncatedNormal", "Uniform", "XavierUniform"]
+__all__ = ["HeNormal", "HeUniform", "Normal", "TruncatedNormal", "Uniform", "XavierUniform", "empty"]
 
-# Values that one generator draws; the numbers do not depend on the threads.
+# Values that one generator draws; the numbers do not depend on the threads. Fewer than `_OWN` do not get one.
 _CHUNK = 1 << 18
+_OWN = 1 << 13
+# A thread draws that many or more: to start one takes as long as to draw half of them.
+_FOR_A_THREAD = 1 << 20
 _MOST_THREADS = 8
 # Fewer normal values are drawn one by one.
 _FEW = 1 << 10
+# What 16 random bits choose from.
 _LEVELS = 1 << 16
+# Values of the blocks of memory that weights lie in, and of weights that lie in one; smaller ones are quick anyway.
+_BLOCK = 1 << 23
+_IN_BLOCK = range(1 << 13, 1 << 21)
 # A normal value further from the mean, in standard deviations, is never drawn.
 _FURTHEST = 10.0
 # Squares of what the activation before a layer is made up for.
 _GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": (5 / 3) ** 2, "relu": 2.0}
 Fill = Callable[[np.random.Generator, np.ndarray], None]
+
+
+def empty(shape: tuple[int, ...]) -> np.ndarray:
+    """Makes an array for a weight, of float32 values that are not set yet.
+
+    NumPy asks for huge pages for arrays of 4 MB and more, which come in a third of the time that pages of 4 kB do. So
+    smaller weights are parts of one block of 32 MB, which is freed when the last of them is.
+    """
+    size = math.prod(shape)
+    return _blocks.take(size).reshape(shape) if size in _IN_BLOCK else np.empty(shape, np.float32)
+
+
+class _Blocks:
+    """Blocks of memory that are handed out in parts, the last of them as long as one of its parts is in use."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._block: Callable[[], np.ndarray | None] = lambda: None
+        self._taken = 0
+
+    def take(self, size: int) -> np.ndarray:
+        """Returns an array of `size` values, which begins a cache line."""
+        with self._lock:
+            block = self._block()
+            if block is None or self._taken + size > block.size:
+                block = np.empty(_BLOCK, np.float32)
+                self._block = weakref.ref(block)
+                self._taken = -(block.ctypes.data // 4) % 16
+            part = block[self._taken : self._taken + size]
+            self._taken += -(-size // 16) * 16
+            return part
+
+
+_blocks = _Blocks()
 
 
 class Normal(initializer.Normal):
@@ -105,31 +148,38 @@ def _fan(shape: tuple[int, ...], mode: str) -> int:
 
 
 def _draw(array: np.ndarray, fill: Fill) -> None:
-    """Fills an array. The seed comes from NumPy's global generator, which `mindspore.set_seed` seeds, as MindSpore's.
+    """Fills an array. The seed comes from NumPy's global generator, which `mindspore.set_seed` seeds, as MindSpore's;
+    small arrays are filled by it, since to make a generator takes longer than they do.
 
     Args:
         array: What to fill.
         fill: Fills one float32 piece of it by a generator.
     """
-    seed = np.random.randint(1, 1 << 63, dtype=np.int64)
     is_direct = array.dtype == np.float32 and array.flags.c_contiguous
     values = array.reshape(-1) if is_direct else np.empty(array.size, np.float32)
+    if values.size < _OWN:
+        fill(np.random.Generator(np.random.get_bit_generator()), values)
+    else:
+        _fill_in_chunks(values, fill)
+    if not is_direct:
+        array[...] = values.reshape(array.shape)
+
+
+def _fill_in_chunks(values: np.ndarray, fill: Fill) -> None:
+    seed = np.random.randint(1, 1 << 63, dtype=np.int64)
 
     def fill_chunk(index: int) -> None:
         sequence = np.random.SeedSequence(int(seed), spawn_key=(index,))
         fill(np.random.Generator(np.random.SFC64(sequence)), values[index * _CHUNK : (index + 1) * _CHUNK])
 
     chunks = -(-values.size // _CHUNK)
-    # To start a thread takes as long as to fill a chunk.
-    threads = min(chunks // 2, usable_cores(), _MOST_THREADS) if chunks > 3 else 1
+    threads = min(values.size // _FOR_A_THREAD, usable_cores(), _MOST_THREADS)
     if threads <= 1:
         for index in range(chunks):
             fill_chunk(index)
     else:
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(fill_chunk, range(chunks)))
-    if not is_direct:
-        array[...] = values.reshape(array.shape)
 
 
 def _fill_normal(random: np.random.Generator, part: np.ndarray, mean: float, sigma: float) -> None:
@@ -158,7 +208,7 @@ def _fill_standard_normal(random: np.random.Generator, part: np.ndarray) -> None
     """
     half = part.size // 2 if part.size >= _FEW else 0
     if half:
-        bits = random.integers(0, (1 << 64) - 1, -(-half // 2), dtype=np.uint64, endpoint=True).view(np.uint16)
+        bits = _bits(random, 2 * half).view(np.uint16)
         quantiles = _quantiles()
         a, b = (quantiles.take(each, mode="clip") for each in (bits[:half], bits[half : 2 * half]))
         np.add(a, b, out=part[:half])
@@ -176,9 +226,15 @@ def _quantiles() -> np.ndarray:
 
 
 def _fill_uniform(random: np.random.Generator, part: np.ndarray, bound: float) -> None:
-    random.random(dtype=np.float32, out=part)
-    part -= np.float32(0.5)
-    part *= np.float32(2 * bound)
+    """Fills an array with the middles of 2^16 equal shares of the interval, in a third of the time of NumPy's."""
+    bits = _bits(random, part.size)
+    np.multiply(bits, np.float32(2 * bound / _LEVELS), out=part, dtype=np.float32)
+    part += np.float32(bound / _LEVELS)
+
+
+def _bits(random: np.random.Generator, size: int) -> np.ndarray:
+    """Returns 16 random bits for each of `size` values, as int16."""
+    return random.integers(0, (1 << 64) - 1, -(-size // 4), np.uint64, endpoint=True).view(np.int16)[:size]
 
 
 def _scale(part: np.ndarray, mean: float, sigma: float) -> None:
