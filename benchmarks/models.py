@@ -17,9 +17,10 @@ step rises with the number of parameters.
 What is compared takes turns in one run, each measurement in a process of its own; medians and their ratios are printed,
 as JSON too. `cpu` is the time of the processors, which other programs on the machine lengthen less than the clock's.
 Nothing is loaded: `create` makes networks with drawn weights, in one process that is ours and one that is MindCV's,
-which take a dozen in turn; those of less than two seconds three times, since memory that a machine has not used yet is slow. What a process does once (imports, the first network) is not
-counted. Lines are printed as soon as a dozen is measured, and Ctrl-C ends with what there is. Names that MindCV has
-not, or cannot make, are listed and left out of the sums.
+which take a dozen in turn; those of less than two seconds three times, since memory that a machine has not used yet is
+slow. What a process does once (imports, the first network) is not counted. Lines are printed as soon as a dozen is
+measured, and Ctrl-C ends with what there is. Names that MindCV has not, or cannot make, are listed and left out of the
+sums.
 """
 
 import argparse
