@@ -20,7 +20,6 @@ from mindspore.common.initializer import Initializer, initializer
 from mindspore.ops import Primitive
 
 from .examples import PrimitiveMaker, fill_cell, make_parameter
-from .weight_init import empty
 
 __all__ = ["fill_layer", "make_layer"]
 
@@ -168,7 +167,7 @@ def _parameter(init: Init | float, shape: Shape, like: _Parameter) -> Parameter:
     if isinstance(init, str):
         init = _CONSTANTS.get(init, init)
     if isinstance(init, Initializer):
-        array = empty(shape)
+        array = np.empty(shape, np.float32)
         init(array)
     elif isinstance(init, float):
         array = np.full(shape, init, np.float32) if init else np.zeros(shape, np.float32)

@@ -7,8 +7,6 @@ of the time that a network takes to be made. Layers and models take these.
 import functools
 import math
 import statistics
-import threading
-import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,7 +15,7 @@ from mindspore.common import initializer
 
 from mindcv.utils.cores import usable_cores
 
-__all__ = ["HeNormal", "HeUniform", "Normal", "TruncatedNormal", "Uniform", "XavierUniform", "empty"]
+__all__ = ["HeNormal", "HeUniform", "Normal", "TruncatedNormal", "Uniform", "XavierUniform"]
 
 # Values that one generator draws; the numbers do not depend on the threads. Fewer than `_OWN` do not get one.
 _CHUNK = 1 << 18
@@ -29,48 +27,11 @@ _MOST_THREADS = 8
 _FEW = 1 << 10
 # What 16 random bits choose from.
 _LEVELS = 1 << 16
-# Values of the blocks of memory that weights lie in, and of weights that lie in one; smaller ones are quick anyway.
-_BLOCK = 1 << 23
-_IN_BLOCK = range(1 << 13, 1 << 21)
 # A normal value further from the mean, in standard deviations, is never drawn.
 _FURTHEST = 10.0
 # Squares of what the activation before a layer is made up for.
 _GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": (5 / 3) ** 2, "relu": 2.0}
 Fill = Callable[[np.random.Generator, np.ndarray], None]
-
-
-def empty(shape: tuple[int, ...]) -> np.ndarray:
-    """Makes an array for a weight, of float32 values that are not set yet.
-
-    NumPy asks for huge pages for arrays of 4 MB and more, which come in a third of the time that pages of 4 kB do. So
-    smaller weights are parts of one block of 32 MB, which is freed when the last of them is.
-    """
-    size = math.prod(shape)
-    return _blocks.take(size).reshape(shape) if size in _IN_BLOCK else np.empty(shape, np.float32)
-
-
-class _Blocks:
-    """Blocks of memory that are handed out in parts, the last of them as long as one of its parts is in use."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._block: Callable[[], np.ndarray | None] = lambda: None
-        self._taken = 0
-
-    def take(self, size: int) -> np.ndarray:
-        """Returns an array of `size` values, which begins a cache line."""
-        with self._lock:
-            block = self._block()
-            if block is None or self._taken + size > block.size:
-                block = np.empty(_BLOCK, np.float32)
-                self._block = weakref.ref(block)
-                self._taken = -(block.ctypes.data // 4) % 16
-            part = block[self._taken : self._taken + size]
-            self._taken += -(-size // 16) * 16
-            return part
-
-
-_blocks = _Blocks()
 
 
 class Normal(initializer.Normal):
