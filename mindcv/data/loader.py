@@ -17,7 +17,7 @@ from mindspore.dataset.transforms.transforms import TensorOperation
 from .image_reader import recently_read
 from .images.decoding import is_jpeg_extension_built
 from .images.image_check import refuse_broken_jpeg
-from .images.reading import NUM_SPLITS, Decoder, Reading, SplitReading
+from .images.reading import NUM_SPLITS, Reading, SplitReading, Transform
 from .mixup import Mixup
 from .pipeline import KeyDataset, SampleDataset, get_samples, pipeline_of, set_dataset_epoch, source_of, stages
 from .randomness import ImageOperation, RandomOperation, SeededByPixels
@@ -228,19 +228,19 @@ def _decode_as_read(
         (N, 3, H, W, C) then.
     """
     first, *later = transform if separate else [transform]
-    begins_with_decoder = isinstance(first, list) and first and isinstance(first[0], Decoder)
+    begins_with_transform = isinstance(first, list) and first and isinstance(first[0], Transform)
     pipeline = dataset.pipeline
-    if not begins_with_decoder or pipeline.reader.reading is not None:
+    if not begins_with_transform or pipeline.reader.reading is not None:
         return dataset, transform, False
     if pipeline.samples.is_encoded and not is_jpeg_extension_built():
         _logger.info("Pillow decodes the images, more slowly than the JPEG extension would: see mindcv doctor")
-    decoder, rest = first[0].joined(first[1:])
+    start, rest = first[0].joined(first[1:])
     if batch_size is not None and all(_is_for_reader(operation) for part in (rest, *later) for operation in part):
-        reading = SplitReading(decoder, rest, *later) if separate else Reading(decoder, rest)
+        reading = SplitReading(start, rest, *later) if separate else Reading(start, rest)
         return SampleDataset(pipeline.with_reading(reading), batch_size, drop_remainder, mix, **stage), [], True
-    readers_own = ImageOperation | Decoder
+    readers_own = ImageOperation | Transform
     count = next((i for i, each in enumerate(rest) if not isinstance(each, readers_own)), len(rest))
-    dataset = SampleDataset(pipeline.with_reading(Reading(decoder, rest[:count])), **stage)
+    dataset = SampleDataset(pipeline.with_reading(Reading(start, rest[:count])), **stage)
     left = [_seeded_by_pixels(operation) for operation in rest[count:]]
     return dataset, [left, *later] if separate else left, False
 
@@ -253,7 +253,7 @@ def _seeded_by_pixels(operation: Callable) -> Callable:
 
 def _is_for_reader(operation: Callable) -> bool:
     """Whether a reader can do an operation; those of MindSpore alone are for MindSpore."""
-    return isinstance(operation, ImageOperation | Decoder) or not isinstance(operation, TensorOperation)
+    return isinstance(operation, ImageOperation | Transform) or not isinstance(operation, TensorOperation)
 
 
 def _decodes(transform: Callable | Sequence) -> bool:

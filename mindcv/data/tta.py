@@ -9,7 +9,7 @@ from PIL import Image
 from ..utils.registry import unknown_name_message
 from .images.decoding import Decode
 from .images.interpolation import pillow_interpolation
-from .images.reading import Decoder
+from .images.reading import Transform
 from .images.resizing import ResizeAndCrop, ToGrey
 from .preprocess import EvalPreprocess
 
@@ -38,7 +38,7 @@ def view_operations(
     return [*([Decode()] if encoded else []), Views(preprocess, tta, normalise, channels_last)]
 
 
-class Views(Decoder):
+class Views(Transform):
     """uint8 (H, W, C), of any size, to views of the network's size, (V, C, H, W).
 
     `flip`: the centre crop, and mirrored (2 views). `five_crop`: the centre and the corners of the resized image;
@@ -80,7 +80,7 @@ class Views(Decoder):
             for by in ([least * _ENLARGED_BY**power for power in range(3)] if tta == "scales" else [1.0])
         ]
 
-    def decode(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
+    def transform(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
         return self(data)
 
     def __call__(self, image: np.ndarray | Image.Image) -> np.ndarray:

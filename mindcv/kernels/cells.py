@@ -84,7 +84,7 @@ _LAYER_SCALE = f"{_LAYERS}.scale.LayerScale"
 _DROP_PATH = f"{_LAYERS}.drop.DropPath"
 _STANDARDISED = "mindcv.models.bit.StdConv2d"
 _CONVNEXT, _CONVNEXT_BLOCK = "mindcv.models.convnext.ConvNeXt", f"{_LAYERS}.convnext_block.ConvNeXtBlock"
-_GATES = (f"{_LAYERS}.squeeze_excite.SqueezeExcite", f"{_LAYERS}.squeeze_excite.SqueezeExciteV2")
+_SQUEEZE_EXCITES = (f"{_LAYERS}.squeeze_excite.SqueezeExcite", f"{_LAYERS}.squeeze_excite.SqueezeExciteV2")
 
 # Kinds of layers that there are kernels for, with those derived from them that may compute something else
 _KINDS = (
@@ -109,7 +109,7 @@ _CHAINED = tuple(
 def _is_squeeze_excite(cell: nn.Cell | None) -> bool:
     """Whether all of it can be one operator."""
     return (
-        class_name(type(cell)) == _GATES[0]
+        class_name(type(cell)) == _SQUEEZE_EXCITES[0]
         and type(cell.bn) is nn.Identity
         and activation_number(cell.act) in EXCITE_ACTIVATIONS
         and type(cell.gate) in GATES
@@ -120,7 +120,7 @@ def _is_squeeze_excite(cell: nn.Cell | None) -> bool:
 
 def _is_gate(cell: nn.Cell) -> bool:
     """Whether it is a squeeze and excitation, with a gate in fp32."""
-    return class_name(type(cell)) in _GATES and not any(map(_is_half, (cell, cell.conv_expand, cell.gate)))
+    return class_name(type(cell)) in _SQUEEZE_EXCITES and not any(map(_is_half, (cell, cell.conv_expand, cell.gate)))
 
 
 def _is_dense(cell: nn.Cell) -> bool:

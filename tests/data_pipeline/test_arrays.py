@@ -201,7 +201,7 @@ def test_a_padded_crop_has_each_offset_equally_often():
     crop = PaddedCrop((32, 32), 4)
     found = np.zeros((9, 9))
     for seed in range(4050):
-        found[offsets[crop.decode(image, random.Random(seed)).tobytes()]] += 1
+        found[offsets[crop.transform(image, random.Random(seed)).tobytes()]] += 1
     # Each 50 times; the deviation of a count is 7.
     assert (found.min(), found.max()) > (22, 0)
     assert found.max() < 78
@@ -217,8 +217,8 @@ def test_the_crop_of_an_array_is_that_of_a_file():
         (one, rest), (other, other_rest) = crop.joined(flips), of_file.joined(flips)
         assert rest == other_rest == []
         for seed in range(20):
-            pixels = one.decode(image, random.Random(seed))
-            np.testing.assert_array_equal(pixels, other.decode(image, random.Random(seed)))
+            pixels = one.transform(image, random.Random(seed))
+            np.testing.assert_array_equal(pixels, other.transform(image, random.Random(seed)))
     assert pixels.shape == (16, 24, 3)
 
 

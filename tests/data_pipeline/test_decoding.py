@@ -18,7 +18,7 @@ from mindcv.data.images import decoding, extensions
 from mindcv.data.images.decoding import Decode, RandomBox, RandomCrop, Resize
 from mindcv.data.images.flips import RandomHorizontalFlip, RandomVerticalFlip
 from mindcv.data.images.image_check import checked_image
-from mindcv.data.images.reading import Decoder
+from mindcv.data.images.reading import Transform
 from mindcv.data.sources.samples import FileSamples
 
 PHOTO = Path(__file__).parents[1] / "data" / "photos" / "flower.jpg"
@@ -125,7 +125,7 @@ def test_unusual_sampling(sampling):
     data = (Path(__file__).parents[1] / "data" / "jpeg" / f"{sampling}.jpg").read_bytes()
     whole = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
     assert _jpeg.decode(data, 0, 0, *whole.shape[:2], 1, np.empty_like(whole)) == (sampling == "440")
-    np.testing.assert_array_equal(Decode().decode(data, random.Random(0)), whole)
+    np.testing.assert_array_equal(Decode().transform(data, random.Random(0)), whole)
 
 
 @pytest.mark.parametrize("reduction", [2, 4, 8])
@@ -210,7 +210,7 @@ def test_files_of_other_kinds_are_left_to_pillow(options):
     data = jpeg(**options)
     assert _jpeg.decode(data, 0, 0, 8, 8, 1, np.empty((8, 8, 3), np.uint8)) is False
     whole = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-    np.testing.assert_array_equal(Decode().decode(data, random.Random(0)), whole)
+    np.testing.assert_array_equal(Decode().transform(data, random.Random(0)), whole)
 
 
 def test_damaged_files_are_refused_or_decoded_within_their_box():
@@ -250,7 +250,7 @@ def test_turned_files_are_left_to_pillow(orientation, endian):
     is_upright = orientation in (1, 9)
     assert _jpeg.size(data) == ((131, 203) if is_upright else None)
     shape = (203, 131) if orientation in (5, 6, 7, 8) else (131, 203)
-    pixels = Decode().decode(data, random.Random(0))
+    pixels = Decode().transform(data, random.Random(0))
     assert pixels.shape[:2] == shape
     np.testing.assert_array_equal(pixels, ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
 
@@ -258,12 +258,12 @@ def test_turned_files_are_left_to_pillow(orientation, endian):
 def test_what_is_cut_off_or_too_large_is_named():
     data = jpeg()
     with pytest.raises(ValueError, match="this JPEG is cut off after"):
-        RandomCrop((8, 8), (0.1, 1.0), (1.0, 1.0)).decode(data[:-40], random.Random(0))
+        RandomCrop((8, 8), (0.1, 1.0), (1.0, 1.0)).transform(data[:-40], random.Random(0))
     huge = bytearray(data)
     frame = huge.index(b"\xff\xc0")
     huge[frame + 5 : frame + 9] = b"\xff\xff\xff\xff"
     with pytest.raises(ValueError, match="claims 65535 x 65535 pixels"):
-        Decode().decode(bytes(huge), random.Random(0))
+        Decode().transform(bytes(huge), random.Random(0))
 
 
 def test_a_file_that_is_cut_off_is_refused_where_its_box_needs_more():
@@ -277,13 +277,13 @@ def test_a_file_that_is_cut_off_is_refused_where_its_box_needs_more():
 def test_a_whole_image_has_the_pixels_that_mindspore_decodes(options):
     data = jpeg(quality=90, **options)
     expected = vision.Decode()(np.frombuffer(data, np.uint8))
-    np.testing.assert_array_equal(Decode().decode(data, random.Random(0)), expected)
+    np.testing.assert_array_equal(Decode().transform(data, random.Random(0)), expected)
 
 
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("size", [(131, 203), (60, 80), (300, 500), (1, 1), (5, 1), (9, 2), (3, 3), (224, 1)])
 def test_resizing_is_bilinear(size, flip):
-    image = Decode().decode(jpeg(), random.Random(0)).astype(np.float64)
+    image = Decode().transform(jpeg(), random.Random(0)).astype(np.float64)
     (y, near_y, far_y), (x, near_x, far_x) = (_places(old, new) for old, new in zip(image.shape[:2], size, strict=True))
     y, x = y[:, None, None], x[:, None]
     upper = image[near_y][:, near_x] * (1 - x) + image[near_y][:, far_x] * x
@@ -302,7 +302,7 @@ def _places(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def test_resizing_agrees_with_mindspore_to_one_grey_level():
-    image = Decode().decode(jpeg(), random.Random(0))
+    image = Decode().transform(jpeg(), random.Random(0))
     resized = np.empty((96, 112, 3), np.uint8)
     _jpeg.resize(image, *image.shape[:2], resized, 96, 112, False)
     expected = vision.Resize((96, 112), vision.Inter.BILINEAR)(image)
@@ -348,7 +348,7 @@ def test_a_bicubic_crop_is_a_box_resized():
 @pytest.mark.parametrize("kind", [vision.Inter.BICUBIC, vision.Inter.PILCUBIC])
 def test_a_reader_crops_by_the_bicubic_filter(kind):
     """JPEG and PNG; the same boxes and mirroring as with bilinear interpolation."""
-    plain = Decode().decode(jpeg(50, 70), random.Random(0))
+    plain = Decode().transform(jpeg(50, 70), random.Random(0))
     png = io.BytesIO()
     Image.fromarray(plain).save(png, "PNG")
     crop, rest = RandomCrop((20, 24), (0.3, 0.6), (0.9, 1.1), kind).joined([RandomHorizontalFlip(0.5)])
@@ -359,7 +359,7 @@ def test_a_reader_crops_by_the_bicubic_filter(kind):
         cut = plain[top : top + height, left : left + width]
         expected = resized_cubic(cut, (20, 24), rng.random() < 0.5)
         for data in (jpeg(50, 70), png.getvalue()):
-            np.testing.assert_array_equal(crop.decode(data, random.Random(seed)), expected)
+            np.testing.assert_array_equal(crop.transform(data, random.Random(seed)), expected)
 
 
 def test_crops_have_the_areas_and_ratios_that_are_asked_for():
@@ -385,10 +385,10 @@ def test_an_image_that_no_crop_fits_gives_its_middle(shape, expected):
 def test_half_of_the_images_are_mirrored():
     data = jpeg(40, 40)
     whole = RandomCrop((40, 40), (1.0, 1.0), (1.0, 1.0), hflip=0.3)
-    plain = Decode().decode(data, random.Random(0))
+    plain = Decode().transform(data, random.Random(0))
     mirrored = 0
     for seed in range(1000):
-        pixels = whole.decode(data, random.Random(seed))
+        pixels = whole.transform(data, random.Random(seed))
         is_mirrored = np.array_equal(pixels, plain[:, ::-1])
         assert is_mirrored or np.array_equal(pixels, plain)
         mirrored += is_mirrored
@@ -397,25 +397,25 @@ def test_half_of_the_images_are_mirrored():
 
 def test_a_large_crop_is_decoded_at_a_reduced_scale_and_looks_the_same():
     data = jpeg(400, 400, quality=95)
-    pixels = RandomCrop((100, 100), (1.0, 1.0), (1.0, 1.0)).decode(data, random.Random(0))
+    pixels = RandomCrop((100, 100), (1.0, 1.0), (1.0, 1.0)).transform(data, random.Random(0))
     expected = np.asarray(
-        Image.fromarray(Decode().decode(data, random.Random(0))).resize((100, 100), Image.Resampling.BOX)
+        Image.fromarray(Decode().transform(data, random.Random(0))).resize((100, 100), Image.Resampling.BOX)
     )
     assert np.abs(pixels.astype(int) - expected).mean() < 2
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP"])
 def test_other_files_are_cropped_too(kind):
-    plain = Decode().decode(jpeg(50, 70), random.Random(0))
+    plain = Decode().transform(jpeg(50, 70), random.Random(0))
     file = io.BytesIO()
     Image.fromarray(plain).save(file, kind)
-    np.testing.assert_array_equal(Decode().decode(file.getvalue(), random.Random(0)), plain)
+    np.testing.assert_array_equal(Decode().transform(file.getvalue(), random.Random(0)), plain)
     crop = RandomCrop((20, 20), (0.3, 0.6), (0.9, 1.1))
     top, left, height, width = crop.box(50, 70, random.Random(3))
     expected = np.empty((20, 20, 3), np.uint8)
     cut = np.ascontiguousarray(plain[top : top + height, left : left + width])
     _jpeg.resize(cut, height, width, expected, 20, 20, False)
-    np.testing.assert_array_equal(crop.decode(file.getvalue(), random.Random(3)), expected)
+    np.testing.assert_array_equal(crop.transform(file.getvalue(), random.Random(3)), expected)
 
 
 @pytest.mark.parametrize(
@@ -455,11 +455,11 @@ def test_what_a_list_begins_with_is_of_mindspore_and_of_the_reader():
     """MindSpore's pipelines do what is in the list as they always did; readers do it themselves."""
     crop, flip, *_ = create_transforms("imagenet", 32, True, vflip=0.5)
     assert isinstance(crop, vision.RandomCropDecodeResize)
-    assert isinstance(crop, Decoder)
+    assert isinstance(crop, Transform)
     assert isinstance(flip, vision.RandomHorizontalFlip)
     decode = create_transforms("imagenet", 32)[0]
     data = jpeg()
-    np.testing.assert_array_equal(decode(np.frombuffer(data, np.uint8)), decode.decode(data, random.Random(0)))
+    np.testing.assert_array_equal(decode(np.frombuffer(data, np.uint8)), decode.transform(data, random.Random(0)))
 
 
 def test_operations_of_mindspore_alone_are_done_by_mindspore(photo_folder):
@@ -479,14 +479,14 @@ def test_oblong_crops_are_boxes_resized():
     crop, *rest = create_transforms("imagenet", (64, 100), True, normalize_on_device=True)
     decode, _ = crop.joined(rest)
     data = jpeg(40, 50)  # enlarged only, which Pillow does without antialiasing
-    plain = Decode().decode(data, random.Random(0))
+    plain = Decode().transform(data, random.Random(0))
     for seed in range(20):
         rng = random.Random(seed)
         top, left, height, width = decode.box(*plain.shape[:2], rng)
         flip = rng.random() < decode.hflip
         cut = Image.fromarray(plain[top : top + height, left : left + width])
         expected = np.asarray(cut.resize((100, 64), Image.Resampling.BILINEAR)).astype(int)[:, :: -1 if flip else 1]
-        found = decode.decode(data, random.Random(seed))
+        found = decode.transform(data, random.Random(seed))
         assert found.shape == (64, 100, 3)
         assert np.abs(found - expected).max() <= 1
 

@@ -321,7 +321,7 @@ def test_boxes_are_those_of_the_crop_that_is_resized_by_the_extension(kind):
     arguments = ((20, 30), (0.1, 1.0), (0.8, 1.4))
     for seed in range(20):
         top, left, height, width = RandomCrop(*arguments).box(160, 200, random.Random(seed))
-        cut = RandomBox(*arguments).decode(data, random.Random(seed))
+        cut = RandomBox(*arguments).transform(data, random.Random(seed))
         by = RandomCrop(*arguments).reduction((top, left, height, width))
         assert abs(cut.shape[0] - height / by) <= 1
         assert abs(cut.shape[1] - width / by) <= 1
@@ -342,10 +342,10 @@ def test_a_shrunk_crop_is_the_same_of_every_kind_of_file(interpolation, by, monk
     crop = RandomCrop((20, 24), (0.75, 1.0), (0.9, 1.1), interpolation, hflip=0.5)
     for seed in range(5):
         assert crop.reduction(crop.box(*size, random.Random(seed))) == by
-        made = [crop.decode(data, random.Random(seed)) for data in files]
+        made = [crop.transform(data, random.Random(seed)) for data in files]
         with monkeypatch.context() as patch:
             patch.setattr(decoding, "_jpeg", None)
-            made += [crop.decode(data, random.Random(seed)) for data in files]
+            made += [crop.transform(data, random.Random(seed)) for data in files]
         for pixels in made[1:]:
             assert np.abs(pixels.astype(int) - made[0]).mean() < 2
 

@@ -264,10 +264,10 @@ def test_simple_crop_moves_a_resized_image_by_some_pixels(size, image):
     for top in range(spare[0] + 1):
         for left in range(spare[1] + 1):
             offsets[padded[top : top + size[0], left : left + size[1]].tobytes()] = (top, left)
-    found = [offsets[crop.decode(data.tobytes(), random.Random(seed)).tobytes()] for seed in range(400)]
+    found = [offsets[crop.transform(data.tobytes(), random.Random(seed)).tobytes()] for seed in range(400)]
     assert {top for top, _ in found} == set(range(spare[0] + 1))
     assert len({left for _, left in found}) > 0.9 * (spare[1] + 1)
-    assert crop.decode(data.tobytes(), random.Random(1)).shape == (*size, 3)
+    assert crop.transform(data.tobytes(), random.Random(1)).shape == (*size, 3)
     # As an operation of a pipeline it draws by the seed of mindspore.dataset: another one, another offset.
     ds.config.set_seed(1)
     first = crop(data)

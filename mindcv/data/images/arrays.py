@@ -1,4 +1,4 @@
-"""What a list of transforms begins with where images are arrays: an operation of MindSpore and a `Decoder` at once."""
+"""What a list of transforms begins with where images are arrays: of MindSpore and a `Transform` at once."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -7,12 +7,12 @@ import numpy as np
 from mindspore.dataset import vision
 
 from .decoding import RandomCrop
-from .reading import Decoder
+from .reading import Transform
 
 __all__ = ["PaddedCrop", "RandomArrayCrop"]
 
 
-class PaddedCrop(vision.RandomCrop, Decoder):
+class PaddedCrop(vision.RandomCrop, Transform):
     """Random crop of an image with a black border (https://arxiv.org/abs/1512.03385, section 4.2).
 
     Args:
@@ -24,7 +24,7 @@ class PaddedCrop(vision.RandomCrop, Decoder):
         super().__init__(size, (border,) * 4)
         self.border = border
 
-    def decode(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
+    def transform(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
         height, width, channels = data.shape
         padded = np.zeros((height + 2 * self.border, width + 2 * self.border, channels), np.uint8)
         padded[self.border : self.border + height, self.border : self.border + width] = data
@@ -37,7 +37,7 @@ class PaddedCrop(vision.RandomCrop, Decoder):
         return np.ascontiguousarray(padded[top : top + self.size[0], left : left + self.size[1]])
 
 
-class RandomArrayCrop(vision.RandomResizedCrop, Decoder):
+class RandomArrayCrop(vision.RandomResizedCrop, Transform):
     """Random crop and resize of an array, in a reader as `RandomCrop` does it.
 
     Args:
@@ -57,8 +57,8 @@ class RandomArrayCrop(vision.RandomResizedCrop, Decoder):
         super().__init__(size, scale, ratio, interpolation)
         self._crop = RandomCrop(size, scale, ratio, interpolation)
 
-    def joined(self, operations: Sequence[Callable]) -> tuple[Decoder, list[Callable]]:
+    def joined(self, operations: Sequence[Callable]) -> tuple[Transform, list[Callable]]:
         return self._crop.joined(operations)
 
-    def decode(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
-        return self._crop.decode(data, rng, out)
+    def transform(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
+        return self._crop.transform(data, rng, out)

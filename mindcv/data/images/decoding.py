@@ -2,7 +2,7 @@
 
 Uses the C extension `_jpeg` for baseline JPEG files and Pillow for others, and for all where the extension was not
 built. What a list of transforms begins with is an operation of MindSpore, which does it for datasets that are not of
-`create_dataset`, and a `Decoder`, by which a reader does the same: with the pixels of MindSpore's Decode, and with
+`create_dataset`, and a `Transform`, by which a reader does the same: with the pixels of MindSpore's Decode, and with
 crops from the distribution of its RandomCropDecodeResize. `arrays` has those for datasets whose images are arrays.
 """
 
@@ -18,7 +18,7 @@ from ..randomness import dataset_seed, generator_for
 from .extensions import jpeg as _jpeg
 from .flips import RandomHorizontalFlip
 from .image_check import MAX_PIXELS, checked_pixels
-from .reading import Decoder
+from .reading import Transform
 from .resizing import ResizeAndCrop
 
 __all__ = [
@@ -130,14 +130,14 @@ def _resized(
     return out
 
 
-class Decode(vision.Decode, Decoder):
+class Decode(vision.Decode, Transform):
     """Decodes an encoded image as a whole."""
 
-    def decode(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
+    def transform(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
         return data if isinstance(data, np.ndarray) else decode_image(data)
 
 
-class Resize(vision.Resize, Decoder):
+class Resize(vision.Resize, Transform):
     """Resizes a whole image, whatever its proportions.
 
     Args:
@@ -149,11 +149,11 @@ class Resize(vision.Resize, Decoder):
         super().__init__(size, interpolation)
         self.size = size
 
-    def decode(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
+    def transform(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
         return _resized(data, self.size, self.interpolation, out=out)
 
 
-class RandomCrop(vision.RandomCropDecodeResize, Decoder):
+class RandomCrop(vision.RandomCropDecodeResize, Transform):
     """Random crop, resize and, in a reader, mirroring of an encoded image (https://arxiv.org/abs/1409.4842).
 
     A reader takes an array too.
@@ -178,7 +178,7 @@ class RandomCrop(vision.RandomCropDecodeResize, Decoder):
         super().__init__(size, scale, ratio, interpolation, _ATTEMPTS)
         self.hflip = hflip
 
-    def joined(self, operations: Sequence[Callable]) -> tuple[Decoder, list[Callable]]:
+    def joined(self, operations: Sequence[Callable]) -> tuple[Transform, list[Callable]]:
         if self.interpolation not in _IS_CUBIC:
             resize = Resize(self.size, self.interpolation)
             return RandomBox(self.size, self.scale, self.ratio), [resize, *operations]
@@ -187,7 +187,7 @@ class RandomCrop(vision.RandomCropDecodeResize, Decoder):
             return with_flip, list(operations[1:])
         return self, list(operations)
 
-    def decode(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
+    def transform(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
         size, pixels = _size_or_pixels(data)
         box = self.box(*(size or pixels.shape[:2]), rng)
         flip = self.hflip > 0 and rng.random() < self.hflip
@@ -229,10 +229,10 @@ class RandomBox(RandomCrop):
         ratio: See `RandomCrop`.
     """
 
-    def joined(self, operations: Sequence[Callable]) -> tuple[Decoder, list[Callable]]:
+    def joined(self, operations: Sequence[Callable]) -> tuple[Transform, list[Callable]]:
         return self, list(operations)
 
-    def decode(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
+    def transform(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
         size, pixels = _size_or_pixels(data)
         box = self.box(*(size or pixels.shape[:2]), rng)
         by = self.reduction(box)
@@ -245,7 +245,7 @@ class RandomBox(RandomCrop):
         return _cut(pixels, box, by)
 
 
-class SimpleRandomCrop(Decoder):
+class SimpleRandomCrop(Transform):
     """DeiT III's simple random crop (arXiv 2204.07118, section 3.2), which keeps nearly all of an image.
 
     It is resized so that its shorter side is that of the result (so that it covers a result that is not square), gets
@@ -272,7 +272,7 @@ class SimpleRandomCrop(Decoder):
         pixels = image if image.ndim == 3 else decode_image(image.tobytes())
         return self._crop(pixels, lambda least, most: int(generator.integers(least, most + 1)))
 
-    def decode(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
+    def transform(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
         return self._crop(data if isinstance(data, np.ndarray) else decode_image(data), rng.randint)
 
     def _crop(self, pixels: np.ndarray, draw: Callable[[int, int], int]) -> np.ndarray:

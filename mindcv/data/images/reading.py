@@ -7,16 +7,16 @@ import numpy as np
 
 from ..randomness import ImageOperation
 
-__all__ = ["NUM_SPLITS", "Decoder", "Reading", "SplitReading"]
+__all__ = ["NUM_SPLITS", "Reading", "SplitReading", "Transform"]
 
 # Images of a sample with augmentation splits: one clean, the others by the policy.
 NUM_SPLITS = 3
 
 
-class Decoder:
-    """Base of what makes an image of a sample, an image file or an array; a list of transforms begins with one."""
+class Transform:
+    """Base of what makes a new image, of a sample, with which a list of transforms begins, or of another image."""
 
-    def decode(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
+    def transform(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
         """Makes an image, and leaves `data` as it is.
 
         Args:
@@ -32,14 +32,14 @@ class Decoder:
         """
         raise NotImplementedError
 
-    def joined(self, operations: Sequence[Callable]) -> tuple["Decoder", list[Callable]]:
-        """Takes on what can be done while decoding.
+    def joined(self, operations: Sequence[Callable]) -> tuple["Transform", list[Callable]]:
+        """Takes on what can be done at once, as mirroring while a file is decoded.
 
         Args:
             operations: What follows in the list.
 
         Returns:
-            The decoder that does it, and the operations that are left.
+            The transform that does it, and the operations that are left.
         """
         return self, list(operations)
 
@@ -48,33 +48,33 @@ class Reading:
     """A sample to one image.
 
     Args:
-        decoder: What comes first.
+        first: What comes first.
         operations: What follows, in turn.
     """
 
-    def __init__(self, decoder: Decoder, operations: Sequence[Callable] = ()) -> None:
-        self.decoder = decoder
+    def __init__(self, first: Transform, operations: Sequence[Callable] = ()) -> None:
+        self.first = first
         self.operations = list(operations)
 
     def __call__(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
-        """Arguments, result and errors are those of `Decoder.decode`; the shape is what the operations make it."""
-        return _apply(self.operations, self.decoder.decode(data, rng, out), rng)
+        """Arguments, result and errors are those of `Transform.transform`; the shape is what the operations make it."""
+        return _apply(self.operations, self.first.transform(data, rng, out), rng)
 
 
 class SplitReading(Reading):
     """A sample to the images of an augmentation split, (3, ...), all of one crop.
 
     Args:
-        decoder: What comes first.
+        first: What comes first.
         operations: What is done once, for all of them.
         policy: What is done to each but the first, with other random numbers.
         last: What is done to each.
     """
 
     def __init__(
-        self, decoder: Decoder, operations: Sequence[Callable], policy: Sequence[Callable], last: Sequence[Callable]
+        self, first: Transform, operations: Sequence[Callable], policy: Sequence[Callable], last: Sequence[Callable]
     ) -> None:
-        super().__init__(decoder, operations)
+        super().__init__(first, operations)
         self.policy = list(policy)
         self.last = list(last)
 
@@ -87,8 +87,8 @@ class SplitReading(Reading):
 def _apply(operations: Sequence[Callable], image: np.ndarray, rng: random.Random) -> np.ndarray:
     """Applies operations in turn; the image may change in its place."""
     for operation in operations:
-        if isinstance(operation, Decoder):
-            image = operation.decode(image, rng)
+        if isinstance(operation, Transform):
+            image = operation.transform(image, rng)
             continue
         if not isinstance(operation, ImageOperation):
             image = operation(image)

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from .image_check import to_rgb
-from .reading import Decoder
+from .reading import Transform
 
 __all__ = ["ROUNDINGS", "ResizeAndCrop", "ToGrey"]
 
@@ -31,7 +31,7 @@ class ToGrey:
         return np.asarray(Image.fromarray(image).convert("L"))[..., None]
 
 
-class ResizeAndCrop(Decoder):
+class ResizeAndCrop(Transform):
     """Resizes an image by Pillow and cuts out its centre, as torchvision does; uint8 (H, W, C) in and out.
 
     A Pillow image is taken too. What the crop reaches beyond the resized image is black.
@@ -76,7 +76,7 @@ class ResizeAndCrop(Decoder):
         resized = np.asarray(picture.resize((new_width, new_height), self.interpolation))
         return resized.reshape(new_height, new_width, channels)
 
-    def decode(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
+    def transform(self, data: bytes | np.ndarray, rng: random.Random, out: np.ndarray | None = None) -> np.ndarray:
         return self(data)
 
     def __call__(self, image: np.ndarray | Image.Image) -> np.ndarray:
