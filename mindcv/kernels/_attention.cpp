@@ -1,5 +1,5 @@
-// Self-attention of tokens and its gradient. The products of queries and keys are not kept: the backward pass makes them
-// once more from their rows' sums, so that memory grows with the number of tokens and not with its square.
+// Self-attention of tokens and its gradient. The products of queries and keys are not kept: the backward pass makes
+// them once more from their rows' sums, so that memory grows with the number of tokens and not with its square.
 #include <cmath>
 
 #include "_plans.h"
@@ -14,7 +14,8 @@ FOR_PROCESSORS HIDDEN void softmax_rows(float *scores, float *sums, long rows, l
     for (float &lane : lanes) lane = scores[0];
     long i = 0;
     for (; i + 16 <= length; i += 16)
-      for (int lane = 0; lane < 16; lane++) lanes[lane] = scores[i + lane] > lanes[lane] ? scores[i + lane] : lanes[lane];
+      for (int lane = 0; lane < 16; lane++)
+        lanes[lane] = scores[i + lane] > lanes[lane] ? scores[i + lane] : lanes[lane];
     float largest = scores[0];
     for (; i < length; i++) largest = scores[i] > largest ? scores[i] : largest;
     for (float lane : lanes) largest = lane > largest ? lane : largest;
@@ -75,8 +76,9 @@ Plan &products(int64_t count, int64_t m, int64_t k, int64_t n, bool turns_first,
     check(dnn().matmul_primitive_desc_create(&description.desc, shared().engine, first, second, nullptr, result,
                                              attributes.attr),
           "matmul");
-    plan->add(description,
-              {{ARG_SRC, plan->tensor(0, first)}, {ARG_WEIGHTS, plan->tensor(1, second)}, {ARG_DST, plan->tensor(2, result)}});
+    plan->add(description, {{ARG_SRC, plan->tensor(0, first)},
+                            {ARG_WEIGHTS, plan->tensor(1, second)},
+                            {ARG_DST, plan->tensor(2, result)}});
     plan->implementation = description.implementation();
     return plan;
   });
@@ -109,14 +111,16 @@ void in_parts(int64_t n, Work work) {
   shared().pool.parallel_for(threads, [&](int t, int) { work(n * t / threads, n * (t + 1) / threads); });
 }
 
-// Part `part` of `parts` of tokens (images, length, parts * heads * size) from or to matrices (images, heads, length, size).
+// Part `part` of `parts` of tokens (images, length, parts * heads * size) from or to matrices (images, heads, length,
+// size).
 void split(const Tokens &p, int64_t images, const float *tokens, int parts, int part, float *matrices, float factor) {
   in_parts(images * p.length, [&](int64_t begin, int64_t end) {
     for (int64_t token = begin; token < end; token++) {
       const int64_t image = token / p.length, position = token % p.length;
       const float *from = tokens + (token * parts + part) * p.width();
       for (int64_t head = 0; head < p.heads; head++)
-        copy_scaled(matrices + ((image * p.heads + head) * p.length + position) * p.size, from + head * p.size, p.size, factor);
+        copy_scaled(matrices + ((image * p.heads + head) * p.length + position) * p.size, from + head * p.size, p.size,
+                    factor);
     }
   });
 }
@@ -127,7 +131,8 @@ void merge(const Tokens &p, int64_t images, const float *matrices, int parts, in
       const int64_t image = token / p.length, position = token % p.length;
       float *to = tokens + (token * parts + part) * p.width();
       for (int64_t head = 0; head < p.heads; head++)
-        copy_scaled(to + head * p.size, matrices + ((image * p.heads + head) * p.length + position) * p.size, p.size, factor);
+        copy_scaled(to + head * p.size, matrices + ((image * p.heads + head) * p.length + position) * p.size, p.size,
+                    factor);
     }
   });
 }
@@ -144,7 +149,8 @@ bool read(Tokens &p, const int64_t *shape, const int64_t *config) {
 // Calls work(first image, images) for all images, in chunks that stay in a cache.
 template <class Work>
 void for_chunks(const Tokens &p, Work work) {
-  const int64_t fit = kChunkBytes / (4 * p.heads * p.length * p.length), chunk = std::min(std::max<int64_t>(fit, 1), p.images);
+  const int64_t fit = kChunkBytes / (4 * p.heads * p.length * p.length),
+                chunk = std::min(std::max<int64_t>(fit, 1), p.images);
   for (int64_t first = 0; first < p.images; first += chunk) work(first, std::min(chunk, p.images - first), chunk);
 }
 
@@ -170,7 +176,8 @@ void backward(const Tokens &p, const float *dout, const float *qkv, const float 
   for_chunks(p, [&](int64_t first, int64_t images, int64_t chunk) {
     const int64_t matrices = images * p.heads, values = chunk * p.heads * p.length * p.size;
     const int64_t rows = matrices * p.length, square = chunk * p.heads * p.length * p.length;
-    float *q = reinterpret_cast<float *>(workspace().reserve(4 * (5 * values + 2 * square + chunk * p.heads * p.length)));
+    float *q =
+        reinterpret_cast<float *>(workspace().reserve(4 * (5 * values + 2 * square + chunk * p.heads * p.length)));
     float *k = q + values, *v = k + values, *d = v + values, *result = d + values;
     float *scores = result + values, *dscores = scores + square, *deltas = dscores + square;
     const float *tokens = qkv + first * p.length * 3 * p.width();
@@ -187,8 +194,8 @@ void backward(const Tokens &p, const float *dout, const float *qkv, const float 
         const int64_t image = row / (p.heads * p.length), head = row / p.length % p.heads, position = row % p.length;
         deltas[row] = dot(d + row * p.size, from + (image * p.length + position) * p.width() + head * p.size, p.size);
       }
-      softmax_rows_backward(scores + begin * p.length, dscores + begin * p.length, sums + first * p.heads * p.length + begin,
-                            deltas + begin, end - begin, p.length);
+      softmax_rows_backward(scores + begin * p.length, dscores + begin * p.length,
+                            sums + first * p.heads * p.length + begin, deltas + begin, end - begin, p.length);
     });
     multiply(matrices, p.length, p.length, p.size, dscores, false, k, false, result);
     merge(p, images, result, 3, 0, dtokens, p.scale);

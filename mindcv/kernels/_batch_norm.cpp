@@ -17,7 +17,8 @@ enum { ACTIVATION, ADDS, TRAINING, LAST, KEEPS_VARIANCE, EPS, MOMENTUM, RESULT_L
 struct Norm {
   long images, channels, pixels;
   int activation;
-  bool adds, training, last, keeps_variance, result_last, half;  // `half`: maps are bfloat16, (N, pixels, C) all of them
+  bool adds, training, last, keeps_variance, result_last;
+  bool half;  // maps are bfloat16, (N, pixels, C) all of them
   double eps, momentum;
   const float *y, *gamma, *beta, *residual, *dout;
   float *moving_mean, *moving_variance, *out, *mean, *variance;
@@ -131,8 +132,8 @@ bool read(Norm &p, const int64_t *shape, const int64_t *config) {
   p.images = shape[0];
   p.channels = p.last ? shape[3] : shape[1];
   p.pixels = p.last ? shape[1] * shape[2] : shape[2] * shape[3];
-  return p.activation >= NONE && p.activation <= SILU && !(p.adds && p.activation > RELU) && p.images > 0 && p.pixels > 0 &&
-         (p.last || !p.result_last) && (p.result_last || !p.half);
+  return p.activation >= NONE && p.activation <= SILU && !(p.adds && p.activation > RELU) && p.images > 0 &&
+         p.pixels > 0 && (p.last || !p.result_last) && (p.result_last || !p.half);
 }
 
 // Whether the maps among the tensors are of the configuration's type, and all others fp32.
@@ -146,7 +147,8 @@ bool has_types(int n, void **data, const char *const *dtypes, std::initializer_l
   return true;
 }
 
-// Runs work(thread, image, first pixel, last pixel) over all images, in parts of whole vectors where there are few images.
+// Runs work(thread, image, first pixel, last pixel) over all images, in parts of whole vectors where there are few
+// images.
 template <class Work>
 void for_parts(const Norm &p, int threads, Work work) {
   const long splits = p.images >= threads ? 1 : (threads + p.images - 1) / p.images;
@@ -172,7 +174,8 @@ void forward(Norm &p) {
     for (long c = 0; c < channels; c++) p.set_factors(c);
   }
   if (!p.last) {
-    shared().pool.parallel_for(threads, [&](int t, int) { run.forward_channels(p, channels * t / threads, channels * (t + 1) / threads); });
+    shared().pool.parallel_for(
+        threads, [&](int t, int) { run.forward_channels(p, channels * t / threads, channels * (t + 1) / threads); });
     return;
   }
   if (p.training) {
@@ -199,7 +202,8 @@ void forward(Norm &p) {
     }
   }
   if (p.result_last)
-    shared().pool.parallel_for(threads, [&](int t, int) { run.forward_rows(p, rows * t / threads, rows * (t + 1) / threads); });
+    shared().pool.parallel_for(threads,
+                               [&](int t, int) { run.forward_rows(p, rows * t / threads, rows * (t + 1) / threads); });
   else
     for_parts(p, threads, [&](int, long n, long begin, long end) { run.forward_turned(p, n, begin, end); });
 }
@@ -212,14 +216,16 @@ void backward(Norm &p) {
   const long channels = p.channels, rows = p.images * p.pixels;
   for (long c = 0; c < channels; c++) p.set_factors(c);
   if (!p.last) {
-    shared().pool.parallel_for(threads, [&](int t, int) { run.backward_channels(p, channels * t / threads, channels * (t + 1) / threads); });
+    shared().pool.parallel_for(
+        threads, [&](int t, int) { run.backward_channels(p, channels * t / threads, channels * (t + 1) / threads); });
     return;
   }
   std::fill(work.totals.begin(), work.totals.end(), 0.0);
   std::fill(work.products.begin(), work.products.end(), 0.0);
   if (p.result_last)
     shared().pool.parallel_for(threads, [&](int t, int) {
-      run.sums_of_rows(p, rows * t / threads, rows * (t + 1) / threads, &work.totals[t * channels], &work.products[t * channels]);
+      run.sums_of_rows(p, rows * t / threads, rows * (t + 1) / threads, &work.totals[t * channels],
+                       &work.products[t * channels]);
     });
   else
     for_parts(p, threads, [&](int t, long n, long begin, long end) {
@@ -260,8 +266,8 @@ using namespace mindcv;
 
 extern "C" {
 
-// y, gamma, beta, moving mean, moving variance, (shortcut,) configuration -> out, mean, variance. In training the moving
-// ones are moved, in place.
+// y, gamma, beta, moving mean, moving variance, (shortcut,) configuration -> out, mean, variance. In training the
+// moving ones are moved, in place.
 int BatchNormForward(int n, void **data, int *dims, int64_t **shapes, const char **dtypes, void *, void *) {
   if (n != 9 && n != 10) return BAD_ARGUMENTS;
   const int configuration = n - 4;
@@ -269,7 +275,8 @@ int BatchNormForward(int n, void **data, int *dims, int64_t **shapes, const char
   return alone([&] {
     Norm p{};
     auto at = [&](int i) { return static_cast<float *>(data[i]); };
-    if (!read(p, shapes[0], static_cast<const int64_t *>(data[configuration])) || p.adds != (n == 10)) return int(BAD_ARGUMENTS);
+    if (!read(p, shapes[0], static_cast<const int64_t *>(data[configuration])) || p.adds != (n == 10))
+      return int(BAD_ARGUMENTS);
     p.y = at(0);
     p.gamma = at(1);
     p.beta = at(2);
@@ -284,7 +291,8 @@ int BatchNormForward(int n, void **data, int *dims, int64_t **shapes, const char
   });
 }
 
-// dout, y, out (which only a sum needs; else y), gamma, beta, mean, variance, configuration -> dy, dgamma, dbeta (, dshortcut)
+// dout, y, out (which only a sum needs; else y), gamma, beta, mean, variance, configuration -> dy, dgamma, dbeta (,
+// dshortcut)
 int BatchNormBackward(int n, void **data, int *dims, int64_t **shapes, const char **dtypes, void *, void *) {
   if ((n != 11 && n != 12) || !has_types(n, data, dtypes, {0, 1, 2, 8, n == 12 ? 11 : 0}, 7) || dims[1] != 4)
     return BAD_ARGUMENTS;

@@ -1,5 +1,5 @@
-// BatchNorm with the activation and the sum behind it, on vectors of 16. _batch_norm.cpp takes this file once for each kind
-// of processor, with MINDCV_ISA as the namespace; so it includes nothing.
+// BatchNorm with the activation and the sum behind it, on vectors of 16. _batch_norm.cpp takes this file once for each
+// kind of processor, with MINDCV_ISA as the namespace; so it includes nothing.
 //
 // y is the convolution's output, (N, C, pixels) or (N, pixels, C) where `last`; all other maps are (N, C, pixels).
 
@@ -51,7 +51,8 @@ static inline void store_some(half *p, vec v, long n) {
   for (long i = 0; i < n; i++) p[i].bits = bits[i];
 }
 static inline vec load_some_of(const void *map, bool is_half, long offset, long n) {
-  return is_half ? load_some(static_cast<const half *>(map) + offset, n) : load_some(static_cast<const float *>(map) + offset, n);
+  return is_half ? load_some(static_cast<const half *>(map) + offset, n)
+                 : load_some(static_cast<const float *>(map) + offset, n);
 }
 
 // e^x to 2 units of the last digit, between -87 and 87; as `exponential` of _vectors.h.
@@ -285,16 +286,18 @@ static void backward_channels(const Norm &p, long begin, long end) {
 
 // ---- (N, pixels, C): rows of channels; what comes out is turned to (N, C, pixels) on the way
 
-// First channels of up to `most` vectors from `group` on. The last one of all ends with the last channel, so it may have
-// channels of the one before; of less than 16 channels there is one, with fewer lanes.
+// First channels of up to `most` vectors from `group` on. The last one of all ends with the last channel, so it may
+// have channels of the one before; of less than 16 channels there is one, with fewer lanes.
 static inline long vectors_of(long channels, long group, long most, long *first) {
   long count = 0;
-  for (long c = group; c < channels && count < most; c += 16) first[count++] = c + 16 <= channels || channels < 16 ? c : channels - 16;
+  for (long c = group; c < channels && count < most; c += 16)
+    first[count++] = c + 16 <= channels || channels < 16 ? c : channels - 16;
   return count;
 }
 
 // Adds the vectors' lanes to the channels' sums, each channel's once.
-static inline void add_lanes(const vec *values, const long *first, long channels, long group, long count, double *sums) {
+static inline void add_lanes(const vec *values, const long *first, long channels, long group, long count,
+                             double *sums) {
   for (long c = group; c < channels && c < group + 16 * count; c++) {
     const long k = (c - group) / 16;
     sums[c] += values[k][c - first[k]];
@@ -447,7 +450,8 @@ static void backward_rows(const Norm &p, long begin, long end, const float *k, c
       const vec y = load_some(maps + offset, rest), a = load_some(p.scales + c, rest);
       const vec d = dz_of<T, ACT, ADDS>(p, offset, y, a, load_some(p.shifts + c, rest), rest);
       if (ADDS) store_some(dother + offset, d, rest);
-      store_some(dy + offset, a * d + (load_some(k + c, rest) * (y - load_some(p.mean + c, rest)) + load_some(l + c, rest)), rest);
+      store_some(dy + offset,
+                 a * d + (load_some(k + c, rest) * (y - load_some(p.mean + c, rest)) + load_some(l + c, rest)), rest);
     }
   }
 }
@@ -517,7 +521,8 @@ static void backward_turned(const Norm &p, long n, long begin, long end, double 
           }
         }
         transpose(r);
-        const vec a = load_some(p.scales + c, height), b = load_some(p.shifts + c, height), m = load_some(p.mean + c, height);
+        const vec a = load_some(p.scales + c, height), b = load_some(p.shifts + c, height),
+                  m = load_some(p.mean + c, height);
         for (long k = 0; k < width; k++) {
           const long offset = (n * pixels + i + k) * channels + c;
           const vec y = whole ? load(p.y + offset) : load_some(p.y + offset, height);
@@ -558,8 +563,12 @@ static void finish_rows(const Norm &p, long begin, long end, const float *k, con
     default: p.adds ? function<NONE, true>(__VA_ARGS__) : function<NONE, false>(__VA_ARGS__);            \
   }
 
-static void run_forward_channels(const Norm &p, long begin, long end) { MINDCV_BY_ACTIVATION(forward_channels, p, begin, end) }
-static void run_backward_channels(const Norm &p, long begin, long end) { MINDCV_BY_ACTIVATION(backward_channels, p, begin, end) }
+static void run_forward_channels(const Norm &p, long begin, long end) {
+  MINDCV_BY_ACTIVATION(forward_channels, p, begin, end)
+}
+static void run_backward_channels(const Norm &p, long begin, long end) {
+  MINDCV_BY_ACTIVATION(backward_channels, p, begin, end)
+}
 static void run_forward_turned(const Norm &p, long n, long begin, long end) {
   MINDCV_BY_ACTIVATION(forward_turned, p, n, begin, end)
 }
@@ -589,7 +598,8 @@ struct Rows {
 };
 #undef MINDCV_BY_TYPE
 
-static void run_moments_of_rows(const Norm &p, long begin, long end, const float *origin, double *total, double *squares) {
+static void run_moments_of_rows(const Norm &p, long begin, long end, const float *origin, double *total,
+                                double *squares) {
   (p.half ? moments_of_rows<half> : moments_of_rows<float>)(p, begin, end, origin, total, squares);
 }
 static void run_forward_rows(const Norm &p, long begin, long end) {

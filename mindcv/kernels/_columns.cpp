@@ -14,7 +14,8 @@ void columns_of(const Columns &p, const float *x, float *columns) {
     std::vector<const float *> from;
     for (int64_t ky = 0; ky < p.kh; ky++) {
       for (int64_t kx = 0; kx < p.kw; kx++) {
-        const int64_t iy = oy * p.stride_h + ky * p.dilation_h - p.top, ix = ox * p.stride_w + kx * p.dilation_w - p.left;
+        const int64_t iy = oy * p.stride_h + ky * p.dilation_h - p.top,
+                      ix = ox * p.stride_w + kx * p.dilation_w - p.left;
         const bool is_inside = iy >= 0 && iy < p.ih && ix >= 0 && ix < p.iw;
         from.push_back(is_inside ? x + p.start(image, iy, ix) : outside.data());
       }

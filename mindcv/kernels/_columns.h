@@ -1,5 +1,5 @@
-// Maps of few pixels in fp32 as matrices that a convolution is a product of: a row for each pixel of the result, a column
-// for each value of a weight, in the weight's order.
+// Maps of few pixels in fp32 as matrices that a convolution is a product of: a row for each pixel of the result, a
+// column for each value of a weight, in the weight's order.
 #ifndef MINDCV_COLUMNS_H
 #define MINDCV_COLUMNS_H
 

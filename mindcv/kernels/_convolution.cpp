@@ -109,20 +109,23 @@ struct Problem {
   }
 
   Depthwise depthwise() const {
-    return {long(n), long(ic), long(ih), long(iw), long(oh), long(ow), long(kh), long(config[STRIDE_H]), long(top), long(left)};
+    return {long(n),   long(ic),  long(ih), long(iw), long(oh), long(ow), long(kh), long(config[STRIDE_H]),
+            long(top), long(left)};
   }
 
   // Whether a kernel of ours does it, and not oneDNN.
   bool is_depthwise(Kind kind) const {
-    return kind == BACKWARD_WEIGHTS && ic == oc && config[GROUPS] == ic && kh == kw && config[STRIDE_H] == config[STRIDE_W] &&
-           config[DILATION_H] == 1 && config[DILATION_W] == 1 && config[SOURCE_LAST] && config[RESULT_LAST] &&
-           !config[IN_BF16] && !config[HALF_MAPS] && has_depthwise(depthwise());
+    return kind == BACKWARD_WEIGHTS && ic == oc && config[GROUPS] == ic && kh == kw &&
+           config[STRIDE_H] == config[STRIDE_W] && config[DILATION_H] == 1 && config[DILATION_W] == 1 &&
+           config[SOURCE_LAST] && config[RESULT_LAST] && !config[IN_BF16] && !config[HALF_MAPS] &&
+           has_depthwise(depthwise());
   }
 
   bool is_grouped(Kind kind) const {
     return kh == 3 && kw == 3 && ic == oc && config[STRIDE_H] == config[STRIDE_W] && config[DILATION_H] == 1 &&
-           config[DILATION_W] == 1 && config[SOURCE_LAST] && config[RESULT_LAST] && !config[IN_BF16] && !config[HALF_MAPS] &&
-           !has_bias && (kind != BACKWARD_DATA || config[STRIDE_H] == 1) && has_grouped(grouped());
+           config[DILATION_W] == 1 && config[SOURCE_LAST] && config[RESULT_LAST] && !config[IN_BF16] &&
+           !config[HALF_MAPS] && !has_bias && (kind != BACKWARD_DATA || config[STRIDE_H] == 1) &&
+           has_grouped(grouped());
   }
 };
 
@@ -168,12 +171,14 @@ std::unique_ptr<Plan> matmul_plan(Kind kind, const Problem &p) {
   const int64_t pixels = p.ih * p.iw;
   Description description;
   if (kind == BACKWARD_WEIGHTS) {  // tensors: x, dy, dw; one product an image, summed
-    Desc dy({p.oc, pixels}, F32, std::vector<int64_t>{pixels, 1}), x({pixels, p.ic}, F32, std::vector<int64_t>{1, pixels});
+    Desc dy({p.oc, pixels}, F32, std::vector<int64_t>{pixels, 1}),
+        x({pixels, p.ic}, F32, std::vector<int64_t>{1, pixels});
     Desc dw({p.oc, p.ic}, F32, std::vector<int64_t>{p.ic, 1});
     Attributes attributes(true);
     check(dnn().matmul_primitive_desc_create(&description.desc, shared().engine, dy, x, nullptr, dw, attributes.attr),
           "matmul");
-    plan->add(description, {{ARG_SRC, plan->tensor(1, dy)}, {ARG_WEIGHTS, plan->tensor(0, x)}, {ARG_DST, plan->tensor(2, dw)}});
+    plan->add(description,
+              {{ARG_SRC, plan->tensor(1, dy)}, {ARG_WEIGHTS, plan->tensor(0, x)}, {ARG_DST, plan->tensor(2, dw)}});
     plan->repeats = p.n;
     plan->advance = {int64_t(4) * p.ic * pixels, int64_t(4) * p.oc * pixels, 0};
     plan->clears_last = true;
@@ -188,8 +193,9 @@ std::unique_ptr<Plan> matmul_plan(Kind kind, const Problem &p) {
     check(dnn().matmul_primitive_desc_create(&description.desc, shared().engine, weight, source, nullptr, result,
                                              attributes.attr),
           "matmul");
-    plan->add(description,
-              {{ARG_SRC, plan->tensor(1, weight)}, {ARG_WEIGHTS, plan->tensor(0, source)}, {ARG_DST, plan->tensor(2, result)}});
+    plan->add(description, {{ARG_SRC, plan->tensor(1, weight)},
+                            {ARG_WEIGHTS, plan->tensor(0, source)},
+                            {ARG_DST, plan->tensor(2, result)}});
   }
   plan->implementation = description.implementation();
   return plan;
@@ -211,7 +217,8 @@ std::unique_ptr<Plan> columns_plan(Kind kind, const Problem &p) {
   Attributes attributes;
   Description description;
   auto describe = [&](MemoryDesc first, MemoryDesc second, MemoryDesc bias, MemoryDesc result) {
-    check(dnn().matmul_primitive_desc_create(&description.desc, shared().engine, first, second, bias, result, attributes.attr),
+    check(dnn().matmul_primitive_desc_create(&description.desc, shared().engine, first, second, bias, result,
+                                             attributes.attr),
           "matmul");
     plan->implementation = "columns:" + description.implementation();
   };
@@ -266,10 +273,10 @@ std::unique_ptr<Plan> convolution_plan(Kind kind, const Problem &p) {
 
   Description forward, description;
   const Desc none;
-  check(dnn().convolution_forward_primitive_desc_create(
-            &forward.desc, engine, FORWARD_TRAINING, CONVOLUTION_DIRECT, x_half, w_half,
-            p.has_bias && kind == FORWARD ? bias : none, kind == FORWARD ? y_full : y_half, strides, dilations, before, behind,
-            attributes.attr),
+  check(dnn().convolution_forward_primitive_desc_create(&forward.desc, engine, FORWARD_TRAINING, CONVOLUTION_DIRECT,
+                                                        x_half, w_half, p.has_bias && kind == FORWARD ? bias : none,
+                                                        kind == FORWARD ? y_full : y_half, strides, dilations, before,
+                                                        behind, attributes.attr),
         "convolution");
   if (kind == FORWARD) {  // x, w, (bias,) y
     plan->implementation = forward.implementation();
@@ -297,9 +304,9 @@ std::unique_ptr<Plan> convolution_plan(Kind kind, const Problem &p) {
                             {ARG_DIFF_SRC, out}});
     if (!direct) plan->reorder(out, wanted, plan->tensor(2, x), x);
   } else {  // x, dy, dw
-    check(dnn().convolution_backward_weights_primitive_desc_create(&description.desc, engine, CONVOLUTION_DIRECT, x_half,
-                                                                   w_full, nullptr, y_half, strides, dilations, before,
-                                                                   behind, forward.desc, attributes.attr),
+    check(dnn().convolution_backward_weights_primitive_desc_create(&description.desc, engine, CONVOLUTION_DIRECT,
+                                                                   x_half, w_full, nullptr, y_half, strides, dilations,
+                                                                   before, behind, forward.desc, attributes.attr),
           "convolution backward to weights");
     plan->implementation = description.implementation();
     MemoryDesc wanted = description.memory(QUERY_DIFF_WEIGHTS);
@@ -360,7 +367,9 @@ bool has_types(int n, void **data, const char *const *dtypes, std::initializer_l
   return true;
 }
 
-bool is_supported_name(const std::string &name) { return name.rfind("ref", 0) != 0 && name.find(":ref") == std::string::npos; }
+bool is_supported_name(const std::string &name) {
+  return name.rfind("ref", 0) != 0 && name.find(":ref") == std::string::npos;
+}
 
 constexpr int64_t kLargest = int64_t(1) << 32;  // of a side, a stride and so on in a key that comes from a file
 
@@ -414,12 +423,14 @@ using namespace mindcv;
 
 extern "C" {
 
-// Changes with what the functions take, here and in mindcv/kernels/__init__.py, which uses no library of another number.
+// Changes with what the functions take, here and in mindcv/kernels/__init__.py, which uses no library of another
+// number.
 extern const int interface;
 const int interface = 9;
 
-// Takes the functions of the library at this path and makes the threads. `all_isa`: the library is our own copy, so it may
-// use all of the processor, whatever the environment says for MindSpore's. Writes what is wrong, or nothing, to `problem`.
+// Takes the functions of the library at this path and makes the threads. `all_isa`: the library is our own copy, so it
+// may use all of the processor, whatever the environment says for MindSpore's. Writes what is wrong, or nothing, to
+// `problem`.
 int mindcv_start(const char *path, int threads, int all_isa, int *version, char *problem, int size) {
   Shared &s = shared();
   std::lock_guard<std::mutex> lock(s.mutex);
@@ -480,7 +491,8 @@ int mindcv_convolution_plans(const int64_t *x, const int64_t *w, const int64_t *
   return result;
 }
 
-// Writes the keys of the plans that there are, each KEY_SIZE numbers, as far as there is room; returns how many there are.
+// Writes the keys of the plans that there are, each KEY_SIZE numbers, as far as there is room; returns how many there
+// are.
 int mindcv_plan_keys(int64_t *keys, int room) {
   std::lock_guard<std::mutex> lock(shared().mutex);
   int count = 0;
@@ -519,7 +531,8 @@ int ConvolutionForward(int n, void **data, int *, int64_t **shapes, const char *
     } else if (p.is_matmul()) {
       void *tensors[] = {data[0], data[1], data[n - 1]};
       plan_for(FORWARD, shapes[0], shapes[1], config, false).run(tensors);
-      if (has_bias) add_bias(static_cast<float *>(data[n - 1]), static_cast<const float *>(data[2]), p.n, p.oc, p.oh * p.ow);
+      if (has_bias)
+        add_bias(static_cast<float *>(data[n - 1]), static_cast<const float *>(data[2]), p.n, p.oc, p.oh * p.ow);
     } else if (has_bias) {
       void *tensors[] = {data[0], data[1], data[2], data[n - 1]};
       plan_for(FORWARD, shapes[0], shapes[1], config, true).run(tensors);
@@ -558,8 +571,8 @@ int ConvolutionBackwardWeights(int n, void **data, int *, int64_t **shapes, cons
       grouped_backward_weights(p.grouped(), static_cast<const float *>(data[0]), static_cast<const float *>(data[1]),
                                static_cast<float *>(data[4]));
     } else if (p.is_depthwise(BACKWARD_WEIGHTS)) {
-      depthwise_backward_weights(p.depthwise(), static_cast<const float *>(data[0]), static_cast<const float *>(data[1]),
-                                 static_cast<float *>(data[4]));
+      depthwise_backward_weights(p.depthwise(), static_cast<const float *>(data[0]),
+                                 static_cast<const float *>(data[1]), static_cast<float *>(data[4]));
     } else {
       void *tensors[] = {data[0], data[1], data[4]};
       plan_for(BACKWARD_WEIGHTS, shapes[0], shapes[2], config, false).run(tensors);

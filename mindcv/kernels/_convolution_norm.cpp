@@ -52,7 +52,8 @@ struct Tensors {
 
 extern "C" {
 
-// x, w, gamma, beta, moving mean, moving variance, (shortcut,) configurations -> out, y (the convolution's), mean, variance
+// x, w, gamma, beta, moving mean, moving variance, (shortcut,) configurations -> out, y (the convolution's), mean,
+// variance
 int ConvolutionNormForward(int n, void **data, int *dims, int64_t **shapes, const char **dtypes, void *, void *) {
   if (n != 11 && n != 12) return BAD_ARGUMENTS;
   const Tensors all{data, dims, shapes, dtypes};
@@ -67,7 +68,8 @@ int ConvolutionNormForward(int n, void **data, int *dims, int64_t **shapes, cons
 int ConvolutionNormBackward(int n, void **data, int *dims, int64_t **shapes, const char **dtypes, void *, void *) {
   if (n != 14 && n != 15) return BAD_ARGUMENTS;
   const Tensors all{data, dims, shapes, dtypes};
-  const int failed = all.run(BatchNormBackward, {0, 2, 1, 5, 6, 7, 8, 9, 10, 12, 13, n == 15 ? 14 : -1}, 9, kOfConvolution);
+  const int failed =
+      all.run(BatchNormBackward, {0, 2, 1, 5, 6, 7, 8, 9, 10, 12, 13, n == 15 ? 14 : -1}, 9, kOfConvolution);
   if (failed) return failed;
   return all.run(ConvolutionBackwardWeights, {3, 10, 4, 9, 11}, 9, 0);
 }

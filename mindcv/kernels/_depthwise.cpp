@@ -16,11 +16,12 @@ namespace {
 
 constexpr long kVector = 16, kLargest = 7;
 
-// Adds to `sums`, (side, side, 16), of 16 channels what row `oy` of an image's outputs gives to rows FIRST to FIRST + ROWS of
-// the kernel. `lines`: the inputs' rows that these read; beyond the sides they are zeros.
+// Adds to `sums`, (side, side, 16), of 16 channels what row `oy` of an image's outputs gives to rows FIRST to FIRST +
+// ROWS of the kernel. `lines`: the inputs' rows that these read; beyond the sides they are zeros.
 template <int SIDE, int FIRST, int ROWS>
-static inline __attribute__((always_inline, target("avx512f"))) void add_row(const Depthwise &p, const float *const *lines,
-                                                                              const float *dy, float *sums) {
+static inline __attribute__((always_inline, target("avx512f"))) void add_row(const Depthwise &p,
+                                                                             const float *const *lines, const float *dy,
+                                                                             float *sums) {
   __m512 totals[ROWS][SIDE];
 #pragma GCC unroll 8
   for (int r = 0; r < ROWS; r++)
@@ -45,7 +46,8 @@ static inline __attribute__((always_inline, target("avx512f"))) void add_row(con
 
 // As many sums at once as there are registers for.
 template <int SIDE>
-__attribute__((target("avx512f"))) void add_rows(const Depthwise &p, const float *const *lines, const float *dy, float *sums) {
+__attribute__((target("avx512f"))) void add_rows(const Depthwise &p, const float *const *lines, const float *dy,
+                                                 float *sums) {
   if constexpr (SIDE < 7) {
     add_row<SIDE, 0, SIDE>(p, lines, dy, sums);
   } else {

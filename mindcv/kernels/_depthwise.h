@@ -1,5 +1,5 @@
-// The gradient of a depthwise convolution's weights, (N, H, W, C) in fp32, for which oneDNN's kernels of more than 3x3 turn
-// maps and take ten times as long as the products need.
+// The gradient of a depthwise convolution's weights, (N, H, W, C) in fp32, for which oneDNN's kernels of more than 3x3
+// turn maps and take ten times as long as the products need.
 #ifndef MINDCV_DEPTHWISE_H
 #define MINDCV_DEPTHWISE_H
 

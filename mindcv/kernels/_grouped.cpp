@@ -1,5 +1,6 @@
 // Vectors of 16 channels have 4 or 2 whole groups. Turned within its groups by r places, a vector of inputs has at each
-// output of a group another of the group's inputs, so a product of all pairs takes as many turns as a group has channels.
+// output of a group another of the group's inputs, so a product of all pairs takes as many turns as a group has
+// channels.
 #include "_grouped.h"
 
 #if defined(__x86_64__)
@@ -31,7 +32,8 @@ WIDE_INLINED __m512 turned(__m512 v, int r) {
     return r == 2 ? _mm512_maskz_permute_ps(0xffff, v, 0x4e) : _mm512_maskz_permute_ps(0xffff, v, 0x93);
   }
   const int a = r & 7, b = (r + 1) & 7, c = (r + 2) & 7, d = (r + 3) & 7, e = a ^ 4, f = b ^ 4, g = c ^ 4, h = d ^ 4;
-  const __m512i lanes = _mm512_setr_epi32(a, b, c, d, e, f, g, h, 8 | a, 8 | b, 8 | c, 8 | d, 8 | e, 8 | f, 8 | g, 8 | h);
+  const __m512i lanes =
+      _mm512_setr_epi32(a, b, c, d, e, f, g, h, 8 | a, 8 | b, 8 | c, 8 | d, 8 | e, 8 | f, 8 | g, 8 | h);
   return _mm512_maskz_permutexvar_ps(0xffff, lanes, v);
 }
 
@@ -126,7 +128,8 @@ WIDE void weight_sums(const Grouped &p, const float *x, const float *dy, double 
   }
 }
 
-// Of vector c / 16, turned by r: lane's output o and input i stand in w (channels, width, 3, 3) at the place given to `each`.
+// Of vector c / 16, turned by r: lane's output o and input i stand in w (channels, width, 3, 3) at the place given to
+// `each`.
 template <class Each>
 void for_weights(const Grouped &p, Each each) {
   for (long c = 0; c < p.channels; c++) {
@@ -143,8 +146,9 @@ template <int WIDTH, int STRIDE>
 void run_forward(const Grouped &p, const float *x, const float *w, float *y) {
   const int threads = shared().pool.get_num_threads();
   const long rows = p.n * p.oh;
-  shared().pool.parallel_for(
-      threads, [&](int t, int) { forward_rows<WIDTH, STRIDE>(p, x, w, y, rows * t / threads, rows * (t + 1) / threads); });
+  shared().pool.parallel_for(threads, [&](int t, int) {
+    forward_rows<WIDTH, STRIDE>(p, x, w, y, rows * t / threads, rows * (t + 1) / threads);
+  });
 }
 
 void forward(const Grouped &p, const float *x, const float *w, float *y) {

@@ -35,7 +35,8 @@ Plan &layout_plan(const int64_t *x, bool to_last, bool is_half) {
   const Key key{LAYOUT, to_last, is_half, x[0], x[1], x[2], x[3]};
   return plan_of(key, [&] {
     auto plan = std::make_unique<Plan>();
-    const std::vector<int64_t> dims = to_last ? std::vector<int64_t>{x[0], x[1], x[2], x[3]} : std::vector<int64_t>{x[0], x[3], x[1], x[2]};
+    const std::vector<int64_t> dims =
+        to_last ? std::vector<int64_t>{x[0], x[1], x[2], x[3]} : std::vector<int64_t>{x[0], x[3], x[1], x[2]};
     Desc first(dims, F32, ABCD), last(dims, is_half ? BF16 : F32, ACDB);
     const Desc &from = to_last ? first : last, &to = to_last ? last : first;
     plan->reorder(plan->tensor(0, from), from, plan->tensor(1, to), to);

@@ -1,12 +1,13 @@
-/* What a training step does to lists of tensors, each of them in one call: norms, sums, copies and the optimizers' updates.
+/* What a training step does to lists of tensors, each of them in one call: norms, sums, copies and the optimizers'
+ * updates.
  *
- * MindSpore calls a function with pointers to its inputs and then its outputs, for each the number of dimensions, the shape
- * and the name of the type. What a function changes are inputs too: parameters, which keep their memory. It returns 0, or
- * what MindSpore reports as an error.
+ * MindSpore calls a function with pointers to its inputs and then its outputs, for each the number of dimensions, the
+ * shape and the name of the type. What a function changes are inputs too: parameters, which keep their memory. It
+ * returns 0, or what MindSpore reports as an error.
  *
- * Tensors are worked on in chunks, by as many threads as there are processors. A sum is taken over each chunk and then over
- * the chunks in their order, and products are not contracted into sums, so results depend neither on the number of threads
- * nor on the processor.
+ * Tensors are worked on in chunks, by as many threads as there are processors. A sum is taken over each chunk and then
+ * over the chunks in their order, and products are not contracted into sums, so results depend neither on the number of
+ * threads nor on the processor.
  */
 
 #ifndef _GNU_SOURCE
@@ -35,7 +36,8 @@
 #endif
 #define API __attribute__((visibility("default")))
 
-/* Changes with what the functions take, here and in mindcv/kernels/__init__.py, which uses no library of another number. */
+/* Changes with what the functions take, here and in mindcv/kernels/__init__.py, which uses no library of another
+ * number. */
 API extern const int interface;
 const int interface = 4;
 
@@ -67,7 +69,10 @@ static size_t size_of(const Arguments *a, int index)
 static Type type_of(const Arguments *a, int index)
 {
     const char *name = a->dtypes[index];
-    return !strcmp(name, "float32") ? FLOAT32 : !strcmp(name, "float16") ? FLOAT16 : !strcmp(name, "bfloat16") ? BFLOAT16 : OTHER;
+    return !strcmp(name, "float32")    ? FLOAT32
+           : !strcmp(name, "float16")  ? FLOAT16
+           : !strcmp(name, "bfloat16") ? BFLOAT16
+                                       : OTHER;
 }
 
 /* Bytes of a value; 0: not known. */
@@ -76,7 +81,8 @@ static size_t width_of(const Arguments *a, int index)
     static const struct {
         const char *name;
         size_t width;
-    } widths[] = {{"float32", 4}, {"float16", 2}, {"bfloat16", 2}, {"int32", 4}, {"int64", 8}, {"bool", 1}, {"float64", 8}};
+    } widths[] = {{"float32", 4}, {"float16", 2}, {"bfloat16", 2}, {"int32", 4},
+                  {"int64", 8},   {"bool", 1},    {"float64", 8}};
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
         if (!strcmp(a->dtypes[index], widths[i].name))
             return widths[i].width;
@@ -164,8 +170,8 @@ static int count_processors(void)
     return count < MOST_THREADS ? count : MOST_THREADS;
 }
 
-/* Does the work for each of the items, which have so many values together. Threads are started for each call: that takes
- * some 20 microseconds, and leaves nothing behind that a fork of the process would lose. */
+/* Does the work for each of the items, which have so many values together. Threads are started for each call: that
+ * takes some 20 microseconds, and leaves nothing behind that a fork of the process would lose. */
 static void run(size_t items, size_t values, Work work, void *context)
 {
     Job job = {.work = work, .context = context, .items = items};
@@ -367,8 +373,9 @@ API int copy(int count, void **data, int *ndims, int64_t **shapes, const char **
 /* ---- update(...) -> 1 where parameters were updated, 0 where they were not wanted to be ----
  *
  * Inputs: layout, hyper-parameters, step (changed), learning rates, weight decays, divisor, norm, is_wanted, schedule
- * (changed), share of the parameters in their averages (0: those stay), gradients, parameters, states, sums to clear, averages of the parameters,
- * other averages, what those are averages of. mindcv/optim/multi_tensor.py says what is in the first two.
+ * (changed), share of the parameters in their averages (0: those stay), gradients, parameters, states, sums to clear,
+ * averages of the parameters, other averages, what those are averages of. mindcv/optim/multi_tensor.py says what is in
+ * the first two.
  */
 
 typedef enum { MOMENTUM, NESTEROV, ADAM, NESTEROV_ADAM, ADAMW, LAMB, NADAM, ADAN, LION, RMSPROP, ADAGRAD, KINDS } Kind;
@@ -535,7 +542,8 @@ static void lamb_moments(Scalars s, size_t size, const float *restrict g, const 
 
 /* The same way, which is found once more: to keep it would take more memory to write and read than that. */
 FOR_PROCESSORS
-static void lamb(Scalars s, float rate, size_t size, float *restrict p, const float *restrict m, const float *restrict v)
+static void lamb(Scalars s, float rate, size_t size, float *restrict p, const float *restrict m,
+                 const float *restrict v)
 {
     EACH(i)
         p[i] -= rate * LAMB_DIRECTION(i);
@@ -680,8 +688,8 @@ static void update_whole(void *context, size_t item)
         descend_chunk(u, i, rate);
 }
 
-/* Large parameters one by one, by all threads; the others by one thread each, which finds their values in the cache when
- * it comes to the second half. */
+/* Large parameters one by one, by all threads; the others by one thread each, which finds their values in the cache
+ * when it comes to the second half. */
 static void run_lamb(Update *u)
 {
     for (u->whole = 0; u->whole < u->parameters; u->whole++) {
@@ -915,7 +923,8 @@ API int update(int count, void **data, int *ndims, int64_t **shapes, const char 
 #define MADV_POPULATE_WRITE 23 /* since Linux 5.14; before, it is refused and nothing happens */
 #endif
 
-/* How much the heap grows at once while `populate` runs: each growth waits for the kernel's work on pages, up to 4 ms. */
+/* How much the heap grows at once while `populate` runs: each growth waits for the kernel's work on pages, up to 4
+ * ms. */
 enum { USUAL_GROWTH = 128 << 10, LARGE_GROWTH = 64 << 20 };
 
 static void grow_heap_by(int bytes)
@@ -933,8 +942,8 @@ API void prepare_populate(void)
     grow_heap_by(LARGE_GROWTH);
 }
 
-/* Gives ranges of memory their pages without changing what is in them, so that a thread that has nothing else to do takes
- * the page faults of the first step. In small pieces, between which other threads get memory of their own. */
+/* Gives ranges of memory their pages without changing what is in them, so that a thread that has nothing else to do
+ * takes the page faults of the first step. In small pieces, between which other threads get memory of their own. */
 API void populate(int count, const uintptr_t *starts, const size_t *sizes)
 {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), piece = 1 << 17;
@@ -1000,7 +1009,8 @@ static int put_file(Text *text, const char *path, size_t from, int reads)
         return -1;
     }
     long long size = status.st_size, time = (long long)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec;
-    int length = reads ? snprintf(line, sizeof line, " %lld\n", size) : snprintf(line, sizeof line, " %lld %lld\n", size, time);
+    int length =
+        reads ? snprintf(line, sizeof line, " %lld\n", size) : snprintf(line, sizeof line, " %lld %lld\n", size, time);
     int failed = put(text, path + from, strlen(path + from)) || put(text, line, (size_t)length) ||
                  (reads && put_contents(text, handle, (size_t)size));
     if (handle >= 0)
@@ -1037,7 +1047,8 @@ static int put_folder(Text *text, const char *folder, size_t from, const char *e
         if (entries[i]->d_type == DT_UNKNOWN && !lstat(path, &status))
             is_folder = S_ISDIR(status.st_mode);
         if (!failed && strcmp(name, ".") && strcmp(name, "..") && (is_folder || ends_with(name, endings)))
-            failed = is_long || (is_folder ? put_folder(text, path, from, endings, reads) : put_file(text, path, from, reads));
+            failed = is_long ||
+                     (is_folder ? put_folder(text, path, from, endings, reads) : put_file(text, path, from, reads));
         free(entries[i]);
     }
     free(entries);
@@ -1045,8 +1056,8 @@ static int put_folder(Text *text, const char *folder, size_t from, const char *e
 }
 
 /* Files of a folder and those below whose names end so (texts one behind the other, and an empty one): path and size of
- * each, and its contents or time. Returns the text, to be freed by `free_text`, and its size; NULL where something cannot
- * be read. */
+ * each, and its contents or time. Returns the text, to be freed by `free_text`, and its size; NULL where something
+ * cannot be read. */
 API char *folder_text(const char *folder, const char *endings, int reads, size_t *size)
 {
     Text text = {NULL, 0, 0};

@@ -165,14 +165,17 @@ class Plan {
 
   void add(const Description &description, std::vector<Arg> args) {
     MemoryDesc scratchpad = description.memory(QUERY_SCRATCHPAD);
-    if (scratchpad && dnn().memory_desc_get_size(scratchpad) > 0) args.push_back({ARG_SCRATCHPAD, internal(scratchpad)});
+    if (scratchpad && dnn().memory_desc_get_size(scratchpad) > 0)
+      args.push_back({ARG_SCRATCHPAD, internal(scratchpad)});
     Primitive primitive;
     check(dnn().primitive_create(&primitive, description.desc), "primitive");
     steps_.push_back({primitive, std::move(args), nullptr});
   }
 
   // A step of our own: called with the tensors, and the start of the memory that `room` gives places in.
-  void add(std::function<void(void *const *tensors, char *base)> work) { steps_.push_back({nullptr, {}, std::move(work)}); }
+  void add(std::function<void(void *const *tensors, char *base)> work) {
+    steps_.push_back({nullptr, {}, std::move(work)});
+  }
 
   // Where so many bytes lie in the arena.
   size_t room(size_t bytes) {

@@ -68,7 +68,8 @@ extern "C" {
 
 // x, configuration -> y
 int MaxPoolForward(int n, void **data, int *dims, int64_t **shapes, const char **dtypes, void *, void *) {
-  if (n != 3 || dims[0] != 4 || strcmp(dtypes[0], "float32") != 0 || strcmp(dtypes[1], "int64") != 0) return BAD_ARGUMENTS;
+  if (n != 3 || dims[0] != 4 || strcmp(dtypes[0], "float32") != 0 || strcmp(dtypes[1], "int64") != 0)
+    return BAD_ARGUMENTS;
   Pooling p;
   if (!read(p, shapes[0], static_cast<const int64_t *>(data[1]))) return BAD_ARGUMENTS;
   const float *x = static_cast<const float *>(data[0]);

@@ -8,8 +8,8 @@
 namespace mindcv {
 
 // Rows begin to end of (rows, size); a factor a row, or a column.
-FOR_PROCESSORS HIDDEN void scale_rows(const float *x, const float *factors, const float *other, float *y, long begin, long end,
-                                      long size) {
+FOR_PROCESSORS HIDDEN void scale_rows(const float *x, const float *factors, const float *other, float *y, long begin,
+                                      long end, long size) {
   for (long row = begin; row < end; row++) {
     const float *from = x + row * size, factor = factors[row];
     float *to = y + row * size;
@@ -33,7 +33,8 @@ FOR_PROCESSORS HIDDEN void scale_columns(const float *x, const float *factors, c
 }
 
 // The gradient of each row's factor.
-FOR_PROCESSORS HIDDEN void products_of_rows(const float *dy, const float *x, float *dfactors, long begin, long end, long size) {
+FOR_PROCESSORS HIDDEN void products_of_rows(const float *dy, const float *x, float *dfactors, long begin, long end,
+                                            long size) {
   for (long row = begin; row < end; row++) {
     const float *d = dy + row * size, *from = x + row * size;
     double total = 0;
@@ -91,7 +92,8 @@ extern "C" {
 int ScaleForward(int n, void **data, int *dims, int64_t **shapes, const char **dtypes, void *, void *) {
   if ((n != 4 && n != 5) || !all_fp32(n, dtypes, n - 2)) return BAD_ARGUMENTS;
   Sizes p;
-  if (!read(p, values_of(shapes[0], dims[0]), values_of(shapes[1], dims[1]), static_cast<const int64_t *>(data[n - 2])) ||
+  if (!read(p, values_of(shapes[0], dims[0]), values_of(shapes[1], dims[1]),
+            static_cast<const int64_t *>(data[n - 2])) ||
       (n == 5 && values_of(shapes[2], dims[2]) != p.rows * p.size))
     return BAD_ARGUMENTS;
   return guarded([&] {

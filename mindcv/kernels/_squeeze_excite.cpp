@@ -1,5 +1,5 @@
-// Squeeze and excitation of (N, H, W, C) in fp32, each direction as one operator: each channel's mean, two layers that make a
-// gate of the means, and the product with it.
+// Squeeze and excitation of (N, H, W, C) in fp32, each direction as one operator: each channel's mean, two layers that
+// make a gate of the means, and the product with it.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -10,7 +10,8 @@
 namespace mindcv {
 
 // Adds rows of `width` channels at most, `stride` apart, to `sums`; their products with `other` where there is one.
-FOR_PROCESSORS HIDDEN void add_columns(const float *x, const float *other, double *sums, long rows, long width, long stride) {
+FOR_PROCESSORS HIDDEN void add_columns(const float *x, const float *other, double *sums, long rows, long width,
+                                       long stride) {
   constexpr long kRows = 256;  // so many are summed in fp32
   for (long from = 0; from < rows; from += kRows) {
     float part[64] = {};
@@ -41,7 +42,8 @@ FOR_PROCESSORS HIDDEN void add_scaled(float *y, const float *x, float factor, lo
 }
 
 // y = x * factors (+ added), for rows of n values
-FOR_PROCESSORS HIDDEN void scale_and_add(const float *x, const float *factors, const float *added, float *y, long rows, long n) {
+FOR_PROCESSORS HIDDEN void scale_and_add(const float *x, const float *factors, const float *added, float *y, long rows,
+                                         long n) {
   for (long row = 0; row < rows; row++, x += n, y += n) {
     if (added)
       for (long i = 0; i < n; i++) y[i] = x[i] * factors[i] + added[i];
@@ -88,8 +90,8 @@ struct Sizes {
 // From the shapes of the map and of the first layer's weight; false where they do not fit.
 bool read(Sizes &p, const int64_t *x, const int64_t *w, const int64_t *config) {
   p = {long(x[0]), long(x[1] * x[2]), long(x[3]), long(w[0]), int(config[ACTIVATION]), int(config[GATE])};
-  return p.images > 0 && p.pixels > 0 && p.width > 0 && w[1] == p.channels && (p.activation == RELU || p.activation == SILU) &&
-         (p.gate == SIGMOID || p.gate == HARD_SIGMOID);
+  return p.images > 0 && p.pixels > 0 && p.width > 0 && w[1] == p.channels &&
+         (p.activation == RELU || p.activation == SILU) && (p.gate == SIGMOID || p.gate == HARD_SIGMOID);
 }
 
 // Runs work(begin, end) on parts of n things.
@@ -122,8 +124,8 @@ void layer(const float *x, const float *w, const float *bias, float *y, long ima
 }
 
 // Of such a layer: dx, dw and dbias
-void layer_backward(const float *dy, const float *x, const float *w, float *dx, float *dw, float *dbias, long images, long in,
-                    long out) {
+void layer_backward(const float *dy, const float *x, const float *w, float *dx, float *dw, float *dbias, long images,
+                    long in, long out) {
   in_parts(out, [&](long begin, long end) {
     std::fill(dw + begin * in, dw + end * in, 0.0f);
     for (long o = begin; o < end; o++) {
@@ -201,7 +203,8 @@ int SqueezeExciteBackward(int n, void **data, int *dims, int64_t **shapes, const
       gates[i] = value.value;
       of_gates[i] *= value.slope;
     }
-    layer_backward(of_gates.data(), hidden.data(), at(3), of_hidden.data(), at(11), at(12), p.images, p.width, p.channels);
+    layer_backward(of_gates.data(), hidden.data(), at(3), of_hidden.data(), at(11), at(12), p.images, p.width,
+                   p.channels);
     for (size_t i = 0; i < hidden.size(); i++) of_hidden[i] *= slopes[i];
     layer_backward(of_hidden.data(), means, at(2), of_means.data(), at(9), at(10), p.images, p.channels, p.width);
     for (float &value : of_means) value /= float(p.pixels);

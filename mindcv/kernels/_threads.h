@@ -23,7 +23,8 @@ inline void relax() {
 }
 
 // Task i of a parallel loop runs on thread i % threads, always: what is summed is summed in the same order.
-// One loop at a time: whoever calls holds the kernels' mutex. The object is never destroyed, as its threads may sleep in it.
+// One loop at a time: whoever calls holds the kernels' mutex. The object is never destroyed, as its threads may sleep
+// in it.
 class Pool : public onednn::ThreadPoolInterface {
  public:
   void set_threads(int threads) { threads_ = threads < 1 ? 1 : threads; }

@@ -1,5 +1,5 @@
-/* Does all operations with images of many sizes by one set of loops, and prints a hash of what each gives: the same on all
- * processors.
+/* Does all operations with images of many sizes by one set of loops, and prints a hash of what each gives: the same on
+ * all processors.
  *
  * driver names     the sets that this processor can run
  * driver SET       operation, size, numbers and hash of each; "plain" is the set that all have
@@ -29,8 +29,8 @@ static void hash(const Operation *operation, long height, long width, const doub
     uint64_t sum = 0xCBF29CE484222325; /* FNV-1a */
     for (long i = 0; i < height * width * CHANNELS; i++)
         sum = (sum ^ image.pixels[i]) * 0x100000001B3;
-    printf("%s %ldx%ld %g %g %g %g %016llx\n", operation->name, height, width, numbers[0], numbers[1], numbers[2], numbers[6],
-           (unsigned long long)sum);
+    printf("%s %ldx%ld %g %g %g %g %016llx\n", operation->name, height, width, numbers[0], numbers[1], numbers[2],
+           numbers[6], (unsigned long long)sum);
     free(image.pixels);
 }
 

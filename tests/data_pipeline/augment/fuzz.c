@@ -1,5 +1,5 @@
-/* What libFuzzer (clang -fsanitize=fuzzer) calls with bytes that it makes: operation, size and numbers, which may be any.
- * No operation may make a fault, and each gives the same by all sets of loops. */
+/* What libFuzzer (clang -fsanitize=fuzzer) calls with bytes that it makes: operation, size and numbers, which may be
+ * any. No operation may make a fault, and each gives the same by all sets of loops. */
 
 #include "images.h"
 

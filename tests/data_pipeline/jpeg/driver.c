@@ -1,4 +1,5 @@
-/* Decodes and resizes JPEG files by one set of loops, and prints a hash of the pixels of each: the same on all processors.
+/* Decodes and resizes JPEG files by one set of loops, and prints a hash of the pixels of each: the same on all
+ * processors.
  *
  * driver names              the sets that this processor can run
  * driver SET FILE ...       name and hash of each file; "plain" is the set that all have

@@ -44,8 +44,8 @@ typedef struct {
     Change *change;
 } Operation;
 
-/* Code of the loops that most of the time goes into, for the processor at hand: the names of what it can run, plain C first,
- * and what is used from now on (NULL: the fastest); -1: it has none of that name. */
+/* Code of the loops that most of the time goes into, for the processor at hand: the names of what it can run, plain C
+ * first, and what is used from now on (NULL: the fastest); -1: it has none of that name. */
 const char *const *augment_loop_names(void);
 int augment_use_loops(const char *name);
 

@@ -63,7 +63,8 @@ static void blend_grey(uint8_t *pixel, float factor, long pixels)
     for (; pixels > 0; pixels -= CHUNK, pixel += CHUNK * CHANNELS) {
         long count = pixels < CHUNK ? pixels : CHUNK;
         for (long i = 0; i < count; i++)
-            greys[i * CHANNELS] = greys[i * CHANNELS + 1] = greys[i * CHANNELS + 2] = (uint8_t)grey_of(pixel + i * CHANNELS);
+            greys[i * CHANNELS] = greys[i * CHANNELS + 1] = greys[i * CHANNELS + 2] =
+                (uint8_t)grey_of(pixel + i * CHANNELS);
         for (long i = 0; i < count * CHANNELS; i++)
             pixel[i] = blend(greys[i], pixel[i], factor);
     }

@@ -1,5 +1,5 @@
-/* Colours: Pillow's, bit for bit. Its formulas are followed in the same order and precision, which is why the compiler may
- * not contract multiplications and additions. */
+/* Colours: Pillow's, bit for bit. Its formulas are followed in the same order and precision, which is why the compiler
+ * may not contract multiplications and additions. */
 
 #include <math.h>
 #include <string.h>
@@ -27,8 +27,8 @@ int auto_contrast(const Image *image, const double *numbers)
     return 0;
 }
 
-/* How often each value occurs in each channel. Neighbours are counted apart: a count that has just been written is slow to
- * read. */
+/* How often each value occurs in each channel. Neighbours are counted apart: a count that has just been written is slow
+ * to read. */
 static void count_levels(const Image *image, int32_t (*counts)[LEVELS])
 {
     enum { APART = 2 };

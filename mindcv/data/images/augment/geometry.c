@@ -1,5 +1,5 @@
-/* Geometry, as Pillow does it but in single precision where Pillow has double, so that a value in some hundred is a grey
- * level off. */
+/* Geometry, as Pillow does it but in single precision where Pillow has double, so that a value in some hundred is a
+ * grey level off. */
 
 #include <math.h>
 #include <stdlib.h>
@@ -84,7 +84,8 @@ typedef struct {
 static Span inside(Span span, Line line, double end)
 {
     double one = -line.start / line.step, other = (end - line.start) / line.step;
-    if (line.step != 0 && fabs(one) < 1e9 && fabs(other) < 1e9) { /* else it is the same for all columns, or nearly so */
+    /* Else it is the same for all columns, or nearly so. */
+    if (line.step != 0 && fabs(one) < 1e9 && fabs(other) < 1e9) {
         span.first = clamp((long)fmin(one, other) - 2, span.first, span.last);
         span.last = clamp((long)fmax(one, other) + 3, span.first, span.last);
     }
@@ -112,10 +113,12 @@ static void warp_row(const Bordered *source, Span span, Line x, Line y, int is_c
 {
     const AugmentLoops *loops = augment_loops;
     void (*mix)(const uint8_t *, long, float, long, uint8_t *) = is_cubic ? loops->mix_cubic : loops->mix_linear;
-    void (*warp)(const Bordered *, Steps, Steps, long, uint8_t *) = is_cubic ? loops->warp_row_cubic : loops->warp_row_linear;
+    void (*warp)(const Bordered *, Steps, Steps, long, uint8_t *) =
+        is_cubic ? loops->warp_row_cubic : loops->warp_row_linear;
     long count = span.last - span.first;
     Steps from_x = steps_along(x, span.first), from_y = steps_along(y, span.first);
-    const uint8_t *near = source->first + (from_y.position >> PART_BITS) * source->stride + (from_x.position >> PART_BITS) * CHANNELS;
+    const uint8_t *near =
+        source->first + (from_y.position >> PART_BITS) * source->stride + (from_x.position >> PART_BITS) * CHANNELS;
     out += span.first * CHANNELS;
     if (x.step == 1 && is_level(y)) /* moved along rows */
         mix(near, CHANNELS, part_of((uint32_t)from_x.position), count * CHANNELS, out);
@@ -125,7 +128,8 @@ static void warp_row(const Bordered *source, Span span, Line x, Line y, int is_c
         warp(source, from_x, from_y, count, out);
 }
 
-static void change_rows(const Image *image, const double *matrix, int is_cubic, const Bordered *source, const uint8_t *filling)
+static void change_rows(const Image *image, const double *matrix, int is_cubic, const Bordered *source,
+                        const uint8_t *filling)
 {
     uint8_t *out = image->pixels;
     for (long row = 0; row < image->height; row++, out += image->width * CHANNELS) {

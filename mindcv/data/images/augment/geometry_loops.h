@@ -1,5 +1,5 @@
-/* Loops of geometry. The file that includes this has `load_pair`, which loads two neighbours (and two bytes behind them),
- * and `last_of`, which gives the second of them. */
+/* Loops of geometry. The file that includes this has `load_pair`, which loads two neighbours (and two bytes behind
+ * them), and `last_of`, which gives the second of them. */
 
 #include "loops.h"
 #include "vectors.h"
@@ -46,8 +46,8 @@ INLINE Weights weights_of(float part)
 #define CUBIC(v1, v2, v3, v4, weights) \
     ((v2) + (((v1) - (v2)) * (weights).one + ((v3) - (v2)) * (weights).three + ((v4) - (v2)) * (weights).four))
 
-/* Points of a row that are found at once: the pixel before each, by its distance from the first of the image, and how much
- * of the way to the next ones each lies. */
+/* Points of a row that are found at once: the pixel before each, by its distance from the first of the image, and how
+ * much of the way to the next ones each lies. */
 enum { POINTS = 32, LANES = 8 };
 
 typedef struct {
@@ -107,14 +107,15 @@ INLINE Whole between_cubic(const uint8_t *near, long stride, float across, float
     for (int i = 0; i < 2; i++, from += 2 * CHANNELS)
         pairs[i] = CUBIC(load_pair(from), load_pair(from + stride), load_pair(from + 2 * stride),
                          load_pair(from + 3 * stride), by_row);
-    return cut_off(whole_levels(CUBIC(first_of(pairs[0]), last_of(pairs[0]), first_of(pairs[1]), last_of(pairs[1]), along)));
+    return cut_off(
+        whole_levels(CUBIC(first_of(pairs[0]), last_of(pairs[0]), first_of(pairs[1]), last_of(pairs[1]), along)));
 }
 
 /* All but the last pixel of what is found at once are written with a byte of the next one. */
 #define WARP_ROW(between)                                                                                            \
     const uint8_t *first = source->first;                                                                            \
     long stride = source->stride;                                                                                    \
-    Positions across = positions_of(x), down = positions_of(y);                                                               \
+    Positions across = positions_of(x), down = positions_of(y);                                                      \
     Points points;                                                                                                   \
     for (; count > 0; count -= POINTS) {                                                                             \
         long last = (count < POINTS ? count : POINTS) - 1;                                                           \

@@ -42,8 +42,9 @@ typedef struct {
     void (*find_range)(const uint8_t *values, long count, uint8_t *least, uint8_t *greatest);
     int64_t (*sum_grey)(const uint8_t *pixel, long pixels);
     void (*blend_grey)(uint8_t *pixel, float factor, long pixels);
-    /* A row, away from the mean of 3 x 3 pixels whose middle counts five times, or towards it; what it makes of the first
-     * and the last pixel is not theirs. `columns`: room for `values` and two pixels, of which the first and last are 0. */
+    /* A row, away from the mean of 3 x 3 pixels whose middle counts five times, or towards it; what it makes of the
+     * first and the last pixel is not theirs. `columns`: room for `values` and two pixels, of which the first and last
+     * are 0. */
     void (*sharpen_row)(const uint8_t *above, const uint8_t *row, const uint8_t *below, long values, float factor,
                         uint16_t *columns, uint8_t *out);
     /* Adds lines, radius + 1 of them on either side of the middle one. */
@@ -51,8 +52,8 @@ typedef struct {
     /* A row of a picture that is turned or sheared: so many pixels from the points that two coordinates go through. */
     void (*warp_row_linear)(const Bordered *source, Steps x, Steps y, long count, uint8_t *out);
     void (*warp_row_cubic)(const Bordered *source, Steps x, Steps y, long count, uint8_t *out);
-    /* Values that lie between neighbours `apart` from each other, at the same part of the way for all of them; the pixel
-     * before the point is at `values`. */
+    /* Values that lie between neighbours `apart` from each other, at the same part of the way for all of them; the
+     * pixel before the point is at `values`. */
     void (*mix_linear)(const uint8_t *values, long apart, float part, long count, uint8_t *out);
     void (*mix_cubic)(const uint8_t *values, long apart, float part, long count, uint8_t *out);
 } AugmentLoops;

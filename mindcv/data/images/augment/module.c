@@ -36,7 +36,8 @@ static int read_step(PyObject *tuple, Step *step)
     if (!step->operation)
         return -1;
     if (PyTuple_GET_SIZE(tuple) != 1 + step->operation->count) {
-        PyErr_Format(PyExc_ValueError, "%s needs %d numbers, got %R", step->operation->name, step->operation->count, tuple);
+        PyErr_Format(PyExc_ValueError, "%s needs %d numbers, got %R", step->operation->name, step->operation->count,
+                     tuple);
         return -1;
     }
     for (int i = 0; i < step->operation->count; i++) {
@@ -75,7 +76,8 @@ PyDoc_STRVAR(apply_doc,
              "apply(image, height, width, steps, /)\n--\n\n"
              "Changes an image, uint8 (height, width, 3), in its place.\n\n"
              "A step is a tuple of an operation's name and its numbers; see `mindcv.data.images.operations`.\n\n"
-             "Raises:\n    ValueError: The image has another size, there is no such operation, or its numbers are wrong.");
+             "Raises:\n    ValueError: The image has another size, there is no such operation, or its numbers are "
+             "wrong.");
 
 static PyObject *py_apply(PyObject *Py_UNUSED(module), PyObject *args)
 {
@@ -89,7 +91,8 @@ static PyObject *py_apply(PyObject *Py_UNUSED(module), PyObject *args)
     int failed = 0;
     if (height < 1 || width < 1 || height > LARGEST_SIDE || width > LARGEST_SIDE ||
         (int64_t)height * width > MOST_PIXELS || buffer.len != (Py_ssize_t)height * width * CHANNELS)
-        PyErr_Format(PyExc_ValueError, "the image must have height x width x 3 bytes, sides of 1 to %d and at most %d pixels",
+        PyErr_Format(PyExc_ValueError,
+                     "the image must have height x width x 3 bytes, sides of 1 to %d and at most %d pixels",
                      LARGEST_SIDE, MOST_PIXELS);
     else
         steps = read_steps(sequence, &count);

@@ -1,5 +1,6 @@
 /* Which loops are in use. The file that includes this has SETS, from the one that runs everywhere to the fastest, and
- * `can_run` for them. LOOPS_IN_USE is the pointer to set, LOOP_NAMES and USE_LOOPS are what the functions are called. */
+ * `can_run` for them. LOOPS_IN_USE is the pointer to set, LOOP_NAMES and USE_LOOPS are what the functions are
+ * called. */
 
 #include <string.h>
 

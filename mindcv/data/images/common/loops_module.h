@@ -1,6 +1,7 @@
 /* A module's functions of the loops that are in use. LOOP_NAMES and USE_LOOPS are those of choose_loops.h. */
 
-PyDoc_STRVAR(loops_doc, "loops()\n--\n\nNames of the sets of hot loops that this processor can run: plain C, then faster ones.");
+PyDoc_STRVAR(loops_doc,
+             "loops()\n--\n\nNames of the sets of hot loops that this processor can run: plain C, then faster ones.");
 
 static PyObject *py_loops(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 {
@@ -16,7 +17,8 @@ static PyObject *py_loops(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none)
 
 PyDoc_STRVAR(use_loops_doc,
              "use_loops(name, /)\n--\n\n"
-             "Uses a set of hot loops from now on, for tests; None: the fastest, as from the start. Pixels are the same.\n\n"
+             "Uses a set of hot loops from now on, for tests; None: the fastest, as from the start. Pixels are the "
+             "same.\n\n"
              "Raises:\n    ValueError: This processor has no set of that name.");
 
 static PyObject *py_use_loops(PyObject *Py_UNUSED(module), PyObject *args)

@@ -1,4 +1,5 @@
-/* Brings the colours of a picture to its size (T.81 A.1.1: components have samples of their own number) and makes RGB. */
+/* Brings the colours of a picture to its size (T.81 A.1.1: components have samples of their own number) and makes
+ * RGB. */
 
 #include "colour.h"
 

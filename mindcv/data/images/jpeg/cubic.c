@@ -1,5 +1,5 @@
-/* Resizes rows of pixels as they come by Pillow's bicubic filter, which widens with the picture where that shrinks, so that
- * all pixels count. First along rows, then along columns, with whole levels in between, as Pillow does it. */
+/* Resizes rows of pixels as they come by Pillow's bicubic filter, which widens with the picture where that shrinks, so
+ * that all pixels count. First along rows, then along columns, with whole levels in between, as Pillow does it. */
 
 #include "cubic.h"
 
@@ -47,8 +47,8 @@ static long find_taps(long position, long from, long to, long *count, double *we
     return first;
 }
 
-/* Rows that are resized as they come. The last ones in their new width, as many as a row of the result may come from, are
- * kept. */
+/* Rows that are resized as they come. The last ones in their new width, as many as a row of the result may come from,
+ * are kept. */
 typedef struct {
     JpegRows rows;
     long height, out_height, done, kept;
@@ -80,8 +80,10 @@ static void take_row(Resizer *resizer, const uint8_t *row, long y)
             return;
         memset(resizer->sums, 0, resizer->out_pitch * sizeof *resizer->sums);
         for (long i = 0; i < count; i++)
-            jpeg_loops->add_row(kept_row(resizer, first + i), (float)resizer->weights[i], resizer->out_pitch, resizer->sums);
-        jpeg_loops->round_row(resizer->sums, resizer->out_pitch, resizer->out + (size_t)resizer->done * resizer->out_pitch);
+            jpeg_loops->add_row(kept_row(resizer, first + i), (float)resizer->weights[i], resizer->out_pitch,
+                                resizer->sums);
+        jpeg_loops->round_row(resizer->sums, resizer->out_pitch,
+                              resizer->out + (size_t)resizer->done * resizer->out_pitch);
     }
 }
 
@@ -116,7 +118,8 @@ static void make_filter(Resizer *resizer, long width, int flip)
 }
 
 /* -1 when there is no memory. */
-static int start_resizer(Resizer *resizer, long height, long width, uint8_t *out, long out_height, long out_width, int flip)
+static int start_resizer(Resizer *resizer, long height, long width, uint8_t *out, long out_height, long out_width,
+                         int flip)
 {
     long across = most_taps(width, out_width), down = most_taps(height, out_height);
     size_t pitch = (size_t)width * CHANNELS, out_pitch = (size_t)out_width * CHANNELS, pairs = (size_t)(across + 1) / 2;

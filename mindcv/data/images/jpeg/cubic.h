@@ -7,8 +7,8 @@
 
 enum { PAIR_LANES = 8 };
 
-/* Where each pixel of a new row comes from: the offset of the first value, and weights for `pairs` times two neighbouring
- * pixels of three values, in eight lanes. */
+/* Where each pixel of a new row comes from: the offset of the first value, and weights for `pairs` times two
+ * neighbouring pixels of three values, in eight lanes. */
 typedef struct {
     long width, pairs;
     int32_t *first;

@@ -43,8 +43,8 @@ INLINE void filter_row(const float *restrict row, const Filter *filter, uint8_t 
         PixelLevels levels = __builtin_convertvector(one + other + 0.5f, PixelLevels);
         levels &= levels >= 0;
         levels |= levels > 255;
-        PixelBytes bytes = SHUFFLE(PixelBytes, (PixelBytes)levels, (PixelBytes)levels, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12,
-                                   0, 4, 8, 12);
+        PixelBytes bytes = SHUFFLE(PixelBytes, (PixelBytes)levels, (PixelBytes)levels, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4,
+                                   8, 12, 0, 4, 8, 12);
         memcpy(out + JPEG_CHANNELS * x, &bytes, JPEG_CHANNELS + 1);
     }
 }

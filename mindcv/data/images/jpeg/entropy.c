@@ -8,8 +8,8 @@
 
 #include <string.h>
 
-/* The meaning of a code of `length` bits for a symbol; 0 when there is no such symbol. F.1.2.1 and F.1.2.2: a DC symbol is
- * the number of bits that follow, an AC symbol that and, on top, the zeros in front; 0 ends a block. */
+/* The meaning of a code of `length` bits for a symbol; 0 when there is no such symbol. F.1.2.1 and F.1.2.2: a DC symbol
+ * is the number of bits that follow, an AC symbol that and, on top, the zeros in front; 0 ends a block. */
 static Meaning meaning_of(int symbol, unsigned length, int is_ac)
 {
     unsigned run = is_ac ? (unsigned)symbol >> 4 : 0, size = is_ac ? symbol & 15 : symbol;
@@ -179,7 +179,8 @@ void jpeg_start_window(Window *window, BitReader *reader, const uint8_t *scan, c
     *reader = (BitReader){window->bytes, 0, 0};
 }
 
-/* B.1.1.5: coded bytes have a zero behind 0xFF; B.1.1.2: a marker may have more of these in front. NULL: there is none. */
+/* B.1.1.5: coded bytes have a zero behind 0xFF; B.1.1.2: a marker may have more of these in front. NULL: there is
+ * none. */
 static const uint8_t *find_marker(const uint8_t *next, const uint8_t *end)
 {
     while (end - next > 1 && (next = memchr(next, 0xFF, (size_t)(end - next) - 1))) {

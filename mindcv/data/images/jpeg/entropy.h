@@ -74,7 +74,8 @@ void jpeg_define_table(HuffmanTable *table, const uint8_t *counts, int is_ac);
 /* What `jpeg_define_table` makes of a table, where it is one of those that most files have; else NULL. */
 const HuffmanTable *jpeg_standard_table(const uint8_t *counts, int is_ac);
 
-/* The meaning of a code that cannot be looked up, for it is long or means a run of zeros alone; 0 when there is none. */
+/* The meaning of a code that cannot be looked up, for it is long or means a run of zeros alone; 0 when there is
+ * none. */
 Meaning jpeg_find_meaning(const HuffmanTable *table, uint64_t bits);
 
 /* Begins at the first byte of a scan. */

@@ -106,8 +106,8 @@ static JpegFault read_quantisation(Picture *picture, const uint8_t *segment, con
     return JPEG_NO_FAULT;
 }
 
-/* Annex C: codes of a length are counted up from twice the last one of the length before, and must fit into it. F.1.2.1:
- * a DC symbol is a number of bits, here at most 15. */
+/* Annex C: codes of a length are counted up from twice the last one of the length before, and must fit into it.
+ * F.1.2.1: a DC symbol is a number of bits, here at most 15. */
 static int are_codes_possible(const uint8_t *counts, const uint8_t *symbols, int is_ac)
 {
     int free = 1, used = 0;
@@ -123,7 +123,8 @@ static int are_codes_possible(const uint8_t *counts, const uint8_t *symbols, int
     return 1;
 }
 
-/* B.2.4.2: a byte of class and destination, the number of codes of each length, and their symbols, any number of times. */
+/* B.2.4.2: a byte of class and destination, the number of codes of each length, and their symbols, any number of
+ * times. */
 static JpegFault read_huffman(Picture *picture, const uint8_t *segment, const uint8_t *end)
 {
     while (segment < end) {
@@ -220,8 +221,8 @@ static int find_component(const uint8_t *frame, int count, int identifier)
     return -1;
 }
 
-/* B.2.3: the number of components, their identifiers and tables, and what of a spectrum comes, which in sequential files
- * is all of it. Tables must have been defined. */
+/* B.2.3: the number of components, their identifiers and tables, and what of a spectrum comes, which in sequential
+ * files is all of it. Tables must have been defined. */
 static JpegFault read_scan(Picture *picture, const uint8_t *segment, const uint8_t *end)
 {
     const uint8_t *frame = picture->frame;
@@ -250,7 +251,8 @@ static JpegFault read_scan(Picture *picture, const uint8_t *segment, const uint8
     return JPEG_NO_FAULT;
 }
 
-/* Whether the three components are Y, Cb and Cr, by the rules that libjpeg has for it; T.81 leaves colours to others. */
+/* Whether the three components are Y, Cb and Cr, by the rules that libjpeg has for it; T.81 leaves colours to
+ * others. */
 static int is_ycc(const Picture *picture)
 {
     const Component *components = picture->components;
@@ -321,8 +323,8 @@ static int has_no_length(int marker)
     return marker == MARK || marker == TEM || (marker >= RST0 && marker <= RST7);
 }
 
-/* B.1.1.4: the marker of a segment is followed by a length that counts itself. Ends at the first scan, a fault, or a frame
- * of another kind. */
+/* B.1.1.4: the marker of a segment is followed by a length that counts itself. Ends at the first scan, a fault, or a
+ * frame of another kind. */
 void jpeg_read_header(Picture *picture, const uint8_t *data, size_t size)
 {
     const uint8_t *end = data + size;

@@ -1,8 +1,8 @@
 /* Reads baseline JPEG files (ITU-T T.81): what their headers say, and a box of the picture without decoding the rest.
  *
  * Nothing of Python is needed. header.c reads the header segments, entropy.c Huffman codes, decode.c the
- * rows of MCUs, colour.c makes pixels of samples, and resize.c and cubic.c other sizes; module.c gives it to Python. The hot loops are
- * in *_loops.h, compiled once for each kind of processor (loops_*.c).
+ * rows of MCUs, colour.c makes pixels of samples, and resize.c and cubic.c other sizes; module.c gives it to Python.
+ * The hot loops are in *_loops.h, compiled once for each kind of processor (loops_*.c).
  */
 
 #ifndef MINDCV_JPEG_H
@@ -51,7 +51,8 @@ typedef struct {
     long top, left, height, width;
 } JpegBox;
 
-/* What takes the rows of a box, from the first to the last: gives room for one, and learns that it is filled with RGB. */
+/* What takes the rows of a box, from the first to the last: gives room for one, and learns that it is filled with
+ * RGB. */
 typedef struct JpegRows JpegRows;
 struct JpegRows {
     uint8_t *(*room)(JpegRows *rows, long y);
@@ -71,7 +72,8 @@ JpegResult jpeg_crop_cubic(const uint8_t *data, size_t size, JpegBox box, int re
                            long out_width, int flip);
 
 /* Resizes pixels, bilinear between the two nearest; -1 when there is no memory. */
-int jpeg_resize(const uint8_t *pixels, long height, long width, uint8_t *out, long out_height, long out_width, int flip);
+int jpeg_resize(const uint8_t *pixels, long height, long width, uint8_t *out, long out_height, long out_width,
+                int flip);
 
 /* Resizes pixels by Pillow's bicubic filter; -1 when there is no memory. */
 int jpeg_resize_cubic(const uint8_t *pixels, long height, long width, uint8_t *out, long out_height, long out_width,

@@ -37,8 +37,8 @@ static PyObject *refuse(const JpegSummary *summary, Py_ssize_t size)
 PyDoc_STRVAR(check_doc,
              "check(data, /)\n--\n\n"
              "Looks at the header of a JPEG file, and for its end.\n\n"
-             "Returns:\n    (width, height), None where the frame is of another kind (progressive ...), and whether every "
-             "decoder shows\n    the file as it should: sequential, in one scan, not CMYK, upright.\n\n"
+             "Returns:\n    (width, height), None where the frame is of another kind (progressive ...), and whether "
+             "every decoder shows\n    the file as it should: sequential, in one scan, not CMYK, upright.\n\n"
              "Raises:\n    ValueError: The file is damaged or cut off.");
 
 static PyObject *py_check(PyObject *Py_UNUSED(module), PyObject *args)
@@ -56,7 +56,9 @@ static PyObject *py_check(PyObject *Py_UNUSED(module), PyObject *args)
     return Py_BuildValue("(ll)O", summary.width, summary.height, summary.is_plain ? Py_True : Py_False);
 }
 
-PyDoc_STRVAR(size_doc, "size(data, /)\n--\n\nHeight and width of a baseline JPEG file, upright and not cut off; None of another file.");
+PyDoc_STRVAR(
+    size_doc,
+    "size(data, /)\n--\n\nHeight and width of a baseline JPEG file, upright and not cut off; None of another file.");
 
 static PyObject *py_size(PyObject *Py_UNUSED(module), PyObject *args)
 {
@@ -107,7 +109,8 @@ static PyObject *outcome(const char *fault, JpegResult result)
 PyDoc_STRVAR(decode_doc,
              "decode(data, top, left, height, width, reduction, out, /)\n--\n\n"
              "Decodes a box of a baseline JPEG file into `out`, uint8 (height, width, 3), RGB.\n\n"
-             "The box counts pixels of the picture with its sides divided by `reduction` (1, 2, 4 or 8) and rounded up.\n\n"
+             "The box counts pixels of the picture with its sides divided by `reduction` (1, 2, 4 or 8) and rounded "
+             "up.\n\n"
              "Returns:\n    Whether it was decoded: False for files of other kinds and damaged ones.\n\n"
              "Raises:\n    ValueError: The box is not in the picture, or `out` has another size.");
 
@@ -134,7 +137,8 @@ static PyObject *py_decode(PyObject *Py_UNUSED(module), PyObject *args)
 }
 
 PyDoc_STRVAR(crop_doc,
-             "crop(data, top, left, height, width, reduction, out, out_height, out_width, flip, is_cubic=False, /)\n--\n\n"
+             "crop(data, top, left, height, width, reduction, out, out_height, out_width, flip, is_cubic=False, /)\n"
+             "--\n\n"
              "Decodes a box of a baseline JPEG file and resizes it; the same as `decode` and `resize`.");
 
 static PyObject *py_crop(PyObject *Py_UNUSED(module), PyObject *args)
@@ -143,8 +147,8 @@ static PyObject *py_crop(PyObject *Py_UNUSED(module), PyObject *args)
     JpegBox box;
     int reduction, flip, is_cubic = 0;
     long out_height, out_width;
-    if (!PyArg_ParseTuple(args, "y*lllliw*llp|p:crop", &data, &box.top, &box.left, &box.height, &box.width, &reduction, &out,
-                          &out_height, &out_width, &flip, &is_cubic))
+    if (!PyArg_ParseTuple(args, "y*lllliw*llp|p:crop", &data, &box.top, &box.left, &box.height, &box.width, &reduction,
+                          &out, &out_height, &out_width, &flip, &is_cubic))
         return NULL;
     const char *fault = fault_of(box, reduction);
     JpegResult result = JPEG_NO_MEMORY;
@@ -152,8 +156,8 @@ static PyObject *py_crop(PyObject *Py_UNUSED(module), PyObject *args)
         fault = "out must have height x width x 3 bytes";
     if (!fault) {
         Py_BEGIN_ALLOW_THREADS
-        result = (is_cubic ? jpeg_crop_cubic : jpeg_crop)(data.buf, (size_t)data.len, box, reduction, out.buf, out_height,
-                                                          out_width, flip);
+        result = (is_cubic ? jpeg_crop_cubic : jpeg_crop)(data.buf, (size_t)data.len, box, reduction, out.buf,
+                                                          out_height, out_width, flip);
         Py_END_ALLOW_THREADS
     }
     PyBuffer_Release(&data);

@@ -7,8 +7,8 @@
 
 enum { VALUE_BITS = 7, WEIGHT_BITS = 15, LANES = 4, SPARE = 8 };
 
-/* Where each pixel of a new row comes from: the index of the near one, and the far one's weight for each value. The width
- * is even. */
+/* Where each pixel of a new row comes from: the index of the near one, and the far one's weight for each value. The
+ * width is even. */
 typedef struct {
     long width;
     int32_t *near;

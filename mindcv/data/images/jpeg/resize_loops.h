@@ -1,7 +1,7 @@
 /* Rows between two others, and rows in new widths. In the sets of loops.
  *
- * Values of pixels between two others have 7 bits behind the point, and weights 15. A pixel is handled in four lanes; what
- * is read and written behind the last one has room.
+ * Values of pixels between two others have 7 bits behind the point, and weights 15. A pixel is handled in four lanes;
+ * what is read and written behind the last one has room.
  */
 
 /* difference x weight, rounded; compilers know this form and have an instruction for it. */
@@ -20,8 +20,8 @@ INLINE void mix_rows(const uint8_t *restrict near, const uint8_t *restrict far, 
 typedef int16_t Pixels __attribute__((vector_size(2 * LANES * sizeof(int16_t))));
 typedef uint8_t Bytes __attribute__((vector_size(sizeof(Pixels))));
 
-/* A row in new width, from one of its pixels on. Two are made at once; 5 values behind the last of `row` are read, and 2
- * bytes behind the last of `out` are written. */
+/* A row in new width, from one of its pixels on. Two are made at once; 5 values behind the last of `row` are read, and
+ * 2 bytes behind the last of `out` are written. */
 INLINE void stretch_from(long x, const int16_t *restrict row, const Stretch *stretch, uint8_t *restrict out)
 {
     for (; x < stretch->width; x += 2) {
