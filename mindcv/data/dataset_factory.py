@@ -16,7 +16,7 @@ from ..utils.registry import Registry, suggest, unknown_name_message
 from ..utils.text import names_to_bytes
 from .classes import UNKNOWN_CLASSES, with_classes
 from .distributed_sampler import RepeatAugSampler, ShardSampler
-from .image_reader import BAD_SAMPLES, ImageReader, append_bad_sample, find_bad_samples
+from .image_reader import BAD_SAMPLES, BadSampleList, ImageReader, find_bad_samples
 from .images.decoding import Decode
 from .images.reading import Reading
 from .pipeline import Pipeline, SampleDataset, get_samples, source_of
@@ -269,14 +269,13 @@ def _without_bad_samples(samples: Samples, workers: int, file: str | os.PathLike
     bad = find_bad_samples(samples, workers)
     for index, reason in list(bad.items())[:_MOST_NAMED]:
         _logger.warning("skipped the bad image %s: %s", samples.name(index), reason)
-    if file is not None:
-        for index, reason in bad.items():
-            append_bad_sample(file, samples.name(index), reason)
+    listing = BadSampleList(file)
+    listing.add([(samples.name(index), reason) for index, reason in bad.items()])
     if len(bad) == len(samples):
         raise ValueError(f"all {len(bad)} images are bad, the first one is {samples.name(0)}: {bad[0]}")
     if not bad:
         return samples
-    where = f", listed in {file}" if file is not None else ""
+    where = f", listed in {file}" if listing.is_complete else ""
     _logger.warning("%d of %d images are bad and skipped%s", len(bad), len(samples), where)
     return Subset(samples, np.setdiff1d(np.arange(len(samples)), list(bad)))
 

@@ -1,13 +1,15 @@
 """Reads and checks the images of a dataset by index, and treats those that cannot be used."""
 
+import contextlib
 import copy
+import fcntl
 import logging
 import os
 import random
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from .sources.samples import Samples
 __all__ = [
     "BAD_SAMPLES",
     "BLANK",
+    "BadSampleList",
     "ImageReader",
     "evaluation_policy",
     "find_bad_samples",
@@ -54,6 +57,42 @@ def evaluation_policy(bad_samples: str | None) -> str:
     return "skip" if bad_samples == "replace" else bad_samples or "error"
 
 
+class BadSampleList:
+    """A file of bad samples, one a line with the reason after a tab. What another rank or start added stands once.
+
+    Args:
+        path: The file. None: there is none.
+
+    Attributes:
+        is_complete: Whether all that was added is in it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None) -> None:
+        self.path = path
+        self.is_complete = path is not None
+        self._lines: set[bytes] = set()
+        self._size_read = 0
+
+    def add(self, samples: Sequence[tuple[str, str]]) -> None:
+        """Adds names and reasons; a warning says so the first time that it cannot be done."""
+        if self.path is None or not samples:
+            return
+        try:
+            with Path(self.path).open("a+b") as file:
+                with contextlib.suppress(OSError):  # there are file systems without locks
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                file.seek(self._size_read)
+                self._lines.update(file)
+                new = {line: None for sample in samples if (line := line_of(*sample)) not in self._lines}
+                file.writelines(new)
+                self._lines.update(new)
+                self._size_read = file.tell()
+        except OSError as error:
+            if self.is_complete:
+                _logger.warning("bad images cannot be listed in %s: %s", self.path, error.strerror)
+            self.is_complete = False
+
+
 def _columns(samples: Samples, reading: Reading | None) -> dict[str, np.ndarray]:
     """The labels that come with an image, by the name of their column."""
     return samples.columns if reading is None else {"label": samples.labels}
@@ -66,7 +105,7 @@ class ImageReader:
         samples: The samples.
         bad_samples: error: raise; replace: take the next good sample, by index, in its place. (`skip` has been done
             before: what is skipped is no sample.) Arrays are never bad.
-        listing: File to which bad samples are added, one a line with the reason after a tab. None: no file.
+        listing: File to which bad samples are added, see `BadSampleList`. None: no file.
         reading: What is made of a sample, with random numbers that follow from the seed, the epoch and the sample's
             position in it alone. None: image files stay encoded, and all label columns come, not what is learned alone.
     """
@@ -82,7 +121,7 @@ class ImageReader:
             raise ValueError(unknown_name_message("bad_samples", bad_samples, BAD_SAMPLES))
         self.samples = samples
         self.replaces = bad_samples == "replace" and samples.is_encoded
-        self.listing = Path(listing) if listing is not None else None
+        self.listing = BadSampleList(listing)
         self.bad: dict[int, str] = {}
         self.recent: deque[int] = deque(maxlen=_MOST_IN_FLIGHT)
         self.epoch_size = 0
@@ -174,8 +213,7 @@ class ImageReader:
         name = self.samples.name(index)
         if count <= _MOST_LOGGED:
             _logger.warning("replaced the bad image %s: %s", name, reason)
-        if self.listing is not None:
-            append_bad_sample(self.listing, name, reason)
+        self.listing.add([(name, reason)])
 
     def _count(self, epoch: int, is_replaced: bool) -> None:
         """Counts a sample and, with the last one of an epoch, logs how many were replaced."""
@@ -187,7 +225,7 @@ class ImageReader:
                 return
             del self._counts[epoch]
         if count[1]:
-            where = f"; they are listed in {self.listing}" if self.listing is not None else ""
+            where = f"; they are listed in {self.listing.path}" if self.listing.is_complete else ""
             _logger.warning("%d of %d samples of this epoch were bad and replaced%s", count[1], count[0], where)
 
 
@@ -202,15 +240,6 @@ def bad_sample_message(name: str, error: Exception) -> str:
         f"cannot use the image {name}: {reason_of(error)}; replace or delete the file, set bad_samples: skip or "
         "replace, or find all such files with: mindcv data check"
     )
-
-
-def append_bad_sample(listing: str | os.PathLike[str], name: str, reason: str) -> None:
-    """Adds a line to the list of bad samples."""
-    try:
-        with Path(listing).open("ab") as file:
-            file.write(line_of(name, reason))
-    except OSError as error:
-        _logger.warning("the bad image %s cannot be noted in %s: %s", name, listing, error)
 
 
 def find_bad_samples(samples: Samples, workers: int) -> dict[int, str]:

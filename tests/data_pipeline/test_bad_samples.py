@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 from time_limits import LIMIT_S, wait_until
 
 from mindcv.data import create_dataset, create_loader, create_transforms, get_num_classes, pipeline_errors
+from mindcv.data.image_reader import BadSampleList
 
 PHOTOS = Path(__file__).parent.parent / "data" / "photos"
 
@@ -85,6 +87,36 @@ def test_skip_leaves_them_out_from_the_start(bad_folder, tmp_path, caplog):
         for rank in range(3)
     ]
     assert sum(part.get_dataset_size() for part in parts) == 10
+
+
+@pytest.mark.parametrize("policy", ["replace", "skip"])
+def test_a_list_that_cannot_be_written_is_not_named(bad_folder, tmp_path, policy, caplog):
+    listing = tmp_path / "none" / "bad.tsv"
+    with caplog.at_level(logging.WARNING, "mindcv"):
+        epochs(bad_folder, policy, bad_samples_file=listing)
+    assert caplog.text.count(str(listing)) == 1
+    assert f"bad images cannot be listed in {listing}: No such file or directory" in caplog.text
+    assert "are bad and skipped" in caplog.text or "were bad and replaced" in caplog.text
+
+
+@pytest.mark.parametrize("policy", ["replace", "skip"])
+def test_ranks_and_later_starts_list_a_bad_sample_once(bad_folder, tmp_path, policy):
+    listing = tmp_path / "bad.tsv"
+    for rank in (0, 1, 0):
+        epochs(bad_folder, policy, 2, bad_samples_file=listing, num_shards=2, shard_id=rank)
+    names = [Path(line.split("\t")[0]).name for line in listing.read_text().splitlines()]
+    assert sorted(names) == ["000.jpg", "002.jpg", "004.jpg"]
+
+
+def test_what_several_add_to_a_list_at_once_stands_once(tmp_path):
+    samples = [(f"{index}.jpg", "the file is empty") for index in range(200)]
+    with ThreadPoolExecutor(8) as pool:
+        lists = [BadSampleList(tmp_path / "bad.tsv") for _ in range(8)]
+        for sample in samples:
+            list(pool.map(lambda one, sample=sample: one.add([sample]), lists))
+    lines = (tmp_path / "bad.tsv").read_text().splitlines()
+    assert lines == ["\t".join(sample) for sample in samples]
+    assert all(one.is_complete for one in lists)
 
 
 def test_good_files_are_used_without_a_word(image_folder, caplog):
