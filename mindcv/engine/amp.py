@@ -71,22 +71,25 @@ def _multiply_in_bfloat16(network: nn.Cell, level: str, names: str | list[str] |
 def _require_bfloat16() -> None:
     """Raises ValueError where the device cannot compute in bfloat16."""
     device = ms.get_context("device_target")
-    reason = _why_no_bfloat16() if device != "CPU" else _why_no_kernels()
+    if device == "CPU":
+        reason, advice = _why_not_by_kernels()
+    else:
+        reason = _why_no_bfloat16()
+        advice = "Ascend 910B and later and GPUs from Ampere on have it; use amp_dtype: float16"
     if reason is not None:
-        raise ValueError(
-            f"amp_dtype 'bfloat16' is not available on this {device} ({reason}); Ascend 910B and later and GPUs from "
-            "Ampere on have it; use amp_dtype: float16"
-        )
+        raise ValueError(f"amp_dtype 'bfloat16' is not available on this {device} ({reason}); {advice}")
 
 
-def _why_no_kernels() -> str:
-    """Why a CPU does not multiply in bfloat16."""
+def _why_not_by_kernels() -> tuple[str, str]:
+    """Why a CPU does not multiply in bfloat16, and what to do."""
     status = onednn.start()
+    if status.path is not None and status.has_bf16:
+        return "the CPU kernels have it at amp_level O1 and O2", "use amp_level: O2"
     if status.path is None:
-        return f"MindSpore's CPU operators know no bfloat16, and the CPU kernels are {status.text}"
-    if not status.has_bf16:
-        return "this processor has neither AVX512-BF16 nor AMX"
-    return "the CPU kernels have it at amp_level O1 and O2"
+        reason = f"MindSpore's CPU operators know no bfloat16, and the CPU kernels are {status.text}"
+    else:
+        reason = "this processor has neither AVX512-BF16 nor AMX"
+    return reason, "use amp_level: O0: float16 is slower than fp32 on a CPU"
 
 
 def _why_no_bfloat16() -> str | None:

@@ -127,15 +127,20 @@ def test_half_precision_may_be_bfloat16(level, names, monkeypatch):
 
 def test_bfloat16_is_refused_where_it_does_not_work(monkeypatch):
     monkeypatch.setattr(amp.onednn, "start", lambda: amp.onednn.Status(None, "off"))
-    message = r"^amp_dtype 'bfloat16' is not available on this CPU \(.+\); Ascend 910B .*; use amp_dtype: float16$"
-    with pytest.raises(ValueError, match=message):
-        auto_mixed_precision(Net(), "O2", amp_dtype="bfloat16")
+    message = r"^amp_dtype 'bfloat16' is not available on this CPU \(.+\); use amp_level: O0: float16 is slower .* CPU$"
+    for status in (amp.onednn.Status(None, "off"), amp.onednn.Status("convolution.so", "on", has_bf16=False)):
+        monkeypatch.setattr(amp.onednn, "start", lambda status=status: status)
+        with pytest.raises(ValueError, match=message):
+            auto_mixed_precision(Net(), "O2", amp_dtype="bfloat16")
+    monkeypatch.setattr(amp.onednn, "start", lambda: amp.onednn.Status("convolution.so", "on", has_bf16=True))
+    with pytest.raises(ValueError, match=r"CPU \(the CPU kernels have it at amp_level O1 and O2\); use amp_level: O2$"):
+        auto_mixed_precision(Net(), "O3", amp_dtype="bfloat16")
     assert auto_mixed_precision(Net(), "O0", amp_dtype="bfloat16")(image()).dtype == ms.float32
     with pytest.raises(ValueError, match="unknown amp_dtype 'bf16'"):
         auto_mixed_precision(Net(), "O2", amp_dtype="bf16")
     # Elsewhere it is tried, which on this device shows what a device without it says.
     monkeypatch.setattr(amp.ms, "get_context", lambda name: "Ascend")
-    with pytest.raises(ValueError, match=r"not available on this Ascend \([^\n]+\); ") as refused:
+    with pytest.raises(ValueError, match=r"Ascend \([^\n]+\); .*; use amp_dtype: float16$") as refused:
         auto_mixed_precision(Net(), "O1", amp_dtype="bfloat16")
     assert "\n" not in str(refused.value)
     sixteen = ms.Tensor(np.full((1, 16, 4, 4), 16), ms.float32)
