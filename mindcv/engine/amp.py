@@ -17,6 +17,8 @@ AMP_DTYPES = {"float16": ms.float16, "bfloat16": ms.bfloat16}
 # The cells that O1 puts in half precision, and those that O2 leaves in fp32.
 AMP_WHITE_LIST = tuple(entry for entry in ms.amp.get_white_list() if issubclass(entry, nn.Cell))
 AMP_BLACK_LIST = tuple(entry for entry in ms.amp.get_black_list() if issubclass(entry, nn.Cell))
+# What a device without bfloat16 is advised, but for a CPU.
+_ELSEWHERE = "Ascend 910B and later and GPUs from Ampere on have it; use amp_dtype: float16"
 
 
 def auto_mixed_precision(
@@ -71,16 +73,12 @@ def _multiply_in_bfloat16(network: nn.Cell, level: str, names: str | list[str] |
 def _require_bfloat16() -> None:
     """Raises ValueError where the device cannot compute in bfloat16."""
     device = ms.get_context("device_target")
-    if device == "CPU":
-        reason, advice = _why_not_by_kernels()
-    else:
-        reason = _why_no_bfloat16()
-        advice = "Ascend 910B and later and GPUs from Ampere on have it; use amp_dtype: float16"
+    reason, advice = _reason_on_cpu() if device == "CPU" else (_why_no_bfloat16(), _ELSEWHERE)
     if reason is not None:
         raise ValueError(f"amp_dtype 'bfloat16' is not available on this {device} ({reason}); {advice}")
 
 
-def _why_not_by_kernels() -> tuple[str, str]:
+def _reason_on_cpu() -> tuple[str | None, str]:
     """Why a CPU does not multiply in bfloat16, and what to do."""
     status = onednn.start()
     if status.path is not None and status.has_bf16:
