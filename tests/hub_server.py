@@ -62,8 +62,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def _answer(self, body: bool) -> None:
         hub_ = self.server
         hub_.requests.append((self.command, self.path))
+        hub_.logins.append(self.headers.get("Authorization", ""))
+        if hub_.statuses:
+            self.send_error(hub_.statuses.pop(0))
+            return
+        if hub_.token and self.headers.get("Authorization") != f"Bearer {hub_.token}":
+            self.send_error(401)
+            return
         if self.path.startswith("/cdn/"):  # where large files are
-            self._send(hub_.files[self.path.removeprefix("/cdn/")], {}, body)
+            self._send_part(hub_.files[self.path.removeprefix("/cdn/")])
             return
         if self.path.startswith("/old/"):
             self.send_response(307)
@@ -79,11 +86,24 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_response(302)
             self.send_header("X-Repo-Commit", COMMIT)
             self.send_header("X-Linked-Etag", f'"{hub_.said.get(name) or hashlib.sha256(data).hexdigest()}"')
-            self.send_header("Location", f"/cdn/{name}")
+            self.send_header("Location", f"{hub_.cdn}/cdn/{name}")
             self.end_headers()
         else:
             digest = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
             self._send(data, {"X-Repo-Commit": COMMIT, "ETag": f'"{hub_.said.get(name) or digest}"'}, body)
+
+    def _send_part(self, data: bytes) -> None:
+        """The bytes from where they are asked for on, and of a first request only as many as `cut_at` says."""
+        hub_ = self.server
+        start = int(self.headers.get("Range", "bytes=0-")[6:].rstrip("-"))
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(data) - start))
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        self.end_headers()
+        end, hub_.cut_at = hub_.cut_at or len(data), 0
+        self.wfile.write(data[start:end])
+        self.close_connection = True
 
     def _send(self, data: bytes, headers: dict[str, str], body: bool) -> None:
         self.send_response(200)
@@ -105,6 +125,11 @@ class Hub(http.server.ThreadingHTTPServer):
         self.received: dict[str, bytes] = {}
         self.created: list[dict] = []
         self.refuses = 0
+        self.logins: list[str] = []  # of each request
+        self.statuses: list[int] = []  # what the next requests are answered with
+        self.token = ""  # what is wanted as a login
+        self.cdn = ""  # where large files are
+        self.cut_at = 0
 
     @property
     def url(self) -> str:

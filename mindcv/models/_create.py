@@ -172,9 +172,11 @@ def create_model(
     if checkpoint_path and pretrained:
         raise ValueError(f"pretrained and checkpoint_path ({checkpoint_path}) exclude each other; give one of them")
     cfg: PretrainedCfg | None = None
+    are_classes_said = False
     if is_hub_model(model_name):
         model_name, pretrained, cfg = find_on_hub(model_name, pretrained)
-        num_classes = cfg.num_classes if num_classes is None or num_classes is _CLASSES else num_classes
+        are_classes_said = num_classes is None or num_classes is _CLASSES
+        num_classes = cfg.num_classes if are_classes_said else num_classes
         in_channels = cfg.input_size[0] if in_channels is None or in_channels is _CHANNELS else in_channels
     create_fn = model_entrypoint(model_name)
     model_name, location = _find_weights(model_name, pretrained)
@@ -194,6 +196,8 @@ def create_model(
         model_args = cfg.model_args if has_own_arguments else {}
         source = checkpoint_path or location or (cfg.url if is_registered else "")
         arrays = _read(source, cfg if is_registered else None, bool(location), ema)
+        if are_classes_said:
+            _require_described_head(create_fn, arrays, cfg)
         given = create_fn.checked(given)
         told = _told_arguments(create_fn, arrays, source, {**model_args, **given})
         model = create_fn.build(**{**model_args, **told, **given})
@@ -227,6 +231,16 @@ def create_model(
                 "head_init_scale: %g has no effect: %s has a head of these classes", head_init_scale, source
             )
     return FeatureExtractWrapper(model, out_indices) if features_only else model
+
+
+def _require_described_head(create_fn: Variant, arrays: Mapping[str, np.ndarray], cfg: PretrainedCfg) -> None:
+    """Refuses weights of other classes than their `config.json` has: the head would be random, unasked."""
+    classes = create_fn.network.file_tells(arrays).get("num_classes", cfg.num_classes) if arrays else cfg.num_classes
+    if classes != cfg.num_classes:
+        raise ValueError(
+            f"{cfg['title']}: its weights have {classes} classes and its config.json {cfg.num_classes}; "
+            f"num_classes={cfg.num_classes} starts with a fresh classifier"
+        )
 
 
 def _scale_head(model: nn.Cell, factor: float) -> dict[Parameter, np.ndarray]:

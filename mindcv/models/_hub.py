@@ -26,8 +26,16 @@ from .layers import as_pair
 HUB_SOURCE = "Hugging Face hub"
 # Those that have another name there.
 INTERPOLATIONS_OF_TIMM = {"box": "area", "lanczos": "antialias"}
+_INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "lanczos", "area", "pilcubic", "antialias")
 
 _LARGEST_SIDE = 1 << 14
+# Arguments of timm's networks that make no other network in evaluation; any further one does, and is refused.
+_HARMLESS = {
+    *("img_size", "image_size", "in_chans", "num_classes", "strict_img_size", "pretrained"),
+    *("drop_rate", "drop_path_rate", "drop_block_rate", "proj_drop_rate", "attn_drop_rate", "pos_drop_rate"),
+    *("patch_drop_rate", "weight_init", "zero_init_last", "fix_init", "ls_init_value", "init_values"),
+}
+_POOLS = (None, "", "avg", "token")  # the networks' own
 # Networks that timm has under the same name, of those whose weights here are not from timm's repositories on the hub.
 _NAMED_AS_AT_TIMM = (
     *("densenet161", "densenet169", "densenet201", "ghostnet_050", "ghostnet_130"),
@@ -58,11 +66,25 @@ def find_on_hub(name: str, pretrained: bool | str) -> tuple[str, bool | str, Pre
         raise ValueError(
             f"{name}: its network is timm's {hub_model.architecture!r}, which is not here; see `mindcv models`"
         )
+    _refuse_other_networks(hub_model)
     try:
         cfg = _describe(ours, hub_model)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name}: config.json has a pretrained_cfg of another form than timm's ({error})") from None
     return ours, str(hub_model.weights()) if pretrained else False, cfg
+
+
+def _refuse_other_networks(hub_model: HubModel) -> None:
+    """Refuses arguments that make another network of the same parameters, whose logits would be wrong."""
+    said = hub_model.model_args
+    other = [] if hub_model.own else [key for key in said if key not in _HARMLESS and key != "global_pool"]
+    if said.get("global_pool", hub_model.pretrained_cfg.get("global_pool")) not in _POOLS:
+        other.append("global_pool")
+    if other:
+        raise ValueError(
+            f"{hub_model.title}: config.json gives its network {', '.join(other)}, which is not here; timm computes "
+            "something else with it"
+        )
 
 
 def _name_of_own(hub_model: HubModel) -> str:
@@ -104,18 +126,20 @@ def _describe(name: str, hub_model: HubModel) -> PretrainedCfg:
     given = hub_model.pretrained_cfg
     is_fixed = given.get("fixed_input_size") is True
     test_size = None if is_fixed else given.get("test_input_size")
+    interpolation = _one_of(_INTERPOLATIONS, "interpolation", given)
     facts: dict[str, Any] = {
         "mean": _pixels(given, "mean", 0.0),
         "std": _pixels(given, "std", 1e-6),
         "input_size": _size(test_size or given.get("input_size")),
         "num_classes": hub_model.num_classes,
         "licence": str(given.get("license") or ""),
-        "interpolation": INTERPOLATIONS_OF_TIMM.get(str(given.get("interpolation")), given.get("interpolation")),
+        "interpolation": INTERPOLATIONS_OF_TIMM.get(str(interpolation), interpolation),
     }
     crop = given.get("test_crop_pct") or given.get("crop_pct")
     if crop is not None:
         facts["crop_pct"] = _within("crop_pct", crop, 0.01, 2.0)
     arguments = dict(arguments_of_timm(hub_model.architecture))
+    said = hub_model.model_args
     # What the network is built for is said outright, or it is the size of a fixed input.
     said = hub_model.model_args
     channels, *sides = facts["input_size"] or get_pretrained_cfg(name).input_size

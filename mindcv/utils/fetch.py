@@ -33,14 +33,14 @@ from .switches import is_on
 from .transfer import download
 from .web import WebFile
 
-__all__ = ["DownloadError", "cache_path", "fetch", "is_offline", "public_address"]
+__all__ = ["PASSING_STATUS", "DownloadError", "cache_path", "fetch", "is_offline", "mirrored", "public_address"]
 
 _logger = logging.getLogger(__name__)
 
 OFFLINE_VARIABLE = "MINDCV_OFFLINE"
 MIRROR_VARIABLE = "MINDCV_MIRROR"
 _WEB_SCHEMES = ("http", "https")
-_RETRIED_STATUS = (408, 425, 429, 500, 502, 503, 504)
+PASSING_STATUS = (408, 425, 429, 500, 502, 503, 504)
 
 
 class DownloadError(OSError):
@@ -58,6 +58,7 @@ class _Job:
         timeout_s: Seconds without a byte after which a connection counts as stalled.
         retries: Tries in a row without a new byte before giving up.
         backoff_s: Pause before the first retry; doubled for each further one.
+        token: A login for the host.
     """
 
     url: str
@@ -66,6 +67,7 @@ class _Job:
     timeout_s: float
     retries: int
     backoff_s: float
+    token: str = dataclasses.field(default="", repr=False)
 
     @property
     def part(self) -> PartFile:
@@ -88,6 +90,7 @@ def fetch(
     timeout_s: float = 30.0,
     retries: int = 4,
     backoff_s: float = 1.0,
+    token: str = "",
 ) -> Path:
     """Returns the local path of a file, downloading it into the cache when it is not there.
 
@@ -101,6 +104,7 @@ def fetch(
         timeout_s: Seconds without a byte after which a connection counts as stalled.
         retries: How often to try again in a row without getting further.
         backoff_s: Pause before the first retry in seconds; doubled for each further one.
+        token: A login for the address's own host; no mirror and no host that it redirects to gets it.
 
     Raises:
         FileNotFoundError: There is no such local file, or it is not in the cache and `MINDCV_OFFLINE` is set.
@@ -112,13 +116,15 @@ def fetch(
         if not path.is_file():
             raise FileNotFoundError(f"{url}: there is no such file")
         return path
+    asked = mirrored(url)
     job = _Job(
-        url=_mirrored(url),
+        url=asked,
         target=target or cache_path(url, sha256_prefix, folder),
         sha256_prefix=(sha256_prefix or "").lower(),
         timeout_s=timeout_s,
         retries=retries,
         backoff_s=backoff_s,
+        token=token if asked == url else "",
     )
     if _is_in_cache(job):
         return job.target
@@ -166,8 +172,8 @@ def _safe(name: str) -> str:
     return re.sub(r"[^\w.+=-]", "_", name)[:200]
 
 
-def _mirrored(url: str) -> str:
-    """The address to ask for, by `MINDCV_MIRROR`."""
+def mirrored(url: str) -> str:
+    """Returns the address to ask for, by `MINDCV_MIRROR`."""
     parts = urlsplit(url)
     for entry in filter(None, os.environ.get(MIRROR_VARIABLE, "").split(",")):
         source, _, mirror = entry.strip().rpartition("=")
@@ -241,7 +247,7 @@ def _receive_with_retries(job: _Job, part: PartFile) -> bool:
     Returns:
         Whether the file was put together from several downloads.
     """
-    source = WebFile(job.url, job.timeout_s)
+    source = WebFile(job.url, job.timeout_s, job.token)
     resumed = False
 
     def receive() -> None:
@@ -269,7 +275,7 @@ def _passing_reason(job: _Job, error: Exception) -> str:
         Exception: The error itself, when it is none of the network.
     """
     if isinstance(error, urllib.error.HTTPError):
-        if error.code in _RETRIED_STATUS:
+        if error.code in PASSING_STATUS:
             return f"the server answers {error.code} {error.reason}"
         words = {401: "the server wants a login", 403: "the server denies access", 404: "the server has no such file"}
         raise job.error(f"{words.get(error.code, error.reason)} (HTTP {error.code})") from None

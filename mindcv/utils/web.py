@@ -13,7 +13,7 @@ from typing import Any
 from .._version import __version__
 from .part_file import Content
 
-__all__ = ["WebFile", "open_url"]
+__all__ = ["WebFile", "open_url", "with_token"]
 
 _BLOCK_BYTES = 1 << 20
 _HTTP_NOT_SATISFIABLE = 416
@@ -25,11 +25,13 @@ class WebFile:
     Args:
         url: Its address.
         timeout_s: Seconds without a byte after which a connection counts as stalled.
+        token: What its host wants as a login; no host that it redirects to gets it.
     """
 
-    def __init__(self, url: str, timeout_s: float) -> None:
+    def __init__(self, url: str, timeout_s: float, token: str = "") -> None:
         self.url = url
         self.timeout_s = timeout_s
+        self.token = token
 
     @contextlib.contextmanager
     def open(self, offset: int, version: str) -> Iterator[Content]:
@@ -44,8 +46,9 @@ class WebFile:
             headers["Range"] = f"bytes={offset}-"
             if version:
                 headers["If-Range"] = version
+        request = with_token(urllib.request.Request(self.url, headers=headers), self.token)
         try:
-            response = open_url(urllib.request.Request(self.url, headers=headers), timeout_s=self.timeout_s)
+            response = open_url(request, timeout_s=self.timeout_s)
         except urllib.error.HTTPError as error:
             if not offset or error.code != _HTTP_NOT_SATISFIABLE:
                 raise
@@ -94,6 +97,13 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         return None
+
+
+def with_token(request: urllib.request.Request, token: str) -> urllib.request.Request:
+    """Returns a request with a login for its host, which is not sent along where it is redirected to."""
+    if token:
+        request.add_unredirected_header("Authorization", f"Bearer {token}")
+    return request
 
 
 def open_url(request: urllib.request.Request, follow: bool = True, timeout_s: float = 30.0) -> Any:

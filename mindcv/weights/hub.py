@@ -3,10 +3,12 @@
 `HF_ENDPOINT`: the hub (default `https://huggingface.co`). `HF_HOME`, `HF_HUB_CACHE`: where its files are kept, in the
 layout of `huggingface_hub`, so that what one of the two has downloaded is there for the other.
 `HF_HUB_OFFLINE=1` (or `MINDCV_OFFLINE=1`): the network is not touched.
+`HF_TOKEN`, or what `hf auth login` left in `HF_HOME`: a login for private and gated models, sent to the hub only.
 """
 
 import dataclasses
 import hashlib
+import http
 import json
 import logging
 import os
@@ -19,10 +21,11 @@ from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from .._version import __version__
-from ..utils.fetch import DownloadError, fetch, is_offline
+from ..utils.fetch import PASSING_STATUS, DownloadError, fetch, is_offline, mirrored
 from ..utils.fs import local_path
+from ..utils.retry import with_retries
 from ..utils.switches import is_on
-from ..utils.web import open_url
+from ..utils.web import open_url, with_token
 
 __all__ = ["HUB", "OWN_ENTRY", "HubModel", "hub_address", "hub_file", "is_hub_model", "read_hub_model", "repository_of"]
 
@@ -39,6 +42,19 @@ _MOST_LABELS = 1 << 16
 _LARGEST_CONFIG = 16 << 20
 _MOST_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
+_RETRIES = 4
+_PAUSE_S = 1.0
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+# timm takes the first that is there.
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+
+
+class _NoSuchFileError(DownloadError):
+    """The hub has no such file, revision or repository."""
+
+
+class _NoHubError(DownloadError):
+    """A server that gives files, but says nothing of them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,15 +89,22 @@ class HubModel:
         """Returns the file of the weights, downloaded when it is not there.
 
         Raises:
-            FileNotFoundError: There is no `model.safetensors`.
+            FileNotFoundError: There is neither `model.safetensors` nor `pytorch_model.bin`.
             DownloadError: It cannot be downloaded.
         """
-        if self.folder is None:
-            return hub_file(self.repository, "model.safetensors", self.revision)
-        path = self.folder / "model.safetensors"
-        if not path.is_file():
-            raise FileNotFoundError(f"{self.title}: there is no {path.name} in the folder")
-        return path
+        first, other = _WEIGHTS
+        if self.folder is not None:
+            for name in _WEIGHTS:
+                if (self.folder / name).is_file():
+                    return self.folder / name
+            raise FileNotFoundError(f"{self.title}: there is no {first} in the folder, and no {other}")
+        try:
+            return hub_file(self.repository, first, self.revision)
+        except (_NoSuchFileError, FileNotFoundError) as error:
+            try:
+                return hub_file(self.repository, other, self.revision)
+            except (_NoSuchFileError, FileNotFoundError):
+                raise error from None
 
 
 def is_hub_model(name: str) -> bool:
@@ -195,9 +218,12 @@ def hub_file(repository: str, name: str, revision: str = "main") -> Path:
         return cached
     if cached is not None and _COMMIT.fullmatch(revision):
         return cached
+    token = _token()
     try:
-        commit, etag = _head(url)
+        url, commit, etag = _find(url, token, retries=_RETRIES if cached is None else 0)
     except DownloadError as error:
+        if isinstance(error, _NoHubError) and mirrored(url) != url:
+            return fetch(url)  # a plain copy of the hub's files, without their digests
         if cached is None:
             raise
         _logger.warning("%s; %s of the cache is used", error, cached)
@@ -205,7 +231,7 @@ def hub_file(repository: str, name: str, revision: str = "main") -> Path:
     path = folder / "snapshots" / commit / name
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        fetch(url, etag if _SHA256.fullmatch(etag) else None, target=path)
+        fetch(url, etag if _SHA256.fullmatch(etag) else None, target=path, token=token)
         if _COMMIT.fullmatch(etag) and _git_digest(path) != etag:
             path.unlink()
             raise DownloadError(f"{url}: what was received is not what the hub has; try again")
@@ -216,11 +242,27 @@ def hub_file(repository: str, name: str, revision: str = "main") -> Path:
     return path
 
 
-def _cache() -> Path:
-    if folder := os.environ.get("HF_HUB_CACHE"):
-        return Path(folder).expanduser()
+def _home() -> Path:
     home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
-    return Path(home).expanduser() / "hub"
+    return Path(home).expanduser()
+
+
+def _cache() -> Path:
+    folder = os.environ.get("HF_HUB_CACHE")
+    return Path(folder).expanduser() if folder else _home() / "hub"
+
+
+def _token() -> str:
+    """The user's login, found as `huggingface_hub` finds it; empty without one."""
+    if is_on("HF_HUB_DISABLE_IMPLICIT_TOKEN"):
+        return ""
+    source, token = "HF_TOKEN", os.environ.get("HF_TOKEN", "").strip()
+    if not token:
+        path = Path(os.environ.get("HF_TOKEN_PATH") or _home() / "token").expanduser()
+        source, token = str(path), path.read_text(errors="replace").strip() if path.is_file() else ""
+    if token and not _TOKEN.fullmatch(token):
+        raise ValueError(f"{source} holds no token of the hub; log in again with: hf auth login")
+    return token
 
 
 def _cached(folder: Path, name: str, revision: str) -> Path | None:
@@ -228,37 +270,72 @@ def _cached(folder: Path, name: str, revision: str) -> Path | None:
     commit = revision
     if reference.is_file() and _is_inside(folder / "refs", reference):
         commit = reference.read_text(errors="replace").strip()
+    # A folder of the revision's own name is one that was placed by hand.
     path = folder / "snapshots" / commit / name
-    return path if _COMMIT.fullmatch(commit) and path.is_file() else None
+    return path if _is_inside(folder / "snapshots", path) and path.is_file() else None
 
 
 def _is_inside(folder: Path, path: Path) -> bool:
     return os.path.normpath(path).startswith(os.path.normpath(folder) + os.sep)
 
 
-def _head(url: str) -> tuple[str, str]:
-    """Returns the commit and the digest of a file: the hub says both in the headers of its first answer."""
+def _find(url: str, token: str, retries: int) -> tuple[str, str, str]:
+    """Returns a file's address, commit and digest, trying again while the hub is busy."""
+
+    def reason(error: Exception) -> str:
+        if isinstance(error, urllib.error.HTTPError) and error.code in PASSING_STATUS:
+            return f"the server answers {error.code} {error.reason}"
+        raise error
+
+    def last_error(text: str, failures: int) -> DownloadError:
+        return DownloadError(f"{url}: {text}; gave up at try {failures}")
+
+    return with_retries(lambda: _head(url, token), url, reason, last_error, retries, _PAUSE_S)
+
+
+def _head(url: str, token: str) -> tuple[str, str, str]:
+    """Returns the address, the commit and the digest of a file: the hub says both in the headers of its first answer.
+
+    Raises:
+        urllib.error.HTTPError: The hub is busy.
+        DownloadError: It does not have the file, or is none.
+    """
+    asked = mirrored(url)
+    is_hub = asked == url
     for _ in range(_MOST_REDIRECTS):
-        request = urllib.request.Request(url, method="HEAD", headers={"User-Agent": f"mindcv/{__version__}"})
+        request = urllib.request.Request(asked, method="HEAD", headers={"User-Agent": f"mindcv/{__version__}"})
         try:
-            with open_url(request, follow=False) as response:
+            with open_url(with_token(request, token if is_hub else ""), follow=False) as response:
                 headers = response.headers
         except urllib.error.HTTPError as error:
+            if error.code in PASSING_STATUS:
+                raise
             if error.code not in _REDIRECTS:
-                words = {401: "there is no such repository, or it wants a login", 404: "there is no such file"}
-                raise DownloadError(f"{url}: {words.get(error.code, error.reason)} (HTTP {error.code})") from None
+                raise _refusal(url, error, bool(token)) from None
             headers = error.headers
         except OSError as error:
-            raise DownloadError(f"{url}: the network fails ({getattr(error, 'reason', error)})") from error
+            raise DownloadError(f"{asked}: the network fails ({getattr(error, 'reason', error)})") from error
         commit = headers.get("X-Repo-Commit", "")
         if _COMMIT.fullmatch(commit):
             etag = headers.get("X-Linked-Etag") or headers.get("ETag") or ""
-            return commit, etag.removeprefix("W/").strip('"').lower()
-        location = urljoin(url, headers.get("Location", ""))
-        if location == url or urlsplit(location).netloc != urlsplit(url).netloc:
+            return asked if is_hub else url, commit, etag.removeprefix("W/").strip('"').lower()
+        location = urljoin(asked, headers.get("Location", ""))
+        if location == asked or urlsplit(location).netloc != urlsplit(asked).netloc:
             break
-        url = location  # a repository that was renamed
-    raise DownloadError(f"{url}: the server does not answer as a hub does (no commit in its headers)")
+        asked = location  # a repository that was renamed
+    raise _NoHubError(f"{asked}: the server does not answer as a hub does (no commit in its headers)")
+
+
+def _refusal(url: str, error: urllib.error.HTTPError, has_token: bool) -> DownloadError:
+    """An error that says what the hub does not give, and why."""
+    login = "its token may not read it" if has_token else "set HF_TOKEN, or log in with: hf auth login"
+    words = {
+        401: f"there is no such repository, or it wants a login; {login}",
+        403: f"access is denied; a gated model wants its terms accepted on its page, and a login; {login}",
+        404: "there is no such file, revision or repository",
+    }
+    kind = _NoSuchFileError if error.code == http.HTTPStatus.NOT_FOUND else DownloadError
+    return kind(f"{url}: {words.get(error.code, error.reason)} (HTTP {error.code})")
 
 
 def _git_digest(path: Path) -> str:

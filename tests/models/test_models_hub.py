@@ -11,13 +11,15 @@ import mindspore as ms
 import numpy as np
 import pytest
 from hub_server import COMMIT, Hub
+from torch_writer import write_torch_file
 
 from mindcv.models import create_model, get_pretrained_cfg, to_timm_names
 from mindcv.utils.fetch import DownloadError
-from mindcv.weights import hub, write_weights
+from mindcv.weights import hub, read_weights, write_weights
 from mindcv.weights.hub import hub_file, read_hub_model
 from mindcv.weights.locations import fetch
 
+_VARIABLES = ("HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN", "HF_TOKEN_PATH", "MINDCV_OFFLINE", "MINDCV_MIRROR")
 CONFIG = {
     "architecture": "seresnet18",
     "num_classes": 3,
@@ -53,7 +55,8 @@ def folder(model, tmp_path_factory) -> Path:
 @pytest.fixture
 def server(folder, tmp_path, monkeypatch) -> Iterator[Hub]:
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    for variable in ("HF_HUB_CACHE", "HF_HUB_OFFLINE", "MINDCV_OFFLINE", "MINDCV_MIRROR"):
+    monkeypatch.setenv("MINDCV_HOME", str(tmp_path / "home"))
+    for variable in _VARIABLES:
         monkeypatch.delenv(variable, raising=False)
     with Hub().serving() as running:
         running.files = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -108,6 +111,127 @@ def test_a_hub_that_is_gone_is_replaced_by_the_cache(server, model, monkeypatch,
         assert_same(create_model("hf-hub:somebody/pets", pretrained=True), model)
     assert "the network fails" in caplog.text
     assert "model.safetensors of the cache is used" in caplog.text
+
+
+@pytest.fixture
+def pauses(monkeypatch) -> list[float]:
+    """Pauses before another try, which are not made."""
+    made: list[float] = []
+    monkeypatch.setattr("mindcv.utils.retry.time.sleep", made.append)
+    return made
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_busy_hub_is_asked_again(server, model, pauses, status):
+    server.statuses = [status, status]
+    assert_same(create_model("hf-hub:somebody/pets", pretrained=True), model)
+    assert len(pauses) == 2
+    server.statuses = [status] * 5
+    with pytest.raises(DownloadError, match=f"the server answers {status} .*; gave up at try 5"):
+        read_hub_model("hf-hub:somebody/others")
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (401, r"wants a login; set HF_TOKEN, or log in with: hf auth login \(HTTP 401\)"),
+        (403, r"access is denied; a gated model wants its terms accepted .* set HF_TOKEN"),
+        (404, r"there is no such file, revision or repository \(HTTP 404\)"),
+    ],
+)
+def test_what_the_hub_refuses_is_said_at_once(server, pauses, status, message):
+    server.statuses = [status]
+    with pytest.raises(DownloadError, match=message):
+        create_model("hf-hub:somebody/pets", pretrained=True)
+    assert (len(server.requests), pauses) == (1, [])
+
+
+@pytest.mark.parametrize("where", ["variable", "file"])
+def test_private_model(server, model, monkeypatch, tmp_path, where):
+    """The login goes to the hub, also where the repository was renamed, and to no host that has its large files."""
+    with Hub().serving() as cdn:
+        server.cdn, cdn.files = cdn.url, server.files
+        server.token = "hf_secret"
+        if where == "variable":
+            monkeypatch.setenv("HF_TOKEN", "hf_secret\n")
+        else:
+            (tmp_path / "hf").mkdir()
+            (tmp_path / "hf" / "token").write_text("hf_secret\n")
+        assert_same(create_model("hf-hub:old/pets", pretrained=True), model)
+        assert set(server.logins) == {"Bearer hf_secret"}
+        assert (cdn.requests, cdn.logins) == ([("GET", "/cdn/model.safetensors")], [""])
+
+
+def test_login_that_is_none(server, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "two words")
+    with pytest.raises(ValueError, match="HF_TOKEN holds no token of the hub") as raised:
+        read_hub_model("hf-hub:somebody/pets")
+    assert "two words" not in str(raised.value)
+    monkeypatch.setenv("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")
+    assert read_hub_model("hf-hub:somebody/pets").num_classes == 3
+
+
+@pytest.mark.parametrize("form", ["https://huggingface.co={}", "{}/copies"])
+def test_mirror(server, model, monkeypatch, form):
+    """A mirror gets the question for the file's digest too, and no login."""
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.delenv("HF_ENDPOINT")
+    monkeypatch.setenv("MINDCV_MIRROR", form.format(server.url))
+    assert_same(create_model("hf-hub:somebody/pets", pretrained=True), model)
+    assert set(server.logins) == {""}
+    server.said["model.safetensors"] = "0" * 64
+    with pytest.raises(DownloadError, match="its sha256 begins with"):
+        fetch("https://huggingface.co/timm/other/resolve/main/model.safetensors")
+
+
+def test_mirror_of_files_alone(folder, tmp_path, monkeypatch, server):
+    """It tells no digest, so that its files are kept by address, as those of all mirrors."""
+    with Hub().serving() as plain:
+        plain.files = {"a/pets/resolve/main/config.json": b"{}"}
+        monkeypatch.delenv("HF_ENDPOINT")
+        monkeypatch.setenv("MINDCV_MIRROR", f"https://huggingface.co={plain.url}/cdn")
+        path = hub_file("a/pets", "config.json")
+        assert path.read_bytes() == b"{}"
+        assert path == tmp_path / "home" / "models" / "huggingface.co/a/pets/resolve/main/config.json"
+
+
+def test_cut_download_goes_on(server, model, pauses):
+    server.cut_at = 100_000
+    assert_same(create_model("hf-hub:somebody/pets", pretrained=True), model)
+    assert [path for _, path in server.requests].count("/cdn/model.safetensors") == 2
+
+
+def test_files_that_were_placed_by_hand(folder, model, server, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    for name in ("config.json", "model.safetensors"):
+        with pytest.raises(FileNotFoundError, match="place the file by hand as") as raised:
+            hub_file("somebody/pets", name)
+        place = Path(str(raised.value).rpartition(" ")[2])
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / name, place)
+    assert_same(create_model("hf-hub:somebody/pets", pretrained=True), model)
+
+
+def test_weights_of_pytorch(folder, model, server, tmp_path):
+    """timm's older repositories have `pytorch_model.bin` alone; beside `model.safetensors` it is not read."""
+    write_torch_file(tmp_path / "pytorch_model.bin", read_weights(folder / "model.safetensors"))
+    content = (tmp_path / "pytorch_model.bin").read_bytes()
+    server.files = {"config.json": server.files["config.json"], "pytorch_model.bin": content}
+    assert_same(create_model("hf-hub:somebody/pets", pretrained=True), model)
+    shutil.copy(folder / "config.json", tmp_path)
+    assert_same(create_model(f"local-dir:{tmp_path}", pretrained=True), model)
+    shutil.copy(folder / "model.safetensors", tmp_path)
+    (tmp_path / "pytorch_model.bin").write_bytes(b"none")
+    assert_same(create_model(f"local-dir:{tmp_path}", pretrained=True), model)
+
+
+@pytest.mark.parametrize("said", [5, None])
+def test_weights_of_other_classes_than_described(folder, tmp_path, said):
+    (tmp_path / "config.json").write_text(json.dumps({**CONFIG, "num_classes": said}))
+    shutil.copy(folder / "model.safetensors", tmp_path)
+    with pytest.raises(ValueError, match=f"its weights have 3 classes and its config.json {said or 1000}; num_classes"):
+        create_model(f"local-dir:{tmp_path}", pretrained=True)
+    assert create_model(f"local-dir:{tmp_path}", pretrained=True, num_classes=5).num_classes == 5
 
 
 def test_fine_tuning(server, model):
@@ -206,6 +330,9 @@ def _without(key: str) -> dict:
         ({**CONFIG, "pretrained_cfg": {"std": [0, 1, 1]}}, "std has 0, not 1e-06 to 1"),
         ({**CONFIG, "pretrained_cfg": {"input_size": [3, 10**9, 1]}}, "input_size has 1000000000, not 1 to 16384"),
         ({**CONFIG, "pretrained_cfg": {"mean": 0.5}}, "pretrained_cfg of another form"),
+        ({**CONFIG, "pretrained_cfg": {"interpolation": "hamming"}}, "interpolation is 'hamming', not nearest or"),
+        ({**CONFIG, "pretrained_cfg": {"global_pool": "max"}}, "gives its network global_pool, which is not here"),
+        ({**CONFIG, "model_args": {"act_layer": "silu", "drop_rate": 0.1}}, "gives its network act_layer, which is"),
     ],
 )
 def test_folder_of_another_form(config, message, tmp_path):
