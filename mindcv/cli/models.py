@@ -34,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sort",
         choices=["name", "params", "macs", "top1"],
         default="name",
-        help="order: by name (default) or the smallest first, of top1 the best",
+        help="order: by name, a model's weights with the best free ones first (default), or the smallest first, "
+        "of top1 the best",
     )
     parser.add_argument("--max-params", type=_number, metavar="N", help="at most so many parameters, e.g. 10M")
     parser.add_argument("--max-macs", type=_number, metavar="N", help="at most so many multiply-adds, e.g. 500M or 4G")
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
             is_default = cfg is get_pretrained_cfg(cfg.architecture)
             row = {"name": name, "default": is_default, **size_facts(name), "top1": cfg.top1}
             row |= {"top5": cfg.top5, "crop": cfg.crop_pct, "interpolation": cfg.interpolation}
-            row |= {"licence": cfg.licence, "source": cfg.source, "url": cfg.url}
+            row |= {"licence": cfg.licence, "free": cfg.is_free, "source": cfg.source, "url": cfg.url}
         else:
             row = model_row(name)
         if _is_small(row["params"], args.max_params) and _is_small(row["macs"], args.max_macs):
@@ -75,6 +76,9 @@ def run(args: argparse.Namespace) -> int:
     if args.sort != "name":
         sign = -1 if args.sort == "top1" else 1
         rows.sort(key=lambda row: (row[args.sort] is None, sign * (row[args.sort] or 0)))
+    elif args.pretrained:  # of each model the best first, and free ones before others
+        names = {name: place for place, name in enumerate(dict.fromkeys(row["name"].partition(".")[0] for row in rows))}
+        rows.sort(key=lambda row: (names[row["name"].partition(".")[0]], not row["free"], -(row["top1"] or 0)))
     if args.json:
         print(json.dumps(rows, indent=2))
     elif args.names:

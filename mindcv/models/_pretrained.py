@@ -80,6 +80,11 @@ class PretrainedCfg(Mapping[str, Any]):
         """Classes of the data that the weights were trained with."""
         return self.num_classes - self.label_offset - self.unused_classes
 
+    @property
+    def is_free(self) -> bool:
+        """Whether the licence is known and allows commercial use."""
+        return bool(self.licence) and "-NC-" not in self.licence
+
     def _entries(self) -> dict[str, Any]:
         fields = {name: getattr(self, name) for name in _FIELDS if name != "extra"}
         return {**fields, **self.extra}

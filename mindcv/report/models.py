@@ -18,13 +18,15 @@ def size_facts(name: str) -> dict[str, Any]:
 
 
 def model_row(name: str) -> dict[str, Any]:
-    """Returns a model's line: size, the best top-1 of its published weights, and their tags."""
+    """Returns a model's line: size, the best top-1 of its free weights and their tag, and all tags."""
     from mindcv.models import get_pretrained_cfg, list_weights
 
     published = list_weights(name)
-    best = max((get_pretrained_cfg(weights).top1 or 0.0 for weights in published), default=None)
+    free = [cfg for cfg in map(get_pretrained_cfg, published) if cfg.is_free and cfg.top1]
+    best = max(free, key=lambda cfg: cfg.top1 or 0.0, default=None)
     tags = [weights.partition(".")[2] for weights in published]
-    return {"name": name, **size_facts(name), "top1": best or None, "weights": tags}
+    facts = {"top1": best and best.top1, "best": best and best.tag, "weights": tags}
+    return {"name": name, **size_facts(name), **facts}
 
 
 def count_text(value: float | None) -> str:
@@ -53,5 +55,6 @@ MODEL_COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("MACs", "macs", count_text),
     ("input", "input", side_text),
     ("top-1", "top1", percent_text),
+    ("best", "best", lambda tag: tag or "-"),
     ("weights", "weights", lambda tags: str(len(tags)) if tags else "-"),
 )

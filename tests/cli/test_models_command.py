@@ -48,10 +48,23 @@ def test_table_of_models(capsys):
     """What is in sizes.csv and in the table of weights."""
     assert run("*resnet50", "--exclude", "BiT*", "sk*") == 0
     assert table(capsys) == [
-        ["model", "params", "MACs", "input", "top-1", "weights"],
-        ["resnet50", "25.6M", "4.09G", "224", "81.24", "20"],
-        ["seresnet50", "28.1M", "4.09G", "224", "81.28", "5"],
+        ["model", "params", "MACs", "input", "top-1", "best", "weights"],
+        ["resnet50", "25.6M", "4.09G", "224", "81.21", "a1_in1k", "20"],
+        ["seresnet50", "28.1M", "4.09G", "224", "81.28", "ra2_in1k", "5"],
     ]
+
+
+def test_best_free_weights(capsys):
+    """Facebook's have 82.17 % for ResNeXt-50, and nobody else has any for ConvNeXt V2 B; both forbid commercial use."""
+    assert run("*50_32x4d", "--module", "resnet") == 0
+    assert table(capsys)[1][4:] == ["82.01", "a1h_in1k", "12"]
+    assert run("convnextv2_base") == 0
+    assert table(capsys)[1][4:] == ["-", "-", "2"]
+    assert run("resnext50_32x4d", "--pretrained", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["free"] for row in rows] == [True] * 10 + [False] * 2
+    assert [row["name"].partition(".")[2] for row in rows[:2]] == ["a1h_in1k", "a1_in1k"]
+    assert [row["top1"] for row in rows[:10]] == sorted((row["top1"] for row in rows[:10]), reverse=True)
 
 
 def test_json(capsys):
@@ -63,12 +76,13 @@ def test_json(capsys):
             "macs": 11520204800,
             "input": [224, 224],
             "top1": None,
+            "best": None,
             "weights": [],
         }
     ]
     assert run("seresnet50", "--json", "--pretrained", "--sort", "top1") == 0
     first = json.loads(capsys.readouterr().out)[0]
-    assert (first["name"], first["top1"], first["input"]) == ("seresnet50.ra2_in1k", 81.282, [288, 288])
+    assert (first["name"], first["top1"], first["input"]) == ("seresnet50.ra2_in1k", 81.284, [288, 288])
     assert first["licence"] == "Apache-2.0"
 
 
@@ -81,7 +95,8 @@ def test_pretrained_table(capsys):
     assert run("resnet??", "--pretrained") == 0
     header, *rows = table(capsys)
     assert header == ["weights", "default", "top-1", "params", "input", "crop", "interpolation", "licence", "source"]
-    assert [row[0] for row in rows] == list_models("resnet??", pretrained=True)
+    assert sorted(row[0] for row in rows) == sorted(list_models("resnet??", pretrained=True))
+    assert [row[0].partition(".")[0] for row in rows] == ["resnet18"] * 8 + ["resnet34"] * 7 + ["resnet50"] * 20
     cells = {row[0]: row[1:] for row in rows}
     assert cells["resnet50.tv2_in1k"] == ["80.86", "25.6M", "224", "0.966", "bilinear", "BSD-3-Clause", "torchvision"]
     assert cells["resnet50.mindcv_in1k"][:2] == ["yes", "76.69"]

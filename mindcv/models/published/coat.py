@@ -24,5 +24,7 @@ WEIGHTS = {
     "coat_lite_mini.in1k": _lite("coat_lite_mini.in1k", top1=79.102, top5=94.608),
     "coat_lite_small.in1k": _lite("coat_lite_small.in1k", top1=82.314, top5=95.848),
     "coat_lite_medium.in1k": _lite("coat_lite_medium.in1k", top1=83.6, top5=96.728),
-    "coat_lite_medium.in1k_384": _lite("coat_lite_medium_384.in1k", side=384, crop_pct=1.0, top1=84.878, top5=97.372),
+    "coat_lite_medium.in1k_384": _lite(
+        "coat_lite_medium_384.in1k", side=384, crop_pct=1.0, crop_mode="squash", top1=84.878, top5=97.372
+    ),
 }

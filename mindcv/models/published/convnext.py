@@ -13,7 +13,7 @@ _TORCH = {"act": "gelu", "pad": "valid"}
 _mindcv = partial(published, crop_pct=0.95, source="MindCV", licence="Apache-2.0", interpolation="bicubic")
 _tv = partial(published, source="torchvision", licence="BSD-3-Clause", model_args=_TORCH)
 _timm = partial(timm_hub, side=288, crop_pct=1.0, model_args=_TORCH)
-_timm384 = partial(_timm, side=384)
+_timm384 = partial(_timm, side=384, crop_mode="squash")
 _v2 = partial(_timm, licence="CC-BY-NC-4.0")
 _plain = PretrainedCfg(interpolation="bicubic")
 

@@ -1,8 +1,7 @@
 """Published weights of EfficientNet, V2 and Lite; docs/weights.md says where the figures are from.
 
 The first of a model is its default: MindCV's where there is one, else the best. `tf_*` are TensorFlow's, published by
-timm as `tf_efficientnet*`: noisy student (`ns_jft`), AdvProp (`ap`), AutoAugment (`aa`). The figures of V2 m, l and xl
-by `tf_*` are of images that were resized without their proportions, which evaluation here keeps.
+timm as `tf_efficientnet*`: noisy student (`ns_jft`), AdvProp (`ap`), AutoAugment (`aa`).
 """
 
 from functools import partial
@@ -21,6 +20,7 @@ _ra4 = partial(_timm, crop_pct=1.0, mean=_HALF, std=_HALF)
 _tf = partial(timm_hub, model_args=_TENSORFLOW)
 _tf_half = partial(_tf, mean=_HALF, std=_HALF)
 _tf_v2 = partial(_tf_half, crop_pct=1.0)
+_tf_v2_squash = partial(_tf_v2, crop_mode="squash")
 
 WEIGHTS = {
     "efficientnet_b0.mindcv_in1k": _mindcv(f"{MINDCV}/efficientnet/efficientnet_b0-103ec70c.ckpt", 76.89, top5=93.16),
@@ -71,7 +71,7 @@ WEIGHTS = {
         "tf_efficientnet_b5.ns_jft_in1k", 86.088, side=456, crop_pct=0.934, top5=97.754
     ),
     "efficientnet_b5.sw_in12k_ft_in1k": _timm(
-        "efficientnet_b5.sw_in12k_ft_in1k", 85.892, side=448, crop_pct=1.0, top5=97.736
+        "efficientnet_b5.sw_in12k_ft_in1k", 85.892, side=448, crop_pct=1.0, crop_mode="squash", top5=97.736
     ),
     "efficientnet_b5.tv_in1k": _tv_eps(
         f"{TORCHVISION}/efficientnet_b5_lukemelas-1a07897c.pth", 83.444, side=456, crop_pct=1.0, top5=96.628
@@ -100,8 +100,10 @@ WEIGHTS = {
         interpolation="bilinear",
         top5=96.878,
     ),
-    "efficientnet_v2_m.tf_in21k_ft_in1k": _tf_v2("tf_efficientnetv2_m.in21k_ft_in1k", 86.0, side=480, top5=97.946),
-    "efficientnet_v2_m.tf_in1k": _tf_v2("tf_efficientnetv2_m.in1k", 85.204, side=480, top5=97.364),
+    "efficientnet_v2_m.tf_in21k_ft_in1k": _tf_v2_squash(
+        "tf_efficientnetv2_m.in21k_ft_in1k", 86.0, side=480, top5=97.946
+    ),
+    "efficientnet_v2_m.tf_in1k": _tf_v2_squash("tf_efficientnetv2_m.in1k", 85.204, side=480, top5=97.364),
     "efficientnet_v2_m.tv_in1k": _tv_eps(
         f"{TORCHVISION}/efficientnet_v2_m-dc08266a.pth",
         85.112,
@@ -110,8 +112,10 @@ WEIGHTS = {
         interpolation="bilinear",
         top5=97.156,
     ),
-    "efficientnet_v2_l.tf_in21k_ft_in1k": _tf_v2("tf_efficientnetv2_l.in21k_ft_in1k", 86.802, side=480, top5=98.136),
-    "efficientnet_v2_l.tf_in1k": _tf_v2("tf_efficientnetv2_l.in1k", 85.664, side=480, top5=97.474),
+    "efficientnet_v2_l.tf_in21k_ft_in1k": _tf_v2_squash(
+        "tf_efficientnetv2_l.in21k_ft_in1k", 86.802, side=480, top5=98.136
+    ),
+    "efficientnet_v2_l.tf_in1k": _tf_v2_squash("tf_efficientnetv2_l.in1k", 85.664, side=480, top5=97.474),
     "efficientnet_v2_l.tv_in1k": _tv_eps(
         f"{TORCHVISION}/efficientnet_v2_l-59c71312.pth",
         85.808,
@@ -121,7 +125,9 @@ WEIGHTS = {
         std=_HALF,
         top5=97.788,
     ),
-    "efficientnet_v2_xl.tf_in21k_ft_in1k": _tf_v2("tf_efficientnetv2_xl.in21k_ft_in1k", 86.748, side=512, top5=98.014),
+    "efficientnet_v2_xl.tf_in21k_ft_in1k": _tf_v2_squash(
+        "tf_efficientnetv2_xl.in21k_ft_in1k", 86.748, side=512, top5=98.014
+    ),
 }
 
 LITE_WEIGHTS = {
