@@ -51,7 +51,10 @@ def _package_file(location: str) -> Path:
     path = PurePosixPath(inside)
     if not module.isidentifier() or not inside or path.is_absolute() or ".." in path.parts or "\\" in inside:
         raise ValueError(f"{location!r}: write package:NAME/path/inside, a path inside of the installed package")
-    spec = importlib.util.find_spec(module)
+    try:
+        spec = importlib.util.find_spec(module)
+    except ValueError:  # a module of a running program, such as `__main__`
+        spec = None
     folders = list(spec.submodule_search_locations or ()) if spec else []
     if not folders:
         raise FileNotFoundError(f"{location}: no package {name} is installed; pip install {name}")
@@ -59,4 +62,6 @@ def _package_file(location: str) -> Path:
         file = Path(folder, *path.parts)
         if file.is_file() and os.path.realpath(file).startswith(os.path.realpath(folder) + os.sep):
             return file
+    if not any(map(os.path.isdir, folders)):
+        raise FileNotFoundError(f"{location}: the package {name} is in an archive; install it unpacked, as pip does")
     raise FileNotFoundError(f"{location}: the package {name} has no file {inside}")

@@ -31,6 +31,7 @@ def test_evaluation_is_that_of_inference_for_every_published_weight(name):
         tuple(weights.mean),
         tuple(weights.std),
         resize_rounding=weights.resize_rounding,
+        crop_mode=weights.crop_mode,
     )
     assert EvalPreprocess.from_config(config) == expected
 

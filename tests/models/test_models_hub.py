@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -399,11 +400,24 @@ def test_from_a_package(package, model):
         ("package:tiny_weights", "write package:NAME/path/inside"),
         ("package:tiny_weights/../secret.txt", "write package:NAME/path/inside"),
         ("package:os.path/x", "write package:NAME/path/inside"),
+        ("package:tiny_weights//secret.txt", "write package:NAME/path/inside"),
+        ("package:tiny_weights/files", "the package tiny_weights has no file files"),
+        ("package:sys/x", "no package sys is installed"),
+        ("package:__main__/x", "no package __main__ is installed"),
     ],
 )
 def test_package_files_that_are_not_there(package, location, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         create_model("seresnet18", num_classes=3, pretrained=location)
+
+
+def test_package_in_an_archive(package, tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "packed.zip", "w") as archive:
+        archive.writestr("packed_weights/__init__.py", "")
+        archive.write(tmp_path / "site" / "tiny_weights" / "files" / "w.safetensors", "packed_weights/w.safetensors")
+    monkeypatch.syspath_prepend(str(tmp_path / "packed.zip"))
+    with pytest.raises(FileNotFoundError, match="the package packed-weights is in an archive; install it unpacked"):
+        create_model("seresnet18", num_classes=3, pretrained="package:packed-weights/w.safetensors")
 
 
 def test_default_number_of_classes_is_the_models():
