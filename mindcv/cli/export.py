@@ -20,6 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_import_option(parser)
     source = parser.add_argument_group("what is exported (each stands in the recipe or here)")
     source.add_argument(
+        "checkpoint", nargs="?", help="checkpoint of a training (its recipe: -c, or config.yaml beside it)"
+    )
+    source.add_argument(
         "-c", "--config", default="", metavar="RECIPE", help="recipe that the checkpoint was trained with"
     )
     source.add_argument(
@@ -185,7 +188,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _recipe_words(args: argparse.Namespace) -> Sequence[str]:
-    words = ["-c", args.config] if args.config else []
+    recipe = args.config
+    if args.checkpoint:
+        if args.ckpt_path:
+            raise ValueError(f"give {args.checkpoint} or --ckpt_path {args.ckpt_path}, not both")
+        args.ckpt_path = args.checkpoint
+        if not args.model:
+            from mindcv.export.source import recipe_of
+
+            recipe = recipe_of(args.checkpoint, recipe)
+    words = ["-c", recipe] if recipe else []
     for key in _RECIPE_KEYS:
         value = getattr(args, key)
         if value is not None:

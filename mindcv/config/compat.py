@@ -325,6 +325,28 @@ def translate(settings: Iterable[Setting]) -> tuple[dict[str, Setting], list[str
     return found, notes, problems
 
 
+# What other libraries call a key that has no similar name here.
+_ELSEWHERE = {
+    "checkpoint": "ckpt_path",
+    "epoch": "epoch_size",
+    "gpus": "distribute",
+    "img_size": "image_resize",
+    "learning_rate": "lr",
+    "max_epochs": "epoch_size",
+    "model_name": "model",
+    "num_epochs": "epoch_size",
+    "num_workers": "num_parallel_workers",
+    "optim": "opt",
+    "optimizer": "opt",
+    "save_dir": "ckpt_save_dir",
+    "sched": "scheduler",
+    "wd": "weight_decay",
+    "weights": "ckpt_path",
+}
+
+
 def _unknown(setting: Setting) -> str:
-    hint = suggest(setting.key, [*KEYS, *NEW_KEYS]) or "; --help lists all keys"
+    meant = _ELSEWHERE.get(setting.key)
+    near = f"; did you mean {meant!r}?" if meant else suggest(setting.key, [*KEYS, *NEW_KEYS])
+    hint = near or "; --help lists all keys"
     return f"{setting.source}: unknown key {shown(setting.written)} (got {shown(setting.value)}){hint}"

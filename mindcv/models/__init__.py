@@ -31,6 +31,8 @@ from ._network import ImageClassifier, require_classifier
 from ._pretrained import PretrainedCfg
 from ._registry import (
     get_pretrained_cfg,
+    get_pretrained_cfg_value,
+    has_pretrained_cfg_key,
     is_model,
     is_model_in_modules,
     is_model_pretrained,
@@ -41,6 +43,7 @@ from ._registry import (
     register_model,
 )
 from ._sizes import Size, list_sizes
+from .layers import Swish
 
 FAMILIES = (
     "bit",
@@ -105,6 +108,7 @@ __all__ = [
     "ImageClassifier",
     "PretrainedCfg",
     "Size",
+    "Swish",
     "Variant",
     "as_evaluated",
     "build_model_with_cfg",
@@ -114,6 +118,8 @@ __all__ = [
     "create_model",
     "file_tells",
     "get_pretrained_cfg",
+    "get_pretrained_cfg_value",
+    "has_pretrained_cfg_key",
     "is_model",
     "is_model_in_modules",
     "is_model_pretrained",

@@ -90,8 +90,8 @@ class DPN(ImageClassifier):
         g: Groups of the 3x3 convolutions.
         k_sec: Number of blocks in each of the four stages.
         inc_sec: Channels that a block of each stage appends.
-        num_classes: Number of classes; 0 leaves the head out.
         in_channels: Channels of the image.
+        num_classes: Number of classes; 0 leaves the head out.
         drop_rate: Dropout before the classifier.
         stem_pool_pad: How the weights' stem pads its max pool, "same" (MindCV) or "both" (PyTorch), see `StemMaxPool`.
 
@@ -122,9 +122,9 @@ class DPN(ImageClassifier):
         g: int = 32,
         k_sec: Sequence[int] = (3, 4, 20, 3),
         inc_sec: Sequence[int] = (16, 32, 24, 128),
+        in_channels: int = 3,
         num_classes: int = 1000,
         *,
-        in_channels: int = 3,
         drop_rate: float = 0.0,
         stem_pool_pad: str = "same",
     ) -> None:

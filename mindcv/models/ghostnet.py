@@ -132,8 +132,8 @@ class GhostNet(ImageClassifier):
 
     Args:
         num_classes: Number of classes; 0 leaves the last layer out.
-        in_channels: Channels of the image.
         width: All numbers of channels but the last layer's input are multiplied with it.
+        in_channels: Channels of the image.
         drop_rate: Dropout before the last layer.
         drop_path_rate: Stochastic depth of the last block; the first has 0.
         blocks: The lines of table 1, each a list of blocks.
@@ -149,8 +149,8 @@ class GhostNet(ImageClassifier):
     def __init__(
         self,
         num_classes: int = 1000,
-        in_channels: int = 3,
         width: float = 1.0,
+        in_channels: int = 3,
         drop_rate: float = 0.2,
         *,
         drop_path_rate: float = 0.0,

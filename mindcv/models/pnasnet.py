@@ -15,7 +15,7 @@ from ._searched import STEM, BranchSeparables, FactorizedReduction, SearchedNetw
 from .layers import conv_norm
 from .published.pnasnet import WEIGHTS
 
-__all__ = ["PNASNet5_Mobile", "pnasnet"]
+__all__ = ["Pnasnet", "pnasnet"]
 
 # What a cell gives over its channels.
 _BRANCHES = 5
@@ -78,7 +78,7 @@ class Cell(nn.Cell):
         return ops.concat(branches, axis=1)
 
 
-class PNASNet5_Mobile(SearchedNetwork):  # noqa: N801  (MindCV's name)
+class Pnasnet(SearchedNetwork):
     """PNASNet-5: (N, in_channels, H, W) to (N, num_classes), with H and W multiples of 16, at least 32.
 
     Args:
@@ -145,5 +145,5 @@ class PNASNet5_Mobile(SearchedNetwork):  # noqa: N801  (MindCV's name)
         raise ValueError("timm has the large PNASNet only; convert with --to mindcv")
 
 
-variant = Family(PNASNet5_Mobile, WEIGHTS).variant
+variant = Family(Pnasnet, WEIGHTS).variant
 pnasnet = variant("pnasnet")

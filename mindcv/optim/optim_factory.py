@@ -114,7 +114,8 @@ def create_optimizer(
         schedule_decay: How fast nadam's momentum rises.
         checkpoint_path: A checkpoint with the optimizer's state, such as upstream's `optim_<model>.ckpt`.
         eps: Added to denominators. sgd, momentum, nesterov and lion have none.
-        **kwargs: Other arguments of the class, such as `beta1` and `beta2`; None is the class's own.
+        **kwargs: Other arguments of the class, such as `beta1` and `beta2`; None is the class's own. Before version 0.3
+            MindCV had `filter_bias_and_bn`: True is the `weight_decay_filter` "norm_and_bias".
 
     Returns:
         An `nn.Optimizer`, called with the gradients in the order of its `parameters`.
@@ -136,6 +137,8 @@ def create_optimizer(
     arguments = {name: values[key] for key, name in info.takes.items()} | dict(info.fixed)
     allowed = _arguments_of(info.cls) - {"params", "learning_rate", "weight_decay", "loss_scale"}
     kwargs = {name: value for name, value in kwargs.items() if value is not None}
+    if kwargs.pop("filter_bias_and_bn", False) and weight_decay_filter == "disable":
+        weight_decay_filter = "norm_and_bias"
     for name in kwargs:
         if name not in allowed:
             raise ValueError(unknown_name_message(f"argument of the optimizer {opt!r}", name, allowed))

@@ -1,6 +1,7 @@
 """MindCV's module paths and names, each with what it does."""
 
 import importlib
+import inspect
 import logging
 import os
 import shutil
@@ -20,6 +21,7 @@ from mindcv.optim import create_optimizer
 PATHS = {
     "mindcv": "create_dataset create_loader create_transforms create_loss create_model create_optimizer "
     "create_scheduler list_models list_modules is_model model_entrypoint is_model_in_modules is_model_pretrained "
+    "get_pretrained_cfg get_pretrained_cfg_value has_pretrained_cfg_key Swish Pnasnet "
     "get_dataset_download_root MnistDownload Cifar10Download Cifar100Download resnet50 ResNet StateMonitor "
     "ValCallback CheckpointManager DownLoad set_logger set_seed AllReduceSum TrainStep GradientAccumulation "
     "get_metrics create_trainer auto_mixed_precision data loss models optim scheduler utils version",
@@ -42,7 +44,7 @@ PATHS = {
     "mindcv.loss.jsd": "JSDCrossEntropy",
     "mindcv.loss.loss_factory": "create_loss",
     "mindcv.models": "create_model list_models register_model is_model model_entrypoint layers registry helpers "
-    "features model_factory resnet ResNet resnet50",
+    "features model_factory resnet ResNet resnet50 get_pretrained_cfg_value has_pretrained_cfg_key Swish",
     "mindcv.models.features": "FeatureExtractWrapper",
     "mindcv.models.helpers": "ConfigDict build_model_with_cfg load_pretrained load_model_checkpoint auto_map "
     "make_divisible get_checkpoint_download_root DownLoad FeatureExtractWrapper _ntuple",
@@ -65,6 +67,7 @@ PATHS = {
     "mindcv.models.layers.selective_kernel": "SelectiveKernel SelectiveKernelAttn",
     "mindcv.models.layers.squeeze_excite": "SqueezeExcite SqueezeExciteV2",
     "mindcv.models.model_factory": "create_model",
+    "mindcv.models.pnasnet": "Pnasnet pnasnet",
     "mindcv.models.registry": "list_models is_model model_entrypoint list_modules is_model_in_modules "
     "is_model_pretrained get_pretrained_cfg get_pretrained_cfg_value has_pretrained_cfg_key register_model "
     "_model_pretrained_cfgs",
@@ -103,6 +106,20 @@ def test_names(path):
 def test_the_package_is_imported_without_mindspore():
     code = "import sys, mindcv; mindcv.version, mindcv.utils.path, mindcv.config; sys.exit('mindspore' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "leading"),
+    [
+        ("DPN", "num_init_channel k_r g k_sec inc_sec in_channels num_classes"),
+        ("DenseNet", "growth_rate block_config num_init_features bn_size drop_rate in_channels num_classes"),
+        ("GhostNet", "num_classes width in_channels drop_rate"),
+        ("ResNet", "block layers num_classes in_channels groups base_width norm"),
+    ],
+)
+def test_networks_take_mindcvs_arguments_in_its_order(name, leading):
+    names = list(inspect.signature(getattr(mindcv.models, name).__init__).parameters)[1:]
+    assert names[: len(leading.split())] == leading.split()
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -13,6 +13,7 @@ import yaml
 from mindcv.config import (
     Config,
     ConfigError,
+    compat,
     create_parser,
     find_recipe,
     load_recipe,
@@ -86,6 +87,8 @@ def test_forms_of_a_flag(words, expected):
             "command line: unknown key 'lable_smoothing' (got '0.1'); did you mean 'label_smoothing'?",
         ),
         (["--zzz"], "command line: unknown key 'zzz' (got 'True'); --help lists all keys"),
+        (["--learning_rate", "0.1"], "command line: unknown key 'learning_rate' (got '0.1'); did you mean 'lr'?"),
+        (["--optimizer", "sgd"], "command line: unknown key 'optimizer' (got 'sgd'); did you mean 'opt'?"),
         (["--ckpt_save_policy", "top_k"], "command line: ckpt_save_policy 'top_k' needs accuracies"),
         (["-c"], "command line: -c: got ''; allowed: one recipe"),
         (["-x", "1"], "command line: unknown key '-x' (got '1'); --help lists all keys"),
@@ -472,3 +475,8 @@ def test_scripts_config_module_as_a_process_without_mindspore(words, code, out, 
     )
     assert (done.returncode, done.stderr) == (code, err)
     assert out in done.stdout
+
+
+def test_keys_that_are_meant_are_there():
+    assert compat._ELSEWHERE.keys().isdisjoint([*KEYS, *compat.NEW_KEYS])
+    assert set(compat._ELSEWHERE.values()) <= set(KEYS)

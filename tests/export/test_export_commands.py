@@ -88,6 +88,20 @@ def test_export_command(folder, capsys):
     assert info.batch_norm_folded
 
 
+def test_a_trainings_checkpoint_brings_its_recipe(folder, capsys, tmp_path):
+    checkpoint = tmp_path / "m.ckpt"
+    shutil.copy(folder / "m.ckpt", checkpoint)
+    words = ["export", str(checkpoint), "--out", str(tmp_path / "m.onnx")]
+    code, _, err = run(capsys, *words)
+    assert code == 2
+    assert "needs the recipe that it was trained with" in err
+    (tmp_path / "config.yaml").write_text("model: resnet18\nnum_classes: 10\nimage_resize: 48\n")
+    code, out, err = run(capsys, *words)
+    assert code == 0, err
+    assert f"{tmp_path / 'm.onnx'}: onnx, image 1x3x48x48 float32" in out
+    assert run(capsys, *words, "--ckpt_path", "other.ckpt")[0] == 2
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

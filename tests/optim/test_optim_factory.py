@@ -80,6 +80,22 @@ def test_weight_decay_filter(weight_decay_filter):
     assert _decay_by_name(optimizer) == {name: 0.0 if name.split(".")[-1] in free else 0.1 for name in names}
 
 
+@pytest.mark.parametrize(
+    ("options", "means"),
+    [
+        ({"filter_bias_and_bn": True}, "norm_and_bias"),
+        ({"filter_bias_and_bn": False}, "disable"),
+        ({"filter_bias_and_bn": True, "weight_decay_filter": "auto"}, "auto"),
+    ],
+)
+def test_weight_decay_filter_of_mindcv_before_0_3(options, means):
+    model = _Model()
+    optimizer = create_optimizer(model.trainable_params(), "adamw", weight_decay=0.1, **options)
+    expected = create_optimizer(model.trainable_params(), "adamw", weight_decay=0.1, weight_decay_filter=means)
+    assert _decay_by_name(optimizer) == _decay_by_name(expected)
+    assert _decay_by_name(optimizer)["classifier.bias"] == (0.0 if means == "norm_and_bias" else 0.1)
+
+
 def test_one_dimensional_weights_are_not_decayed():
     params = [
         Parameter(Tensor(np.ones(shape, np.float32)), name=name) for name, shape in (("prelu.w", 3), ("a.w", (3, 3)))
