@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import gc
 import logging
+import mmap
 import os
 import shutil
 import sys
@@ -25,10 +26,10 @@ from typing import Any
 import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
 
-from ..kernels.cells import KernelCells, forget_graph
+from ..kernels.cells import KernelCells, forget_graph, missed
 from ..kernels.memory import bytes_behind, populate, resident_bytes
 from ..kernels.plans import make_plans, plans_made
-from ..utils.graph_store import GraphStore, UnusableGraphError, default_cache_folder
+from ..utils.graph_store import GraphStore, KeptGraph, UnusableGraphError, default_cache_folder
 from .graph_key import NoKeyError, graph_key, prepare
 
 try:
@@ -149,24 +150,24 @@ class CompileCache:
             _logger.info("compile_cache: not for %s, as %s", what, error)
             return False
         named = _by_name(cell, parameters)
-        graph = self._take(key)
-        memory = None if graph is None else self.store.memory(key)
-        kept = None if graph is None else _Kept(graph, self.store.plans(key), memory or 0, _ranges_of(parameters))
+        kept, missed_before = self._take(key), missed.copy()
+        ranges = _ranges_of(parameters) if kept else []
         try:
             with _bound_parameters(cell, named):
-                outcome = _Compiler.of_process().compile(cell, inputs, kept, kernel_cells)
+                outcome = _Compiler.of_process().compile(cell, inputs, kept, ranges, kernel_cells)
         except _UnusableCompilerError as error:
             _logger.warning("compile_cache: off, %s", error)
             return False
         except Exception as error:
             # A graph that MindSpore cannot read or write. A cell that it cannot compile it refuses again when called.
             _logger.debug("compile_cache: %s: %s", what, error)
-            if graph is not None:
+            if kept is not None:
                 self._refuse(key, f"MindSpore cannot read the graph of {what}")
             return False
         seconds = time.perf_counter() - begin
-        if graph is None:
-            self._keep(key, outcome or b"", what, seconds, cell, named)
+        if kept is None:
+            made = KeptGraph(outcome or b"", dict(missed - missed_before))
+            self._keep(key, made, what, seconds, cell, named)
             return False
         if outcome is not None:
             self._refuse(key, f"MindSpore did not take the graph of {what}")
@@ -175,7 +176,8 @@ class CompileCache:
             forget_graph(cell)
             self._refuse(key, f"the graph of {what} has other parameters")
             return False
-        if memory is None:
+        missed.update(kept.missed)
+        if kept.memory is None:
             self._not_counted = key, what
         _logger.info("compile_cache: %s taken from %s in %.1f s", what, self.store.folder, seconds)
         return True
@@ -184,17 +186,20 @@ class CompileCache:
         """Notes what the graph that ran last needed, memory and plans, so that the next start has them ready."""
         if self._not_counted is None:
             return
+        memory = _Compiler.of_process().memory_in_use()
+        if 0 < memory <= mmap.PAGESIZE:  # only what it took to find it: no graph has run
+            return
         (key, what), self._not_counted = self._not_counted, None
         with contextlib.suppress(OSError, ValueError, UnusableGraphError):
-            graph = self.store.take(key)
-            if graph is not None:
-                self.store.keep(key, graph, what, _Compiler.of_process().memory_in_use(), plans_made())
+            kept = self.store.take(key)
+            if kept is not None:
+                self.store.keep(key, dataclasses.replace(kept, memory=memory, plans=plans_made()), what)
 
     def _refuse(self, key: str, why: str) -> None:
         self.store.put_aside(key)
         _logger.warning("compile_cache: %s; it is put aside and compiled anew", why)
 
-    def _take(self, key: str) -> bytes | None:
+    def _take(self, key: str) -> KeptGraph | None:
         try:
             return self.store.take(key)
         except UnusableGraphError as error:
@@ -202,10 +207,10 @@ class CompileCache:
             return None
 
     def _keep(
-        self, key: str, graph: bytes, what: str, seconds: float, cell: nn.Cell, named: dict[str, Parameter]
+        self, key: str, kept: KeptGraph, what: str, seconds: float, cell: nn.Cell, named: dict[str, Parameter]
     ) -> None:
         """Keeps the graph that a cell was compiled to; a line says why not."""
-        if not graph:
+        if not kept.graph:
             _logger.info("compile_cache: MindSpore writes no graph of %s", what)
             return
         # A graph from a file gets its parameters by name.
@@ -213,7 +218,7 @@ class CompileCache:
             _logger.info("compile_cache: not for %s, as two of its parameters have one name", what)
             return
         try:
-            self.store.keep(key, graph, what)
+            self.store.keep(key, kept, what)
         except OSError as error:
             _logger.warning("compile_cache: %s is not kept, %s: %s", what, self.store.folder, error.strerror)
         except ValueError as error:
@@ -239,23 +244,6 @@ class _Probe(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         return self.negative(x)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Kept:
-    """A graph of an earlier process, and what its first step needs.
-
-    Attributes:
-        graph: The graph.
-        plans: What `plans_made` gave there.
-        memory: Bytes of MindSpore's memory that were in use.
-        parameters: Addresses and bytes of the parameters.
-    """
-
-    graph: bytes
-    plans: bytes
-    memory: int
-    parameters: list[tuple[int, int]]
 
 
 class _Compiler:
@@ -303,9 +291,21 @@ class _Compiler:
         return cls._of_process
 
     def compile(
-        self, cell: nn.Cell, inputs: tuple[Any, ...], kept: _Kept | None, kernel_cells: KernelCells
+        self,
+        cell: nn.Cell,
+        inputs: tuple[Any, ...],
+        kept: KeptGraph | None,
+        ranges: list[tuple[int, int]],
+        kernel_cells: KernelCells,
     ) -> bytes | None:
         """Compiles a cell, from a kept graph if there is one.
+
+        Args:
+            cell: The cell.
+            inputs: What it will be called with.
+            kept: The graph of an earlier process.
+            ranges: Memory that its first run writes to, besides MindSpore's.
+            kernel_cells: Those of the network in the cell.
 
         Returns:
             The graph, empty where MindSpore wrote none. None: the kept one was taken.
@@ -322,7 +322,7 @@ class _Compiler:
                     before = _state_of(given)
                     made = kernel_cells.compile(cell, inputs)
                 else:
-                    populate(self._memory_ranges(kept.memory) + kept.parameters)
+                    populate(self._memory_ranges(kept.memory or 0) + ranges)
                     folder.mkdir(parents=True, exist_ok=True)
                     given.write_bytes(kept.graph)
                     before = _state_of(given)

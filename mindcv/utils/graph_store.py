@@ -1,9 +1,9 @@
 """Compiled graphs in a folder, one file each, named by its key.
 
-A file is one line of JSON (format, key, checksum, what it is of), what the kernels compute in the graph
-(`kernels.plans`), and the graph as MindSpore wrote it. Both are compressed, as a graph may hold zeros in the size of
-all weights. A file appears whole or not at all, and is used only if it belongs to this user, has that key and has that
-checksum. What does not is put aside. The folder is bounded: what was used longest ago goes first.
+A file is one line of JSON (format, key, checksum, what it is of, what is known of it), what the kernels compute in the
+graph (`kernels.plans`), and the graph as MindSpore wrote it. The last two are compressed, as a graph may hold zeros in
+the size of all weights. A file appears whole or not at all, and is used only if it belongs to this user, has that key
+and has that checksum. What does not is put aside. The folder is bounded: what was used longest ago goes first.
 """
 
 import contextlib
@@ -21,7 +21,15 @@ from typing import Any, BinaryIO
 from .cache import get_default_download_root
 from .fs import atomic_write
 
-__all__ = ["FOLDER_VARIABLE", "MOST_BYTES", "GraphStore", "StoredGraph", "UnusableGraphError", "default_cache_folder"]
+__all__ = [
+    "FOLDER_VARIABLE",
+    "MOST_BYTES",
+    "GraphStore",
+    "KeptGraph",
+    "StoredGraph",
+    "UnusableGraphError",
+    "default_cache_folder",
+]
 
 FOLDER_VARIABLE = "MINDCV_COMPILE_CACHE"
 # All graphs together; one of ResNet-50's training step has 0.9 MB, of Swin-Tiny's 2 MB.
@@ -31,7 +39,7 @@ MOST_GRAPH_BYTES = 2**30
 MOST_PLANS_BYTES = 2**20
 
 _FORMAT = 1
-_LONGEST_HEADER = 4096
+_LONGEST_HEADER = 2**20
 _GRAPH = re.compile(r"(?P<key>[0-9a-f]{64})\.graph")
 _ASIDE = re.compile(r"[0-9a-f]{64}\.bad")
 _REMAINS = re.compile(r"\.[0-9a-f]{64}\.graph\.[a-z0-9_]{8}\.tmp")
@@ -49,8 +57,25 @@ class UnusableGraphError(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
+class KeptGraph:
+    """A graph, and what is known of it.
+
+    Attributes:
+        graph: As MindSpore wrote it.
+        missed: What the kernels did not compute when it was made, and how often.
+        memory: Bytes of MindSpore's memory that a run of it needed; None: not known.
+        plans: What the kernels compute in a run of it; empty: not known.
+    """
+
+    graph: bytes
+    missed: dict[str, int] = dataclasses.field(default_factory=dict)
+    memory: int | None = None
+    plans: bytes = b""
+
+
+@dataclasses.dataclass(frozen=True)
 class StoredGraph:
-    """A graph in the folder.
+    """A file in the folder.
 
     Attributes:
         path: Its file.
@@ -88,7 +113,7 @@ class GraphStore:
         if folder.exists():
             _require_own(folder)
 
-    def take(self, key: str) -> bytes | None:
+    def take(self, key: str) -> KeptGraph | None:
         """Returns the graph of a key, None where there is none. What is there and unusable is put aside.
 
         Raises:
@@ -106,43 +131,24 @@ class GraphStore:
             os.utime(path)
         return graph
 
-    def memory(self, key: str) -> int | None:
-        """Returns the bytes of MindSpore's memory that a run of the graph of a key needed; None: not known."""
-        with contextlib.suppress(OSError):
-            memory = _header_of(self._path(key)).get("memory")
-            if isinstance(memory, int) and memory >= 0:
-                return memory
-        return None
-
-    def plans(self, key: str) -> bytes:
-        """Returns what the kernels compute in a run of the graph of a key that was taken; empty: not known."""
-        with contextlib.suppress(OSError, ValueError, zlib.error), _opened(self._path(key)) as file:
-            size = _size_of_plans(_header(file.readline(_LONGEST_HEADER)))
-            return zlib.decompressobj().decompress(file.read(size), MOST_PLANS_BYTES)
-        return b""
-
-    def keep(self, key: str, graph: bytes, of: str, memory: int | None = None, plans: bytes = b"") -> None:
+    def keep(self, key: str, kept: KeptGraph, of: str) -> None:
         """Writes a graph, and removes those that were used longest ago if all have more bytes than they may.
 
         Args:
             key: Its key.
-            graph: The graph.
+            kept: The graph.
             of: What it is of.
-            memory: What `memory` returns.
-            plans: What `plans` returns.
 
         Raises:
             OSError: It cannot be written.
             ValueError: It is too large.
         """
-        packed_plans = zlib.compress(plans, 1)
-        content = packed_plans + zlib.compress(graph, 1)
-        if len(graph) > MOST_GRAPH_BYTES or len(content) > self.most_bytes // 2:
-            raise ValueError(f"its graph has {len(graph) / 2**20:.0f} MiB")
+        plans = zlib.compress(kept.plans, 1)
+        content = plans + zlib.compress(kept.graph, 1)
+        if len(kept.graph) > MOST_GRAPH_BYTES or len(content) > self.most_bytes // 2:
+            raise ValueError(f"its graph has {len(kept.graph) / 2**20:.0f} MiB")
         header = {"format": _FORMAT, "key": key, "sha256": hashlib.sha256(content).hexdigest(), "of": of}
-        header["plans"] = len(packed_plans)
-        if memory is not None:
-            header["memory"] = memory
+        header |= {"plans": len(plans), "memory": kept.memory, "missed": kept.missed}
         with atomic_write(self._path(key), permissions=0o600) as file:
             file.write(json.dumps(header).encode() + b"\n")
             file.write(content)
@@ -223,7 +229,7 @@ def _require_own(folder: Path) -> None:
         raise ValueError(f"others may write to {folder}: chmod go-w {folder}")
 
 
-def _read(path: Path, key: str) -> bytes:
+def _read(path: Path, key: str) -> KeptGraph:
     """Returns the graph in a file.
 
     Raises:
@@ -242,16 +248,17 @@ def _read(path: Path, key: str) -> bytes:
         raise UnusableGraphError("it is of another key or version")
     if header.get("sha256") != hashlib.sha256(content).hexdigest():
         raise UnusableGraphError("its contents were cut or changed")
-    unpacker = zlib.decompressobj()
+    size, unpacker = _size_of_plans(header), zlib.decompressobj()
     try:
-        graph = unpacker.decompress(memoryview(content)[_size_of_plans(header) :], MOST_GRAPH_BYTES)
+        graph = unpacker.decompress(memoryview(content)[size:], MOST_GRAPH_BYTES)
+        plans = zlib.decompressobj().decompress(content[:size], MOST_PLANS_BYTES)
     except zlib.error as error:
         raise UnusableGraphError(f"it is not compressed as it should be: {error}") from error
     if unpacker.unused_data:
         raise UnusableGraphError("there is something behind it")
     if not unpacker.eof:
         raise UnusableGraphError("it is too large")
-    return graph
+    return KeptGraph(graph, _missed(header), _memory(header), plans)
 
 
 def _opened(path: Path) -> BinaryIO:
@@ -265,6 +272,16 @@ def _size_of_plans(header: dict[str, Any]) -> int:
     return size if isinstance(size, int) and 0 <= size <= MOST_PLANS_BYTES else 0
 
 
+def _memory(header: dict[str, Any]) -> int | None:
+    memory = header.get("memory")
+    return memory if isinstance(memory, int) and memory >= 0 else None
+
+
+def _missed(header: dict[str, Any]) -> dict[str, int]:
+    missed = header.get("missed")
+    return {what: n for what, n in missed.items() if isinstance(n, int)} if isinstance(missed, dict) else {}
+
+
 def _header(line: bytes) -> dict[str, Any]:
     with contextlib.suppress(ValueError, RecursionError):
         header = json.loads(line)
@@ -273,19 +290,10 @@ def _header(line: bytes) -> dict[str, Any]:
     return {}
 
 
-def _header_of(path: Path) -> dict[str, Any]:
-    """Returns what a file says of its graph.
-
-    Raises:
-        OSError: It cannot be read.
-    """
-    with _opened(path) as file:
-        return _header(file.readline(_LONGEST_HEADER))
-
-
 def _of(path: Path) -> str:
-    with contextlib.suppress(OSError):
-        return str(_header_of(path).get("of", ""))
+    """Returns what a file says that its graph is of; empty where it cannot be read."""
+    with contextlib.suppress(OSError), _opened(path) as file:
+        return str(_header(file.readline(_LONGEST_HEADER)).get("of", ""))
     return ""
 
 

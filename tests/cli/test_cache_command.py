@@ -5,7 +5,7 @@ import os
 import pytest
 
 from mindcv.cli import main
-from mindcv.utils.graph_store import GraphStore
+from mindcv.utils.graph_store import GraphStore, KeptGraph
 
 pytestmark = pytest.mark.no_mindspore
 
@@ -22,8 +22,8 @@ def test_list_size_and_clear(tmp_path, capsys, monkeypatch):
     assert run(capsys, "list") == [empty]
     assert not folder.exists()  # looking makes nothing
     store = GraphStore(folder)
-    store.keep("a" * 64, os.urandom(2 << 20), "the training step")
-    store.keep("b" * 64, os.urandom(1 << 20), "the evaluation")
+    store.keep("a" * 64, KeptGraph(os.urandom(2 << 20)), "the training step")
+    store.keep("b" * 64, KeptGraph(os.urandom(1 << 20)), "the evaluation")
     store.put_aside("b" * 64)
     (folder / "notes.txt").write_text("mine")
 

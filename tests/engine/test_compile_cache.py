@@ -25,9 +25,10 @@ from mindcv.engine import CompileCache, LossWithNetwork, TrainStep, compile_cach
 from mindcv.engine import graph_key as graph_key_module
 from mindcv.engine.graph_key import NoKeyError, graph_key
 from mindcv.kernels import onednn
+from mindcv.kernels.cells import missed
 from mindcv.loss import create_loss
 from mindcv.optim import create_optimizer
-from mindcv.utils.graph_store import GraphStore, UnusableGraphError
+from mindcv.utils.graph_store import GraphStore, KeptGraph, UnusableGraphError
 
 X = np.random.RandomState(0).standard_normal((4, 3, 8, 8)).astype(np.float32)
 LABELS = np.array([0, 1, 2, 1], np.int32)
@@ -210,17 +211,48 @@ def test_memory_that_a_step_needed_is_ready_at_the_next_start(cache, monkeypatch
     monkeypatch.setattr(compile_cache, "populate", asked.append)
     losses(make_step(), cache)
     (key,) = (graph.path.stem for graph in cache.store.graphs())
-    assert cache.store.memory(key) is None
+    assert cache.store.take(key).memory is None
     losses(make_step(seed=4), cache)
-    assert cache.store.memory(key) > 4096
+    assert cache.store.take(key).memory > 4096
     assert asked == []
     step = make_step()
     parameters = {(parameter.data_ptr(), parameter.nbytes) for parameter in step.get_parameters()}
     assert losses(step, cache)[2]
     ((memory, *ranges),) = asked
-    assert memory[1] == cache.store.memory(key)
+    assert memory[1] == cache.store.take(key).memory
     assert set(ranges) >= {(address, size) for address, size in parameters if address}
     assert all(address for address, _ in ranges)
+
+
+def test_memory_is_counted_when_a_graph_has_run(cache, monkeypatch):
+    in_use = 4096
+    monkeypatch.setattr(compile_cache, "resident_bytes", lambda address: in_use)
+    monkeypatch.setattr(compile_cache.mmap, "PAGESIZE", 4096)
+    step = make_step()
+    for _ in range(2):
+        cache.compile(step, inputs(), "the step")
+    (key,) = (graph.path.stem for graph in cache.store.graphs())
+    assert cache.store.take(key).memory is None
+    in_use = 123456
+    cache.compile(step, inputs(), "the step")
+    assert cache.store.take(key).memory == 123456
+
+
+@pytest.mark.skipif(onednn.start().path is None, reason=onednn.start().text)
+def test_a_start_says_what_no_kernel_computes_whether_compiled_or_taken(cache, caplog):
+    lines = []
+    for _ in range(2):
+        caplog.clear()
+        missed.clear()
+        network = HalfActivation()
+        optimizer = create_optimizer(network, opt="momentum", lr=0.1, weight_decay=0.0)
+        step = TrainStep(LossWithNetwork(network, create_loss("CE")), optimizer).set_train(True)
+        with caplog.at_level("INFO", "mindcv"):
+            is_taken = losses(step, cache)[2]
+        lines.append([line for line in caplog.messages if "left to MindSpore" in line])
+    assert is_taken
+    assert lines[0] == lines[1]
+    assert lines[0][0].endswith("left to MindSpore: GELU of (4, 4, 8, 8), not in fp32 (1)")
 
 
 def test_the_environment_does_not_change_while_plans_are_made(cache, monkeypatch):
@@ -251,13 +283,13 @@ def test_plans_of_a_step_are_made_at_the_next_start(cache, monkeypatch):
     monkeypatch.setattr(compile_cache, "make_plans", asked.append)
     losses(make_step(), cache)
     (key,) = (graph.path.stem for graph in cache.store.graphs())
-    assert cache.store.plans(key) == b""
+    assert cache.store.take(key).plans == b""
     losses(make_step(seed=4), cache)
-    assert cache.store.plans(key)
-    assert len(cache.store.plans(key)) % (24 * 8) == 0
+    assert cache.store.take(key).plans
+    assert len(cache.store.take(key).plans) % (24 * 8) == 0
     assert asked == []
     assert losses(make_step(), cache)[2]
-    assert asked == [cache.store.plans(key)]
+    assert asked == [cache.store.take(key).plans]
 
 
 def make_scale():
@@ -557,39 +589,29 @@ class TestStore:
     def test_what_is_kept_is_taken(self, tmp_path):
         store = GraphStore(tmp_path / "new" / "graphs")
         assert store.take(self.KEY) is None
-        store.keep(self.KEY, b"graph" * 1000, "a step")
-        assert store.take(self.KEY) == b"graph" * 1000
+        store.keep(self.KEY, KeptGraph(b"graph" * 1000), "a step")
+        assert store.take(self.KEY) == KeptGraph(b"graph" * 1000)
         (graph,) = store.graphs()
         assert (graph.of, graph.is_aside) == ("a step", False)
         assert store.folder.stat().st_mode & 0o777 == 0o700
         assert graph.path.stat().st_mode & 0o777 == 0o600
 
-    def test_memory_is_kept_beside_the_graph(self, tmp_path):
+    def test_what_is_known_is_kept_beside_the_graph(self, tmp_path):
         store = GraphStore(tmp_path)
-        assert store.memory(self.KEY) is None
-        store.keep(self.KEY, b"graph", "a step")
-        assert store.memory(self.KEY) is None
-        store.keep(self.KEY, b"graph", "a step", 12345)
-        assert (store.memory(self.KEY), store.take(self.KEY)) == (12345, b"graph")
-        path = store.graphs()[0].path
-        for wrong in (b'"12345"', b"-12345", b"[1]"):
-            path.write_bytes(path.read_bytes().replace(b"12345", wrong))
-            assert store.memory(self.KEY) is None
-            store.keep(self.KEY, b"graph", "a step", 12345)
-
-    def test_plans_are_kept_beside_the_graph(self, tmp_path):
-        store = GraphStore(tmp_path)
-        assert store.plans(self.KEY) == b""
-        store.keep(self.KEY, b"graph", "a step")
-        assert store.plans(self.KEY) == b""
-        plans = bytes(range(192)) * 30
-        store.keep(self.KEY, b"graph", "a step", 12345, plans)
-        assert (store.plans(self.KEY), store.memory(self.KEY), store.take(self.KEY)) == (plans, 12345, b"graph")
+        kept = KeptGraph(b"graph", {"convolution of (4, 3)": 2}, 77700, bytes(range(192)) * 30)
+        for one in (KeptGraph(b"graph"), kept):
+            store.keep(self.KEY, one, "a step")
+            assert store.take(self.KEY) == one
         path = store.graphs()[0].path
         header, _, content = path.read_bytes().partition(b"\n")
+        for wrong in (b'"77700"', b"-77700", b"[1]"):
+            path.write_bytes(header.replace(b"77700", wrong) + b"\n" + content)
+            assert store.take(self.KEY) == dataclasses.replace(kept, memory=None)
+        for wrong in (b'"missed": []', b'"missed": {"convolution": "x"}'):
+            path.write_bytes(re.sub(rb'"missed": {.*?}', wrong, header) + b"\n" + content)
+            assert store.take(self.KEY) == dataclasses.replace(kept, missed={})
         for wrong in (b'"plans": -1', b'"plans": "x"', b'"plans": 1e9', b'"plans": 3'):
             path.write_bytes(re.sub(rb'"plans": \d+', wrong, header) + b"\n" + content)
-            assert store.plans(self.KEY) in (b"", plans)
             with pytest.raises(UnusableGraphError):
                 store.take(self.KEY)
             path.write_bytes(header + b"\n" + content)
@@ -597,10 +619,16 @@ class TestStore:
         with pytest.raises(UnusableGraphError, match="its contents were cut or changed"):
             store.take(self.KEY)
 
+    def test_a_graph_of_many_layers_that_no_kernel_computes_is_taken(self, tmp_path):
+        kept = KeptGraph(b"graph", {f"convolution of ({n}, 3, 224, 224), not in fp32": 1 for n in range(1000)})
+        store = GraphStore(tmp_path)
+        store.keep(self.KEY, kept, "a step")
+        assert store.take(self.KEY) == kept
+
     @pytest.mark.parametrize("kind", ["cut", "changed", "foreign", "version", "empty", "link", "writable", "folder"])
     def test_what_is_unusable_is_put_aside(self, tmp_path, kind):
         store = GraphStore(tmp_path)
-        store.keep(self.KEY, b"graph" * 1000, "a step")
+        store.keep(self.KEY, KeptGraph(b"graph" * 1000), "a step")
         path = store.graphs()[0].path
         content = path.read_bytes()
         if kind in ("cut", "empty"):
@@ -612,7 +640,7 @@ class TestStore:
             path.write_bytes(content.replace(b'"format": 1', b'"format": 2'))
         elif kind == "foreign":
             path.rename(tmp_path / f"{'f' * 64}.graph")
-            store.keep("e" * 64, b"other", "another")
+            store.keep("e" * 64, KeptGraph(b"other"), "another")
             (tmp_path / f"{'e' * 64}.graph").rename(path)
         elif kind == "link":
             path.rename(tmp_path / "elsewhere")
@@ -631,7 +659,7 @@ class TestStore:
         store = GraphStore(tmp_path, most_bytes=30_000)
         random = np.random.RandomState(0)
         for index in range(4):
-            store.keep(f"{index:064x}", random.bytes(9000), str(index))
+            store.keep(f"{index:064x}", KeptGraph(random.bytes(9000)), str(index))
             os.utime(tmp_path / f"{index:064x}.graph", (index, index))
             if index == 2:
                 store.take(f"{0:064x}")
@@ -640,7 +668,7 @@ class TestStore:
     def test_one_that_is_too_large_is_not_kept(self, tmp_path):
         store = GraphStore(tmp_path, most_bytes=10_000)
         with pytest.raises(ValueError, match="its graph has 0 MiB"):
-            store.keep(self.KEY, np.random.RandomState(0).bytes(9000), "a step")
+            store.keep(self.KEY, KeptGraph(np.random.RandomState(0).bytes(9000)), "a step")
         assert store.graphs() == []
 
     def test_others_must_not_write_there(self, tmp_path):
@@ -652,9 +680,9 @@ class TestStore:
 
     def test_clear_leaves_other_files(self, tmp_path):
         store = GraphStore(tmp_path)
-        store.keep(self.KEY, b"graph", "a step")
+        store.keep(self.KEY, KeptGraph(b"graph"), "a step")
         store.put_aside(self.KEY)
-        store.keep(self.KEY, b"graph", "a step")
+        store.keep(self.KEY, KeptGraph(b"graph"), "a step")
         (tmp_path / "notes.txt").write_text("mine")
         (tmp_path / f".{self.KEY}.graph.abcdefgh.tmp").write_text("left")
         assert store.clear()[0] == 2
@@ -665,7 +693,7 @@ def test_a_graph_that_mindspore_cannot_read_is_compiled_anew(cache, caplog):
     expected = losses(make_step())
     losses(make_step(), cache)
     key = cache.store.graphs()[0].path.stem
-    cache.store.keep(key, b"no graph at all", "the step")
+    cache.store.keep(key, KeptGraph(b"no graph at all"), "the step")
     with caplog.at_level(logging.WARNING):
         found = losses(make_step(), cache)
     assert found == expected
