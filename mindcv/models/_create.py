@@ -94,7 +94,7 @@ class Variant:
         """Returns arguments by the network's names for them.
 
         Raises:
-            ValueError: The network has no such argument.
+            ValueError: The network has no such argument, or not with such a value.
         """
         kwargs = dict(kwargs)
         if "img_size" in kwargs:
@@ -108,6 +108,9 @@ class Variant:
                 )
             height, width = as_pair(kwargs["image_size"])
             kwargs["image_size"] = height if height == width else (height, width)
+        channels = kwargs.get("in_channels", 1)
+        if not isinstance(channels, int) or isinstance(channels, bool) or channels < 1:
+            raise ValueError(f"in_channels is {channels!r}; give an integer from 1")
         if not self.network.gives_logits and kwargs.pop("num_classes", 1000) != 1000:
             raise ValueError(f"num_classes: {self.__name__} has no classes; leave it out")
         check_arguments(self.network, kwargs)
@@ -191,6 +194,8 @@ def create_model(
     features_only = given.pop("features_only", False)
     out_indices = given.pop("out_indices", None)
     if isinstance(create_fn, Variant):
+        if out_indices is not None and not features_only:
+            raise ValueError(f"out_indices are {out_indices!r}, which choose feature maps; give features_only=True too")
         # A tag's network is built even when its weights are not loaded.
         has_own_arguments = is_registered or split_tag(model_name)[1] or cfg.source == HUB_SOURCE
         model_args = cfg.model_args if has_own_arguments else {}

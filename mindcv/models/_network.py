@@ -70,6 +70,7 @@ class ImageClassifier(nn.Cell):
         head_hidden_size: Size of what its last layer gets; `num_features` where it has one layer only.
         feature_info: A map each: `{"name": cell, "chs": channels, "reduction": side of the image / side of the map}`.
         blocks_in_order: Paths of the cells of each block, in depth order.
+        last_map: Index of the last map that is computed: the last of all but in `features_only`.
         grids: Rows and columns of the tokens of an entry in `resized`, where they are no square.
     """
 
@@ -93,6 +94,7 @@ class ImageClassifier(nn.Cell):
     head_hidden_size: int
     feature_info: list[dict[str, Any]]
     blocks_in_order: list[tuple[str, ...]]
+    last_map: int
     grids: dict[str, Grid]
     variant_arguments: dict[str, Any] = {}
 
@@ -182,6 +184,7 @@ class ImageClassifier(nn.Cell):
             {"name": cells[-1], "chs": channels, "reduction": reduction}
             for cells, (_, channels, reduction) in zip(self.map_cells, maps, strict=True)
         ]
+        self.last_map = len(maps) - 1
         self.grids = getattr(self, "grids", {})
         known = set(paths.values())
         named = [
@@ -350,9 +353,10 @@ class ImageClassifier(nn.Cell):
 
     def keep_maps(self, indices: Sequence[int]) -> None:
         """Leaves out all cells behind the last of the maps that are wanted."""
-        behind = [cell for cells in self.map_cells[max(indices) + 1 :] for cell in cells]
+        self.last_map = max(indices)
+        behind = [cell for cells in self.map_cells[self.last_map + 1 :] for cell in cells]
         dropped = {id(self._cell(path)) for path in (*behind, *self.tail, *self.gives_logits)}
-        kept = {id(self._cell(path)) for cells in self.map_cells[: max(indices) + 1] for path in cells}
+        kept = {id(self._cell(path)) for cells in self.map_cells[: self.last_map + 1] for path in cells}
         replace_cells(self, partial(_skip, ids=dropped - kept))
 
     # Files

@@ -19,6 +19,7 @@ from mindcv.weights.naming import NameTable, join_rows, split_rows
 from ._family import Family
 from ._network import ImageClassifier
 from .layers import (
+    FAN_IN_UNIFORM,
     TRUNC_NORMAL,
     DropPath,
     Mlp,
@@ -71,7 +72,7 @@ class ConvPosEnc(nn.Cell):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.proj = conv2d(dim, dim, 3, 1, 1, dim, bias=True)
+        self.proj = conv2d(dim, dim, 3, 1, 1, dim, bias=True, weight_init=FAN_IN_UNIFORM)
 
     def construct(self, x: Tensor, size: Size) -> Tensor:
         pixels = tokens_as_map(x, size, 1)
@@ -92,7 +93,7 @@ class ConvRelPosEnc(nn.Cell):
         self.ends = [sum(channels[: index + 1]) for index in range(len(channels))]
         self.conv_list = nn.CellList(
             [
-                conv2d(width, width, side, 1, side // 2, width, bias=True)
+                conv2d(width, width, side, 1, side // 2, width, bias=True, weight_init=FAN_IN_UNIFORM)
                 for side, width in zip(windows, channels, strict=True)
             ]
         )
@@ -337,7 +338,6 @@ class CoaT(ImageClassifier):
             raise ValueError(f"crpe_windows are {windows}, for {sum(windows.values())} heads; num_heads is {num_heads}")
         self.cpe_shortcut, self.align_corners = cpe_shortcut, align_corners
         self.parallel_depth = parallel_depth
-        self.last_map = 3
         self.cls_token1 = tokens(1, embed_dims[0])
         self.cls_token2 = tokens(1, embed_dims[1])
         self.cls_token3 = tokens(1, embed_dims[2])
@@ -362,7 +362,7 @@ class CoaT(ImageClassifier):
             self.norm3 = layer_norm(dim)
         self.norm4 = layer_norm(dim)
         if parallel_depth:
-            self.aggregate = conv2d(3, 1, 1, bias=True)
+            self.aggregate = conv2d(3, 1, 1, bias=True, weight_init=FAN_IN_UNIFORM)
         self.add_head(dim, num_classes, drop_rate, name="head", pool="none", make=_head)
         self._describe(embed_dims)
 
@@ -383,11 +383,6 @@ class CoaT(ImageClassifier):
             tail = ["norm2", "norm3", "norm4", "aggregate"]
         maps = [(tuple(cells[index]), dim, 4 * 2**index) for index, dim in enumerate(embed_dims)]
         self.describe(groups, maps, tail=tail)
-
-    def keep_maps(self, indices: Sequence[int]) -> None:
-        """Leaves out all cells behind the last of the maps that are wanted."""
-        super().keep_maps(indices)
-        self.last_map = max(indices)
 
     def _scales(self, x: Tensor) -> tuple[list[Tensor], list[Size]]:
         """Returns the tokens of each scale, (N, 1 + h * w, D), and its h and w."""

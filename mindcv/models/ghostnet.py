@@ -23,7 +23,7 @@ from .layers import (
     drop_path_rates,
     make_divisible,
 )
-from .layers.weight_init import Normal
+from .layers.weight_init import HeUniform
 from .published.ghostnet import WEIGHTS
 
 __all__ = ["GhostNet", "ghostnet_050", "ghostnet_100", "ghostnet_130"]
@@ -52,6 +52,12 @@ _STEM, _HIDDEN = 16, 1280
 Line = Sequence[tuple[int, int, int, bool, int]]
 
 
+# MindCV's choice: variance 2 / fan in.
+HE_UNIFORM = HeUniform(mode="fan_in", nonlinearity="relu")
+_conv2d = partial(conv2d, weight_init=HE_UNIFORM)
+_conv_norm = partial(conv_norm, weight_init=HE_UNIFORM)
+
+
 class GhostModule(nn.Cell):
     """1x1 convolution to half of the channels; a depthwise one makes the other half of them (figure 1b).
 
@@ -67,8 +73,8 @@ class GhostModule(nn.Cell):
         super().__init__()
         self.channels = channels
         half = -(-channels // 2)
-        self.primary_conv = conv_norm(in_channels, half, 1)
-        self.cheap_operation = conv_norm(half, half, 3, 1, 1, half)
+        self.primary_conv = _conv_norm(in_channels, half, 1)
+        self.cheap_operation = _conv_norm(half, half, 3, 1, 1, half)
         self.act = nn.ReLU() if has_relu else nn.Identity()
 
     def construct(self, x: Tensor) -> Tensor:
@@ -106,7 +112,7 @@ class GhostBottleneck(nn.Cell):
         self.stride = stride
         self.ghost1 = GhostModule(in_channels, mid_channels, has_relu=True)
         if stride > 1:
-            self.conv_dw = conv2d(mid_channels, mid_channels, kernel_size, stride, padding, mid_channels)
+            self.conv_dw = _conv2d(mid_channels, mid_channels, kernel_size, stride, padding, mid_channels)
             self.bn_dw = batch_norm2d(mid_channels)
         reduced = make_divisible(mid_channels / 4, 4)
         gate = partial(SqueezeExcite, rd_channels=reduced, gate_layer="hard_sigmoid")
@@ -116,8 +122,8 @@ class GhostBottleneck(nn.Cell):
         self.shortcut = nn.Identity()
         if stride > 1 or in_channels != channels:
             self.shortcut = nn.SequentialCell(
-                *conv_norm(in_channels, in_channels, kernel_size, stride, padding, in_channels),
-                *conv_norm(in_channels, channels, 1),
+                *_conv_norm(in_channels, in_channels, kernel_size, stride, padding, in_channels),
+                *_conv_norm(in_channels, channels, 1),
             )
 
     def construct(self, x: Tensor) -> Tensor:
@@ -158,7 +164,7 @@ class GhostNet(ImageClassifier):
     ) -> None:
         super().__init__()
         channels = make_divisible(_STEM * width, 4)
-        self.conv_stem, self.bn1 = conv2d(in_channels, channels, 3, 2, 1), batch_norm2d(channels)
+        self.conv_stem, self.bn1 = _conv2d(in_channels, channels, 3, 2, 1), batch_norm2d(channels)
         self.relu = nn.ReLU()
         names: list[str] = ["conv_stem", "bn1", "relu"]
         cells: list[nn.Cell] = []
@@ -179,10 +185,10 @@ class GhostNet(ImageClassifier):
                 self.ends.append(index)
                 names = []
         last = make_divisible(blocks[-1][-1][1] * width, 4)
-        self.blocks = nn.SequentialCell([*cells, nn.SequentialCell(*conv_norm(channels, last, 1), nn.ReLU())])
-        self.conv_head = conv2d(last, _HIDDEN, 1, bias=True)
+        self.blocks = nn.SequentialCell([*cells, nn.SequentialCell(*_conv_norm(channels, last, 1), nn.ReLU())])
+        self.conv_head = _conv2d(last, _HIDDEN, 1, bias=True)
         self.flatten = nn.Flatten()
-        self.add_head(_HIDDEN, num_classes, drop_rate, make=partial(classifier_head, weight_init=Normal(0.01)))
+        self.add_head(_HIDDEN, num_classes, drop_rate, make=partial(classifier_head, weight_init=HE_UNIFORM))
         self.num_features = last  # in front of `conv_head`, which the head begins with
         self.describe([block for line in cells for block in line], maps, (f"blocks.{len(blocks)}", "conv_head"))
 

@@ -184,8 +184,10 @@ class HRNet(ImageClassifier):
         self.describe(blocks, maps, tail=(*heads, "downsample_modules", "final_layer"))
 
     def forward_stages(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Returns the stem's map and those of the four branches, widened: sides of 1/2, 1/4, 1/8, 1/16 and 1/32."""
+        """Returns the stem's map and, where one is wanted, the four branches', widened: sides of 1/2 to 1/32."""
         stem = self.relu(self.bn1(self.conv1(x)))
+        if self.last_map == 0:
+            return (stem,)
         x = self.layer1(self.relu(self.bn2(self.conv2(stem))))
         branches = self.stage2((self.transition1[0](x), self.transition1[1](x)))
         new = self.transition2[2](branches[1])
@@ -194,7 +196,7 @@ class HRNet(ImageClassifier):
         kept = (self.transition3[0](branches[0]), self.transition3[1](branches[1]), self.transition3[2](branches[2]))
         branches = self.stage4((*kept, new))
         maps = [stem]
-        for index in range(len(branches)):  # one only where what lies behind the stem is left out
+        for index in range(len(branches)):
             maps.append(self.incre_modules[index](branches[index]))
         return tuple(maps)
 

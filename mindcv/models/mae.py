@@ -20,6 +20,7 @@ from .layers import (
     dense,
     drop_path_rates,
     layer_norm,
+    patch_weight_init,
     prepend_token,
     sincos_positions,
     tokens,
@@ -27,7 +28,7 @@ from .layers import (
 )
 from .layers.weight_init import Normal
 from .published.mae import WEIGHTS
-from .vit import XAVIER, VisionTransformer, patch_weight_init
+from .vit import XAVIER, VisionTransformer
 
 __all__ = [
     "MaskedAutoencoder",

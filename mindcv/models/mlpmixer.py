@@ -14,7 +14,16 @@ from mindcv.weights.naming import NameTable
 
 from ._family import Family
 from ._network import ImageClassifier
-from .layers import DropPath, Mlp, PatchEmbed, classifier_head, drop_path_rates, layer_norm, tokens_as_map
+from .layers import (
+    DropPath,
+    Mlp,
+    PatchEmbed,
+    classifier_head,
+    drop_path_rates,
+    layer_norm,
+    patch_weight_init,
+    tokens_as_map,
+)
 from .layers.weight_init import XavierUniform
 from .published.mlpmixer import WEIGHTS
 
@@ -140,7 +149,8 @@ class MLPMixer(ImageClassifier):
         super().__init__()
         self.act, self.norm_eps, self.stem_bias = act, norm_eps, stem_bias
         self.embed_dim = embed_dim
-        self.stem = PatchEmbed(image_size, patch_size, in_channels, embed_dim, XAVIER, bias=stem_bias)
+        weight_init = patch_weight_init(patch_size, in_channels, embed_dim)
+        self.stem = PatchEmbed(image_size, patch_size, in_channels, embed_dim, weight_init, bias=stem_bias)
         count = self.stem.num_patches
         (rates,) = drop_path_rates(drop_path_rate, [depth])
         self.blocks = nn.CellList(

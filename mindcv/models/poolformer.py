@@ -17,6 +17,7 @@ from mindcv.weights.naming import NameTable
 from ._family import Family
 from ._network import ImageClassifier
 from .layers import (
+    FAN_IN_UNIFORM,
     TRUNC_NORMAL,
     ConvMlp,
     DropPath,
@@ -37,7 +38,7 @@ __all__ = [
     "poolformer_s36",
 ]
 
-_conv2d = partial(conv2d, bias=True, weight_init=TRUNC_NORMAL)
+_conv2d = partial(conv2d, bias=True, weight_init=FAN_IN_UNIFORM)
 
 
 class PoolFormerBlock(nn.Cell):

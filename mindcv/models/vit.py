@@ -7,7 +7,6 @@ Reference implementations: MindCV (parameter names, which are timm's too; GELU b
 and `norm_eps`), timm and torchvision.
 """
 
-import math
 from functools import partial
 from typing import ClassVar
 
@@ -25,11 +24,12 @@ from .layers import (
     drop_path_rates,
     dropout,
     layer_norm,
+    patch_weight_init,
     prepend_token,
     tokens,
     tokens_as_map,
 )
-from .layers.weight_init import Uniform, XavierUniform
+from .layers.weight_init import XavierUniform
 from .published.vit import WEIGHTS
 
 __all__ = [
@@ -221,11 +221,6 @@ class DistilledVisionTransformer(VisionTransformer):
     not_decayed = ("cls_token", "dist_token", "pos_embed")
     has_distillation_head = True
     num_prefix_tokens = 2
-
-
-def patch_weight_init(patch_size: int, in_channels: int, embed_dim: int) -> Uniform:
-    """Initialiser of the patches' projection: Xavier-uniform as of the dense layer that it is."""
-    return Uniform(math.sqrt(6 / (in_channels * patch_size**2 + embed_dim)))
 
 
 variant = Family(VisionTransformer, WEIGHTS).variant

@@ -17,6 +17,7 @@ from mindcv.weights.resize import Planes
 from ._family import Family
 from ._network import ImageClassifier
 from .layers import (
+    FAN_IN_UNIFORM,
     TRUNC_NORMAL,
     ClassAttention,
     Mlp,
@@ -200,7 +201,7 @@ class PatchStem(nn.Cell):
             conv = conv2d(hidden_dim, hidden_dim, 3, 1, 1) if index else conv2d(in_channels, hidden_dim, 7, 2, 3)
             cells += [conv, batch_norm2d(hidden_dim), nn.ReLU()]
         self.conv = nn.SequentialCell(cells)
-        self.proj = conv2d(hidden_dim, dim, 4, 4, bias=True)
+        self.proj = conv2d(hidden_dim, dim, 4, 4, bias=True, weight_init=FAN_IN_UNIFORM)
 
     def construct(self, x: Tensor) -> Tensor:
         return ops.transpose(self.proj(self.conv(x)), (0, 2, 3, 1))
@@ -216,7 +217,7 @@ class Downsample(nn.Cell):
 
     def __init__(self, dim: int, out_dim: int) -> None:
         super().__init__()
-        self.proj = conv2d(dim, out_dim, 2, 2, bias=True)
+        self.proj = conv2d(dim, out_dim, 2, 2, bias=True, weight_init=FAN_IN_UNIFORM)
 
     def construct(self, x: Tensor) -> Tensor:
         return ops.transpose(self.proj(ops.transpose(x, (0, 3, 1, 2))), (0, 2, 3, 1))
@@ -325,6 +326,8 @@ class VOLO(ImageClassifier):
         """Returns the outlookers' map, (N, H / 8, W / 8, C), and three stages' tokens, (N, H / 16 * W / 16, D)."""
         require_image_size(x, self.image_size)
         x1 = self.network[0](self.patch_embed(x))
+        if self.last_map == 0:
+            return (x1,)
         x2 = self.pos_drop(self.network[1](x1) + self.pos_embed)
         x2 = self.network[2](x2.reshape((-1, self.grid_size[0] * self.grid_size[1], self.dim)))
         x3 = self.network[3](x2)

@@ -18,6 +18,7 @@ from mindcv.weights.naming import NameTable, join_rows, split_rows
 from ._family import Family
 from ._network import ImageClassifier
 from .layers import (
+    FAN_IN_UNIFORM,
     TRUNC_NORMAL,
     Attention,
     CrossCovarianceAttention,
@@ -78,10 +79,10 @@ class LocalPatchInteraction(nn.Cell):
 
     def __init__(self, dim: int, act: str) -> None:
         super().__init__()
-        self.conv1 = conv2d(dim, dim, 3, 1, 1, dim, bias=True)
+        self.conv1 = conv2d(dim, dim, 3, 1, 1, dim, bias=True, weight_init=FAN_IN_UNIFORM)
         self.act = activation(act)
         self.bn = batch_norm2d(dim)
-        self.conv2 = conv2d(dim, dim, 3, 1, 1, dim, bias=True)
+        self.conv2 = conv2d(dim, dim, 3, 1, 1, dim, bias=True, weight_init=FAN_IN_UNIFORM)
 
     def construct(self, x: Tensor) -> Tensor:
         x = self.conv2(self.bn(self.act(self.conv1(ops.transpose(x, (0, 3, 1, 2))))))
@@ -264,7 +265,7 @@ class XCiT(ImageClassifier):
             pool="token",
             make=partial(classifier_head, weight_init=TRUNC_NORMAL),
         )
-        self.pos_embeder = FourierPositions(embed_dim)
+        self.pos_embeder = FourierPositions(embed_dim, weight_init=FAN_IN_UNIFORM)
         self.describe_blocks(
             embed_dim, patch_size, tail=("cls_attn_blocks", "norm"), further_blocks=self.cls_attn_blocks
         )

@@ -159,12 +159,13 @@ def test_features(family: str, name: str):
         p.name.startswith(tuple(f"{cell}." for cell in whole.net.gives_logits)) for p in whole.get_parameters()
     )
     last = len(maps) - 2
-    some = make(family, name, features_only=True, out_indices=(last, 0, -2))
     ours = {p.name: p for p in whole.get_parameters()}
-    for parameter in some.get_parameters():
-        parameter.set_data(ours[parameter.name].value())
-    for got, index in zip(some(image(family)), (last, 0, last), strict=True):
-        np.testing.assert_allclose(got.asnumpy(), maps[index].asnumpy(), rtol=1e-5, atol=1e-5)
+    for asked, given in (((0,), (0,)), ((last, 0, -2), (last, 0, last))):
+        some = make(family, name, features_only=True, out_indices=asked)
+        for parameter in some.get_parameters():
+            parameter.set_data(ours[parameter.name].value())
+        for got, index in zip(some(image(family)), given, strict=True):
+            np.testing.assert_allclose(got.asnumpy(), maps[index].asnumpy(), rtol=1e-5, atol=1e-5)
     if whole.net.map_cells[-1] != whole.net.map_cells[-2]:  # the last maps are not of the same cells
         assert {p.name for p in some.get_parameters()} < set(ours)
 
@@ -439,6 +440,28 @@ def test_initial_weights_of_resnet():
             np.testing.assert_allclose(array.std(), np.sqrt(1 / array.shape[1]), rtol=0.25)
         else:
             assert np.all(array == (1 if kind in ("gamma", "moving_variance") else 0))
+
+
+# Layers that no norm follows start as MindCV's and the paper's code do: a depthwise weight of He's fan out is nothing.
+@pytest.mark.parametrize(
+    ("name", "weight", "std"),
+    [
+        ("coat_tiny", "serial_blocks1.0.cpe.proj", 3**-0.5 / 3),  # uniform within sqrt(1 / fan in)
+        ("coat_lite_tiny", "serial_blocks4.0.factoratt_crpe.crpe.conv_list.2", 3**-0.5 / 7),
+        ("ghostnet_050", "blocks.8.3.ghost2.cheap_operation.0", (2 / 9) ** 0.5),  # HeUniform()
+        ("ghostnet_050", "conv_head", (2 / 480) ** 0.5),
+        ("mlp_mixer_s_p32", "to_patch_embedding.0", (2 / (3 * 32**2 + 512)) ** 0.5),  # Xavier's, as a dense layer
+        ("poolformer_s12", "patch_embed.proj", (3 * 3 * 7**2) ** -0.5),
+        ("volo_d1", "network.1.proj", (3 * 192 * 2**2) ** -0.5),
+        ("xcit_tiny_12_p16_224", "blocks.11.local_mp.conv2", 3**-0.5 / 3),
+        ("xcit_tiny_12_p16_224", "pos_embeder.token_projection", (3 * 64) ** -0.5),
+    ],
+)
+def test_initial_size_of_convolutions(name: str, weight: str, std: float):
+    parameters = {parameter.name: parameter for parameter in create_model(name).get_parameters()}
+    array = parameters[f"{weight}.weight"].asnumpy()
+    assert array.std() == pytest.approx(std, rel=3 / array.size**0.5)
+    assert np.abs(array).max() <= 3**0.5 * std * 1.001
 
 
 # Trainable parameters as published: torchvision's `num_params` of the weights' metadata, timm's results table

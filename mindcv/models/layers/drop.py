@@ -1,5 +1,6 @@
 """Dropout and stochastic depth."""
 
+import numbers
 from collections.abc import Sequence
 
 from mindspore import Tensor, nn, ops
@@ -48,10 +49,10 @@ def check_rate(name: str, rate: float) -> float:
     """Returns a drop rate as a float.
 
     Raises:
-        ValueError: It is outside [0, 1); `name` is in the message.
+        ValueError: It is no number in [0, 1); `name` is in the message.
     """
-    if not 0 <= rate < 1:
-        raise ValueError(f"{name} is {rate}; give a number from 0 (nothing is dropped) to below 1")
+    if not isinstance(rate, numbers.Real) or not 0 <= rate < 1:
+        raise ValueError(f"{name} is {rate!r}; give a number from 0 (nothing is dropped) to below 1")
     return float(rate)
 
 

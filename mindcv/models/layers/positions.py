@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 from mindspore import Tensor, nn, ops
+from mindspore.common.initializer import Initializer
 
 from .conv import conv2d
 from .dense import TRUNC_NORMAL
@@ -61,12 +62,13 @@ class FourierPositions(nn.Cell):
     Args:
         dim: Channels.
         count: Waves for each of the two sides.
+        weight_init: Initialiser of the convolution.
     """
 
-    def __init__(self, dim: int, count: int = 32) -> None:
+    def __init__(self, dim: int, count: int = 32, weight_init: str | Initializer = TRUNC_NORMAL) -> None:
         super().__init__()
         self.count = count
-        self.token_projection = conv2d(2 * count, dim, 1, bias=True, weight_init=TRUNC_NORMAL)
+        self.token_projection = conv2d(2 * count, dim, 1, bias=True, weight_init=weight_init)
 
     def construct(self, x: Tensor) -> Tensor:
         table = ops.cast(_fourier_planes(self.count, x.shape[1], x.shape[2]), x.dtype)

@@ -1,5 +1,6 @@
 """From images to tokens."""
 
+import math
 import operator
 
 from mindspore import Parameter, Tensor, nn, ops
@@ -8,6 +9,7 @@ from mindspore.common.initializer import Initializer, initializer
 from .conv import conv2d
 from .dense import TRUNC_NORMAL
 from .norm import layer_norm
+from .weight_init import Uniform
 
 
 def as_pair(size: int | tuple[int, int] | list[int]) -> tuple[int, int]:
@@ -66,6 +68,11 @@ def require_image_size(x: Tensor, image_size: tuple[int, int]) -> None:
             f"images of {x.shape[2]}x{x.shape[3]} for a network of {image_size[0]}x{image_size[1]}; "
             f"resize them, or create the network with image_size=({x.shape[2]}, {x.shape[3]})"
         )
+
+
+def patch_weight_init(patch_size: int, in_channels: int, embed_dim: int) -> Uniform:
+    """Initialiser of the patches' projection: Xavier-uniform as of the dense layer that it is."""
+    return Uniform(math.sqrt(6 / (in_channels * patch_size**2 + embed_dim)))
 
 
 class PatchEmbed(nn.Cell):
