@@ -137,12 +137,12 @@ def test_the_loss_falls():
     generator = np.random.default_rng(0)
     ramp = np.linspace(-1, 1, SIDE, dtype=np.float32)
     losses = []
-    for _ in range(100):
+    for _ in range(150):
         slopes = generator.standard_normal((16, 3, 2)).astype(np.float32)
         x = slopes[..., :1, None] * ramp[:, None] + slopes[..., 1:, None] * ramp
         losses.append(float(step(Tensor(x), model.draw_mask(16, generator))))
     assert np.mean(losses[:5]) > 0.9
-    assert np.mean(losses[-10:]) < 0.6
+    assert np.mean(losses[-10:]) < 0.5
     np.testing.assert_array_equal(model.pos_embed.asnumpy(), sincos_positions(24, (4, 4), prefix=1))
 
 
