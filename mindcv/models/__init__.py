@@ -148,4 +148,7 @@ for _family in FAMILIES:
 
 
 def __getattr__(name: str) -> Any:
+    helpers = importlib.import_module(".helpers", __name__)
+    if name in helpers.__all__:
+        return getattr(helpers, name)
     return submodule(__name__, name)  # MindCV's import paths: registry, helpers, features, model_factory

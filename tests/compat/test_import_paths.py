@@ -44,7 +44,8 @@ PATHS = {
     "mindcv.loss.jsd": "JSDCrossEntropy",
     "mindcv.loss.loss_factory": "create_loss",
     "mindcv.models": "create_model list_models register_model is_model model_entrypoint layers registry helpers "
-    "features model_factory resnet ResNet resnet50 get_pretrained_cfg_value has_pretrained_cfg_key Swish",
+    "features model_factory resnet ResNet resnet50 get_pretrained_cfg_value has_pretrained_cfg_key Swish "
+    "auto_map make_divisible ConfigDict get_checkpoint_download_root get_default_download_root",
     "mindcv.models.features": "FeatureExtractWrapper",
     "mindcv.models.helpers": "ConfigDict build_model_with_cfg load_pretrained load_model_checkpoint auto_map "
     "make_divisible get_checkpoint_download_root DownLoad FeatureExtractWrapper _ntuple",

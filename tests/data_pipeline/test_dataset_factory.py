@@ -67,6 +67,12 @@ def test_image_folder_with_its_own_class_numbers(image_folder, one_epoch):
     dataset = create_dataset("", str(image_folder), "train", shuffle=False, class_indexing={"dog": 0, "cat": 4})
     assert Counter(one_epoch(dataset)) == {4: 7, 0: 6}
     assert get_num_classes(dataset) == 5
+    assert get_class_names(dataset) == ["dog", "", "", "", "cat"]
+    assert dataset.get_class_indexing() == {"dog": 0, "cat": 4}
+    shared = create_dataset("", str(image_folder), "train", class_indexing={"dog": 1, "cat": 1})
+    assert (get_num_classes(shared), get_class_names(shared)) == (2, ["", "dog/cat"])
+    with pytest.raises(ValueError, match="class_indexing: labels are numbers from 0 on, but those of cat are not"):
+        create_dataset("", str(image_folder), "train", class_indexing={"dog": 0, "cat": -1})
 
 
 def test_digits_are_split_by_index(one_epoch):

@@ -56,7 +56,8 @@ def find_image_folder(
         root: The folder above the splits; the folder of one of them (`train`, `val`, `test`) will do.
         split: Folder of the split; '' when `root` holds the classes.
         hint: What to add to a message about a missing folder.
-        class_indexing: Class folders and their labels. None: all folders, numbered in the order of their names.
+        class_indexing: Class folders and their labels; labels of no folder have no name, folders of one label share
+            it. None: all folders, numbered in the order of their names.
         extensions: Endings of image files. None: those of the kinds that can be decoded, in any case of letters.
         class_split: The split that a network learns from, where it is another one: labels are the numbers of its class
             folders, so that a split that lacks some of them has the same numbers. None, or not there: its own.
@@ -78,6 +79,9 @@ def find_image_folder(
     absent = [c for c in classes if not (folder / c).is_dir()]
     if absent:
         raise FileNotFoundError(f"class_indexing: {str(folder)!r} has no folders {listing(absent)}")
+    wrong = [c for c, label in (class_indexing or {}).items() if label < 0]
+    if wrong:
+        raise ValueError(f"class_indexing: labels are numbers from 0 on, but those of {listing(wrong)} are not")
     names, counts, left_out = scan_classes(folder, classes, extensions)
     empty = [c for c, count in zip(classes, counts, strict=True) if count == 0]
     if len(empty) == len(classes):
@@ -92,8 +96,10 @@ def find_image_folder(
         )
     indexing = class_indexing or {c: i for i, c in enumerate(known or classes)}
     labels = np.repeat(np.array([indexing[c] for c in classes], np.int32), counts)
-    class_names = sorted(indexing, key=indexing.__getitem__)
-    samples = FileSamples(folder, names, labels, max(indexing.values()) + 1, class_names, has_class_folders=True)
+    class_names = [""] * (max(indexing.values()) + 1)
+    for name, label in indexing.items():
+        class_names[label] = f"{class_names[label]}/{name}".lstrip("/")
+    samples = FileSamples(folder, names, labels, len(class_names), class_names, has_class_folders=True)
     _note_files_beside(folder, left_out)
     samples.left_out = left_out
     return samples
