@@ -3,7 +3,7 @@
 import mindspore as ms
 import numpy as np
 import pytest
-from kernel_gradients import Gradients
+from kernel_gradients import both_ways
 from mindspore import Tensor, nn
 
 from mindcv.engine import auto_mixed_precision
@@ -31,12 +31,7 @@ def test_they_equal_mindspores(shape, mode):
     ms.set_context(mode=mode)
     network = Net()
     x = Tensor(np.random.RandomState(0).standard_normal(shape).astype(np.float32))
-    cells.missed.clear()
-    found = []
-    for kernel_cells in (KernelCells(nn.Cell()), KernelCells(network)):
-        (value, y), (of_x, of_weights) = Gradients(network, kernel_cells)(x)
-        found.append([tensor.asnumpy() for tensor in (value, y, of_x, *of_weights)])
-    assert not cells.missed
+    found = both_ways(network, x)
     assert found[0][1].shape == (*shape[:-1], 7)
     for wanted, got in zip(*found, strict=True):
         np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
@@ -57,20 +52,6 @@ class Squared(nn.Cell):
         return (y * y * (y + 1.0)).mean(), y
 
 
-def both_ways(layer, x, mode):
-    """Loss, output and gradients by MindSpore's cells and by the kernels."""
-    ms.set_context(mode=mode)
-    network = Squared(layer)
-    cells.missed.clear()
-    found = []
-    for kernel_cells in (KernelCells(nn.Cell()), KernelCells(network)):
-        (value, y), (of_x, of_weights) = Gradients(network, kernel_cells)(x)
-        found.append([tensor.asnumpy() for tensor in (value, y, of_x, *of_weights)])
-    assert not cells.missed
-    assert len(found[0]) == 3 + len(network.trainable_params())
-    return found
-
-
 # 1100 rows: parts of 384, 384 and 332; 2 * 9: one part
 @pytest.mark.parametrize(
     ("layer", "shape", "mode"),
@@ -81,9 +62,10 @@ def both_ways(layer, x, mode):
     ],
 )
 def test_a_gelu_before_one_is_done_by_it(layer, shape, mode):
+    ms.set_context(mode=mode)
     layer = layer()
     x = Tensor(np.random.RandomState(0).standard_normal(shape).astype(np.float32))
-    for wanted, got in zip(*both_ways(layer, x, mode), strict=True):
+    for wanted, got in zip(*both_ways(Squared(layer), x), strict=True):
         np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
     with KernelCells(layer):
         assert type(layer.act) is cells.Passed
@@ -92,11 +74,12 @@ def test_a_gelu_before_one_is_done_by_it(layer, shape, mode):
 
 @pytest.mark.skipif(not onednn.start().has_bf16, reason="no bfloat16")
 def test_a_gelu_before_one_in_bfloat16_is_that_of_fp32_to_two_digits():
+    ms.set_context(mode=ms.GRAPH_MODE)
     layer = Mlp(24, 1024, weight_init="he_uniform")
     x = Tensor(np.random.RandomState(0).standard_normal((5000, 24)).astype(np.float32))  # parts of 2528 and 2472
-    wanted = both_ways(layer, x, ms.GRAPH_MODE)[0]
+    wanted = both_ways(Squared(layer), x)[0]
     auto_mixed_precision(layer, "O2", amp_dtype="bfloat16")
-    got = both_ways(layer, x, ms.GRAPH_MODE)[1]
+    got = both_ways(Squared(layer), x)[1]
     for a, b in zip(got, wanted, strict=True):
         assert 1e-5 < np.linalg.norm(a - b) / np.linalg.norm(b) < 2e-2
 

@@ -3,10 +3,10 @@
 import mindspore as ms
 import numpy as np
 import pytest
-from kernel_gradients import Gradients
+from kernel_gradients import Gradients, both_ways
 from mindspore import Tensor, nn
 
-from mindcv.kernels import cells, onednn
+from mindcv.kernels import onednn
 from mindcv.kernels.cells import KernelCells
 from mindcv.models.convnext import ConvNeXt
 from mindcv.models.edgenext import EdgeNeXt
@@ -39,14 +39,7 @@ def check(cell, x, mode, tolerance=2e-5, is_whole=False):
     """`is_whole`: the cell is all that the kernels see, as if no user's cell were around it."""
     ms.set_context(mode=mode)
     network = Weighed(cell)
-    cells.missed.clear()
-    found = []
-    for kernel_cells in (KernelCells(nn.Cell()), KernelCells(cell if is_whole else network)):
-        (value, y), (of_x, of_weights) = Gradients(network, kernel_cells)(x)
-        found.append([tensor.asnumpy() for tensor in (value, y, of_x, *of_weights)])
-    assert not cells.missed
-    assert len(found[0]) == 3 + len(network.trainable_params())
-    for wanted, got in zip(*found, strict=True):
+    for wanted, got in zip(*both_ways(network, x, cell if is_whole else network), strict=True):
         np.testing.assert_allclose(got, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
     return network
 
