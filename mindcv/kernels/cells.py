@@ -35,6 +35,7 @@ from .classes import (
     prepare_drop_path,
     prepare_gate,
     prepare_gelu,
+    prepare_global_response_norm,
     prepare_layer_norm,
     prepare_layer_norm_2d,
     prepare_layer_scale,
@@ -82,6 +83,7 @@ _LAYERS = "mindcv.models.layers"
 _LAYER_NORM_2D = f"{_LAYERS}.norm.LayerNorm2d"
 _LAYER_SCALE = f"{_LAYERS}.scale.LayerScale"
 _DROP_PATH = f"{_LAYERS}.drop.DropPath"
+_GLOBAL_RESPONSE_NORM = f"{_LAYERS}.scale.GlobalResponseNorm"
 _STANDARDISED = "mindcv.models.bit.StdConv2d"
 _CONVNEXT, _CONVNEXT_BLOCK = "mindcv.models.convnext.ConvNeXt", f"{_LAYERS}.convnext_block.ConvNeXtBlock"
 _SQUEEZE_EXCITES = (f"{_LAYERS}.squeeze_excite.SqueezeExcite", f"{_LAYERS}.squeeze_excite.SqueezeExciteV2")
@@ -319,6 +321,8 @@ class _Search:
             self._exchange(cell, prepare_layer_scale(cell))
         elif class_name(type(cell)) == _DROP_PATH and cell.drop_prob > 0 and not _is_half(cell):
             self._exchange(cell, prepare_drop_path(cell))
+        elif class_name(type(cell)) == _GLOBAL_RESPONSE_NORM and not _is_half(cell):
+            self._exchange(cell, prepare_global_response_norm(cell))
         elif _is_gate(cell):
             self._exchange(cell, prepare_gate(cell))
         elif class_name(type(cell)) == _STANDARDISED and not _is_half(cell):

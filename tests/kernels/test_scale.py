@@ -1,4 +1,4 @@
-"""Layer scale, stochastic depth, gates and LayerNorm2d by the kernels equal MindSpore's own, and so does ConvNeXt."""
+"""Layer scale, stochastic depth, gates and norms of maps by the kernels equal MindSpore's own, and so does ConvNeXt."""
 
 import mindspore as ms
 import numpy as np
@@ -10,7 +10,7 @@ from mindcv.kernels import onednn
 from mindcv.kernels.cells import KernelCells
 from mindcv.models.convnext import ConvNeXt
 from mindcv.models.edgenext import EdgeNeXt
-from mindcv.models.layers import DropPath, LayerNorm2d, LayerScale, SqueezeExcite, SqueezeExciteV2
+from mindcv.models.layers import DropPath, GlobalResponseNorm, LayerNorm2d, LayerScale, SqueezeExcite, SqueezeExciteV2
 
 pytestmark = pytest.mark.skipif(onednn.start().path is None, reason=onednn.start().text)
 
@@ -52,6 +52,7 @@ def check(cell, x, mode, tolerance=2e-5, is_whole=False):
         (lambda: LayerScale(37, 0.1), (3, 50, 37)),
         (lambda: LayerScale(1, 0.1), (5, 1)),
         (lambda: LayerNorm2d(20), (3, 20, 5, 7)),
+        (lambda: GlobalResponseNorm(24), (3, 5, 7, 24)),
         (lambda: SqueezeExcite(24, 0.5), (2, 24, 5, 7)),
         (lambda: SqueezeExciteV2(8, 0.5), (1, 8, 71, 67)),
     ],

@@ -175,14 +175,33 @@ def grn(half: bool = False) -> GlobalResponseNorm:
     return cell.to_float(ms.float16) if half else cell
 
 
+def grn_of(x: np.ndarray) -> np.ndarray:
+    energy = np.sqrt((x**2).sum((1, 2), keepdims=True))
+    share = energy / (energy.mean(-1, keepdims=True) + 1e-6)
+    return np.array([0.5, 1.0, 2.0]) * x * share + np.array([0.1, 0.2, 0.3]) + x
+
+
 @MODES
 def test_global_response_norm(mode):
     ms.set_context(mode=mode)
     x = np.random.RandomState(0).standard_normal((2, 4, 5, 3)).astype(np.float32)
-    energy = np.sqrt((x**2).sum((1, 2), keepdims=True))
-    share = energy / (energy.mean(-1, keepdims=True) + 1e-6)
-    expected = np.array([0.5, 1.0, 2.0]) * x * share + np.array([0.1, 0.2, 0.3]) + x
-    np.testing.assert_allclose(grn()(Tensor(x)).asnumpy(), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(grn()(Tensor(x)).asnumpy(), grn_of(x), rtol=1e-5, atol=1e-5)
+
+
+@MODES
+def test_the_gradient_of_global_response_norm_is_its_slope(mode):
+    ms.set_context(mode=mode)
+    cell, x = grn(), np.random.RandomState(0).standard_normal((2, 4, 5, 3))
+
+    def total(x):
+        return (cell(x) ** 2).sum()
+
+    gradient = ms.grad(total)(Tensor(x, ms.float32)).asnumpy()
+    for place in np.ndindex(x.shape):
+        step = np.zeros_like(x)
+        step[place] = 1e-5
+        slope = ((grn_of(x + step) ** 2).sum() - (grn_of(x - step) ** 2).sum()) / 2e-5
+        np.testing.assert_allclose(gradient[place], slope, rtol=1e-4, atol=1e-4)
 
 
 def test_global_response_norm_of_a_channel_of_nothing_has_a_gradient():

@@ -35,10 +35,14 @@ class GlobalResponseNorm(nn.Cell):
         self.gamma = Parameter(initializer("zeros", (1, 1, 1, dim)))
         self.beta = Parameter(initializer("zeros", (1, 1, 1, dim)))
 
-    def construct(self, x: Tensor) -> Tensor:
+    def factors(self, x: Tensor) -> Tensor:
+        """What the norm multiplies each image's channels by before `beta` is added, (N, 1, 1, C)."""
         wide = ops.cast(x, ms.float32)
         # Root of the mean, not of the sum: a half cannot hold the sum of a large map. The root's slope at nothing is
         # infinite: a channel that is 0 everywhere would get a gradient of NaN.
         size = ops.sqrt((wide * wide).mean((1, 2), keep_dims=True) + 1e-20)
         share = size / (size.mean(-1, keep_dims=True) + self.eps / (x.shape[1] * x.shape[2]) ** 0.5)
-        return self.gamma * (x * ops.cast(share, x.dtype)) + self.beta + x
+        return 1.0 + self.gamma * ops.cast(share, x.dtype)
+
+    def construct(self, x: Tensor) -> Tensor:
+        return x * self.factors(x) + self.beta
