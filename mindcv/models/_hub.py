@@ -111,14 +111,18 @@ def name_at_timm(model: nn.Cell, arrays: Mapping[str, np.ndarray]) -> str | None
     told = model.told_arguments(arrays)
     if any(".se_module.fc1." in parameter for parameter in arrays):  # the scheme of timm's `legacy_se*`
         return f"legacy_{name}"
-    published = (get_pretrained_cfg(weights) for weights in list_weights(name))
-    other = next((cfg.model_args for cfg in published if cfg.source.startswith(("timm", "torchvision"))), {})
-    candidates = [*names_of_timm(name), *([(name, other)] if name in _NAMED_AS_AT_TIMM else [])]
+    candidates = [*names_of_timm(name), *([(name, _arguments_at_timm(name))] if name in _NAMED_AS_AT_TIMM else [])]
     for candidate, arguments in candidates:
         wanted = {**told, **{key: value for key, value in arguments.items() if key != "image_size"}}
         if all(getattr(model, key) == value for key, value in wanted.items()):
             return candidate
     return None
+
+
+def _arguments_at_timm(name: str) -> Mapping[str, Any]:
+    """Arguments of timm's network of the same name: those of weights that are timm's or torchvision's."""
+    published = (get_pretrained_cfg(weights) for weights in list_weights(name))
+    return next((cfg.model_args for cfg in published if cfg.source.startswith(("timm", "torchvision"))), {})
 
 
 def _describe(name: str, hub_model: HubModel) -> PretrainedCfg:
@@ -139,6 +143,9 @@ def _describe(name: str, hub_model: HubModel) -> PretrainedCfg:
     if crop is not None:
         facts["crop_pct"] = _within("crop_pct", crop, 0.01, 2.0)
     arguments = dict(arguments_of_timm(hub_model.architecture))
+    if hub_model.architecture == name and name in _NAMED_AS_AT_TIMM:
+        network = getattr(model_entrypoint(name), "network", ImageClassifier)
+        arguments = {**network.torch_arguments, **_arguments_at_timm(name), **arguments}
     said = hub_model.model_args
     # What the network is built for is said outright, or it is the size of a fixed input.
     said = hub_model.model_args

@@ -247,6 +247,21 @@ def test_without_weights(server):
     assert [path for _, path in server.requests if "safetensors" in path] == []
 
 
+@pytest.mark.parametrize(
+    ("architecture", "expected"),
+    [
+        ("resnet18", {"stem_pool_pad": "both"}),
+        ("seresnet18", {"stem_pool_pad": "both"}),
+        ("legacy_seresnext26_32x4d", {"stem_pool_pad": "same"}),
+        ("vgg11", {"conv_bias": True}),
+    ],
+)
+def test_network_is_timms_without_weights_too(architecture, expected, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": architecture, "num_classes": 2}))
+    network = create_model(f"local-dir:{tmp_path}")
+    assert {key: getattr(network, key) for key in expected} == expected
+
+
 def test_renamed_repository(server):
     assert read_hub_model("hf-hub:old/pets").architecture == "seresnet18"
 
