@@ -70,7 +70,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_error(401)
             return
         if self.path.startswith("/cdn/"):  # where large files are
-            self._send_part(hub_.files[self.path.removeprefix("/cdn/")])
+            self._send_part(hub_.files[self.path.removeprefix("/cdn/")], body)
             return
         if self.path.startswith("/old/"):
             self.send_response(307)
@@ -92,7 +92,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             digest = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
             self._send(data, {"X-Repo-Commit": COMMIT, "ETag": f'"{hub_.said.get(name) or digest}"'}, body)
 
-    def _send_part(self, data: bytes) -> None:
+    def _send_part(self, data: bytes, body: bool) -> None:
         """The bytes from where they are asked for on, and of a first request only as many as `cut_at` says."""
         hub_ = self.server
         start = int(self.headers.get("Range", "bytes=0-")[6:].rstrip("-"))
@@ -101,8 +101,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
         self.end_headers()
-        end, hub_.cut_at = hub_.cut_at or len(data), 0
-        self.wfile.write(data[start:end])
+        if body:
+            end, hub_.cut_at = hub_.cut_at or len(data), 0
+            self.wfile.write(data[start:end])
         self.close_connection = True
 
     def _send(self, data: bytes, headers: dict[str, str], body: bool) -> None:

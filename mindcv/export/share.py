@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import logging
-import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -32,7 +31,7 @@ from ..utils.errors import RunError
 from ..utils.fs import atomic_write, is_remote, require_directory
 from ..utils.remote import retried, store_of
 from ..weights import write_weights
-from ..weights.hub import HUB, OWN_ENTRY, repository_of
+from ..weights.hub import OWN_ENTRY, hub_endpoint, repository_of
 from ..weights.outputs import SINGLE
 from .runtime import live_run
 from .source import Source
@@ -320,7 +319,7 @@ def _publish_on_hub(folder: Path, target: str, private: bool) -> str:
         from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
     except ImportError:
         raise ImportError(f"{target}: install what uploads to the hub with: pip install 'mindcv[remote]'") from None
-    api = HfApi(endpoint=os.environ.get("HF_ENDPOINT", HUB).rstrip("/"), library_name=OWN_ENTRY)
+    api = HfApi(endpoint=hub_endpoint(), library_name=OWN_ENTRY)
     try:
         api.create_repo(repository, private=private, exist_ok=True)
         api.upload_folder(repo_id=repository, folder_path=folder, commit_message=f"mindcv {__version__}: a model")

@@ -186,6 +186,11 @@ def create_model(
     cfg = cfg or get_pretrained_cfg(model_name)
     is_registered = bool(pretrained) and not location
     if is_registered and not is_model_pretrained(model_name):
+        others = ", ".join(f"{name} ({get_pretrained_cfg(name).licence})" for name in list_weights(model_name))
+        if others:
+            raise ValueError(
+                f"{model_name!r} has no weights that allow commercial use; name those that you want: {others}"
+            )
         raise ValueError(
             f"no weights are published for {model_name!r}; list_models(pretrained=True) lists what there is"
         )
@@ -458,6 +463,8 @@ def _find_weights(model_name: str, pretrained: bool | str) -> tuple[str, str]:
         return model_name, ""
     if is_remote(pretrained) or is_package_file(pretrained) or local_path(pretrained).is_file():
         return model_name, pretrained
+    if is_hub_model(pretrained):
+        raise ValueError(f"pretrained={pretrained!r} is a model; give it in place of {model_name!r}")
     name, tag = split_tag(model_name)
     wanted = pretrained.removeprefix(f"{name}.")
     if PurePath(wanted).suffix or PurePath(wanted).name != wanted:

@@ -22,12 +22,22 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from .._version import __version__
 from ..utils.fetch import PASSING_STATUS, DownloadError, fetch, is_offline, mirrored
-from ..utils.fs import local_path
+from ..utils.fs import local_path, require_directory
 from ..utils.retry import with_retries
 from ..utils.switches import is_on
 from ..utils.web import open_url, with_token
 
-__all__ = ["HUB", "OWN_ENTRY", "HubModel", "hub_address", "hub_file", "is_hub_model", "read_hub_model", "repository_of"]
+__all__ = [
+    "HUB",
+    "OWN_ENTRY",
+    "HubModel",
+    "hub_address",
+    "hub_endpoint",
+    "hub_file",
+    "is_hub_model",
+    "read_hub_model",
+    "repository_of",
+]
 
 _logger = logging.getLogger(__name__)
 
@@ -139,6 +149,18 @@ def read_hub_model(name: str) -> HubModel:
     return HubModel(title=name, repository=repository, revision=revision, **config)
 
 
+def hub_endpoint() -> str:
+    """Returns the address of the hub, by `HF_ENDPOINT`.
+
+    Raises:
+        ValueError: It is no address.
+    """
+    endpoint = (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
+    if not endpoint.startswith(("https://", "http://")):
+        raise ValueError(f"HF_ENDPOINT is {endpoint!r}; write the address of a hub, as {HUB}")
+    return endpoint
+
+
 def repository_of(text: str) -> str:
     """Returns OWNER/NAME of the hub as it is given.
 
@@ -184,8 +206,11 @@ def _read_config(path: Path, name: str) -> dict[str, Any]:
 
 
 def hub_address(url: str) -> tuple[str, str, str] | None:
-    """Returns (repository, revision, file) of an address of the hub, None for another address."""
-    match = re.fullmatch(re.escape(HUB) + r"/([\w.-]+/[\w.-]+)/resolve/([^/]+)/(.+)", url)
+    """Returns (repository, revision, file) of an address of the hub, None for another address.
+
+    Addresses are those of the file, of its page, and of the page's link to download it.
+    """
+    match = re.fullmatch(re.escape(HUB) + r"/([\w.-]+/[\w.-]+)/(?:resolve|blob)/([^/?]+)/([^?]+)(?:\?.*)?", url)
     return (match[1], unquote(match[2]), unquote(match[3])) if match else None
 
 
@@ -207,8 +232,7 @@ def hub_file(repository: str, name: str, revision: str = "main") -> Path:
     if not _is_inside(folder / "snapshots", folder / "snapshots" / "x" / name):
         raise ValueError(f"{name!r} is no path inside a repository")
     cached = _cached(folder, name, revision)
-    hub = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
-    url = f"{hub}/{repository}/resolve/{quote(revision, safe='')}/{quote(name)}"
+    url = f"{hub_endpoint()}/{repository}/resolve/{quote(revision, safe='')}/{quote(name)}"
     if is_offline() or is_on("HF_HUB_OFFLINE"):
         if cached is None:
             raise FileNotFoundError(
@@ -230,7 +254,7 @@ def hub_file(repository: str, name: str, revision: str = "main") -> Path:
         return cached
     path = folder / "snapshots" / commit / name
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        require_directory(path.parent, "HF_HUB_CACHE" if os.environ.get("HF_HUB_CACHE") else "HF_HOME")
         fetch(url, etag if _SHA256.fullmatch(etag) else None, target=path, token=token)
         if _COMMIT.fullmatch(etag) and _git_digest(path) != etag:
             path.unlink()

@@ -273,6 +273,54 @@ def test_registered_weights_come_from_the_hub(server, monkeypatch):
     assert server.requests[0] == ("HEAD", "/timm/resnet18.a1_in1k/resolve/main/config.json")
 
 
+@pytest.mark.parametrize("form", ["blob/main/{}", "resolve/main/{}?download=true"])
+def test_addresses_as_the_hubs_pages_have_them(server, form):
+    path = fetch("https://huggingface.co/somebody/pets/" + form.format("config.json"))
+    assert path.read_bytes() == server.files["config.json"]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "message"),
+    [("hf-mirror.com", "HF_ENDPOINT is 'hf-mirror.com'; write the address of a hub"), ("ftp://x/", "is 'ftp://x'")],
+)
+def test_endpoint_that_is_none(server, monkeypatch, endpoint, message):
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    with pytest.raises(ValueError, match=message):
+        read_hub_model("hf-hub:somebody/pets")
+
+
+def test_endpoint_that_is_empty(monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "")
+    assert hub.hub_endpoint() == "https://huggingface.co"
+
+
+def test_cache_that_is_no_folder(server, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "file"))
+    with pytest.raises(ValueError, match="HF_HUB_CACHE: cannot write to the folder"):
+        read_hub_model("hf-hub:somebody/pets")
+
+
+@pytest.mark.parametrize(
+    ("name", "pretrained", "message"),
+    [
+        (
+            "seresnet18",
+            "hf-hub:somebody/pets",
+            "pretrained='hf-hub:somebody/pets' is a model; give it in place of 'ser",
+        ),
+        (
+            "convnextv2_atto",
+            True,
+            r"no weights that allow commercial use; name those .*: convnextv2_atto.fcmae_ft_in1k \(CC-BY-NC-4.0\)",
+        ),
+    ],
+)
+def test_weights_that_have_to_be_named(name, pretrained, message):
+    with pytest.raises(ValueError, match=message):
+        create_model(name, pretrained=pretrained)
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [("model.safetensors", "0" * 64), ("config.json", "0" * 40)],
