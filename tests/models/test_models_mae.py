@@ -137,7 +137,7 @@ def test_the_loss_falls():
     generator = np.random.default_rng(0)
     ramp = np.linspace(-1, 1, SIDE, dtype=np.float32)
     losses = []
-    for _ in range(150):
+    for _ in range(200):
         slopes = generator.standard_normal((16, 3, 2)).astype(np.float32)
         x = slopes[..., :1, None] * ramp[:, None] + slopes[..., 1:, None] * ramp
         losses.append(float(step(Tensor(x), model.draw_mask(16, generator))))
