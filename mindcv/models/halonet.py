@@ -20,6 +20,7 @@ from ._family import Family
 from ._network import ImageClassifier
 from .layers import (
     TRUNC_NORMAL,
+    Blocks,
     DropPath,
     activation,
     batch_norm2d,
@@ -247,23 +248,6 @@ class SelfAttnBlock(nn.Cell):
         return self.act(self.drop_path(out) + self.creat_shortcut(x))
 
 
-class HaloStage(nn.Cell):
-    """The blocks of a stage: (N, C, H, W) to (N, channels, h, w).
-
-    Args:
-        blocks: The blocks.
-    """
-
-    def __init__(self, blocks: Sequence[nn.Cell]) -> None:
-        super().__init__()
-        self.blocks = nn.CellList(list(blocks))
-
-    def construct(self, x: Tensor) -> Tensor:
-        for block in self.blocks:
-            x = block(x)
-        return x
-
-
 class HaloNet(ImageClassifier):
     """HaloNet: (N, in_channels, H, W) to (N, num_classes), whose maps with attention are made of whole blocks.
 
@@ -337,7 +321,7 @@ class HaloNet(ImageClassifier):
                 else:
                     blocks.append(BottleneckBlock(width, dim, stride, is_first, rate))
                 width = dim
-            setattr(self, f"stage{stage + 1}", HaloStage(blocks))
+            setattr(self, f"stage{stage + 1}", Blocks(blocks))
         head = partial(classifier_head, weight_init=TRUNC_NORMAL)
         self.add_head(width, num_classes, drop_rate, name="classifier.1", make=head)
         self.describe(

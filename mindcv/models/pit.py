@@ -18,6 +18,7 @@ from mindcv.weights.resize import Planes
 from ._family import Family
 from ._network import ImageClassifier
 from .layers import (
+    Blocks,
     Mlp,
     PreNormBlock,
     SplitAttention,
@@ -46,23 +47,6 @@ __all__ = [
 ]
 
 QKV = ("q", "k", "v")
-
-
-class Transformer(nn.Cell):
-    """The blocks of a stage: (N, L, D) to the same.
-
-    Args:
-        blocks: The blocks.
-    """
-
-    def __init__(self, blocks: Sequence[nn.Cell]) -> None:
-        super().__init__()
-        self.blocks = nn.CellList(list(blocks))
-
-    def construct(self, x: Tensor) -> Tensor:
-        for block in self.blocks:
-            x = block(x)
-        return x
 
 
 class Pool(nn.Cell):
@@ -173,7 +157,7 @@ class PoolingTransformer(ImageClassifier):
         self.pos_drop = dropout("pos_drop_rate", pos_drop_rate)
         self.transformers = nn.CellList(
             [
-                Transformer(
+                Blocks(
                     [
                         PreNormBlock(
                             dim,

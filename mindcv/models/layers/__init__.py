@@ -33,7 +33,7 @@ from .scale import GlobalResponseNorm, LayerScale
 from .selective_kernel import SelectiveKernel, SelectiveKernelAttn
 from .shuffle import channel_shuffle
 from .squeeze_excite import SqueezeExcite, SqueezeExciteV2
-from .stages import MakeBlock, MapSequence, residual_stages
+from .stages import Blocks, MakeBlock, MapSequence, residual_stages
 from .tokens import (
     PatchConv,
     PatchEmbed,
@@ -57,6 +57,7 @@ __all__ = [
     "TRUNC_NORMAL",
     "Attention",
     "BasicConv2d",
+    "Blocks",
     "Branches",
     "ClassAttention",
     "Conv2dNormActivation",

@@ -47,6 +47,23 @@ def residual_stages(
     return stages
 
 
+class Blocks(nn.Cell):
+    """The blocks of a stage, one behind the other, named `blocks`: what the first takes to what the last gives.
+
+    Args:
+        blocks: The blocks.
+    """
+
+    def __init__(self, blocks: Sequence[nn.Cell]) -> None:
+        super().__init__()
+        self.blocks = nn.CellList(list(blocks))
+
+    def construct(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
 class MapSequence(nn.SequentialCell):
     """Cells one behind the other: (N, C, H, W) to the outputs of some of them.
 
