@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from mindcv.utils.registry import Registry, closest, suggest, unknown_name_message
+from mindcv.weights.hub import is_hub_model
 
 from ._pretrained import PretrainedCfg, as_pretrained_cfg
 
@@ -115,6 +116,8 @@ def _unknown_model(name: str) -> str:
     """Three names that may be meant, and how to see all; there are too many for one message."""
     near = [repr(other) for other in _closest_models(name)]
     meant = f"; did you mean {' or '.join(filter(None, [', '.join(near[:-1]), near[-1]]))}?" if near else "."
+    if is_hub_model(name):  # of a recipe; `create_model` takes it
+        return f"{name!r} is no registered model; give the model's registered name, and its file as pretrained"
     return f"unknown model {name!r}{meant} `mindcv models` and list_models() list all {len(_entrypoints)}"
 
 

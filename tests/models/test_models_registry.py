@@ -266,6 +266,10 @@ def test_pretrained_cfg_values():
         ),
         ("seresnet152.in1k", "model 'seresnet152' has no weights 'in1k'; its tags: none"),
         ("legacy_seresnet50", "unknown model 'legacy_seresnet50'"),
+        (
+            "local-dir:pets",
+            "'local-dir:pets' is no registered model; give the model's registered name, and its file as",
+        ),
     ],
 )
 def test_unknown_names(name: str, message: str):
