@@ -280,6 +280,8 @@ def to_model_names(
             arrays = model.from_torch(arrays)
         except ValueError as error:
             raise ValueError(f"{source}: {error}") from error
+    else:
+        arrays = model.from_mindcv(arrays)
     named = model.mindcv_names.to_theirs(arrays)
     there = {parameter.name for parameter in model.get_parameters()}
     return {

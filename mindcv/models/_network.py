@@ -403,6 +403,10 @@ class ImageClassifier(nn.Cell):
         """Whether a file has timm's or torchvision's names."""
         return is_torch(arrays) or (not is_mindspore(arrays) and list(cls.torch_names.to_ours(arrays)) != list(arrays))
 
+    def from_mindcv(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """Returns arrays of another version of MindCV by the names of this one; others stay what they are."""
+        return arrays
+
     def from_torch(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """Returns arrays of timm's or torchvision's names by the paths of our cells."""
         return from_torch(self.torch_names.to_ours(arrays), {path for path, _ in self.parameters_and_names()})

@@ -177,6 +177,19 @@ class ShuffleNetV1(ImageClassifier):
                 maps = (*maps, x)
         return maps
 
+    def from_mindcv(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """Returns arrays of MindCV 0.3.0 by its later names: its grouped convolution was one layer."""
+        split: dict[str, np.ndarray] = {}
+        groups = {path: len(cell.convs) for path, cell in self.cells_and_names() if isinstance(cell, GroupConv)}
+        for name, array in arrays.items():
+            cell = name.removesuffix(".weight")
+            if cell in groups and array.shape[0] % groups[cell] == 0:
+                parts = np.split(array, groups[cell])
+                split |= {f"{cell}.convs.{index}.weight": part for index, part in enumerate(parts)}
+            else:
+                split[name] = array
+        return split
+
     def to_torch(self, arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """Refuses: neither timm nor torchvision has the network.
 

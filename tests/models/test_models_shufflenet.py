@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
-from mindspore import Tensor
+from mindspore import Tensor, nn
 
 from mindcv.models import create_model
 from mindcv.models.layers import channel_shuffle
+from mindcv.utils.cells import replace_cells
+from mindcv.weights import write_weights
 
 SMALL = {"depths": (1, 2, 1), "num_classes": 5}
 
@@ -47,3 +49,27 @@ def test_mindcvs_layout_has_no_torchvision_names():
 def test_what_cannot_be_is_refused(name, argument, message):
     with pytest.raises(ValueError, match=message):
         create_model(name, **argument)
+
+
+def test_grouped_convolution_of_mindcv_0_3(tmp_path):
+    """It was one layer there, `branch_main_1.0.weight`; MindCV's later files have a layer for each group."""
+    network = create_model("shufflenet_v1_g3_05", **SMALL).set_train(False)
+    x = Tensor(np.random.default_rng(0).standard_normal((2, 3, 64, 64)).astype(np.float32))
+    expected = network(x).asnumpy()
+
+    def as_one_layer(cell: nn.Cell) -> nn.Cell | None:
+        convs = getattr(cell, "convs", None)
+        if convs is None:
+            return None
+        weight = np.concatenate([conv.weight.asnumpy() for conv in convs])
+        width = weight.shape[1] * len(convs)
+        return nn.Conv2d(width, weight.shape[0], 1, group=len(convs), weight_init=Tensor(weight))
+
+    count = replace_cells(network, as_one_layer)
+    arrays = {path: parameter.asnumpy() for path, parameter in network.parameters_and_names()}
+    assert count == 8
+    assert arrays["features.1.branch_main_1.0.weight"].shape == (60, 40, 1, 1)
+    np.testing.assert_allclose(network(x).asnumpy(), expected, atol=1e-5)
+    write_weights(tmp_path / "w.ckpt", arrays)
+    loaded = create_model("shufflenet_v1_g3_05", checkpoint_path=str(tmp_path / "w.ckpt"), **SMALL).set_train(False)
+    np.testing.assert_array_equal(loaded(x).asnumpy(), expected)
