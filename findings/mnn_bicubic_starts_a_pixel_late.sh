@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # MNN 3.6.1: an image enlarged by Resize (cubic) has the wrong first row and first column, the last ones are right.
 #
-# With half_pixel, which is what PyTorch writes for bicubic interpolation without align_corners, the first new pixel of
-# an image that is doubled lies at -0.25, before the first old one. A cubic takes the floor of that, -1, and the rest,
-# 0.75. MNN's CPU backend has the rest of the floor, and the place without its fraction, which is 0: so it computes the
-# pixel at 0.75. The first column is the same as the third, and the first row as the third, in a place where an image's
-# corner is, or a position embedding's: of 14 by 14 embeddings made 16 by 16, the 31 along two edges. Twice as large or a
-# little larger, all do it; shrinking, align_corners, asymmetric, linear and the other two edges are right. A test with
-# an image of one colour, or with a tolerance for few pixels, passes.
+# With half_pixel, which is what PyTorch writes for bicubic interpolation without align_corners, the first new pixel
+# of an image that is doubled lies at -0.25, before the first old one. A cubic takes the floor of that, -1, and the
+# rest, 0.75. MNN's CPU backend has the rest of the floor, and the place without its fraction, which is 0: so it
+# computes the pixel at 0.75. The first column is the same as the third, and the first row as the third, in a place
+# where an image's corner is, or a position embedding's: of 14 by 14 embeddings made 16 by 16, the 31 along two edges.
+# Twice as large or a little larger, all do it; shrinking, align_corners, asymmetric, linear and the other two edges
+# are right. A test with an image of one colour, or with a tolerance for few pixels, passes.
 # Seen with: mnn 3.6.1, onnxruntime 1.32.0, onnx 1.23.2, numpy 2.4.6, Python 3.11. Output seen: `expected` below.
 set -euo pipefail
 

@@ -3,7 +3,7 @@
 #
 # A converter can refuse what its runtime cannot compute, and mnnconvert does so with Hardmax or a Pad that wraps. These
 # attributes of ONNX operators it leaves out, and its log names none of them:
-#   MaxPool, AveragePool            dilations: the windows have no holes, and the output is larger by what they would take
+#   MaxPool, AveragePool            dilations: the windows have no holes, and the output is larger for it
 #   MaxPool, AveragePool, Conv      auto_pad SAME_LOWER: the odd border is behind the image, as with SAME_UPPER
 #   AveragePool                     count_include_pad: border pixels that are on the right and below alone do not count
 #   ArgMax                          select_last_index: of equal numbers the first is named

@@ -2,12 +2,13 @@
 # onnxoptimizer 0.4.2: a border of zeros before a MaxPool becomes one of nothing, and an average counts other pixels.
 #
 # Networks of TensorFlow and Keras pad the image by a Pad of its own and pool without a border. The pass
-# fuse_pad_into_pool, which optimize() runs unless told otherwise, moves the border into the pooling's own `pads`. ONNX's
-# MaxPool leaves those out, though, where the Pad had zeros: of negative pixels the largest was 0, and is now a negative
-# one. Behind a ReLU nothing changes, so that ResNet is right and a network that pools before its activation is not. An
-# AveragePool that already has a border of its own is given count_include_pad=1, for the zeros of the Pad, and from then
-# on counts its own border too. One with auto_pad SAME is given `pads` beside it, which the standard forbids; onnxruntime
-# takes auto_pad, and the picture is smaller by the border. Every model that comes out passes a load by onnxruntime.
+# fuse_pad_into_pool, which optimize() runs unless told otherwise, moves the border into the pooling's own `pads`.
+# ONNX's MaxPool leaves those out, though, where the Pad had zeros: of negative pixels the largest was 0, and is now a
+# negative one. Behind a ReLU nothing changes, so that ResNet is right and a network that pools before its activation
+# is not. An AveragePool that already has a border of its own is given count_include_pad=1, for the zeros of the Pad,
+# and from then on counts its own border too. One with auto_pad SAME is given `pads` beside it, which the standard
+# forbids; onnxruntime takes auto_pad, and the picture is smaller by the border. Every model that comes out passes a
+# load by onnxruntime.
 # Seen with: onnxoptimizer 0.4.2, onnxruntime 1.32.0, onnx 1.23.2, numpy 2.4.6, Python 3.11. Output seen: `expected`
 # below.
 set -euo pipefail

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # onnxsim 0.8.1: two means in a row become one, whose output has another number of axes than the second one's.
 #
-# ReduceMean over rows and columns with keepdims=1, then over channels with keepdims=0, gives (N, 1, 1): the axes of the
-# first stay, that of the second goes. onnxsim makes one ReduceMean of the two and gives it the keepdims of the second for
-# all axes: (N,); the other way round it is (N, 1, 1, W) in the place of (N, 1, W). ReduceSum and ReduceMax do so as well.
-# Where a layer with a fixed rank follows, the load fails. Where something is broadcast it need not: a map of (N, H, W)
-# minus the mean of its columns, (N, 1, W), becomes (N, N, H, W), in which each image has the mean of each of the others
-# taken from it. The flag that simplify() returns beside the model is True, and with a comparison (check_n=1) False.
+# ReduceMean over rows and columns with keepdims=1, then over channels with keepdims=0, gives (N, 1, 1): the axes of
+# the first stay, that of the second goes. onnxsim makes one ReduceMean of the two and gives it the keepdims of the
+# second for all axes: (N,); the other way round it is (N, 1, 1, W) in the place of (N, 1, W). ReduceSum and ReduceMax
+# do so as well. Where a layer with a fixed rank follows, the load fails. Where something is broadcast it need not: a
+# map of (N, H, W) minus the mean of its columns, (N, 1, W), becomes (N, N, H, W), in which each image has the mean of
+# each of the others taken from it. The flag that simplify() returns beside the model is True, and with a comparison
+# (check_n=1) False.
 # Seen with: onnxsim 0.8.1, onnxruntime 1.32.0, onnx 1.23.2, numpy 2.4.6, Python 3.11. Output seen: `expected` below.
 set -euo pipefail
 

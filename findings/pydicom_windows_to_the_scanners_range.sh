@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# pydicom 3.0.2: the same CT slice, windowed, is black at -1024, at -32768 or at -66560, by how the scanner stores it.
+# pydicom 3.0.2: a CT slice, windowed, is black at -1024, at -32768 or at -66560, by how the scanner stores it.
 #
-# apply_voi_lut (apply_windowing) makes the picture that a radiologist sees: all below the window black, all above white.
-# DICOM (PS3.3, C.11.2.1.2) has it map the window to the output's range, and display grey levels begin at 0. pydicom takes
-# for the output the range of the stored pixels, by BitsStored and PixelRepresentation, and puts RescaleSlope and
-# RescaleIntercept on it: of 12 bits with an intercept of -1024 black is -1024 and white 3071, of signed 16 bits -32768
-# and 32767, with a slope of 2 another pair; only of a file without an intercept it begins at 0. The Hounsfield numbers are
-# the same in all, and so is the window. A set for classification that has several scanners in it, windowed by the
-# library and divided by one number or normalised by one mean, gets another brightness and contrast for each scanner, and
-# a network can learn the scanner. A minimum and a maximum taken from each picture hide it, as long as there is a pixel
-# outside of the window at either end.
+# apply_voi_lut (apply_windowing) makes the picture that a radiologist sees: all below the window black, all above
+# white. DICOM (PS3.3, C.11.2.1.2) has it map the window to the output's range, and display grey levels begin at 0.
+# pydicom takes for the output the range of the stored pixels, by BitsStored and PixelRepresentation, and puts
+# RescaleSlope and RescaleIntercept on it: of 12 bits with an intercept of -1024 black is -1024 and white 3071, of
+# signed 16 bits -32768 and 32767, with a slope of 2 another pair; only of a file without an intercept it begins at 0.
+# The Hounsfield numbers are the same in all, and so is the window. A set for classification that has several scanners
+# in it, windowed by the library and divided by one number or normalised by one mean, gets another brightness and
+# contrast for each scanner, and a network can learn the scanner. A minimum and a maximum taken from each picture hide
+# it, as long as there is a pixel outside of the window at either end.
 # Seen with: pydicom 3.0.2, numpy 2.4.6, Python 3.11. Output seen: `expected` below.
 set -euo pipefail
 
@@ -58,7 +58,8 @@ for what, how in STORED.items():
     hounsfield = apply_modality_lut(slice_.pixel_array, slice_)
     seen = apply_voi_lut(hounsfield, slice_)
     same = "as written" if np.array_equal(hounsfield, HOUNSFIELD) else "others"
-    print(f"{what}: Hounsfield numbers {same}; windowed: air {seen[0, 0]:.0f}, water {seen[0, 2]:.0f}, bone {seen[1, 3]:.0f}")
+    air, water, bone = seen[0, 0], seen[0, 2], seen[1, 3]
+    print(f"{what}: Hounsfield numbers {same}; windowed: air {air:.0f}, water {water:.0f}, bone {bone:.0f}")
     share = (seen - seen.min()) / (seen.max() - seen.min())
     print(f"    water as a share of the range: {share[0, 2]:.4f}")
 PYTHON

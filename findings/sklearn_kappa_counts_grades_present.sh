@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# scikit-learn 1.9.1: the weighted kappa of graded images takes grade 4 for the neighbour of 2 when no image is of grade 3.
+# scikit-learn 1.9.1: weighted kappa takes grade 4 for the neighbour of grade 2 when no image is of grade 3.
 #
-# Diabetic retinopathy, X-rays of knees and biopsies are graded 0 to 4 and scored by quadratic weighted kappa: a mistake
-# costs the square of the distance of the grades. cohen_kappa_score takes for the distance the one of their places among
-# the grades that occur in the two lists, and not that of the numbers. A fold, a hospital or a validation batch without a
-# rare grade, which is easily so, has a shorter scale, where far mistakes are cheap, so that figures of two folds are
-# no figures of one kind, and of two networks the worse one is the better. One image of the missing grade puts it right,
-# however it is classified, and so does labels=range(5). `labels` in another order is another scale, too, and grades
-# that are texts are sorted as texts. Nothing is said in any of these. (mindcv has no kappa of its own.)
+# Diabetic retinopathy, X-rays of knees and biopsies are graded 0 to 4 and scored by quadratic weighted kappa: a
+# mistake costs the square of the distance of the grades. cohen_kappa_score takes for the distance the one of their
+# places among the grades that occur in the two lists, and not that of the numbers. A fold, a hospital or a validation
+# batch without a rare grade, which is easily so, has a shorter scale, where far mistakes are cheap, so that figures
+# of two folds are no figures of one kind, and of two networks the worse one is the better. One image of the missing
+# grade puts it right, however it is classified, and so does labels=range(5). `labels` in another order is another
+# scale, too, and grades that are texts are sorted as texts. Nothing is said in any of these. (mindcv has no kappa of
+# its own.)
 # Seen with: scikit-learn 1.9.1, numpy 2.4.6, Python 3.11. Output seen: `expected` below.
 set -euo pipefail
 

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # tract 0.23.9: a constant minus a convolution is computed as constant minus bias, plus the sum of the convolution.
 #
-# tract runs ONNX files in Rust and, by its wheel, in Python. It computes an operator with one number for each channel as
-# a part of the convolution before it. Where the constant comes first, Sub(c, conv) and Div(c, conv), it does so before
-# the products are summed up: c - bias + sum in the place of c - (bias + sum), in every pixel, with all shapes right; a
-# quotient is as wrong. Whether it does depends on what is beside it: one number for all channels is right, and so are a
-# constant for each column, a depthwise convolution and one of 1x1. So an inverted map, "offset - conv(x)", is right with
-# a scalar offset, and grows with the convolution's result once the offset is one for each channel.
+# tract runs ONNX files in Rust and, by its wheel, in Python. It computes an operator with one number for each channel
+# as a part of the convolution before it. Where the constant comes first, Sub(c, conv) and Div(c, conv), it does so
+# before the products are summed up: c - bias + sum in the place of c - (bias + sum), in every pixel, with all shapes
+# right; a quotient is as wrong. Whether it does depends on what is beside it: one number for all channels is right,
+# and so are a constant for each column, a depthwise convolution and one of 1x1. So an inverted map, "offset -
+# conv(x)", is right with a scalar offset, and grows with the convolution's result once the offset is one for each
+# channel.
 # Seen with: tract 0.23.9, onnxruntime 1.32.0, onnx 1.23.2, numpy 2.4.6, Python 3.11. Output seen: `expected` below.
 set -euo pipefail
 
