@@ -144,6 +144,7 @@ def export_model(
         raise ValueError(unknown_name_message("head", head, HEADS))
     check_threshold(threshold, head)
     preprocess = preprocess or preprocess_of(network)
+    _require_channels(network, len(preprocess.mean))
     shape = (_as_batch_size(batch_size), len(preprocess.mean), *preprocess.image_size)
     require_directory(target.parent, f"output {target.name}")
     pixels = None
@@ -273,6 +274,17 @@ def _check_int8(file_format: str, options: _Options) -> None:
         raise ValueError(f"int8 is for onnx, not for {file_format}; give --format onnx, or leave out quantize")
     if options.fp16_weights:
         raise ValueError("weights are stored in int8 or in fp16; leave out quantize or fp16_weights")
+
+
+def _require_channels(network: nn.Cell, channels: int) -> None:
+    """Refuses a preprocessing of another number of channels than a network of the library reads."""
+    weights = {f"{cell}.weight" for cell in getattr(network, "reads_image", ())[:1]}
+    for path, parameter in network.parameters_and_names():
+        if path in weights and parameter.shape[1] != channels:
+            raise ValueError(
+                f"the network reads images of {parameter.shape[1]} channels, mean and std of the preprocessing have "
+                f"{channels}: give preprocess=EvalPreprocess(..., mean=..., std=...) with a value for each"
+            )
 
 
 def _as_batch_size(batch_size: int | str) -> int | None:

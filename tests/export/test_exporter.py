@@ -367,3 +367,15 @@ def test_damaged_files(file_format, tmp_path, preprocess):
     path.unlink()
     with pytest.raises(FileNotFoundError, match="no such file"):
         ExportedModel(path)
+
+
+def test_preprocessing_of_other_channels_is_refused(tmp_path):
+    network = create_model("resnet18", in_channels=1, channels=(8, 8, 8, 8), layers=(1, 1, 1, 1), num_classes=3)
+    message = "the network reads images of 1 channels, mean and std of the preprocessing have 3: give preprocess="
+    with pytest.raises(ValueError, match=message):
+        export_model(network, tmp_path / "m.onnx", preprocess=EvalPreprocess(32))
+    preprocess = EvalPreprocess(32, mean=(127.5,), std=(127.5,))
+    export_model(network, tmp_path / "m.onnx", preprocess=preprocess, batch_size=2)
+    x = np.random.default_rng(0).standard_normal((2, 1, 32, 32)).astype(np.float32)
+    exported = ExportedModel(tmp_path / "m.onnx")(x)
+    np.testing.assert_allclose(exported, network.set_train(False)(Tensor(x)).asnumpy(), rtol=1e-4, atol=1e-5)
