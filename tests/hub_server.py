@@ -74,7 +74,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         if self.path.startswith("/old/"):
             self.send_response(307)
-            self.send_header("Location", self.path.replace("/old/", "/new/", 1))
+            self.send_header("Location", hub_.moved_to + self.path.replace("/old/", "/new/", 1))
             self.end_headers()
             return
         name = self.path.rpartition("/")[2]
@@ -130,6 +130,7 @@ class Hub(http.server.ThreadingHTTPServer):
         self.statuses: list[int] = []  # what the next requests are answered with
         self.token = ""  # what is wanted as a login
         self.cdn = ""  # where large files are
+        self.moved_to = ""  # scheme and host of a repository that was renamed
         self.cut_at = 0
 
     @property

@@ -146,7 +146,6 @@ def _describe(name: str, hub_model: HubModel) -> PretrainedCfg:
     if hub_model.architecture == name and name in _NAMED_AS_AT_TIMM:
         network = getattr(model_entrypoint(name), "network", ImageClassifier)
         arguments = {**network.torch_arguments, **_arguments_at_timm(name), **arguments}
-    said = hub_model.model_args
     # What the network is built for is said outright, or it is the size of a fixed input.
     said = hub_model.model_args
     channels, *sides = facts["input_size"] or get_pretrained_cfg(name).input_size

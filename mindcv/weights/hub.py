@@ -344,7 +344,7 @@ def _head(url: str, token: str) -> tuple[str, str, str]:
             etag = headers.get("X-Linked-Etag") or headers.get("ETag") or ""
             return asked if is_hub else url, commit, etag.removeprefix("W/").strip('"').lower()
         location = urljoin(asked, headers.get("Location", ""))
-        if location == asked or urlsplit(location).netloc != urlsplit(asked).netloc:
+        if location == asked or urlsplit(location)[:2] != urlsplit(asked)[:2]:  # scheme and host
             break
         asked = location  # a repository that was renamed
     raise _NoHubError(f"{asked}: the server does not answer as a hub does (no commit in its headers)")

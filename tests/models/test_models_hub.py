@@ -266,6 +266,14 @@ def test_renamed_repository(server):
     assert read_hub_model("hf-hub:old/pets").architecture == "seresnet18"
 
 
+def test_a_login_goes_to_no_other_scheme_of_the_hubs_host(server, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    server.moved_to = server.url.replace("http://", "https://")
+    with pytest.raises(DownloadError, match="the server does not answer as a hub does"):
+        read_hub_model("hf-hub:old/pets")
+    assert [path for _, path in server.requests] == ["/old/pets/resolve/main/config.json"]
+
+
 def test_registered_weights_come_from_the_hub(server, monkeypatch):
     """Addresses of the hub in the tables of weights go the same way: the endpoint, the cache, the digest."""
     path = fetch("https://huggingface.co/timm/resnet18.a1_in1k/resolve/main/config.json")
