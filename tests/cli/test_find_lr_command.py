@@ -52,12 +52,12 @@ def recipe(tmp_path, monkeypatch):
 
 def test_a_test_leaves_no_trace_and_its_figures_are_a_trainings(recipe, tmp_path, capsys):
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    words = ["--updates", "24", "--from", "1e-5", "--to", "1e4", "--json", "-"]
+    words = ["--updates", "24", "--from", "1e-6", "--to", "1e4", "--json", "-"]
     assert main(["find-lr", "-c", str(recipe), *words]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
     count = len(figures["losses"])
-    np.testing.assert_allclose(figures["learning_rates"], np.geomspace(1e-5, 1e4, 24)[:count])
+    np.testing.assert_allclose(figures["learning_rates"], np.geomspace(1e-6, 1e4, 24)[:count])
     assert figures["has_diverged"]
     assert count < 24
     assert figures["batch_size"] == 16

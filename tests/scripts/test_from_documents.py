@@ -108,11 +108,9 @@ class Desk:
         is_asked = "amp_level" in flags or "amp" in flags
         precision = ["--num_samples=4"] if is_asked else ["--amp_level=O0"]
         self.asked = read_config(words)
-        lr = LR
+        lr = 0.01 if is_asked else LR  # fp16 overflows where weights run away
         if is_asked and self.asked.loss_scale_type == "dynamic":
-            # In three steps the scale does not find down from 65536; and fp16 overflows where weights run away.
-            precision.append("--loss_scale=128")
-            lr = 0.01
+            precision.append("--loss_scale=128")  # in three steps it does not find down from 65536
         return [*self.keys(words), *RUN, *precision, f"--lr={lr}", f"--ckpt_save_dir={self.out}"]
 
     def run(self, command: str, really: set[str] = frozenset()) -> None:

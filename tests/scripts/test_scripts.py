@@ -77,10 +77,11 @@ def test_the_printed_command_gives_the_accuracy_of_the_run(trained):
     with (folder / "evaluation/predictions.csv").open() as file:
         lines = list(csv.DictReader(file))
     assert [line["path"].split("/")[-2] for line in lines] == [line["label_name"] for line in lines]
-    assert sum(line["label"] == line["prediction"] for line in lines) == 10 * printed["Top_1_Accuracy"]
-    assert [note.partition("the network's")[2] for note in write_report([folder], folder / "report.html")] == [
-        " last map is one place for images of 32 x 32"
-    ]
+    right = sum(line["label"] == line["prediction"] for line in lines)
+    assert right == 10 * printed["Top_1_Accuracy"]
+    notes = [note.partition("the network's")[2] for note in write_report([folder], folder / "report.html")]
+    # The page would show where the network looked in images that it took for others.
+    assert notes == [" last map is one place for images of 32 x 32"] * (right < 10)
     assert "<h2>Evaluation</h2>" in (folder / "report.html").read_text()
 
 
