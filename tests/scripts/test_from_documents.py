@@ -106,11 +106,16 @@ class Desk:
             words = ["-c", str(asked)]
         # fp16 is slow on a CPU, so it is kept only where it is asked for, with half as many steps.
         is_asked = "amp_level" in flags or "amp" in flags
-        precision = ["--num_samples=4"] if is_asked else ["--amp_level=O0"]
+        precision = ["--amp_level=O0"]
+        if is_asked:
+            # It overflows where weights run away, as they may at a document's rate and without clipping.
+            precision = ["--num_samples=4", "--clip_grad=True", "--clip_value=0.1"]
         self.asked = read_config(words)
-        lr = 0.01 if is_asked else LR  # fp16 overflows where weights run away
+        lr = LR
         if is_asked and self.asked.loss_scale_type == "dynamic":
-            precision.append("--loss_scale=128")  # in three steps it does not find down from 65536
+            # In three steps the scale does not find down from 65536; and fp16 overflows where weights run away.
+            precision.append("--loss_scale=128")
+            lr = 0.01
         return [*self.keys(words), *RUN, *precision, f"--lr={lr}", f"--ckpt_save_dir={self.out}"]
 
     def run(self, command: str, really: set[str] = frozenset()) -> None:
